@@ -1,0 +1,68 @@
+# Every target does its own set-up, cached under .cache; the second run starts in seconds.
+CACHE    := .cache
+VENV     := $(CACHE)/venv
+VENV36   := $(CACHE)/venv36
+PYTHON   ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && { echo $$p; break; }; done)
+PYTHON36 ?= $(shell for p in python3.6 $(HOME)/.pyenv/versions/3.6.*/bin/python3.6; do $$p -c '' 2>/dev/null && { echo $$p; break; }; done)
+BIN      := $(VENV)/bin
+# One stamp per content of the pins: editing them sets the environment up again.
+STAMP    := $(VENV)/ready-$(shell cat requirements/dev.txt setup.cfg setup.py | sha256sum | cut -c1-16)
+STAMP36  := $(VENV36)/ready-$(shell cat requirements/python36.txt setup.cfg | sha256sum | cut -c1-16)
+
+.PHONY: help demo test test-core test-python36 test-gpu lint routes clean
+
+help:
+	@echo "make demo      export xxs, check it, time it on ONNX Runtime, classify a photo"
+	@echo "make test      all tests, with the device folders under Python 3.6"
+	@echo "make lint      ruff and mypy"
+	@echo "make test-gpu  the tests that need an NVIDIA GPU"
+	@echo "make routes    lowered export against the plain one, on this processor"
+
+$(STAMP):
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(STAMP36): | $(STAMP)
+	@test -n "$(PYTHON36)" || { echo "no Python 3.6 found; give one with PYTHON36=/path/to/python3.6"; exit 1; }
+	$(PYTHON36) -m venv --clear $(VENV36)
+	$(VENV36)/bin/python -m pip install -q --disable-pip-version-check "pip==21.3.1"
+	$(VENV36)/bin/python -m pip install -q --disable-pip-version-check -r requirements/python36.txt
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/edgenext-export --variant xxs --fp16 --output demo
+	$(BIN)/edgenext-export check demo/xxs.onnx --target nano
+	$(BIN)/edgenext-export --variant xxs --target onnxruntime --output demo/onnxruntime
+	$(BIN)/edgenext-bench --engine demo/xxs.onnx --engine demo/onnxruntime/xxs.onnx --duration 3
+	$(BIN)/edgenext-run --engine demo/xxs.onnx edgenext_deploy/data/photos/cat.jpg
+
+test: test-core test-python36
+
+test-core: $(STAMP)
+	$(BIN)/python -m pytest -m "not gpu"
+
+ifeq ($(PYTHON36)$(CI),)
+test-python36:
+	@echo "SKIPPED: no Python 3.6 found, so the device folders were not run under it; give one with PYTHON36="
+else
+test-python36: $(STAMP) $(STAMP36)
+	EDGENEXT_PYTHON36=$(abspath $(VENV36)/bin/python) $(BIN)/python -m pytest tests/test_python36.py
+	$(VENV36)/bin/python -m pytest -m "not gpu" tests/core tests/engines tests/benchmarks
+endif
+
+test-gpu: $(STAMP)
+	$(BIN)/python -m pytest -m gpu -rs || test $$? -eq 5
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	rm -rf build/typed && mkdir -p build/typed/edgenext_deploy
+	cp -r edgenext_deploy/. models export engines benchmarks build/typed/edgenext_deploy/
+	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p edgenext_deploy
+
+routes: $(STAMP)
+	$(BIN)/edgenext-bench routes --variant xxs --variant s
+
+clean:
+	rm -rf $(CACHE) build demo *.egg-info

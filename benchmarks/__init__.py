@@ -1,0 +1,1 @@
+"""Latency: interleaved measurement of engines, its statistics, its records, and ``edgenext-bench``."""

@@ -1,0 +1,217 @@
+"""Interleaved timing: sessions take turns in short blocks, so that drift of the machine hits all alike."""
+import contextlib
+import gc
+import time
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+
+from edgenext_deploy.benchmarks import statistics
+from edgenext_deploy.benchmarks.record import WarmUp
+from edgenext_deploy.runtime.session import Session
+
+Runner = Callable[[np.ndarray], Any]
+Progress = Callable[[float, str], None]
+
+# perf_counter_ns came with Python 3.7; the float loses nothing until the machine has been up for months.
+_clock: Callable[[], float] = getattr(time, "perf_counter_ns", time.perf_counter)
+_MS_PER_TICK = 1e-6 if hasattr(time, "perf_counter_ns") else 1e3
+
+# A round is short against drift and there are enough of them for an interval.
+_ROUNDS_WANTED = 40
+# Keeps a session that does next to nothing from filling the memory.
+_MAX_BLOCK = 10000
+_MAX_SAMPLES = 1000000
+# A warm-up window: long enough that its median is not one disturbance.
+_WINDOW_MS = 50.0
+_WINDOW_CALLS = 3
+_WINDOWS_THAT_AGREE = 3
+
+
+class Limits(NamedTuple):
+    """When to stop.
+
+    Attributes:
+        duration_s: time to spend inside the calls of each session.
+        warmup_s: the most time for each session to become stable; 0 for none.
+        iterations: exactly so many timed calls of each session, whatever the duration.
+        rounds: exactly so many rounds, whatever the duration.
+        min_iterations: at least so many timed calls of each session.
+        block_s: how long one session runs before it is the next one's turn.
+    """
+
+    duration_s: float = 3.0
+    warmup_s: float = 3.0
+    iterations: Optional[int] = None
+    rounds: Optional[int] = None
+    min_iterations: int = 10
+    block_s: float = 0.1
+
+
+class Series(NamedTuple):
+    """What was measured of one session: milliseconds per call, one float64 array `[n]` per round."""
+
+    blocks: Tuple[np.ndarray, ...]
+    warmup: WarmUp
+
+    @property
+    def values_ms(self) -> np.ndarray:
+        """All samples in the order of measurement, `[n]` float64 in milliseconds."""
+        return np.concatenate(self.blocks) if self.blocks else np.zeros(0)
+
+
+class Measurement(NamedTuple):
+    """The series by session name; `interrupted` by Ctrl-C, they hold what was measured until then."""
+
+    series: Dict[str, Series]
+    interrupted: bool
+
+
+def measure(
+    sessions: Mapping[str, Union[Session, Runner]],
+    inputs: Mapping[str, np.ndarray],
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    progress: Optional[Progress] = None,
+) -> Measurement:
+    """Time the sessions in turns.
+
+    Each session is warmed up until its latency is stable or the time is over. Then in every round each
+    session runs for a block of calls, in the given order and in reverse by turns. With more than one
+    session the first call of a block is not timed: it finds its caches full of the others' data. Garbage
+    collection is off meanwhile. `progress` is only called between blocks.
+
+    Args:
+        sessions: by name; a callable is called with its input.
+        inputs: the input of each session, by the same names.
+        limits: when to stop.
+        progress: called with the fraction done, 0 to 1, and what is being done.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C before anything was timed. Later it ends the measurement, without an error.
+    """
+    runners = {name: session.infer_all if isinstance(session, Session) else session
+               for name, session in sessions.items()}
+    tell = progress or _silent
+    with _without_garbage_collection():
+        warmups: Dict[str, WarmUp] = {}
+        typical: Dict[str, float] = {}
+        for name, run in runners.items():
+            tell(0.0, "warming up {}".format(name))
+            warmups[name], typical[name] = warm_up(run, inputs[name], limits.warmup_s)
+        sizes = {name: _block_size(latency_ms, limits) for name, latency_ms in typical.items()}
+        blocks: Dict[str, List[np.ndarray]] = {name: [] for name in runners}
+        interrupted = _take_turns(runners, inputs, sizes, limits, blocks, tell)
+    if interrupted and not any(blocks.values()):
+        raise KeyboardInterrupt
+    return Measurement(
+        {name: Series(tuple(blocks[name]), warmups[name]) for name in runners}, interrupted)
+
+
+def warm_up(run: Runner, image: np.ndarray, limit_s: float) -> Tuple[WarmUp, float]:
+    """Call until the medians of the last windows agree within `statistics.STABLE_SPREAD`.
+
+    Returns:
+        What was done, and the latency of a call in milliseconds at its end. With `limit_s` 0 the latency
+        comes from one call, which counts as the warm-up.
+    """
+    medians: List[float] = []
+    iterations, spent_ms, stable = 0, 0.0, False
+    while not stable and (not medians or spent_ms < 1e3 * limit_s):
+        window: List[float] = []
+        window_ms = 0.0
+        while window_ms < _WINDOW_MS or len(window) < _WINDOW_CALLS:
+            _time_calls(run, image, 1, window)
+            window_ms += window[-1]
+            if spent_ms + window_ms >= 1e3 * limit_s or len(window) == _MAX_BLOCK:
+                break
+        iterations, spent_ms = iterations + len(window), spent_ms + window_ms
+        medians.append(statistics.median(np.array(window)))
+        last = medians[-_WINDOWS_THAT_AGREE:]
+        stable = len(last) == _WINDOWS_THAT_AGREE and statistics.spread(last) <= statistics.STABLE_SPREAD
+    return WarmUp(spent_ms, iterations, stable), medians[-1]
+
+
+def _take_turns(
+    runners: Mapping[str, Runner],
+    inputs: Mapping[str, np.ndarray],
+    sizes: Mapping[str, int],
+    limits: Limits,
+    blocks: Dict[str, List[np.ndarray]],
+    tell: Progress,
+) -> bool:
+    """Fill `blocks` round by round until the limits are reached; return whether Ctrl-C came first."""
+    names = list(runners)
+    counts = dict.fromkeys(names, 0)
+    spent_ms = dict.fromkeys(names, 0.0)
+    samples: List[float] = []
+    current = names[0]
+    round_index = 0
+    try:
+        while True:
+            fractions = [_fraction(counts[name], spent_ms[name], round_index, limits) for name in names]
+            if min(fractions) >= 1.0:
+                return False
+            for current in names if round_index % 2 == 0 else names[::-1]:
+                tell(min(fractions), "round {}, {}".format(round_index + 1, current))
+                size = sizes[current]
+                if limits.iterations is not None:
+                    size = min(size, limits.iterations - counts[current])
+                if len(names) > 1:
+                    runners[current](inputs[current])
+                _time_calls(runners[current], inputs[current], size, samples)
+                block, samples = np.array(samples), []
+                blocks[current].append(block)
+                counts[current] += len(block)
+                spent_ms[current] += float(block.sum())
+            round_index += 1
+    except KeyboardInterrupt:
+        if samples:
+            blocks[current].append(np.array(samples))
+        return True
+
+
+def _time_calls(run: Runner, image: np.ndarray, count: int, samples: List[float]) -> None:
+    """Append the milliseconds of `count` calls to `samples`, call by call, so that Ctrl-C loses none."""
+    clock, scale = _clock, _MS_PER_TICK
+    for _ in range(count):
+        start = clock()
+        run(image)
+        stop = clock()
+        samples.append((stop - start) * scale)
+
+
+def _block_size(latency_ms: float, limits: Limits) -> int:
+    block_ms = 1e3 * limits.block_s
+    if limits.iterations is None and limits.rounds is None:
+        block_ms = min(block_ms, 1e3 * limits.duration_s / _ROUNDS_WANTED)
+    size = int(block_ms / latency_ms) if latency_ms > 0.0 else _MAX_BLOCK
+    if limits.iterations is not None:
+        size = min(size, limits.iterations // _ROUNDS_WANTED)
+    return max(1, min(size, _MAX_BLOCK))
+
+
+def _fraction(count: int, spent_ms: float, rounds: int, limits: Limits) -> float:
+    """Return how much of its work one session has done; 1 or more when nothing is left."""
+    if limits.rounds is not None:
+        return rounds / limits.rounds
+    if limits.iterations is not None:
+        return count / limits.iterations
+    if count >= _MAX_SAMPLES:
+        return 1.0
+    return min(spent_ms / (1e3 * limits.duration_s), count / limits.min_iterations)
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _silent(fraction: float, what: str) -> None:
+    """Tell nobody."""

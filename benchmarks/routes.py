@@ -1,0 +1,137 @@
+"""The exported graph against the plain route, on ONNX Runtime: a comparison anyone can run again.
+
+Plain route: reference module, torch.onnx.export at its default opset, onnx-simplifier; what one has without
+this toolkit. Both files are made here by child processes (this stage imports neither torch nor the export
+stage), checked to compute the same, and timed in one interleaved run.
+"""
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Type
+
+import numpy as np
+
+import edgenext_deploy
+from edgenext_deploy.benchmarks import bench, record
+from edgenext_deploy.benchmarks.device import CPU
+from edgenext_deploy.benchmarks.host import describe_host
+from edgenext_deploy.benchmarks.measure import Limits, Progress
+from edgenext_deploy.errors import (
+    BadInputError,
+    EdgeNextError,
+    IncompatibleError,
+    MissingRuntimeError,
+    UsageError,
+    VerificationError,
+)
+
+# One export of the largest variant is well below a minute on two cores.
+_EXPORT_TIME_LIMIT_S = 600
+# Both files hold the same float32 network, whose operations come in another order.
+_TOLERANCE = 1e-3
+_ERRORS: Dict[int, Type[EdgeNextError]] = {kind.exit_code: kind for kind in (
+    UsageError, BadInputError, IncompatibleError, VerificationError, MissingRuntimeError)}
+
+Tell = Callable[[str], None]
+
+
+def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[int] = 1,
+                   tell: Optional[Tell] = None, progress: Optional[Progress] = None) -> record.LatencyReport:
+    """Export each variant both ways, measure the pairs, and return their rows and ratios.
+
+    Args:
+        variants: names in the registry.
+        limits: of each pair's measurement.
+        threads: of ONNX Runtime.
+        tell: called with what is being exported.
+        progress: see `measure`.
+
+    Raises:
+        MissingRuntimeError: no torch (or another library of the export) is installed.
+        VerificationError: the two files do not compute the same.
+        EdgeNextError: an export failed; the class is that of its exit code.
+    """
+    reports: List[record.LatencyReport] = []
+    with tempfile.TemporaryDirectory(prefix="edgenext-routes-") as folder:
+        files = [(variant, *_export_both(variant, folder, tell)) for variant in variants]
+        for variant, ours, plain in files:
+            try:
+                reports.append(_measure_pair(variant, ours, plain, limits, threads, progress))
+            except KeyboardInterrupt:
+                if not reports:
+                    raise
+                reports[-1] = reports[-1]._replace(interrupted=True)
+            if reports[-1].interrupted:
+                break
+    return record.LatencyReport(
+        record.SCHEMA, edgenext_deploy.__version__,
+        tuple(row for report in reports for row in report.records),
+        tuple(pair for report in reports for pair in report.comparisons),
+        any(report.interrupted for report in reports))
+
+
+def _measure_pair(variant: str, ours: str, plain: str, limits: Limits, threads: Optional[int],
+                  progress: Optional[Progress]) -> record.LatencyReport:
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(bench.open_engine(ours, "{} edgenext-export".format(variant), threads))
+        second = stack.enter_context(bench.open_engine(plain, "{} plain route".format(variant), threads))
+        if first.model is not None:
+            second = second._replace(model=first.model._replace(target="plain"))
+        second = second._replace(image=first.image, image_source=first.image_source)
+        _require_same_function(variant, first, second)
+        return bench.run([first, second], CPU, describe_host(), limits, progress)
+
+
+def _require_same_function(variant: str, first: bench.Engine, second: bench.Engine) -> None:
+    expected, found = (engine.session.infer(engine.image) for engine in (second, first))
+    error = float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
+    if not error <= _TOLERANCE:
+        raise VerificationError(
+            "{}: the two routes compute different results: relative difference {:.1e} found, at most {:.0e} "
+            "expected".format(variant, error, _TOLERANCE), "report this as a bug of the export")
+
+
+def _export_both(variant: str, folder: str, tell: Optional[Tell]) -> Tuple[str, str]:
+    """Return the paths of the exported file and of the plain file."""
+    ours = os.path.join(folder, variant + ".onnx")
+    plain = os.path.join(folder, variant + "_plain.onnx")
+    for title, module, arguments in (
+        ("edgenext-export --target onnxruntime", "cli", ["--target", "onnxruntime", "--output", folder]),
+        ("plain route", "plain", ["--output", plain]),
+    ):
+        if tell is not None:
+            tell("exporting {}: {}".format(variant, title))
+        _run_module("edgenext_deploy.export." + module, ["--variant", variant, *arguments])
+    return ours, plain
+
+
+def _run_module(module: str, arguments: List[str]) -> None:
+    """Run a command of the export stage in a child process and turn its exit code back into an error."""
+    # A checkout is not installed: the child must find the package that this process runs.
+    package_parent = os.path.dirname(os.path.dirname(os.path.abspath(edgenext_deploy.__file__)))
+    inherited = [path for path in (os.environ.get("PYTHONPATH"),) if path]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([package_parent, *inherited]))
+    command = [sys.executable, "-m", module, *arguments]
+    try:
+        child = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, timeout=_EXPORT_TIME_LIMIT_S)
+    except subprocess.TimeoutExpired as error:
+        raise VerificationError("the export took more than {} s: {}".format(
+            _EXPORT_TIME_LIMIT_S, " ".join(command))) from error
+    if child.returncode == 0:
+        return
+    message, fix = _error_of(child.stderr.decode("utf-8", "replace"))
+    kind = _ERRORS.get(child.returncode)
+    if kind is None:
+        raise RuntimeError("{} ended with code {}: {}".format(" ".join(command), child.returncode, message))
+    raise kind(message, fix)
+
+
+def _error_of(stderr: str) -> Tuple[str, Optional[str]]:
+    """Return message and fix from what a command of this toolkit printed (see `edgenext_deploy.command`)."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()] or ["nothing was printed"]
+    fixes = [line[len("fix: "):] for line in lines if line.startswith("fix: ")]
+    errors = [line.partition(": ")[2] for line in lines if line.lower().startswith("error: ")]
+    return (errors or lines)[-1], fixes[-1] if fixes else None

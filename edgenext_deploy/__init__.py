@@ -1,0 +1,48 @@
+"""EdgeNeXt on the device: manifest, preprocessing, sessions, classifier.
+
+``from edgenext_deploy import Classifier`` is the whole interface of a camera app. Importing this
+package loads neither numpy nor any runtime; the names below are imported when first used.
+"""
+import importlib
+import os
+import sys
+import types
+from typing import TYPE_CHECKING, Any, List
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Classifier": "edgenext_deploy.classifier",
+    "Prediction": "edgenext_deploy.classifier",
+    "load_session": "edgenext_deploy.runtime",
+    "EdgeNextError": "edgenext_deploy.errors",
+}
+__all__ = ["Classifier", "EdgeNextError", "Prediction", "__version__", "load_session"]
+
+if TYPE_CHECKING:
+    from edgenext_deploy.classifier import Classifier, Prediction
+    from edgenext_deploy.errors import EdgeNextError
+    from edgenext_deploy.runtime import load_session
+
+# In a checkout the stages lie beside this folder, as `models/`, `export/` and so on. Python started in
+# the checkout's root finds this folder before any installed copy, and finds the stages through this line.
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+if os.path.isfile(os.path.join(_ROOT, "setup.cfg")) and os.path.isdir(os.path.join(_ROOT, "benchmarks")):
+    __path__.append(_ROOT)
+
+
+class _LazyModule(types.ModuleType):
+    """A module whose public names are imported on first use (PEP 562 needs Python 3.7)."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError("module 'edgenext_deploy' has no attribute {!r}".format(name))
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+        setattr(self, name, value)
+        return value
+
+    def __dir__(self) -> List[str]:
+        return sorted(set(super().__dir__()) | set(_LAZY))
+
+
+sys.modules[__name__].__class__ = _LazyModule

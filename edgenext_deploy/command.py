@@ -1,0 +1,79 @@
+"""What every command shares: exit codes instead of tracebacks, ``--debug``, ``--version``."""
+import errno
+import functools
+import os
+import sys
+import traceback
+from typing import Any, Callable, List, Optional
+
+import click
+
+from edgenext_deploy import __version__
+from edgenext_deploy.errors import EdgeNextError
+
+Function = Callable[..., Any]
+
+
+def common_options(function: Function) -> Function:
+    """Add ``--debug`` and ``--version``; the command's function never sees them."""
+    decorated = click.option(
+        "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.",
+    )(function)
+    return click.version_option(__version__, prog_name="edgenext-deploy")(decorated)
+
+
+def run_command(command: click.Command, arguments: Optional[List[str]] = None) -> None:
+    """Run a click command and leave the process with the exit code of `errors`.
+
+    Any other exception is a bug of ours: exit code 1, one line, and the advice to use ``--debug``.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in given
+    try:
+        # Not command.main: it turns a closed pipe into exit code 1, and click 8.0 (Python 3.6) refuses to
+        # run in the C locale, which is that of a Jetson's cron jobs and services.
+        with command.make_context(os.path.basename(sys.argv[0]), given) as context:
+            code = command.invoke(context)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        sys.exit(130)
+    except EdgeNextError as error:
+        if debug:
+            traceback.print_exc()
+        _say("error: " + error.message)
+        if error.fix:
+            _say("  fix: " + error.fix)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader (head, a closed pager) has gone; there is no one left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _say("error: cannot write the output: {}".format(error.strerror))
+            sys.exit(2)
+        _say("error: this is a bug in edgenext-deploy: {}: {}".format(type(error).__name__, error))
+        _say("  fix: run the same command with --debug and report what it prints")
+        sys.exit(1)
+
+
+def entry_point(command: click.Command) -> Callable[[], None]:
+    """Return the function that a console script calls."""
+
+    @functools.wraps(run_command)
+    def main() -> None:
+        run_command(command)
+
+    return main
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

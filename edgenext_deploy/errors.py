@@ -1,0 +1,67 @@
+"""The one family of errors, each with a stable exit code.
+
+A message says what happened, what was found and what was expected, and the command that fixes it.
+
+======  ==================================================  ======================
+ code    meaning                                             class
+======  ==================================================  ======================
+ 0       success
+ 1       a bug in this toolkit (please report it)            any other exception
+ 2       usage: an option's value, a folder that cannot be
+         written, a disk that is full                        ``UsageError``
+ 3       an input file that is bad or does not fit           ``BadInputError``
+ 4       target or plan cannot run this                      ``IncompatibleError``
+ 5       a result was computed and is wrong                  ``VerificationError``
+ 6       something is not installed, no GPU, no network      ``MissingRuntimeError``
+======  ==================================================  ======================
+"""
+from typing import Optional
+
+
+class EdgeNextError(Exception):
+    """Base of all errors this toolkit raises on purpose.
+
+    Args:
+        message: what happened, with what was found and what was expected, in one sentence.
+        fix: the command or action that repairs it, printed after the message.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, fix: Optional[str] = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return self.message if self.fix is None else "{}; {}".format(self.message, self.fix)
+
+
+class UsageError(EdgeNextError):
+    """What was asked for cannot be done as asked."""
+
+    exit_code = 2
+
+
+class BadInputError(EdgeNextError):
+    """An input file is missing, broken, or is not what it should be."""
+
+    exit_code = 3
+
+
+class IncompatibleError(EdgeNextError):
+    """The target, engine or plan cannot run this."""
+
+    exit_code = 4
+
+
+class VerificationError(EdgeNextError):
+    """A result was computed, compared, and found wrong."""
+
+    exit_code = 5
+
+
+class MissingRuntimeError(EdgeNextError):
+    """A library, driver, device or network that the command needs is not there."""
+
+    exit_code = 6

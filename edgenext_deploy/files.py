@@ -1,0 +1,90 @@
+"""Files: digests, and writes that are either complete or did not happen."""
+import contextlib
+import hashlib
+import os
+import tempfile
+from typing import Dict, Iterator
+
+from edgenext_deploy.errors import BadInputError, UsageError
+
+_CHUNK_BYTES = 1 << 20
+
+
+def sha256_of_bytes(data: bytes) -> str:
+    """Return the SHA-256 of `data` as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of_file(path: str) -> str:
+    """Return the SHA-256 of the file at `path` as 64 hexadecimal digits, read in chunks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for chunk in iter(lambda: stream.read(_CHUNK_BYTES), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def require_file(path: str, what: str, fix: str) -> None:
+    """Raise BadInputError unless `path` is a readable, regular file that is not empty."""
+    if not os.path.exists(path):
+        raise BadInputError("{} not found: {}".format(what, path), fix)
+    if not os.path.isfile(path):
+        raise BadInputError("{} is not a file: {}".format(what, path), fix)
+    if not os.access(path, os.R_OK):
+        raise BadInputError("{} cannot be read (permission denied): {}".format(what, path), fix)
+    if os.path.getsize(path) == 0:
+        raise BadInputError("{} is empty (0 bytes): {}".format(what, path), fix)
+
+
+@contextlib.contextmanager
+def _as_usage_error(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            "cannot write {}: {}".format(path, error.strerror or error),
+            "nothing was changed there; choose another folder with --output, or free some space",
+        ) from error
+
+
+def write_files_atomically(files: Dict[str, bytes]) -> None:
+    """Write several files so that a failure leaves every one of them as it was before.
+
+    All contents go to temporary files in the target folders first and are flushed to disk; only when
+    all of them are complete are they renamed, in the order given. Put the file that vouches for the
+    others (the manifest) last.
+
+    Raises:
+        UsageError: a folder cannot be written, the disk is full, or a folder has the name of a file.
+    """
+    for path in files:
+        if os.path.isdir(path):
+            raise UsageError("cannot write {}: there is a folder of that name".format(path),
+                             "choose another folder with --output, or rename it")
+    temporary: Dict[str, str] = {}
+    try:
+        for path, data in files.items():
+            folder = os.path.dirname(os.path.abspath(path))
+            with _as_usage_error(path):
+                os.makedirs(folder, exist_ok=True)
+                handle, name = tempfile.mkstemp(prefix="." + os.path.basename(path) + ".", dir=folder)
+                temporary[path] = name
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.chmod(name, 0o666 & ~_umask())
+        for path in files:
+            with _as_usage_error(path):
+                os.replace(temporary[path], path)
+            del temporary[path]
+    finally:
+        for name in temporary.values():
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

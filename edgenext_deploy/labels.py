@@ -1,0 +1,40 @@
+"""Category names: the shipped ImageNet-1k list, or a text file with one name a line."""
+import os
+from typing import Optional, Tuple
+
+from edgenext_deploy.data import path_of
+from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import require_file
+
+IMAGENET1K = "imagenet1k"
+# The longest known label lists are a few hundred kB; this stops a wrong file before it is read.
+_MAX_BYTES = 16 << 20
+
+
+def load_labels(name_or_path: str, classes: Optional[int] = None) -> Tuple[str, ...]:
+    """Return the category names, in the order of the classes.
+
+    Args:
+        name_or_path: ``imagenet1k``, or the path of a UTF-8 text file with one name a line.
+        classes: how many names there must be; None takes any number.
+
+    Raises:
+        BadInputError: no such file, not text, an empty line, or another number of names than `classes`.
+    """
+    path = path_of(IMAGENET1K + ".txt") if name_or_path == IMAGENET1K else os.fspath(name_or_path)
+    fix = "pass a text file with one label a line, or {!r}".format(IMAGENET1K)
+    require_file(path, "labels file", fix)
+    if os.path.getsize(path) > _MAX_BYTES:
+        raise BadInputError("labels file {}: {} bytes found, at most {} expected".format(
+            path, os.path.getsize(path), _MAX_BYTES), fix)
+    try:
+        with open(path, encoding="utf-8-sig") as stream:
+            labels = tuple(line.strip() for line in stream.read().rstrip().split("\n"))
+    except UnicodeDecodeError as error:
+        raise BadInputError("labels file {} is not UTF-8 text: {}".format(path, error), fix) from error
+    if "" in labels:
+        raise BadInputError("labels file {}: line {} is empty".format(path, labels.index("") + 1), fix)
+    if classes is not None and len(labels) != classes:
+        raise BadInputError("labels file {}: {} labels found, {} expected, one for each class".format(
+            path, len(labels), classes), "pass the labels that the engine was trained with")
+    return labels

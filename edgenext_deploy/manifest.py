@@ -1,0 +1,173 @@
+"""The manifest: one JSON sidecar that says everything about an exported ONNX file.
+
+It lies beside the ONNX file under the same name (``xxs.onnx``, ``xxs.json``) and travels with it to the
+device, where neither torch nor onnx exists. `read` checks types and digest before anything is trusted.
+"""
+import json
+import os
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+from edgenext_deploy import records
+from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import require_file, sha256_of_file
+
+SCHEMA = 1
+# A manifest is some 20 kB; anything far larger is not one, and is not read into a Nano's memory.
+_MAX_BYTES = 32 << 20
+
+
+class TensorSpec(NamedTuple):
+    """Name, shape (`[1, 3, 256, 256]`) and numpy dtype name of one graph input or output."""
+
+    name: str
+    shape: Tuple[int, ...]
+    dtype: str
+
+
+class Preprocessing(NamedTuple):
+    """From a photo to the network's input; see `edgenext_deploy.preprocess` for the exact steps.
+
+    `mean` and `std` are in units of the 0..1 range, RGB order. `folded` means that the graph itself
+    normalises: it takes pixels as they are, float32 in 0..255.
+    """
+
+    height: int
+    width: int
+    crop_pct: float
+    interpolation: str
+    mean: Tuple[float, ...]
+    std: Tuple[float, ...]
+    folded: bool
+
+
+class Weights(NamedTuple):
+    """Where the parameters came from. `sha256` is over all parameter names and values as loaded."""
+
+    source: str
+    random: bool
+    sha256: str
+
+
+class GraphFile(NamedTuple):
+    """The ONNX file this manifest belongs to; `file` is a name without folder."""
+
+    file: str
+    sha256: str
+    bytes: int
+    opset: int
+    ir_version: int
+
+
+class Precision(NamedTuple):
+    """What ``--fp16`` means for this graph.
+
+    `requested` is ``fp32`` or ``fp16``. `mode` is ``flag`` (FP32 graph, the builder gets the FP16 flag and
+    pins `fp32_pins` by node name), ``typed`` (the graph's own dtypes decide) or ``none``.
+    """
+
+    requested: str
+    mode: str
+    fp32_pins: Tuple[str, ...]
+
+
+class Golden(NamedTuple):
+    """A known input and the reference module's answer, for a self-test anywhere.
+
+    The input is `edgenext_deploy.golden.golden_input(seed, shape)` after preprocessing, exact on every
+    machine; `input_sha256` proves it. `output_base64` is little-endian float32. Tolerances are relative
+    to the largest magnitude of the output.
+    """
+
+    seed: int
+    input_sha256: str
+    output_shape: Tuple[int, ...]
+    output_base64: str
+    tolerance: Dict[str, float]
+
+
+class Parity(NamedTuple):
+    """The exported file in ONNX Runtime against the reference module, worst over `inputs` inputs."""
+
+    inputs: int
+    max_absolute_error: float
+    max_relative_error: float
+    min_cosine: float
+    top1_agreement: float
+    tolerance: float
+
+
+class Manifest(NamedTuple):
+    """Everything about one exported graph."""
+
+    schema: int
+    toolkit_version: str
+    task: str
+    variant: str
+    weights: Weights
+    target: str
+    graph: GraphFile
+    inputs: Tuple[TensorSpec, ...]
+    outputs: Tuple[TensorSpec, ...]
+    preprocessing: Preprocessing
+    labels: Tuple[str, ...]
+    labels_source: str
+    precision: Precision
+    lowering: Dict[str, Any]
+    verdicts: Dict[str, Any]
+    parity: Parity
+    golden: Golden
+
+
+def manifest_path(engine_path: str) -> str:
+    """Return the path of the manifest that belongs to an ONNX file or plan."""
+    return os.path.splitext(engine_path)[0] + ".json"
+
+
+def dump(manifest: Manifest) -> bytes:
+    """Return the manifest as JSON; the same manifest gives the same bytes."""
+    return records.dump(manifest)
+
+
+def read(path: str) -> Manifest:
+    """Read and check a manifest.
+
+    Raises:
+        BadInputError: missing, not JSON, another schema, or a field of another type.
+    """
+    fix = "export again with edgenext-export, or copy the .json that lies beside the .onnx"
+    require_file(path, "manifest", fix)
+    if os.path.getsize(path) > _MAX_BYTES:
+        raise BadInputError("{}: {} bytes is too large for a manifest".format(path, os.path.getsize(path)), fix)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            data = json.load(stream)
+    except (ValueError, RecursionError) as error:
+        raise BadInputError("{}: not a manifest: {}".format(path, error), fix) from error
+    if not isinstance(data, dict) or "schema" not in data:
+        raise BadInputError("{}: not a manifest: it has no field 'schema'".format(path), fix)
+    if data["schema"] != SCHEMA:
+        raise BadInputError("{}: manifest schema {!r} found, {} expected".format(path, data["schema"], SCHEMA),
+                            "use the toolkit version {} that wrote it, or export again".format(
+                                data.get("toolkit_version", "(unknown)")))
+    return records.from_json(Manifest, data, os.path.basename(path))
+
+
+def read_for(engine_path: str) -> Manifest:
+    """Read the manifest of an ONNX file and check that it describes exactly this file.
+
+    Raises:
+        BadInputError: no manifest, a broken one, or one for another file.
+    """
+    manifest = read(manifest_path(engine_path))
+    found = sha256_of_file(engine_path)
+    if found != manifest.graph.sha256:
+        raise BadInputError(
+            "{} is not the file its manifest describes: sha256 {}… found, {}… expected".format(
+                engine_path, found[:12], manifest.graph.sha256[:12]),
+            "export again, or copy .onnx and .json together")
+    return manifest
+
+
+def find_for(engine_path: str) -> Optional[Manifest]:
+    """Like `read_for`, but None when there is no manifest at all."""
+    return read_for(engine_path) if os.path.exists(manifest_path(engine_path)) else None

@@ -1,0 +1,94 @@
+"""JSON to immutable records and back, with the type of every field checked.
+
+A record is a ``typing.NamedTuple``. Sidecars come from other machines and may be damaged, so reading one
+either gives a record whose fields all have the declared types, or raises BadInputError naming the field.
+Understood field types: ``str``, ``int``, ``float``, ``bool``, ``Any``, ``Optional[X]``, ``Tuple[X, ...]``,
+``Dict[str, X]`` and other records.
+"""
+import json
+import sys
+from typing import Any, Dict, Tuple, Type, TypeVar, Union
+
+from edgenext_deploy.errors import BadInputError
+
+Record = TypeVar("Record", bound=Tuple[Any, ...])
+
+
+def to_json(value: Any) -> Any:
+    """Return `value` with every record replaced by a dictionary and every tuple by a list."""
+    if hasattr(value, "_fields"):
+        return {name: to_json(getattr(value, name)) for name in value._fields}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    if isinstance(value, dict):
+        return {key: to_json(item) for key, item in value.items()}
+    return value
+
+
+def dump(value: Any) -> bytes:
+    """Return the record as indented UTF-8 JSON with a final newline; equal records give equal bytes."""
+    text = json.dumps(to_json(value), indent=2, sort_keys=False, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode("utf-8")
+
+
+def from_json(record: Type[Record], data: Any, where: str) -> Record:
+    """Build `record` from parsed JSON.
+
+    Args:
+        record: a NamedTuple class.
+        data: what ``json.loads`` returned.
+        where: what to call the data in an error, such as a file name.
+
+    Raises:
+        BadInputError: a field is missing or has another type; the message names it.
+    """
+    value: Record = _convert(record, data, where)
+    return value
+
+
+def _convert(kind: Any, data: Any, where: str) -> Any:
+    if kind is Any:
+        return data
+    if hasattr(kind, "_fields"):
+        return _convert_record(kind, data, where)
+    origin = getattr(kind, "__origin__", None)
+    if origin is Union:  # Optional[X]
+        inner = [item for item in kind.__args__ if item is not type(None)]
+        return None if data is None else _convert(inner[0], data, where)
+    if origin in (tuple, Tuple):
+        if not isinstance(data, list):
+            raise _mismatch(where, "a list", data)
+        return tuple(
+            _convert(kind.__args__[0], item, "{}[{}]".format(where, index)) for index, item in enumerate(data)
+        )
+    if origin in (dict, Dict):
+        if not isinstance(data, dict):
+            raise _mismatch(where, "an object", data)
+        return {key: _convert(kind.__args__[1], item, "{}.{}".format(where, key)) for key, item in data.items()}
+    if kind is float and isinstance(data, (int, float)) and not isinstance(data, bool):
+        # Python's JSON reader also takes NaN, 1e999 and integers beyond any float; `dump` writes none.
+        if not abs(data) <= sys.float_info.max:
+            raise _mismatch(where, "a finite number", data)
+        return float(data)
+    if not isinstance(data, kind) or (kind is int and isinstance(data, bool)):
+        raise _mismatch(where, kind.__name__, data)
+    return data
+
+
+def _convert_record(kind: Any, data: Any, where: str) -> Any:
+    if not isinstance(data, dict):
+        raise _mismatch(where, "an object", data)
+    defaults = getattr(kind, "_field_defaults", {})
+    values: Dict[str, Any] = {}
+    for name in kind._fields:
+        if name in data:
+            values[name] = _convert(kind.__annotations__[name], data[name], "{}.{}".format(where, name))
+        elif name not in defaults:
+            raise BadInputError("{}: field {!r} is missing".format(where, name))
+    # Unknown fields are ignored: a newer toolkit may add some, and `schema` says when that is not enough.
+    return kind(**values)
+
+
+def _mismatch(where: str, expected: str, found: Any) -> BadInputError:
+    return BadInputError("{}: expected {}, found {} ({})".format(
+        where, expected, type(found).__name__, repr(found)[:60]))

@@ -1,0 +1,195 @@
+"""The ONNX Runtime session: runs an exported graph on any machine, GPU or not."""
+import collections
+import concurrent.futures
+import os
+import re
+import time
+from typing import Any, Deque, Dict, Optional, Sequence, Tuple
+
+import numpy as np
+
+from edgenext_deploy.errors import (
+    BadInputError,
+    EdgeNextError,
+    IncompatibleError,
+    MissingRuntimeError,
+    UsageError,
+)
+from edgenext_deploy.files import require_file
+from edgenext_deploy.manifest import TensorSpec
+from edgenext_deploy.runtime.session import Session, Timings
+
+_DTYPES = {
+    "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
+    "tensor(uint8)": "uint8", "tensor(int8)": "int8", "tensor(int32)": "int32", "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
+_FIX_FILE = "export again with edgenext-export, or copy the file again"
+_FATAL_ONLY = 4
+_Results = Tuple[Tuple[np.ndarray, ...], Timings]
+
+
+def available_threads() -> int:
+    """Return the number of CPU cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class OnnxRuntimeSession(Session):
+    """An ONNX file opened in ONNX Runtime, 1.10 or later.
+
+    Operators run one after another, each on `threads` threads, with every graph optimisation on.
+
+    Args:
+        path: the ONNX file; one input, and static shapes.
+        threads: threads of one operator; `available_threads()` by default.
+        providers: execution providers in order of preference, ``["CPUExecutionProvider"]`` by default.
+
+    Raises:
+        BadInputError: the file is missing, empty, truncated or no such graph.
+        IncompatibleError: the installed ONNX Runtime does not know the file's IR version, opset or an
+            operator of it.
+        MissingRuntimeError: onnxruntime cannot be imported.
+        UsageError: `threads` less than 1, or a provider that this installation lacks.
+    """
+
+    def __init__(self, path: str, threads: Optional[int] = None,
+                 providers: Optional[Sequence[str]] = None) -> None:
+        path = os.fspath(path)
+        require_file(path, "ONNX file", "export one with edgenext-export")
+        if threads is not None and threads < 1:
+            raise UsageError("threads must be at least 1, found {}".format(threads))
+        onnxruntime = _import_onnxruntime()
+        self._path = path
+        self._version = str(onnxruntime.__version__)
+        self._threads = threads or available_threads()
+        self._session: Optional[Any] = _open(onnxruntime, path, self._threads, providers)
+        self._worker: Optional[concurrent.futures.ThreadPoolExecutor] = None
+        self._pending: Deque[concurrent.futures.Future[_Results]] = collections.deque()
+        self._provider = str(self._session.get_providers()[0])
+        self.inputs = _specs(path, "input", self._session.get_inputs())
+        self.outputs = _specs(path, "output", self._session.get_outputs())
+        if len(self.inputs) != 1 or not self.outputs:
+            raise BadInputError(
+                "{}: one input and at least one output expected, {} inputs and {} outputs found".format(
+                    path, len(self.inputs), len(self.outputs)), "export again with edgenext-export")
+
+    def infer_all(self, image: np.ndarray) -> Tuple[np.ndarray, ...]:
+        """Run once and return every output; see `Session.infer_all`."""
+        self._require_open()
+        self.check_input(image)
+        outputs, self.timings = self._run(image)
+        return outputs
+
+    def submit(self, image: np.ndarray) -> None:
+        """Start one inference on the worker thread; `image` is copied, its buffer may be reused at once."""
+        self._require_open()
+        self.check_input(image)
+        if self._worker is None:
+            self._worker = concurrent.futures.ThreadPoolExecutor(1)
+        self._pending.append(self._worker.submit(self._run, image.copy()))
+
+    def collect(self) -> Tuple[np.ndarray, ...]:
+        """Wait for the oldest submitted inference and return every output of it.
+
+        Raises:
+            UsageError: nothing was submitted, or the session is closed.
+        """
+        self._require_open()
+        if not self._pending:
+            raise UsageError("collect was called with nothing submitted", "call submit first")
+        outputs, self.timings = self._pending.popleft().result()
+        return outputs
+
+    def describe(self) -> Dict[str, Any]:
+        """Return runtime, version, provider and threads."""
+        return {"runtime": "onnxruntime", "version": self._version, "provider": self._provider,
+                "threads": self._threads}
+
+    def close(self) -> None:
+        """Wait for running inferences, drop their results, and release the graph."""
+        if self._worker is not None:
+            self._worker.shutdown()
+        self._worker = None
+        self._pending.clear()
+        self._session = None
+
+    def _require_open(self) -> Any:
+        if self._session is None:
+            raise UsageError("the session of {} is closed".format(self._path), "open it again")
+        return self._session
+
+    def _run(self, image: np.ndarray) -> _Results:
+        session = self._require_open()
+        taken = self.inputs[0]
+        start = time.perf_counter()
+        try:
+            # The dtype also makes the byte order native, which onnxruntime takes for granted.
+            outputs = session.run(None, {taken.name: np.ascontiguousarray(image, taken.dtype)})
+        except Exception as error:  # onnxruntime's exceptions have no common base below Exception
+            raise BadInputError("{} fails while it runs in onnxruntime {}: {}".format(
+                self._path, self._version, _reason(error)), _FIX_FILE) from error
+        return tuple(outputs), Timings(wall_ms=(time.perf_counter() - start) * 1e3)
+
+
+def _import_onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingRuntimeError("ONNX Runtime cannot be imported: {}".format(error),
+                                  "python3 -m pip install onnxruntime") from error
+    return onnxruntime
+
+
+def _open(onnxruntime: Any, path: str, threads: int, providers: Optional[Sequence[str]]) -> Any:
+    chosen = list(providers or ["CPUExecutionProvider"])
+    available = onnxruntime.get_available_providers()
+    missing = [name for name in chosen if name not in available]
+    if missing:
+        raise UsageError("this onnxruntime has no {}".format(", ".join(missing)),
+                         "choose from: " + ", ".join(available))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # What it logs as an error it also raises, and we say it in one line.
+    options.log_severity_level = _FATAL_ONLY
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=chosen)
+    except Exception as error:  # onnxruntime's exceptions have no common base below Exception
+        raise _load_error(path, onnxruntime.__version__, error) from error
+
+
+def _load_error(path: str, version: str, error: Exception) -> EdgeNextError:
+    """Return the error to raise when onnxruntime refuses a file; its reasons exist only as text."""
+    text = str(error)
+    newer = "install a newer onnxruntime, or export for this one with edgenext-export --target nano"
+    for what, pattern in (("IR version", r"model IR version: (\d+), max supported IR version: (\d+)"),
+                          ("opset", r"Opset (\d+) is under development.* till opset (\d+)")):
+        found = re.search(pattern, text, re.DOTALL)
+        if found:
+            return IncompatibleError("{}: {} {} found, onnxruntime {} supports up to {}".format(
+                path, what, found.group(1), version, found.group(2)), newer)
+    if re.search(r"No Op registered|not a registered function|NOT_IMPLEMENTED", text):
+        return IncompatibleError("{} has an operator that onnxruntime {} cannot run: {}".format(
+            path, version, _reason(error)), newer)
+    return BadInputError("{} is not a valid ONNX file: {}".format(path, _reason(error)), _FIX_FILE)
+
+
+def _reason(error: Exception) -> str:
+    """Return onnxruntime's message on one line, without the status code and path in front of it."""
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?", "", str(error))
+    return " ".join(text.split())[:300] or type(error).__name__
+
+
+def _specs(path: str, side: str, nodes: Sequence[Any]) -> Tuple[TensorSpec, ...]:
+    specs = []
+    for node in nodes:
+        if not all(isinstance(size, int) for size in node.shape):
+            raise BadInputError(
+                "{}: {} {!r} has shape {}, fixed sizes expected".format(path, side, node.name, node.shape),
+                "export again with edgenext-export, which fixes every size")
+        specs.append(TensorSpec(node.name, tuple(node.shape), _DTYPES.get(node.type, node.type)))
+    return tuple(specs)

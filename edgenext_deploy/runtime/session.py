@@ -1,0 +1,82 @@
+"""The session protocol: one engine file, opened, that turns arrays into arrays."""
+import abc
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from edgenext_deploy.errors import UsageError
+from edgenext_deploy.manifest import TensorSpec
+
+
+class Timings(NamedTuple):
+    """Milliseconds of the last inference; None where the runtime cannot tell.
+
+    `wall_ms` is what the caller waited. The others are GPU stages, measured with events.
+    """
+
+    wall_ms: float
+    enqueue_ms: Optional[float] = None
+    host_to_device_ms: Optional[float] = None
+    compute_ms: Optional[float] = None
+    device_to_host_ms: Optional[float] = None
+
+
+class Session(abc.ABC):
+    """An open engine. Use it as a context manager, or call `close` (twice does no harm).
+
+    Attributes:
+        inputs: what the engine takes, in order.
+        outputs: what it gives, in order.
+        timings: of the last `infer`, None before the first.
+    """
+
+    inputs: Tuple[TensorSpec, ...]
+    outputs: Tuple[TensorSpec, ...]
+    timings: Optional[Timings] = None
+
+    @abc.abstractmethod
+    def infer_all(self, image: np.ndarray) -> Tuple[np.ndarray, ...]:
+        """Run once and return every output; arrays belong to the caller.
+
+        Args:
+            image: `[B, 3, H, W]`, exactly the shape and dtype of ``inputs[0]``.
+
+        Raises:
+            UsageError: another shape or dtype, or a closed session.
+        """
+
+    @abc.abstractmethod
+    def submit(self, image: np.ndarray) -> None:
+        """Start one inference and return at once; `collect` gives the results in the same order."""
+
+    @abc.abstractmethod
+    def collect(self) -> Tuple[np.ndarray, ...]:
+        """Wait for the oldest submitted inference and return every output of it."""
+
+    @abc.abstractmethod
+    def describe(self) -> Dict[str, Any]:
+        """Return what a latency record needs: runtime, version, provider or device, threads."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release everything; the session cannot be used afterwards."""
+
+    def infer(self, image: np.ndarray) -> np.ndarray:
+        """Run once and return the only output, such as logits `[B, classes]` float32."""
+        return self.infer_all(image)[0]
+
+    def check_input(self, image: np.ndarray) -> None:
+        """Raise UsageError unless `image` has the shape and dtype that the engine takes."""
+        expected = self.inputs[0]
+        if not isinstance(image, np.ndarray):
+            raise UsageError("input {!r} must be a numpy array, found {}".format(
+                expected.name, type(image).__name__))
+        if tuple(image.shape) != expected.shape or image.dtype.name != expected.dtype:
+            raise UsageError("input {!r}: {} {} expected, {} {} found".format(
+                expected.name, expected.dtype, list(expected.shape), image.dtype.name, list(image.shape)))
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()

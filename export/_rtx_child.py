@@ -1,0 +1,104 @@
+"""Child process of `rtx`: parse one ONNX file with TensorRT-RTX, build it per GPU generation, write JSON.
+
+It is run by path and imports only the standard library and ``tensorrt_rtx``, so it works from any folder
+and a crash inside the native libraries ends this process and nothing else. The report file is rewritten
+after every step: what was learnt before a crash is not lost.
+
+Usage: python _rtx_child.py MODEL.onnx REPORT.json PLAN_FOLDER_OR_EMPTY SM [SM ...]
+"""
+import os
+import sys
+from typing import Any
+
+_MAX_MESSAGES = 50
+
+
+def _write(path: str, report: dict[str, Any]) -> None:
+    import json
+
+    with open(path + ".tmp", "w", encoding="utf-8") as stream:
+        json.dump(report, stream)
+    os.replace(path + ".tmp", path)
+
+
+def _make_logger(trt: Any) -> Any:
+    class Collector(trt.ILogger):  # type: ignore[misc]
+        """Keeps warnings and errors, each once, in order."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.messages: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            serious = severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR, trt.ILogger.WARNING)
+            if serious and message not in self.messages and len(self.messages) < _MAX_MESSAGES:
+                self.messages.append(message)
+
+    return Collector()
+
+
+def _build(trt: Any, builder: Any, network: Any, logger: Any, sm: str, plan_folder: str) -> dict[str, Any]:
+    import time
+
+    logger.messages = []
+    result = {"sm": sm, "ok": False, "seconds": 0.0, "plan_bytes": 0, "plan": "", "messages": logger.messages}
+    capability = trt.ComputeCapability.__members__.get("SM" + sm)
+    if capability is None:
+        known = ", ".join(name for name in trt.ComputeCapability.__members__ if name.startswith("SM"))
+        logger.messages.append(f"this TensorRT-RTX builds for {known} only")
+        return result
+    config = builder.create_builder_config()
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(capability, 0)
+    started = time.perf_counter()
+    plan = builder.build_serialized_network(network, config)
+    result["seconds"] = time.perf_counter() - started
+    if plan is not None:
+        result.update(ok=True, plan_bytes=plan.nbytes)
+        if plan_folder:
+            result["plan"] = os.path.join(plan_folder, f"sm{sm}.plan")
+            with open(result["plan"], "wb") as stream:
+                stream.write(plan)
+    return result
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, build for every SM asked for, and report."""
+    model_path, report_path, plan_folder = arguments[:3]
+    # Run by path, Python puts this folder first: none of its modules may shadow one that TensorRT imports.
+    folder = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != folder]
+    report: dict[str, Any] = {
+        "stage": "import of tensorrt_rtx", "available": False, "version": "", "parsed": False, "layers": 0,
+        "errors": [], "messages": [], "builds": []}
+
+    def note(**fields: Any) -> None:
+        report.update(fields)
+        _write(report_path, report)
+
+    note()
+    try:
+        import tensorrt_rtx as trt
+    except (ImportError, OSError) as error:
+        note(reason=f"tensorrt_rtx cannot be loaded: {error}")
+        return
+    note(available=True, version=trt.__version__, stage="parse")
+    logger = _make_logger(trt)
+    builder = trt.Builder(logger)
+    network = builder.create_network(0)
+    parser = trt.OnnxParser(network, logger)
+    with open(model_path, "rb") as stream:
+        parsed = bool(parser.parse(stream.read()))
+    errors = [parser.get_error(index) for index in range(parser.num_errors)]
+    note(parsed=parsed, messages=list(logger.messages), layers=network.num_layers, errors=[
+        {"node": error.node_name(), "op": error.node_operator(), "reason": error.desc()} for error in errors])
+    for sm in arguments[3:] if parsed else ():
+        note(stage=f"build for SM{sm}")
+        report["builds"].append(_build(trt, builder, network, logger, sm, plan_folder))
+    note(stage="done")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
+    # TensorRT-RTX may crash while the interpreter shuts down on a machine with no GPU: leave without it.
+    os._exit(0)

@@ -1,0 +1,29 @@
+"""Child process of `simplify`: read an ONNX file, simplify it, write the result. Run by path."""
+import sys
+
+# Passes that would undo a choice of the lowering: they merge the explicit Pad, turn pointwise layers into
+# Reshape, Gemm, Reshape, break up the GELU that parsers know as one pattern, or write operators that the
+# target's opset lacks. Constant folding and the removal of what does nothing stay.
+_SKIPPED = [
+    "fuse_pad_into_conv", "fuse_pad_into_pool", "fuse_matmul_add_bias_into_gemm",
+    "fuse_matmul_add_bias_into_gemm_batched", "fuse_matmul_into_conv", "fuse_mul_into_conv",
+    "fuse_preceding_mul_into_conv", "fuse_reduce_sum_into_conv", "fuse_transpose_into_gemm", "fuse_attention",
+    "fuse_qkv", "fuse_gqa", "fuse_gelu", "fuse_layer_norm", "fuse_rms_norm", "fuse_lp_normalization",
+]
+
+
+def main(source: str, destination: str) -> None:
+    """Simplify `source` into `destination`."""
+    import onnx
+    import onnxsim
+
+    model = onnx.load(source, load_external_data=False)
+    simplified, _ = onnxsim.simplify(model, skipped_optimizers=_SKIPPED)
+    # Shapes of the values in between: anyone can infer them again, and they are not the same in every release.
+    del simplified.graph.value_info[:]
+    with open(destination, "wb") as stream:
+        stream.write(simplified.SerializeToString(deterministic=True))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,94 @@
+"""The command ``edgenext-export``.
+
+Like every command module it also loads under Python 3.6, to say there what is missing; so no `X | None`.
+"""
+import json
+import sys
+from typing import Optional
+
+import click
+
+from edgenext_deploy.command import common_options, entry_point
+from edgenext_deploy.errors import MissingRuntimeError, UsageError
+from edgenext_deploy.export.check import check_command
+
+
+@click.group(invoke_without_command=True, context_settings={"max_content_width": 110})
+@click.option("--variant", metavar="NAME", help="Variant to export; edgenext-models lists them.")
+@click.option("--fp16", is_flag=True, help="Aim at an FP16 engine.")
+@click.option("--target", default="nano", show_default=True, metavar="NAME", help="Where the engine will run.")
+@click.option("--weights", type=click.Path(), metavar="FILE",
+              help="Checkpoint, official or timm, .pth or .safetensors.")
+@click.option("--pretrained", is_flag=True, help="Download the published weights (or take them from the cache).")
+@click.option("--image-size", default="256", show_default=True, metavar="N|HxW", help="Input size in pixels.")
+@click.option("--batch", type=click.IntRange(1, 256), default=1, show_default=True, help="Images per inference.")
+@click.option("--num-classes", type=click.IntRange(1, 100000), default=1000, show_default=True,
+              help="Width of the logits.")
+@click.option("--labels", type=click.Path(), metavar="FILE", help="Class names, one a line.  [default: ImageNet-1k]")
+@click.option("--crop-pct", type=click.FloatRange(0.1, 1.0), help="Share of the resized photo that is cropped.")
+@click.option("--output", default=".", show_default=True, metavar="DIR", help="Folder for the files.")
+@click.option("--layout", type=click.Choice(["nchw", "tokens"]),
+              help="Form of the linear layers.  [default: the target's]")
+@click.option("--padding", type=click.Choice(["node", "attribute"]),
+              help="Where the 9x9 convolution is padded.  [default: the target's]")
+@click.option("--fold-normalization", is_flag=True,
+              help="Fold mean and std into the stem: the engine takes pixels 0..255.")
+@click.option("--seed", default=0, show_default=True, help="Of the random weights, without --weights.")
+@click.option("--json", "as_data", is_flag=True, help="Print the result as JSON.")
+@common_options
+@click.pass_context
+def export_command(
+    context: click.Context, variant: Optional[str], fp16: bool, target: str, weights: Optional[str], pretrained: bool,
+    image_size: str, batch: int, num_classes: int, labels: Optional[str], crop_pct: Optional[float], output: str,
+    layout: Optional[str], padding: Optional[str], fold_normalization: bool, seed: int, as_data: bool,
+) -> None:
+    """Export a variant to a checked ONNX file with its manifest.
+
+    Writes NAME.onnx and NAME.json. Without --weights or --pretrained the weights are random.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if variant is None:
+        raise UsageError("--variant is missing", "try edgenext-export --variant xxs --fp16")
+    _require_libraries()
+    from edgenext_deploy.export.request import ExportRequest, parse_image_size
+
+    height, width = parse_image_size(image_size)
+    request = ExportRequest(
+        variant=variant, target=target, fp16=fp16, weights=weights, pretrained=pretrained, height=height, width=width,
+        batch=batch, num_classes=num_classes, labels=labels, crop_pct=crop_pct, output=output, layout=layout,
+        padding=padding, fold_normalization=fold_normalization, seed=seed)
+    request.checked()  # before the seconds that importing torch takes
+    from rich.console import Console
+
+    from edgenext_deploy.export.pipeline import run_export
+    from edgenext_deploy.export.report import as_json, print_report
+
+    with Console(stderr=True).status("starting") as status:
+        result = run_export(request, progress=lambda step: status.update(step))
+    if as_data:
+        click.echo(json.dumps(as_json(result), indent=2))
+    else:
+        print_report(result, Console())
+
+
+export_command.add_command(check_command)
+
+
+def _require_libraries() -> None:
+    """Raise MissingRuntimeError unless what the export needs can be imported."""
+    import importlib.util
+
+    missing = [name for name in ("torch", "onnx", "onnxruntime", "onnxsim", "safetensors")
+               if importlib.util.find_spec(name) is None]
+    if sys.version_info < (3, 10) or missing:
+        found = f"Python {sys.version_info.major}.{sys.version_info.minor}" + (
+            f" without {', '.join(missing)}" if missing else "")
+        raise MissingRuntimeError(
+            f"exporting needs Python 3.10 or newer with torch, onnx, onnxsim and onnxruntime; found {found}",
+            "on a workstation: pip install 'edgenext-deploy[export]'")
+
+
+main = entry_point(export_command)
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,324 @@
+"""Lowering of EdgeNeXt: each function turns one reference block into its lowered form."""
+import torch
+from torch import Tensor, nn
+
+from edgenext_deploy.export.lowering import algebra
+from edgenext_deploy.export.lowering.context import LoweringContext, activation_op, fold_input, named
+from edgenext_deploy.export.lowering.ops import (
+    Add,
+    AddConstant,
+    Concat,
+    Conv,
+    Gemm,
+    GlobalMean,
+    L2Normalise,
+    MatMul,
+    MultiplyConstant,
+    Normalise,
+    Pad,
+    Reshape,
+    Softmax,
+    Split,
+    Transpose,
+)
+from edgenext_deploy.models.edgenext import (
+    LAYER_NORM_EPS,
+    XCA,
+    ChannelsFirstLayerNorm,
+    ConvEncoder,
+    EdgeNeXt,
+    SDTAEncoder,
+)
+
+_EXPLICIT_PADDING_KERNEL = 9
+
+
+class LoweredEdgeNeXt(nn.Module):
+    """Stem, stages and head as plain operators on fixed shapes.
+
+    Between blocks the residual stream is a map `[B, C, H, W]` in layout ``nchw`` and tokens
+    `[B * H * W, C]` in layout ``tokens``.
+    """
+
+    def __init__(self, model: EdgeNeXt, context: LoweringContext) -> None:
+        super().__init__()
+        self.downsample_layers = nn.ModuleList()
+        self.stages = nn.ModuleList()
+        size = (context.height, context.width)
+        for index, (downsample, stage) in enumerate(zip(model.downsample_layers, model.stages)):
+            stride = 4 if index == 0 else 2
+            size = (size[0] // stride, size[1] // stride)
+            lower = lower_stem if index == 0 else lower_downsample
+            self.downsample_layers.append(lower(downsample, size, context))
+            self.stages.append(nn.Sequential(*(lower_block(block, size, context) for block in stage.children())))
+        self.head = LoweredHead(model, size, context)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map `[B, 3, H, W]` to logits `[B, classes]`."""
+        x = image
+        for downsample, stage in zip(self.downsample_layers, self.stages):
+            x = stage(downsample(x))
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def lower_block(block: nn.Module, size: tuple[int, int], context: LoweringContext) -> nn.Module:
+    """Return the lowered form of one encoder; `size` is its map's."""
+    if isinstance(block, SDTAEncoder):
+        return LoweredSDTAEncoder(block, size, context)
+    if isinstance(block, ConvEncoder):
+        return LoweredConvEncoder(block, size, context)
+    raise TypeError(f"no lowering for {type(block).__name__}")
+
+
+def _conv_parameters(conv: nn.Module) -> tuple[Tensor, Tensor | None]:
+    if not isinstance(conv, nn.Conv2d):
+        raise TypeError(f"Conv2d expected, {type(conv).__name__} found")
+    return conv.weight.detach(), None if conv.bias is None else conv.bias.detach()
+
+
+def lower_stem(stem: nn.Module, size: tuple[int, int], context: LoweringContext) -> nn.Sequential:
+    """4x4 convolution, then its norm: BatchNorm folds away, LayerNorm keeps its affine.
+
+    The stem's output is the residual stream, so there is no linear layer for the affine to go to. `size` is
+    the output's.
+    """
+    conv, norm = stem.children()
+    weight, bias = _conv_parameters(conv)
+    normalisation = fold_input(context, padded=False)
+    if normalisation is not None:
+        weight, bias = algebra.affine_before_conv(weight, bias, *normalisation)
+    if isinstance(norm, ChannelsFirstLayerNorm):
+        last: nn.Module = context.channel_norm(norm.eps, norm.weight.detach(), norm.bias.detach())
+    else:
+        context.fired("batch_norm_folded")
+        weight, bias = algebra.affine_after_conv(weight, bias, *algebra.batch_norm_affine(norm))
+        last = nn.Identity()
+    return named(
+        conv=Conv(weight, bias, stride=4), to_tokens=context.to_tokens(weight.shape[0], size), norm=last)
+
+
+def lower_downsample(downsample: nn.Module, size: tuple[int, int], context: LoweringContext) -> nn.Sequential:
+    """Norm, then 2x2 convolution without padding: the norm's affine folds forward, exactly.
+
+    On tokens the convolution is one Gemm: four neighbours lie side by side after one Transpose whose
+    rows are contiguous, and its result is tokens again. `size` is the output's.
+    """
+    norm, conv = downsample.children()
+    weight, bias = _conv_parameters(conv)
+    if isinstance(norm, ChannelsFirstLayerNorm):
+        context.fired("norm_affine_folded")
+        weight, bias = algebra.affine_before_conv(weight, bias, norm.weight.detach(), norm.bias.detach())
+        first: nn.Module = context.channel_norm(norm.eps, weight.new_ones(weight.shape[1]))
+    else:
+        context.fired("batch_norm_folded")
+        weight, bias = algebra.affine_before_conv(weight, bias, *algebra.batch_norm_affine(norm))
+        first = nn.Identity()
+    if context.layout == "nchw":
+        return named(norm=first, conv=Conv(weight, bias, stride=2))
+    context.fired("downsample_as_gemm")
+    channels = weight.shape[1]
+    return named(
+        norm=first,
+        rows=Reshape(context.batch, size[0], 2, size[1], 2 * channels),
+        neighbours=Transpose(0, 1, 3, 2, 4),
+        patches=Reshape(context.batch * size[0] * size[1], 4 * channels),
+        conv=Gemm(weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1), bias))
+
+
+def lower_depthwise(conv: nn.Conv2d, norm: nn.Module, context: LoweringContext) -> nn.Sequential:
+    """Depthwise convolution; a BatchNorm after it folds in, the 9x9 one gets its padding as a node."""
+    weight, bias = _conv_parameters(conv)
+    if isinstance(norm, nn.BatchNorm2d):
+        context.fired("batch_norm_folded")
+        weight, bias = algebra.affine_after_conv(weight, bias, *algebra.batch_norm_affine(norm))
+    padding, kernel = int(conv.padding[0]), conv.kernel_size[0]
+    if kernel == _EXPLICIT_PADDING_KERNEL and context.padding == "node":
+        context.fired("explicit_padding")
+        return named(pad=Pad(padding), conv=Conv(weight, bias, groups=conv.groups))
+    return named(conv=Conv(weight, bias, padding=padding, groups=conv.groups))
+
+
+def _fold_norm(norm: nn.Module, linear: nn.Linear, context: LoweringContext) -> tuple[Tensor, Tensor]:
+    """Return the linear layer's parameters with the affine of the norm before it folded in."""
+    weight, bias = linear.weight.detach(), linear.bias.detach()
+    if isinstance(norm, nn.BatchNorm2d):
+        context.fired("batch_norm_folded")
+        return algebra.affine_before_linear(weight, bias, *algebra.batch_norm_affine(norm))
+    if not isinstance(norm, nn.LayerNorm):
+        raise TypeError(f"BatchNorm2d or LayerNorm expected, {type(norm).__name__} found")
+    context.fired("norm_affine_folded")
+    return algebra.affine_before_linear(weight, bias, norm.weight.detach(), norm.bias.detach())
+
+
+class LoweredMlp(nn.Module):
+    """Norm, linear, activation, linear: affine and layer scale folded into the two linear layers."""
+
+    def __init__(self, block: ConvEncoder | SDTAEncoder, norm_folded: bool, context: LoweringContext) -> None:
+        super().__init__()
+        if norm_folded:
+            first = (block.pwconv1.weight.detach(), block.pwconv1.bias.detach())
+        else:
+            first = _fold_norm(block.norm, block.pwconv1, context)
+        context.fired("layer_scale_folded")
+        second = algebra.scale_after_linear(
+            block.pwconv2.weight.detach(), block.pwconv2.bias.detach(), block.gamma.detach())
+        self.norm = nn.Identity() if block.batch_norm else context.channel_norm(
+            LAYER_NORM_EPS, first[0].new_ones(block.pwconv1.in_features))
+        self.pwconv1 = context.pointwise(*first)
+        self.act = activation_op(block.act)
+        self.pwconv2 = context.pointwise(*second)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the residual stream to the same shape."""
+        y: Tensor = self.pwconv2(self.act(self.pwconv1(self.norm(x))))
+        return y
+
+
+class LoweredConvEncoder(nn.Module):
+    """Depthwise convolution, MLP, skip."""
+
+    def __init__(self, block: ConvEncoder, size: tuple[int, int], context: LoweringContext) -> None:
+        super().__init__()
+        channels = block.dwconv.in_channels
+        self.to_map = context.to_map(channels, size)
+        self.dwconv = lower_depthwise(block.dwconv, block.norm, context)
+        self.to_tokens = context.to_tokens(channels, size)
+        self.mlp = LoweredMlp(block, norm_folded=block.batch_norm, context=context)
+        self.skip = Add()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the residual stream to the same shape."""
+        out: Tensor = self.skip(x, self.mlp(self.to_tokens(self.dwconv(self.to_map(x)))))
+        return out
+
+
+class LoweredSplitConvs(nn.Module):
+    """The chain of depthwise convolutions over channel splits."""
+
+    def __init__(self, block: SDTAEncoder, channels: int) -> None:
+        super().__init__()
+        count = len(block.convs)
+        widths = [block.width] * count + [channels - count * block.width]
+        self.split = Split(widths)
+        self.convs = nn.ModuleList(Conv(*_conv_parameters(conv), padding=1, groups=block.width)
+                                   for conv in block.convs)
+        self.sums = nn.ModuleList(Add() for _ in range(count - 1))
+        self.concat = Concat()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[B, C, H, W]` to `[B, C, H, W]`."""
+        parts = self.split(x)
+        outputs = [self.convs[0](parts[0])]
+        for index, add in enumerate(self.sums, start=1):
+            outputs.append(self.convs[index](add(outputs[-1], parts[index])))
+        out: Tensor = self.concat(*outputs, parts[len(self.convs)])
+        return out
+
+
+class LoweredXCA(nn.Module):
+    """Cross-covariance attention as MatMul and Softmax on `[B, heads, C / heads, N]`.
+
+    Query and key are normalised together: they lie next to each other after the split.
+    """
+
+    def __init__(
+        self, xca: XCA, qkv: tuple[Tensor, Tensor], gamma: Tensor, size: tuple[int, int], context: LoweringContext
+    ) -> None:
+        super().__init__()
+        context.fired("attention_as_matmul")
+        context.fired("layer_scale_folded")
+        channels, heads = xca.proj.in_features, xca.heads
+        batch, tokens, depth = context.batch, size[0] * size[1], channels // heads
+        in_tokens = context.layout == "tokens"
+        self.qkv = context.pointwise(*qkv)
+        self.channels_first = nn.Identity() if not in_tokens else named(
+            unflatten=Reshape(batch, tokens, 3 * channels), transpose=Transpose(0, 2, 1))
+        self.heads = Reshape(batch, 3 * heads, depth, tokens)
+        self.split_value = Split([2 * heads, heads])
+        self.normalise = L2Normalise()
+        self.split_key = Split([heads, heads])
+        self.key_transposed = Transpose(0, 1, 3, 2)
+        self.scores = MatMul()
+        self.temperature = MultiplyConstant(xca.temperature.detach()[None])
+        self.softmax = Softmax(axis=3)
+        self.mix = MatMul()
+        self.merge = Reshape(batch, channels, *size) if not in_tokens else named(
+            merge=Reshape(batch, channels, tokens), transpose=Transpose(0, 2, 1),
+            flatten=Reshape(batch * tokens, channels))
+        self.proj = context.pointwise(*algebra.scale_after_linear(
+            xca.proj.weight.detach(), xca.proj.bias.detach(), gamma))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the residual stream to the same shape."""
+        query_key, value = self.split_value(self.heads(self.channels_first(self.qkv(x))))
+        query, key = self.split_key(self.normalise(query_key))
+        scores = self.temperature(self.scores(query, self.key_transposed(key)))
+        out: Tensor = self.proj(self.merge(self.mix(self.softmax(scores), value)))
+        return out
+
+
+class LoweredSDTAEncoder(nn.Module):
+    """Split convolutions, position constant, attention and MLP, with one skip around all."""
+
+    def __init__(self, block: SDTAEncoder, size: tuple[int, int], context: LoweringContext) -> None:
+        super().__init__()
+        channels = block.xca.proj.in_features
+        self.to_map = context.to_map(channels, size)
+        self.split_convs = LoweredSplitConvs(block, channels)
+        self.base = lower_base(block, size, context)
+        self.to_tokens = context.to_tokens(channels, size)
+        if block.batch_norm:
+            self.norm_xca: nn.Module = nn.Identity()
+            qkv = (block.xca.qkv.weight.detach(), block.xca.qkv.bias.detach())
+        else:
+            self.norm_xca = context.channel_norm(LAYER_NORM_EPS, block.gamma.new_ones(channels))
+            qkv = _fold_norm(block.norm_xca, block.xca.qkv, context)
+        self.xca = LoweredXCA(block.xca, qkv, block.gamma_xca.detach(), size, context)
+        self.skip_xca = Add()
+        self.mlp = LoweredMlp(block, norm_folded=False, context=context)
+        self.skip = Add()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the residual stream to the same shape."""
+        base = self.to_tokens(self.base(self.split_convs(self.to_map(x))))
+        y = self.skip_xca(base, self.xca(self.norm_xca(base)))
+        out: Tensor = self.skip(x, self.mlp(y))
+        return out
+
+
+def lower_base(block: SDTAEncoder, size: tuple[int, int], context: LoweringContext) -> nn.Sequential:
+    """From the split convolutions to what the attention adds to: the position constant, and in BN-HS norm_xca.
+
+    That norm's output is the residual base, so it cannot fold away: it stays as a scale, and as a shift
+    that takes the position along.
+    """
+    position = None
+    if block.pos_embd is not None:
+        context.fired("constant_position")
+        with torch.no_grad():
+            position = block.pos_embd(*size)
+    if not block.batch_norm:
+        return named(**({} if position is None else {"position": AddConstant(position)}))
+    scale, shift = (value[None, :, None, None] for value in algebra.batch_norm_affine(block.norm_xca))
+    return named(scale=MultiplyConstant(scale), shift=AddConstant(shift if position is None else shift + position))
+
+
+class LoweredHead(nn.Module):
+    """Mean over the map, norm, linear; a BatchNorm commutes with the mean and folds into the linear layer."""
+
+    def __init__(self, model: EdgeNeXt, size: tuple[int, int], context: LoweringContext) -> None:
+        super().__init__()
+        width = model.head.in_features
+        self.to_map = context.to_map(width, size)
+        self.pool = GlobalMean()
+        self.flatten = Reshape(context.batch, width)
+        weight, bias = _fold_norm(model.norm, model.head, context)
+        self.norm = nn.Identity() if isinstance(model.norm, nn.BatchNorm2d) else Normalise(
+            -1, LAYER_NORM_EPS, weight.new_ones(width))
+        self.fc = Gemm(weight, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the residual stream to logits `[B, classes]`."""
+        logits: Tensor = self.fc(self.norm(self.flatten(self.pool(self.to_map(x)))))
+        return logits

@@ -1,0 +1,192 @@
+"""The export, step by step: load, lower, emit, simplify, judge, compare, build, write."""
+import base64
+import collections
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import nn
+
+from edgenext_deploy import __version__, golden
+from edgenext_deploy import manifest as manifests
+from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.export import verdict as verdicts
+from edgenext_deploy.export.lowering.context import LoweringContext
+from edgenext_deploy.export.lowering.lower import lower
+from edgenext_deploy.export.lowering.trace import emit
+from edgenext_deploy.export.parity import compare, parity_inputs, reference_function
+from edgenext_deploy.export.request import ExportRequest
+from edgenext_deploy.export.rtx import RtxReport, build_with_rtx
+from edgenext_deploy.export.simplify import simplify
+from edgenext_deploy.export.weights import load_weights
+from edgenext_deploy.files import sha256_of_bytes, write_files_atomically
+from edgenext_deploy.labels import load_labels
+from edgenext_deploy.manifest import Golden, GraphFile, Manifest, Preprocessing, TensorSpec
+from edgenext_deploy.models.registry import Variant
+from edgenext_deploy.preprocess import normalise
+from edgenext_deploy.targets import Target
+
+# Of the largest logit. FP32 accumulates differently in every runtime; what was measured is about 1e-6.
+PARITY_TOLERANCE = 1e-4
+# For a self-test on a device: TF32 on Ampere GPUs keeps 10 bits of mantissa, FP16 as many.
+_GOLDEN_TOLERANCE = {"fp32": 5e-3, "fp16": 2e-2}
+_GOLDEN_SEED = 7
+
+Progress = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportResult:
+    """What an export wrote, and what is worth showing.
+
+    Attributes:
+        manifest: as written.
+        onnx_path: the graph.
+        manifest_path: its sidecar.
+        operators: ONNX operator types with their counts, most frequent first.
+        emitted_operators: the same before the simplifier.
+        warnings: sentences for the user.
+        rtx: what TensorRT-RTX said.
+    """
+
+    manifest: Manifest
+    onnx_path: str
+    manifest_path: str
+    operators: dict[str, int]
+    emitted_operators: dict[str, int]
+    warnings: tuple[str, ...]
+    rtx: RtxReport
+
+
+def run_export(
+    request: ExportRequest, progress: Progress = lambda step: None, lower_module: Callable[..., nn.Module] = lower
+) -> ExportResult:
+    """Export a variant and write ``<variant>.onnx`` and ``<variant>.json``.
+
+    Nothing is written before everything has been checked, and then both files at once.
+
+    Args:
+        request: the options.
+        progress: called with a few words before each step.
+        lower_module: the lowering; tests give one that is broken.
+
+    Raises:
+        UsageError: options that cannot be done.
+        BadInputError: a weights or labels file that does not fit.
+        IncompatibleError: the target cannot run the graph.
+        VerificationError: the graph does not compute what the reference module computes.
+        MissingRuntimeError: ``--pretrained`` without a network.
+    """
+    variant, target, precision = request.checked()
+    if request.labels:
+        labels, labels_source = tuple(load_labels(request.labels, request.num_classes)), Path(request.labels).name
+    elif request.num_classes == 1000:
+        labels, labels_source = tuple(load_labels("imagenet1k", 1000)), "imagenet1k"
+    else:
+        labels, labels_source = (), "none"
+    progress("loading weights")
+    model, weights, crop_pct = load_weights(variant, request, progress)
+    preprocessing = Preprocessing(
+        request.height, request.width, request.crop_pct or crop_pct, "bicubic", variant.mean, variant.std,
+        request.fold_normalization)
+    progress("lowering")
+    input_affine = _input_affine(variant) if request.fold_normalization else None
+    context = LoweringContext(
+        request.batch, request.height, request.width, request.layout or target.layout,
+        request.padding or target.padding, input_affine)
+    lowered = lower_module(model, context)
+    inputs = (TensorSpec("image", (request.batch, 3, request.height, request.width), "float32"),)
+    outputs = (TensorSpec("logits", (request.batch, request.num_classes), "float32"),)
+    emitted = emit(lowered, inputs, outputs, target.opset, target.ir_version, variant.name)
+    onnx.checker.check_model(emitted, full_check=True)
+    progress("simplifying")
+    simplified = simplify(emitted)
+    graph = simplified.model
+    content = graph.SerializeToString(deterministic=True)
+    progress("judging operators")
+    analysis = verdicts.analyse(graph)
+    verdicts.require_analysis(analysis, target)
+    progress("comparing with the reference module")
+    reference = reference_function(model, input_affine)
+    parity = compare(
+        reference, _runtime_function(content), parity_inputs(inputs[0].shape, preprocessing), PARITY_TOLERANCE)
+    progress("building with TensorRT-RTX")
+    rtx = _build(content, variant.name)
+    progress("writing")
+    manifest = Manifest(
+        schema=manifests.SCHEMA, toolkit_version=__version__, task=variant.task, variant=variant.name,
+        weights=weights, target=target.name,
+        graph=GraphFile(
+            f"{variant.name}.onnx", sha256_of_bytes(content), len(content), target.opset, target.ir_version),
+        inputs=inputs, outputs=outputs, preprocessing=preprocessing, labels=labels, labels_source=labels_source,
+        precision=precision,
+        lowering={"layout": context.layout, "padding": context.padding, "rules": dict(sorted(context.applied.items())),
+                  "nodes": len(graph.graph.node), "simplified": simplified.warning is None},
+        verdicts=verdicts.summary({name: verdicts.judge_analysis(analysis, name)
+                                   for name in verdicts.documented_releases()}),
+        parity=parity, golden=_golden(reference, inputs[0].shape, preprocessing))
+    folder = Path(request.output)
+    onnx_path, manifest_path = str(folder / f"{variant.name}.onnx"), str(folder / f"{variant.name}.json")
+    write_files_atomically({onnx_path: content, manifest_path: manifests.dump(manifest)})
+    return ExportResult(
+        manifest, onnx_path, manifest_path, _operator_counts(graph),
+        _operator_counts(emitted), _warnings(simplified.warning, rtx, target), rtx)
+
+
+def _input_affine(variant: Variant) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return scale and shift `[3]` FP64 of `(x / 255 - mean) / std` for pixels x in 0..255."""
+    mean, std = (torch.tensor(values, dtype=torch.float64) for values in (variant.mean, variant.std))
+    return 1 / (255 * std), -mean / std
+
+
+def _runtime_function(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def run(image: np.ndarray) -> np.ndarray:
+        result: np.ndarray = session.run(None, {"image": image})[0]
+        return result
+
+    return run
+
+
+def _build(content: bytes, name: str) -> RtxReport:
+    with tempfile.TemporaryDirectory(prefix="edgenext-export-") as folder:
+        path = Path(folder, f"{name}.onnx")
+        path.write_bytes(content)
+        report = build_with_rtx(str(path))
+    if report.available and not report.ok:
+        raise VerificationError(
+            f"TensorRT-RTX {report.version} refuses the graph: {report.reason}; nothing was written",
+            "this is a defect of the lowering: please report the variant and the options")
+    return report
+
+
+def _golden(
+    reference: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], preprocessing: Preprocessing
+) -> Golden:
+    image = normalise(golden.golden_batch(_GOLDEN_SEED, shape), preprocessing)
+    output = reference(image)
+    return Golden(
+        seed=_GOLDEN_SEED, input_sha256=golden.digest(image), output_shape=tuple(output.shape),
+        output_base64=base64.b64encode(output.astype("<f4").tobytes()).decode("ascii"), tolerance=_GOLDEN_TOLERANCE)
+
+
+def _operator_counts(graph: onnx.ModelProto) -> dict[str, int]:
+    counts = collections.Counter(node.op_type for node in graph.graph.node)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _warnings(simplifier: str | None, rtx: RtxReport, target: Target) -> tuple[str, ...]:
+    warnings = []
+    if simplifier is not None:
+        warnings.append(f"{simplifier}; the graph is written unsimplified")
+    if not rtx.available and target.tensorrt:
+        warnings.append(f"not parsed by NVIDIA's own parser: {rtx.reason}")
+    return tuple(warnings)

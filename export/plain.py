@@ -1,0 +1,55 @@
+"""The plain route, kept for comparison: reference module, torch's exporter, onnx-simplifier.
+
+This is what one gets without this toolkit: the exporter at its default opset, nothing rewritten. Run it as
+``python -m edgenext_deploy.export.plain --variant xxs --output plain.onnx``; `edgenext-bench routes` does.
+"""
+import contextlib
+import io
+import warnings
+from pathlib import Path
+
+import click
+
+from edgenext_deploy.command import common_options, entry_point
+
+
+def export_plain(variant: str, image_size: int = 256, opset: int | None = None) -> bytes:
+    """Return the serialized ONNX model of the plain route, with seeded random weights.
+
+    Args:
+        variant: a name in the registry.
+        image_size: side of the square input in pixels.
+        opset: ai.onnx opset, None for the exporter's default.
+    """
+    import onnxsim
+    import torch
+
+    from edgenext_deploy.models.factory import create_model, randomise
+
+    image = torch.zeros(1, 3, image_size, image_size)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # they are about the exporter's own decompositions
+        program = torch.onnx.export(
+            randomise(create_model(variant), seed=0), (image,), input_names=["image"], output_names=["logits"],
+            dynamo=True, opset_version=opset, verbose=False)
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    simplified, _ = onnxsim.simplify(program.model_proto)
+    content: bytes = simplified.SerializeToString(deterministic=True)
+    return content
+
+
+@click.command()
+@click.option("--variant", required=True, help="Variant to export.")
+@click.option("--image-size", default=256, show_default=True, help="Side of the input in pixels.")
+@click.option("--opset", type=int, help="ai.onnx opset.  [default: the exporter's]")
+@click.option("--output", required=True, type=click.Path(dir_okay=False), help="ONNX file to write.")
+@common_options
+def plain_command(variant: str, image_size: int, opset: int | None, output: str) -> None:
+    """Export a variant the plain way, for comparison."""
+    Path(output).write_bytes(export_plain(variant, image_size, opset))
+
+
+main = entry_point(plain_command)
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The one screen at the end of an export."""
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from edgenext_deploy.export.lowering.context import RULES
+from edgenext_deploy.export.pipeline import ExportResult
+from edgenext_deploy.targets import get_target
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def print_report(result: ExportResult, console: "Console") -> None:
+    """Print what was written, how it was checked, and the next command."""
+    from rich.table import Table
+
+    manifest, target = result.manifest, get_target(result.manifest.target)
+    console.print(f"[bold]{manifest.variant}[/] for [bold]{target.name}[/] ({target.title})")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column()
+    table.add_row("weights", f"[yellow]{manifest.weights.source}[/]" if manifest.weights.random
+                  else manifest.weights.source)
+    table.add_row("input", f"image float32 {list(manifest.inputs[0].shape)}, {_preprocessing(result)}")
+    table.add_row("lowering", "\n".join(
+        f"{count:3d} x {RULES[rule]}" for rule, count in manifest.lowering["rules"].items()))
+    table.add_row("graph", f"opset {manifest.graph.opset}, IR {manifest.graph.ir_version}, layout "
+                  f"{manifest.lowering['layout']}, {sum(result.emitted_operators.values())} nodes, "
+                  f"{manifest.lowering['nodes']} after the simplifier")
+    table.add_row("operators", _operator_line(result))
+    table.add_row("TensorRT", _verdict_line(manifest.verdicts))
+    table.add_row("builder", _rtx_line(result))
+    table.add_row("precision", _precision_line(result))
+    parity = manifest.parity
+    table.add_row("parity", f"[green]ok[/]: largest difference {parity.max_absolute_error:.2g}, "
+                  f"{parity.max_relative_error:.2g} of the largest logit ({parity.tolerance:g} allowed), "
+                  f"cosine {parity.min_cosine:.6f}, top-1 agreement {parity.top1_agreement:.0%} on "
+                  f"{parity.inputs} inputs")
+    table.add_row("files", f"{result.onnx_path}  {manifest.graph.bytes / 2**20:.2f} MiB  "
+                  f"sha256 {manifest.graph.sha256[:16]}…\n{result.manifest_path}")
+    console.print(table)
+    for warning in result.warnings:
+        console.print(f"[yellow]warning:[/] {warning}")
+    console.print("next:", highlight=False)
+    for command in next_commands(result):
+        console.print(f"  {command}", highlight=False, soft_wrap=True)
+
+
+def next_commands(result: ExportResult) -> list[str]:
+    """Return the commands to paste: try it here, then take it to the device."""
+    commands = [f"edgenext-run --engine {result.onnx_path} PHOTO.jpg", f"edgenext-bench --engine {result.onnx_path}"]
+    if get_target(result.manifest.target).tensorrt:
+        commands.append(f"scp {result.onnx_path} {result.manifest_path} DEVICE:")
+    return commands
+
+
+def as_json(result: ExportResult) -> dict[str, Any]:
+    """Return the result as JSON data; the manifest on disk holds the rest."""
+    manifest = result.manifest
+    return {
+        "variant": manifest.variant, "target": manifest.target, "weights": manifest.weights._asdict(),
+        "onnx": result.onnx_path, "manifest": result.manifest_path, "bytes": manifest.graph.bytes,
+        "sha256": manifest.graph.sha256, "opset": manifest.graph.opset, "ir_version": manifest.graph.ir_version,
+        "nodes": manifest.lowering["nodes"], "operators_before": result.emitted_operators,
+        "operators": result.operators,
+        "lowering": manifest.lowering, "precision": manifest.precision._asdict(),
+        "verdicts": {release: verdict["supported"] for release, verdict in manifest.verdicts.items()},
+        "parity": manifest.parity._asdict(), "tensorrt_rtx": result.rtx.to_json(), "warnings": list(result.warnings),
+        "next": next_commands(result),
+    }
+
+
+def _preprocessing(result: ExportResult) -> str:
+    preprocessing = result.manifest.preprocessing
+    if preprocessing.folded:
+        return "pixels 0..255 (the graph normalises)"
+    return f"mean {list(preprocessing.mean)}, std {list(preprocessing.std)}, crop {preprocessing.crop_pct}"
+
+
+def _operator_line(result: ExportResult) -> str:
+    """Return the operator counts; where the simplifier changed one, before and after."""
+    return ", ".join(
+        f"{op} {count}" if result.operators.get(op, 0) == count else f"{op} {count} to {result.operators.get(op, 0)}"
+        for op, count in result.emitted_operators.items())
+
+
+def _verdict_line(verdicts: dict[str, Any]) -> str:
+    line = "  ".join(
+        f"[green]{release}[/]" if verdict["supported"] else f"[red]{release} no[/]"
+        for release, verdict in verdicts.items())
+    problems: dict[str, list[str]] = {}
+    for release, verdict in verdicts.items():
+        for finding in verdict["findings"]:
+            if finding["severity"] == "error":
+                text = f"{finding['op'] + ': ' if finding['op'] else ''}{finding['reason']}"
+                problems.setdefault(text, []).append(release)
+    return "\n".join([line, *(f"{_span(releases)}: {text}" for text, releases in list(problems.items())[:4])])
+
+
+def _span(releases: Iterable[str]) -> str:
+    names = list(releases)
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+
+
+def _rtx_line(result: ExportResult) -> str:
+    report = result.rtx
+    if not report.available:
+        return f"TensorRT-RTX: not run, {report.reason}"
+    builds = ", ".join(f"SM{build.sm} {build.seconds:.1f} s" for build in report.builds)
+    return f"[green]ok[/]: parsed and built by TensorRT-RTX {report.version} ({builds})"
+
+
+def _precision_line(result: ExportResult) -> str:
+    precision = result.manifest.precision
+    if precision.mode == "flag":
+        return ("FP16 by builder flag: the graph stays FP32, and the manifest tells the builder to set the flag")
+    return "FP32"

@@ -1,0 +1,167 @@
+"""NVIDIA's own parser and builder, on a machine with no GPU: TensorRT-RTX in a child process.
+
+`tensorrt_rtx` (the extra ``[rtx]``) is the TensorRT 11 code base with kernels compiled on the user's
+machine. It parses ONNX and builds engines for a named compute capability without a driver, so a graph
+that it accepts has been through NVIDIA's own code, not only through our table. It says nothing about
+older releases, nor about speed.
+"""
+import dataclasses
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgenext_deploy.files import require_file, write_files_atomically
+
+_CHILD = Path(__file__).with_name("_rtx_child.py")
+_FP16_LAYERNORM = "layernorm nodes in fp16"
+
+
+@dataclasses.dataclass(frozen=True)
+class RtxBuild:
+    """One build for one GPU generation.
+
+    Attributes:
+        sm: compute capability without the dot, ``86``.
+        ok: the builder returned a plan.
+        seconds: wall time of the build alone.
+        plan_bytes: size of the serialized plan.
+        messages: the builder's warnings and errors, each once.
+        plan_path: where the plan was kept, None unless asked for.
+    """
+
+    sm: str
+    ok: bool
+    seconds: float
+    plan_bytes: int
+    messages: tuple[str, ...]
+    plan_path: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RtxReport:
+    """What TensorRT-RTX says about one ONNX file.
+
+    Attributes:
+        available: `tensorrt_rtx` is installed and could be loaded.
+        ok: parsed, and built for every compute capability asked for.
+        version: of `tensorrt_rtx`, empty if not available.
+        layers: layers of the parsed network, before the builder fuses them.
+        errors: the parser's errors, with the node's name and operator.
+        messages: the parser's warnings and errors as logged.
+        builds: one per compute capability that was tried.
+        reason: one sentence that says why `ok` is False; empty when it is True.
+    """
+
+    available: bool
+    ok: bool
+    version: str = ""
+    layers: int = 0
+    errors: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+    builds: tuple[RtxBuild, ...] = ()
+    reason: str = ""
+
+    @property
+    def fp16_layernorm(self) -> bool:
+        """Whether the builder warned that a LayerNorm runs in FP16, where it can overflow."""
+        logged = (*self.messages, *(message for build in self.builds for message in build.messages))
+        return any(_FP16_LAYERNORM in message.lower() for message in logged)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON data."""
+        return dataclasses.asdict(self)
+
+
+def build_with_rtx(onnx_path: str, sms: Sequence[str] = ("80", "86"), timeout_s: float = 120,
+                   keep_plan: str | None = None) -> RtxReport:
+    """Parse `onnx_path` and build it for every compute capability in `sms`.
+
+    Args:
+        onnx_path: a single-file ONNX model, FP32 or FP16-typed, with static shapes.
+        sms: compute capabilities without the dot; TensorRT-RTX 1.7 knows 75, 80, 86, 89, 120 and 121.
+        timeout_s: seconds for all of it together.
+        keep_plan: a folder that gets ``<model>.sm<SM>.plan`` for every build; by default plans are dropped.
+
+    Returns:
+        The report. A model that TensorRT-RTX refuses, a crash and a timeout are results, not exceptions.
+
+    Raises:
+        BadInputError: the file is missing, empty or not a file.
+        UsageError: `keep_plan` cannot be written.
+    """
+    require_file(onnx_path, "ONNX file", "export one with edgenext-export")
+    if importlib.util.find_spec("tensorrt_rtx") is None:
+        return RtxReport(False, False, reason="tensorrt_rtx is not installed (pip install tensorrt-rtx-cu13)")
+    with tempfile.TemporaryDirectory(prefix="edgenext-rtx-") as folder:
+        result = Path(folder, "report.json")
+        command = [sys.executable, str(_CHILD), str(Path(onnx_path).resolve()), str(result),
+                   folder if keep_plan else "", *sms]
+        try:
+            child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s,
+                                   cwd=folder, check=False)
+            ending = _ending(child.returncode, child.stderr)
+        except subprocess.TimeoutExpired:
+            ending = f"gave no result within {timeout_s:g} s"
+        if not result.is_file():
+            return RtxReport(False, False, reason=f"the child process {ending} before it could report")
+        report = _read(json.loads(result.read_text(encoding="utf-8")), ending)
+        return _keep_plans(report, onnx_path, keep_plan) if keep_plan else report
+
+
+def _ending(code: int, stderr: bytes) -> str:
+    if code < 0:
+        try:
+            return f"crashed ({signal.Signals(-code).name})"
+        except ValueError:
+            return f"crashed (signal {-code})"
+    last = stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+    return f"ended with code {code}" + (f" ({last[0][:200]})" if last else "")
+
+
+def _read(data: dict[str, Any], ending: str) -> RtxReport:
+    errors = tuple(dict.fromkeys(_describe(error) for error in data["errors"]))
+    builds = tuple(
+        RtxBuild(build["sm"], build["ok"], build["seconds"], build["plan_bytes"], tuple(build["messages"]),
+                 build["plan"] or None)
+        for build in data["builds"])
+    report = RtxReport(data["available"], False, data["version"], data["layers"], errors,
+                       tuple(data["messages"]), builds)
+    # The last step before the end is written down first, so a crash names the step; one after it is harmless.
+    if not data["available"]:
+        reason = data.get("reason", f"the child process {ending} while it imported tensorrt_rtx")
+    elif data["stage"] != "done":
+        reason = f"the child process {ending} at: {data['stage']}"
+    elif not data["parsed"]:
+        reason = "; ".join(errors[:3]) or "; ".join(report.messages[:1]) or "refused without a message"
+    else:
+        failed = [build for build in builds if not build.ok]
+        if not failed:
+            return dataclasses.replace(report, ok=True)
+        said = failed[0].messages[:1] or ("the builder gave no reason",)
+        reason = f"no engine for SM{failed[0].sm}: {' '.join(said[0].split())}"
+    return dataclasses.replace(report, reason=reason)
+
+
+def _describe(error: dict[str, str]) -> str:
+    reason = " ".join(error["reason"].split())
+    # NVIDIA's checkers fail a wholly unsupported operator with the bare condition "false".
+    if reason in {"", "false"}:
+        reason = "operator not supported"
+    if not error["op"]:
+        return reason
+    return f"node {error['node'] or '(unnamed)'!r} ({error['op']}): {reason}"
+
+
+def _keep_plans(report: RtxReport, onnx_path: str, folder: str) -> RtxReport:
+    kept = {build.sm: str(Path(folder, f"{Path(onnx_path).stem}.sm{build.sm}.plan"))
+            for build in report.builds if build.plan_path}
+    write_files_atomically({
+        kept[build.sm]: Path(build.plan_path).read_bytes() for build in report.builds if build.plan_path})
+    return dataclasses.replace(report, builds=tuple(
+        dataclasses.replace(build, plan_path=kept.get(build.sm)) for build in report.builds))

@@ -1,0 +1,247 @@
+"""The operator verdict: which TensorRT releases can run an ONNX model, and if not, which node and why.
+
+It reads documents, not TensorRT: see docs/operators.md for what that can and cannot know. The model is
+never executed and external data is never loaded.
+"""
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import onnx
+from onnx import TensorProto
+
+from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.export import verdict_walk
+from edgenext_deploy.export.operators import Release, documented_releases, first_release_with, get_release
+from edgenext_deploy.export.verdict_rules import ERROR, NOTE, WARNING, problems_of
+from edgenext_deploy.export.verdict_types import type_problems
+from edgenext_deploy.export.verdict_walk import AI_ONNX, Site
+from edgenext_deploy.targets import Target
+
+__all__ = [
+    "Analysis", "Finding", "Group", "Verdict", "analyse", "documented_releases", "group_findings", "judge",
+    "judge_all", "judge_analysis", "require", "require_analysis", "summary", "target_problems",
+]
+
+_MAX_NODES_LISTED = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing to know about one node, or about the whole model where `node` and `op` are empty.
+
+    Attributes:
+        node: the node's name, or its first output; inside a subgraph after ``outer node/``.
+        op: operator type.
+        severity: ``error`` (the release cannot run it, or gets it wrong), ``warning`` or ``note``.
+        reason: one clause, without the node's and the release's name.
+    """
+
+    node: str
+    op: str
+    severity: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What one TensorRT release makes of a model.
+
+    Attributes:
+        release: as asked for, ``10.13``.
+        documented_as: the documented release that stands for it, ``10.1``.
+        supported: no finding is an error.
+        findings: those about the model first, then node by node.
+    """
+
+    release: str
+    documented_as: str
+    supported: bool
+    findings: tuple[Finding, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Findings that differ only in node and release."""
+
+    op: str
+    severity: str
+    reason: str
+    nodes: tuple[str, ...]
+    releases: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if not self.op:
+            return self.reason
+        more = f" and {len(self.nodes) - 1} more" if len(self.nodes) > 1 else ""
+        return f"{self.op} node {self.nodes[0]!r}{more}: {self.reason}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Analysis:
+    """A model read once, to be judged for many releases.
+
+    Attributes:
+        opset: imported ai.onnx opset, 0 if none is.
+        ir_version: of the file.
+        sites: every node.
+        typed: shape and type inference worked.
+        has_int64: some tensor is INT64.
+    """
+
+    opset: int
+    ir_version: int
+    sites: tuple[Site, ...]
+    typed: bool
+    has_int64: bool
+
+
+def analyse(model: onnx.ModelProto) -> Analysis:
+    """Read a model: infer types and shapes, and walk its nodes."""
+    typed = True
+    try:
+        known = onnx.shape_inference.infer_shapes(model, check_type=False, strict_mode=False, data_prop=False)
+    except Exception:  # the inference functions of single operators raise what they like
+        known, typed = model, False
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    sites = tuple(verdict_walk.walk(known))
+    has_int64 = any(site.element_type(name) == TensorProto.INT64
+                    for site in sites for name in (*site.inputs, *site.outputs))
+    return Analysis(opset, model.ir_version, sites, typed, has_int64)
+
+
+def judge(model: onnx.ModelProto, release: str) -> Verdict:
+    """Judge a model for one TensorRT release, such as ``8.2`` or ``10.13.3``.
+
+    Raises:
+        UsageError: not a release, or an undocumented old one.
+    """
+    return judge_analysis(analyse(model), release)
+
+
+def judge_all(model: onnx.ModelProto) -> dict[str, Verdict]:
+    """Judge a model for every documented release, oldest first."""
+    analysis = analyse(model)
+    return {release: judge_analysis(analysis, release) for release in documented_releases()}
+
+
+def judge_analysis(analysis: Analysis, release: str) -> Verdict:
+    """Judge a model that `analyse` has read."""
+    facts = get_release(release)
+    findings = [*_about_model(analysis, facts), *_about_nodes(analysis, facts)]
+    return Verdict(release, facts.documented_as, all(finding.severity != ERROR for finding in findings),
+                   tuple(findings))
+
+
+def require(model: onnx.ModelProto, target: Target) -> None:
+    """Check that `target` can run a model.
+
+    Raises:
+        IncompatibleError: it cannot; the message names the first nodes, operators, releases and reasons,
+            and counts the others.
+    """
+    require_analysis(analyse(model), target)
+
+
+def require_analysis(analysis: Analysis, target: Target) -> None:
+    """Do as `require` for a model that `analyse` has read."""
+    problems = target_problems(analysis, target)
+    if problems:
+        shown = "; ".join(problems[:_MAX_NODES_LISTED])
+        more = len(problems) - _MAX_NODES_LISTED
+        others = f"; and {more} more" if more > 0 else ""
+        raise IncompatibleError(
+            f"target {target.name} cannot run this graph: {shown}{others}",
+            f"export it again with edgenext-export --target {target.name}, or choose another target")
+
+
+def target_problems(analysis: Analysis, target: Target) -> tuple[str, ...]:
+    """Return why `target` cannot run a model, node by node and then the model as a whole; empty if it can."""
+    verdicts = [judge_analysis(analysis, release) for release in target.tensorrt]
+    errors = [group for group in group_findings(verdicts) if group.severity == ERROR]
+    problems = [f"{group} [TensorRT {', '.join(group.releases)}]" for group in errors if group.op]
+    if analysis.opset > target.opset:
+        problems.append(f"opset {analysis.opset} found, {target.opset} is the highest for {target.name}")
+    else:
+        problems.extend(f"{group} [TensorRT {', '.join(group.releases)}]" for group in errors if not group.op)
+    if analysis.ir_version > target.ir_version:
+        problems.append(
+            f"IR version {analysis.ir_version} found, {target.ir_version} is the highest for {target.name}")
+    return tuple(problems)
+
+
+def group_findings(verdicts: Iterable[Verdict]) -> list[Group]:
+    """Put findings together that differ only in node and release, in order of first appearance."""
+    nodes: dict[tuple[str, str, str], dict[str, None]] = {}
+    releases: dict[tuple[str, str, str], dict[str, None]] = {}
+    for verdict in verdicts:
+        for finding in verdict.findings:
+            key = (finding.op, finding.severity, finding.reason)
+            nodes.setdefault(key, {})[finding.node] = None
+            releases.setdefault(key, {})[verdict.release] = None
+    return [Group(*key, tuple(nodes[key]), tuple(releases[key])) for key in nodes]
+
+
+def summary(verdicts: dict[str, Verdict]) -> dict[str, Any]:
+    """Return the verdicts as JSON data for a manifest: equal findings once, with a count of nodes."""
+    return {release: {
+        "supported": verdict.supported,
+        "documented_as": verdict.documented_as,
+        "findings": [{
+            "severity": group.severity,
+            "op": group.op,
+            "reason": group.reason,
+            "nodes": [node for node in group.nodes[:_MAX_NODES_LISTED] if node],
+            "count": len(group.nodes),
+        } for group in group_findings([verdict])],
+    } for release, verdict in verdicts.items()}
+
+
+def _about_model(analysis: Analysis, release: Release) -> Iterator[Finding]:
+    opset = analysis.opset
+    if opset < 1:
+        yield Finding("", "", ERROR, "the model imports no ai.onnx opset")
+    elif release.max_opset is not None and opset > release.max_opset:
+        yield Finding("", "", ERROR, f"opset {opset}; the highest documented is {release.max_opset}")
+    elif release.min_opset is not None and opset < release.min_opset:
+        # The parsers of 8.x log a warning and go on.
+        yield Finding("", "", WARNING if release.before(10) else ERROR,
+                      f"opset {opset}; the lowest is {release.min_opset}")
+    if release.ir_version is not None and analysis.ir_version > release.ir_version:
+        yield Finding("", "", WARNING, f"IR version {analysis.ir_version}; the parser was built with "
+                                       f"{release.ir_version}, logs the difference and goes on")
+    if analysis.has_int64 and release.before(9):
+        yield Finding("", "", NOTE, "INT64 tensors are narrowed to INT32, with clamping")
+    if not analysis.typed:
+        yield Finding("", "", NOTE, "not checked: tensor types and shapes, which could not be inferred")
+
+
+def _about_nodes(analysis: Analysis, release: Release) -> Iterator[Finding]:
+    for site in analysis.sites:
+        for severity, reason in _about_node(site, release, analysis.opset):
+            yield Finding(site.name, site.op, severity, reason)
+
+
+def _about_node(site: Site, release: Release, opset: int) -> Iterator[tuple[str, str]]:
+    if site.function:
+        if release.before(9, 3):
+            yield ERROR, "a local function of the model, which needs 9.3; inline it"
+    elif site.domain != AI_ONNX:
+        yield ERROR, f"operator of domain {site.domain!r}; the parser looks for a plugin of that name"
+    elif site.op in release.operators:
+        yield from problems_of(site, release)
+        yield from type_problems(site, release, opset)
+    elif site.op in release.importer_only:
+        yield WARNING, "not in the list of supported operators, though the parser's source has it"
+    else:
+        yield ERROR, _missing(site.op, release)
+
+
+def _missing(op: str, release: Release) -> str:
+    first = first_release_with(op)
+    if first is None:
+        return "not an operator of any documented TensorRT release"
+    order = documented_releases()
+    if order.index(first) > order.index(release.documented_as):
+        return f"not an operator before TensorRT {first}"
+    return "not an operator of this release any more"

@@ -1,0 +1,220 @@
+"""Every node of an ONNX model, with what can be known of its tensors without running anything.
+
+Subgraphs of If, Loop and Scan and the bodies of local functions are part of the walk. Nothing here loads
+external data: a tensor whose bytes lie elsewhere is a constant of unknown value.
+"""
+import dataclasses
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
+
+AI_ONNX = ""
+# Axes, bounds and scale factors are small; anything larger is a weight, whose values no rule needs.
+_MAX_VALUES = 4096
+_SHAPE_OPS = frozenset({"Shape", "Size"})
+
+Shape = tuple[int | None, ...]
+
+
+@dataclasses.dataclass
+class _Scope:
+    """What is visible by tensor name at one place of the model; a subgraph sees its parents."""
+
+    types: MutableMapping[str, int]
+    shapes: MutableMapping[str, Shape]
+    constants: MutableMapping[str, TensorProto]
+    producers: MutableMapping[str, str]
+    static: MutableMapping[str, bool]
+
+    def child(self) -> "_Scope":
+        return _Scope(ChainMap({}, self.types), ChainMap({}, self.shapes), ChainMap({}, self.constants),
+                      ChainMap({}, self.producers), ChainMap({}, self.static))
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """One node in its place.
+
+    Attributes:
+        name: the node's name, or its first output, or its operator; after a path of outer nodes and ``/``.
+        op: operator type.
+        domain: operator domain, empty for ai.onnx.
+        inputs: tensor names; empty for an optional input that is left out.
+        outputs: likewise.
+        attributes: by name, as Python values (tensors and graphs as protobuf messages).
+        function: the node calls one of the model's local functions.
+    """
+
+    name: str
+    op: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    function: bool
+    _scope: _Scope
+
+    def input(self, index: int) -> str:
+        """Return the name of input `index`, empty where there is none."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
+    def output(self, index: int) -> str:
+        """Return the name of output `index`, empty where there is none."""
+        return self.outputs[index] if index < len(self.outputs) else ""
+
+    def is_constant(self, index: int) -> bool:
+        """Whether input `index` is an initializer, the output of a Constant node, or left out."""
+        return not self.input(index) or self.input(index) in self._scope.constants
+
+    def value(self, index: int) -> np.ndarray | None:
+        """Return a small constant input as numbers, None if left out, not constant, too large or text."""
+        tensor = self._scope.constants.get(self.input(index))
+        if tensor is None or tensor.data_location == TensorProto.EXTERNAL:
+            return None
+        if int(np.prod(list(tensor.dims), dtype=object)) > _MAX_VALUES:
+            return None
+        try:
+            array = np.asarray(numpy_helper.to_array(tensor))
+            # BF16 and the 8- and 4-bit types are extension dtypes; rules compare plain numbers.
+            return array if array.dtype.kind in "biuf" else array.astype(np.float32)
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    def element_type(self, tensor: str) -> int:
+        """Return the ``TensorProto`` element type of a tensor of this node, 0 if it is not known."""
+        return self._scope.types.get(tensor, 0)
+
+    def shape(self, index: int) -> Shape | None:
+        """Return the shape of input `index` with None for an unknown size; None if the rank is unknown."""
+        return self._scope.shapes.get(self.input(index))
+
+    def rank(self, index: int) -> int | None:
+        """Return the rank of input `index`, None if it is not known."""
+        shape = self.shape(index)
+        return None if shape is None else len(shape)
+
+    def produced_by(self, index: int) -> str:
+        """Return the operator that computes input `index`, empty for a graph input or an initializer."""
+        return self._scope.producers.get(self.input(index), "")
+
+    def is_shape_arithmetic(self, tensor: str) -> bool:
+        """Whether a tensor is computed from constants and tensor shapes alone."""
+        return self._scope.static.get(tensor, False)
+
+
+def walk(model: onnx.ModelProto) -> Iterator[Site]:
+    """Yield every node: the main graph in order, subgraphs after the node that holds them, then functions."""
+    functions = frozenset((function.domain, function.name) for function in model.functions)
+    yield from _walk_graph(model.graph, _Scope({}, {}, {}, {}, {}), "", functions)
+    for function in model.functions:
+        # Types inside a function depend on its caller; none are known here.
+        path = _readable(function.name) + "/"
+        yield from _walk_nodes(function.node, _Scope({}, {}, {}, {}, {}), path, functions)
+
+
+def graphs_of(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
+    """Yield the main graph and every subgraph, those of local functions included."""
+    bodies = [node for function in model.functions for node in function.node]
+    pending = [model.graph, *(graph for node in bodies for graph in _subgraphs(node))]
+    while pending:
+        graph = pending.pop()
+        yield graph
+        pending.extend(inner for node in graph.node for inner in _subgraphs(node))
+
+
+def tensors_of(model: onnx.ModelProto) -> Iterator[TensorProto]:
+    """Yield every stored tensor: initializers, sparse ones, and tensor attributes anywhere."""
+    nodes = [node for function in model.functions for node in function.node]
+    for graph in graphs_of(model):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+        nodes.extend(graph.node)
+    for node in nodes:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+
+
+def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            yield attribute.g
+        elif attribute.type == AttributeProto.GRAPHS:
+            yield from attribute.graphs
+
+
+def _walk_graph(graph: onnx.GraphProto, scope: _Scope, path: str,
+                functions: frozenset[tuple[str, str]]) -> Iterator[Site]:
+    for info in (*graph.input, *graph.value_info, *graph.output):
+        _learn_type(scope, info)
+    for tensor in graph.initializer:
+        _learn_constant(scope, tensor.name, tensor)
+    yield from _walk_nodes(graph.node, scope, path, functions)
+
+
+def _walk_nodes(nodes: Iterable[onnx.NodeProto], scope: _Scope, path: str,
+                functions: frozenset[tuple[str, str]]) -> Iterator[Site]:
+    for node in nodes:
+        domain = AI_ONNX if node.domain == "ai.onnx" else node.domain
+        attributes = _attributes(node)
+        for output in filter(None, node.output):
+            scope.producers[output] = node.op_type
+            scope.static[output] = node.op_type in _SHAPE_OPS or (
+                bool(node.input) and all(scope.static.get(name, False) for name in node.input if name))
+        if node.op_type == "Constant" and domain == AI_ONNX and node.output:
+            _learn_constant(scope, node.output[0], _constant_tensor(attributes))
+        name = path + _readable(node.name or next(filter(None, node.output), node.op_type))
+        yield Site(name, _readable(node.op_type), _readable(domain), tuple(node.input), tuple(node.output),
+                   attributes, (node.domain, node.op_type) in functions, scope)
+        for graph in _subgraphs(node):
+            yield from _walk_graph(graph, scope.child(), name + "/", functions)
+
+
+def _readable(name: str | bytes) -> str:
+    """Return a name as text: protobuf gives one that is not UTF-8 as bytes."""
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+
+
+def _learn_type(scope: _Scope, info: onnx.ValueInfoProto) -> None:
+    tensor = info.type.tensor_type
+    scope.types[info.name] = tensor.elem_type
+    if tensor.HasField("shape"):
+        scope.shapes[info.name] = tuple(
+            dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
+
+
+def _learn_constant(scope: _Scope, name: str, tensor: TensorProto) -> None:
+    scope.constants[name] = tensor
+    scope.types[name] = tensor.data_type
+    scope.shapes[name] = tuple(tensor.dims)
+    scope.static[name] = True
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    found = {}
+    for attribute in node.attribute:
+        # In a function body an attribute may stand for one of the caller's; its value is not known.
+        if not attribute.ref_attr_name:
+            try:
+                found[attribute.name] = helper.get_attribute_value(attribute)
+            except ValueError:
+                continue
+    return found
+
+
+def _constant_tensor(attributes: Mapping[str, Any]) -> TensorProto:
+    """Return the value of a Constant node as a tensor; an empty message for sparse and string values."""
+    if isinstance(attributes.get("value"), TensorProto):
+        tensor: TensorProto = attributes["value"]
+        return tensor
+    for key, dtype in (("value_int", np.int64), ("value_ints", np.int64),
+                       ("value_float", np.float32), ("value_floats", np.float32)):
+        if key in attributes:
+            return numpy_helper.from_array(np.asarray(attributes[key], dtype))
+    return TensorProto()

@@ -1,0 +1,1 @@
+"""PyTorch definitions, variant registry, checkpoint loading and counts. Importing this loads no torch."""

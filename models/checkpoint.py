@@ -1,0 +1,157 @@
+"""Checkpoints: weights files, checked against the variant that they are meant for."""
+import functools
+import hashlib
+import os
+import types
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import require_file, sha256_of_file
+from edgenext_deploy.models.factory import create_model
+from edgenext_deploy.models.keys import to_reference
+from edgenext_deploy.models.registry import VARIANTS, Variant
+from edgenext_deploy.models.weights_file import listed, read_state_dict
+
+_HEADS = {"edgenext": "head.", "mobilevit": "head.fc."}
+_GET_AGAIN = "get the file again, or use --pretrained"
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """The parameters of one checkpoint, checked against a variant.
+
+    Attributes:
+        state_dict: tensors under the reference module's keys; every floating one is float32 on the CPU.
+        container: where in the file they lay: ``model_ema``, ``state_dict``, ``model`` or ``bare``.
+        layout: the naming of the file's keys, ``official`` or ``timm``.
+        file: name of the file, without folder.
+        sha256: of the file.
+    """
+
+    state_dict: dict[str, Tensor]
+    container: str
+    layout: str
+    file: str
+    sha256: str
+
+
+def load_checkpoint(path: str | os.PathLike[str], variant: Variant, num_classes: int = 1000) -> LoadedWeights:
+    """Read a checkpoint and check that it holds exactly this variant with this number of classes.
+
+    Official EdgeNeXt, timm EdgeNeXt and timm MobileViT key layouts are understood, half precision becomes
+    float32. See `weights_file.read_state_dict` for the kinds of files, the parts of a training checkpoint and
+    the safety of reading one.
+
+    Raises:
+        BadInputError: no such file, not a checkpoint, damaged, asking to run code, or of another model.
+        MissingRuntimeError: a safetensors file and no safetensors library.
+    """
+    name = os.fspath(path)
+    require_file(name, "weights file", "give an existing weights file, or use --pretrained")
+    try:
+        container, found = read_state_dict(name)
+        layout, mapping = to_reference(found)
+        state_dict = {mapping[key]: value for key, value in found.items()}
+        expected = reference_shapes(variant, num_classes)
+        _require_fit(state_dict, expected, variant)
+        state_dict = {key: _as_float32(key, state_dict[key], expected[key]) for key in expected}
+    except BadInputError as error:
+        raise BadInputError(
+            f"weights file {name}: {_printable(error.message)}", error.fix or _GET_AGAIN) from error
+    except OSError as error:
+        raise BadInputError(
+            f"weights file {name}: cannot be read: {error.strerror or error}", _GET_AGAIN) from error
+    return LoadedWeights(state_dict, container, layout, os.path.basename(name), sha256_of_file(name))
+
+
+def apply(model: nn.Module, loaded: LoadedWeights) -> None:
+    """Put the parameters into a reference module of the variant and class count they were loaded for."""
+    model.load_state_dict(loaded.state_dict, strict=True)
+
+
+def digest_of(state_dict: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over all names, sorted, and the values of each as little-endian float32."""
+    digest = hashlib.sha256()
+    for key in sorted(state_dict):
+        digest.update(key.encode() + b"\0")
+        digest.update(state_dict[key].detach().cpu().numpy().astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=None)
+def reference_shapes(variant: Variant, num_classes: int) -> Mapping[str, Tensor]:
+    """Return the reference module's state dict on the meta device: names, shapes and dtypes, no data."""
+    with torch.device("meta"):
+        return types.MappingProxyType(create_model(variant.name, num_classes).state_dict())
+
+
+def _require_fit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], variant: Variant) -> None:
+    """Raise BadInputError, with what would fit if anything does, unless names and shapes are as expected."""
+    misshapen = [key for key in expected if key in found and found[key].shape != expected[key].shape]
+    missing = [key for key in expected if key not in found]
+    unexpected = [key for key in found if key not in expected]
+    if not misshapen and not missing and not unexpected:
+        return
+    fitting = next((other for other in VARIANTS.values() if _classes_if_fits(found, other)), None)
+    if fitting is not None:
+        classes = _classes_if_fits(found, fitting)
+        wanted = expected[_HEADS[variant.family] + "weight"].shape[0]
+        option = f" --num-classes {classes}" if classes != wanted else ""
+        if fitting.name == variant.name:
+            raise BadInputError(f"has {classes} classes, {wanted} expected", "pass" + option)
+        raise BadInputError(
+            f"holds {fitting.name} with {classes} classes, {variant.name} with {wanted} expected",
+            f"run with --variant {fitting.name}{option}")
+    faults = []
+    if missing:
+        faults.append(f"{_keys(missing)} missing ({listed(missing)})")
+    if unexpected:
+        faults.append(f"{_keys(unexpected)} not expected ({listed(unexpected)})")
+    if misshapen:
+        shapes = (
+            f"{key} is {list(found[key].shape)}, {list(expected[key].shape)} expected" for key in misshapen)
+        faults.append(f"{_keys(misshapen)} of another shape ({listed(shapes)})")
+    raise BadInputError(
+        f"does not fit {variant.name}, which has {_keys(expected)}: " + "; ".join(faults),
+        f"give a checkpoint of {variant.name}, or use --pretrained")
+
+
+def _classes_if_fits(found: Mapping[str, Tensor], variant: Variant) -> int:
+    """Return the class count of `found` if it is this variant with any number of classes, else 0."""
+    head = _HEADS[variant.family]
+    expected = reference_shapes(variant, 1)
+    if found.keys() != expected.keys() or found[head + "weight"].dim() != 2:
+        return 0
+    classes = int(found[head + "weight"].shape[0])
+    for key, tensor in expected.items():
+        shape = (classes, *tensor.shape[1:]) if key.startswith(head) else tuple(tensor.shape)
+        if tuple(found[key].shape) != shape:
+            return 0
+    return classes
+
+
+def _as_float32(key: str, value: Tensor, expected: Tensor) -> Tensor:
+    if value.layout is not torch.strided or value.is_quantized or value.device.type != "cpu":
+        raise BadInputError(
+            f"{key} is not a plain tensor: {value.layout}, {value.dtype} on {value.device} found")
+    if expected.is_floating_point() and not value.is_floating_point():
+        raise BadInputError(f"{key} is {value.dtype}, a floating dtype expected")
+    value = value.detach().to(torch.float32) if value.is_floating_point() else value.detach()
+    finite = torch.isfinite(value)
+    if not finite.all():
+        count = int((~finite).sum())
+        raise BadInputError(f"{key}: {count} of {value.numel()} values are NaN or infinite in float32")
+    return value.to(expected.dtype).contiguous()
+
+
+def _keys(keys: Sized) -> str:
+    return f"{len(keys)} key" + ("" if len(keys) == 1 else "s")
+
+
+def _printable(text: str) -> str:
+    """Return the text with control characters escaped, for names in the file must not steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,259 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from bench_doubles import FakeSession
+
+import edgenext_deploy.runtime
+from edgenext_deploy import command
+from edgenext_deploy.benchmarks import record
+from edgenext_deploy.benchmarks.cli import bench_command
+
+DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
+TINY = os.path.join(DATA, "tiny_classifier.onnx")
+ROOT = os.path.dirname(os.path.dirname(DATA))
+
+
+@pytest.fixture
+def fakes(monkeypatch, tmp_path):
+    """Create engine files on request, and open them as fake sessions."""
+
+    class Fakes:
+        def __init__(self):
+            self.sessions, self.scripts, self.shape = [], {}, (1, 3, 32, 32)
+
+        def engine(self, name="a.onnx", script=lambda call: time.sleep(0.001)):
+            path = str(tmp_path / name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as stream:
+                stream.write(name.encode("utf-8"))
+            self.scripts[path] = script
+            return path
+
+    found = Fakes()
+
+    def load_session(path, threads=None):
+        session = FakeSession(path, threads, found.shape, found.scripts[path])
+        found.sessions.append(session)
+        return session
+
+    monkeypatch.setattr(edgenext_deploy.runtime, "load_session", load_session, raising=False)
+    return found
+
+
+def run(capsys, *arguments):
+    """Return exit code, standard output and standard error of the command."""
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, list(arguments))
+    captured = capsys.readouterr()
+    return stopped.value.code, captured.out, captured.err
+
+
+QUICK = ("--duration", "0.1", "--warmup", "0.05")
+
+
+def test_one_engine_is_measured_and_shown(capsys, fakes):
+    code, out, err = run(capsys, "--engine", fakes.engine(), "--threads", "3", *QUICK)
+    assert code == 0
+    assert "a.onnx" in out
+    assert "fake 9.9, CPUExecutionProvider, 3 threads" in out
+    assert "p50" in out
+    assert err == ""
+    assert fakes.sessions[0].threads == 3
+    assert fakes.sessions[0].closed
+
+
+def test_several_engines_are_compared_with_the_first(capsys, fakes):
+    slow = fakes.engine("slow.onnx", lambda call: time.sleep(0.004))
+    fast, other = fakes.engine("fast.onnx"), fakes.engine("other.onnx", lambda call: time.sleep(0.008))
+    code, out, _ = run(capsys, "--engine", slow, "--engine", fast, "--engine", other, *QUICK)
+    assert code == 0
+    assert "fast.onnx is " in out
+    assert "faster than slow.onnx" in out
+    assert "slow.onnx is " in out
+    assert "faster than other.onnx" in out
+
+
+def test_json_goes_alone_to_standard_output(capsys, fakes):
+    for arguments in (("--json",), ("--json", "-")):
+        code, out, _ = run(capsys, "--engine", fakes.engine(), "--iterations", "25", *arguments)
+        row = json.loads(out)["records"][0]
+        assert code == 0
+        assert row["n"] == 25
+        assert row["latency"]["min_ms"] >= 1.0
+        assert row["image"] == "synthetic"
+        assert row["model"] is None
+
+
+def test_json_to_a_file_comes_beside_the_table(capsys, fakes, tmp_path):
+    path = str(tmp_path / "new" / "rows.json")
+    engines = ("--engine", fakes.engine(), "--engine", fakes.engine("b.onnx"))
+    code, out, err = run(capsys, *engines, "--json", path, *QUICK)
+    assert code == 0
+    assert "a.onnx" in out
+    assert path in err
+    report = record.read(path)
+    assert [row.name for row in report.records] == ["a.onnx", "b.onnx"]
+    assert report.records[0].interleaved_with == ("b.onnx",)
+    assert len(report.comparisons) == 1
+    assert report.records[0].engine == ("a.onnx", hashlib.sha256(b"a.onnx").hexdigest(), 6)
+
+
+def test_a_file_that_cannot_be_written_costs_no_rows(capsys, fakes, tmp_path):
+    (tmp_path / "blocker").write_bytes(b"a file, not a folder")
+    path = str(tmp_path / "blocker" / "x.json")
+    code, out, err = run(capsys, "--engine", fakes.engine(), "--json", path, *QUICK)
+    assert code == 2
+    assert "a.onnx" in out
+    assert "cannot write" in err
+    assert "--json" in err
+
+
+def test_engines_with_the_same_name_stay_apart(capsys, fakes):
+    first, second = fakes.engine("one/a.onnx"), fakes.engine("two/a.onnx")
+    _, out, _ = run(capsys, "--engine", first, "--engine", second, "--engine", second, "--iterations", "10",
+                    "--json")
+    assert [row["name"] for row in json.loads(out)["records"]] == [first, second, second + " (2)"]
+
+
+def test_without_a_manifest_the_input_is_fixed_and_looks_like_pixels(capsys, fakes):
+    fakes.shape = (2, 3, 8, 16)
+    code, out, _ = run(capsys, "--engine", fakes.engine(), "--iterations", "12", "--json")
+    assert code == 0
+    image = fakes.sessions[0].images[0]
+    assert (image.shape, image.dtype) == ((2, 3, 8, 16), np.float32)
+    assert 0.0 <= image.min() < 0.05 < 0.95 < image.max() <= 1.0
+    row = json.loads(out)["records"][0]
+    assert row["batch"] == 2
+    assert row["throughput_per_s"] == pytest.approx(2e3 / row["latency"]["mean_ms"])
+    run(capsys, "--engine", fakes.engine(), "--iterations", "12")
+    np.testing.assert_array_equal(fakes.sessions[1].images[0], image)
+
+
+def test_dynamic_shapes_are_a_usage_error(capsys, fakes):
+    fakes.shape = (-1, 3, 8, 8)
+    code, out, err = run(capsys, "--engine", fakes.engine(), *QUICK)
+    assert (code, out) == (2, "")
+    assert "not fixed: [-1, 3, 8, 8]" in err
+    assert fakes.sessions[0].closed
+
+
+def test_ctrl_c_keeps_the_rows_and_says_so(capsys, fakes, tmp_path):
+    def interrupted(call):
+        time.sleep(0.001)
+        if call == 200:
+            raise KeyboardInterrupt
+
+    path = str(tmp_path / "rows.json")
+    code, out, err = run(capsys, "--engine", fakes.engine(script=interrupted), "--duration", "60",
+                         "--warmup", "0.05", "--json", path)
+    assert code == 130
+    assert "Interrupted" in out
+    assert "interrupted" in err
+    report = record.read(path)
+    assert report.interrupted
+    assert report.records[0].interrupted
+    assert 50 < report.records[0].n < 200
+
+
+def test_ctrl_c_before_the_first_row_ends_without_a_report(capsys, fakes):
+    def interrupted(call):
+        raise KeyboardInterrupt
+
+    code, out, err = run(capsys, "--engine", fakes.engine(script=interrupted), *QUICK)
+    assert (code, out) == (130, "")
+    assert "interrupted" in err
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), [
+    ((), 2, "Missing option '--engine'"),
+    (("--engine", "no_such.onnx"), 3, "no_such.onnx"),
+    (("--engine", TINY, "--device", "nano"), 4, "--device nano was asked for"),
+    (("--engine", TINY, "--device", "nanoo"), 2, "did you mean 'nano'"),
+    (("--engine", TINY, "--duration", "0"), 2, "duration"),
+    (("--engine", TINY, "--iterations", "0"), 2, "iterations"),
+    (("--engine", TINY, "--threads", "0"), 2, "threads"),
+    (("--engine", TINY, "routes"), 2, "--engine does not go with the command routes"),
+    (("nonsense",), 2, "nonsense"),
+])
+def test_bad_requests(capsys, fakes, arguments, code, said):
+    fakes.scripts[TINY] = lambda call: None
+    found, out, err = run(capsys, *arguments)
+    assert (found, out) == (code, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_help_is_quick_and_names_every_option():
+    start = time.perf_counter()
+    command_line = [sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--help"]
+    environment = dict(os.environ, LC_ALL="C.UTF-8")
+    text = subprocess.check_output(command_line, cwd=ROOT, env=environment).decode("utf-8")
+    assert time.perf_counter() - start < 2.0  # half a second on an idle machine
+    for option in ("--engine", "--device", "--duration", "--warmup", "--iterations", "--threads", "--json",
+                   "routes"):
+        assert option in text
+
+
+def test_importing_the_command_loads_no_numpy_and_no_rich():
+    code = ("import sys, edgenext_deploy.benchmarks.cli; "
+            "print([name for name in ('numpy', 'rich', 'onnxruntime') if name in sys.modules])")
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT).decode("utf-8").strip() == "[]"
+
+
+# For real: a tiny network in ONNX Runtime.
+
+
+@pytest.fixture
+def real(capsys):
+    pytest.importorskip("onnxruntime")
+    if not os.path.exists(TINY):
+        pytest.skip("tests/data/tiny_classifier.onnx is not there")
+
+
+def test_a_real_engine_with_its_manifest(capsys, real, tmp_path):
+    import onnxruntime
+
+    code, out, _ = run(capsys, "--engine", TINY, "--threads", "1", "--json", *QUICK)
+    row = json.loads(out)["records"][0]
+    assert code == 0
+    assert row["session"]["version"] == onnxruntime.__version__
+    assert row["session"]["threads"] == 1
+    assert row["image"] == "golden"
+    assert row["model"]["variant"] == "tiny"
+    assert row["model"]["weights"]["random"] is False
+    latency = row["latency"]
+    figures = [latency[name] for name in ("min_ms", "p50_ms", "p90_ms", "p99_ms", "max_ms")]
+    assert figures[0] > 0.0
+    assert figures == sorted(figures)
+    path = tmp_path / "row.json"
+    path.write_text(out)
+    assert record.read(str(path)).records[0].n == row["n"] >= 10
+
+
+def test_random_weights_are_named_in_every_output(capsys, real, tmp_path):
+    with open(TINY, "rb") as stream:
+        content = stream.read()
+    with open(os.path.splitext(TINY)[0] + ".json", encoding="utf-8") as stream:
+        manifest = json.load(stream)
+    manifest["weights"]["random"] = True
+    (tmp_path / "tiny.onnx").write_bytes(content)
+    (tmp_path / "tiny.json").write_text(json.dumps(manifest), encoding="utf-8")
+    _, out, _ = run(capsys, "--engine", str(tmp_path / "tiny.onnx"), *QUICK)
+    assert "Random weights: tiny.onnx" in out
+    _, out, _ = run(capsys, "--engine", str(tmp_path / "tiny.onnx"), "--json", *QUICK)
+    assert json.loads(out)["records"][0]["model"]["weights"]["random"] is True
+
+
+def test_a_file_that_its_manifest_does_not_describe_is_refused(capsys, real, tmp_path):
+    with open(os.path.splitext(TINY)[0] + ".json", "rb") as stream:
+        (tmp_path / "tiny.json").write_bytes(stream.read())
+    (tmp_path / "tiny.onnx").write_bytes(b"something else")
+    code, _, err = run(capsys, "--engine", str(tmp_path / "tiny.onnx"), *QUICK)
+    assert code == 3
+    assert "not the file its manifest describes" in err

@@ -1,0 +1,68 @@
+import json
+
+import pytest
+from bench_doubles import make_report, make_row
+
+from edgenext_deploy import records
+from edgenext_deploy.benchmarks import record
+from edgenext_deploy.benchmarks.host import describe_host
+from edgenext_deploy.benchmarks.statistics import Interval
+from edgenext_deploy.errors import BadInputError
+
+
+def write(tmp_path, content):
+    path = tmp_path / "latency.json"
+    path.write_bytes(content)
+    return str(path)
+
+
+def test_a_report_survives_json_unchanged(tmp_path):
+    comparison = record.Comparison("a", "b", 1.25, Interval(1.2, 1.3), 30)
+    latency = make_row().latency._replace(p50_interval=None)
+    bare = make_row("bare", model=None, started_at=None, latency=latency)
+    report = make_report(make_row("a", interleaved_with=("b",)), bare,
+                         comparisons=(comparison, comparison._replace(interval=None)), interrupted=True)
+    assert record.read(write(tmp_path, record.dump(report))) == report
+
+
+def test_the_schema_number_comes_first_and_every_row_holds_its_machine():
+    data = json.loads(record.dump(make_report()).decode("utf-8"))
+    assert next(iter(data)) == "schema"
+    assert data["schema"] == record.SCHEMA
+    assert data["records"][0]["host"]["python"] == describe_host().python
+    assert data["records"][0]["latency"]["p50_interval"] == {"low": 6.4, "high": 6.6}
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"", "is empty"),
+    (b"{", "not a latency report"),
+    (b"[]", "schema None found"),
+    (b"\xff\xfe", "not a latency report"),
+    (b'{"schema": 99, "records": []}', "schema 99 found"),
+    (b'{"schema": 1, "variant": "xxs"}', "not a latency report"),  # a manifest
+])
+def test_other_files_are_refused(tmp_path, content, message):
+    with pytest.raises(BadInputError, match=message):
+        record.read(write(tmp_path, content))
+
+
+def test_a_missing_file_is_bad_input(tmp_path):
+    with pytest.raises(BadInputError, match="not found"):
+        record.read(str(tmp_path / "none.json"))
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("n", "300"), ("stable", 1), ("latency", None), ("input_shape", [1, 3.5]), ("host", {}), ("batch", None),
+])
+def test_a_damaged_field_is_named(tmp_path, field, value):
+    data = records.to_json(make_report())
+    data["records"][0][field] = value
+    with pytest.raises(BadInputError, match=r"records\[0\]\." + field):
+        record.read(write(tmp_path, json.dumps(data).encode("utf-8")))
+
+
+def test_a_missing_field_is_named(tmp_path):
+    data = records.to_json(make_report())
+    del data["records"][0]["warmup"]
+    with pytest.raises(BadInputError, match="'warmup' is missing"):
+        record.read(write(tmp_path, json.dumps(data).encode("utf-8")))

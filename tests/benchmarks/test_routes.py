@@ -1,0 +1,173 @@
+import os
+import subprocess
+
+import numpy as np
+import pytest
+from bench_doubles import FakeSession
+
+import edgenext_deploy
+import edgenext_deploy.runtime
+from edgenext_deploy import command
+from edgenext_deploy.benchmarks import routes
+from edgenext_deploy.benchmarks.cli import bench_command
+from edgenext_deploy.benchmarks.measure import Limits
+from edgenext_deploy.errors import BadInputError, MissingRuntimeError, VerificationError
+
+LIMITS = Limits(rounds=14, warmup_s=0.02, block_s=0.005)
+
+
+class Children:
+    """In place of the export: records each call, writes the files, or fails as told."""
+
+    def __init__(self):
+        self.calls = []
+        self.environments = []
+        self.code, self.stderr = 0, b""
+
+    def run(self, arguments, **options):
+        self.calls.append(arguments[1:])
+        self.environments.append(options["env"])
+        if self.code == 0:
+            output = arguments[arguments.index("--output") + 1]
+            if arguments[2].endswith("cli"):
+                output = os.path.join(output, arguments[arguments.index("--variant") + 1] + ".onnx")
+            with open(output, "wb") as stream:
+                stream.write(b"a graph")
+        return subprocess.CompletedProcess(arguments, self.code, b"", self.stderr)
+
+
+@pytest.fixture
+def children(monkeypatch):
+    found = Children()
+    monkeypatch.setattr(subprocess, "run", found.run)
+    return found
+
+
+@pytest.fixture
+def sessions(monkeypatch):
+    """Open every file as a fake session; the plain one gives the answer `plain` holds."""
+    opened = {"sessions": [], "plain": 1.0}
+
+    class Answering(FakeSession):
+        def infer_all(self, image):
+            super().infer_all(image)
+            value = opened["plain"] if self.path.endswith("_plain.onnx") else 1.0
+            return (np.full((1, 10), value, np.float32),)
+
+    def load_session(path, threads=None):
+        session = Answering(path, threads, (1, 3, 32, 32), lambda call: None)
+        opened["sessions"].append(session)
+        return session
+
+    monkeypatch.setattr(edgenext_deploy.runtime, "load_session", load_session, raising=False)
+    return opened
+
+
+def test_each_variant_is_exported_both_ways_and_the_pair_compared(children, sessions):
+    told = []
+    report = routes.compare_routes(["xxs", "s"], LIMITS, 1, told.append)
+    assert [call[:4] for call in children.calls] == [
+        ["-m", "edgenext_deploy.export.cli", "--variant", "xxs"],
+        ["-m", "edgenext_deploy.export.plain", "--variant", "xxs"],
+        ["-m", "edgenext_deploy.export.cli", "--variant", "s"],
+        ["-m", "edgenext_deploy.export.plain", "--variant", "s"],
+    ]
+    assert children.calls[0][4:7] == ["--target", "onnxruntime", "--output"]
+    assert [row.name for row in report.records] == [
+        "xxs edgenext-export", "xxs plain route", "s edgenext-export", "s plain route"]
+    assert [{pair.faster, pair.slower} for pair in report.comparisons] == [
+        {"xxs edgenext-export", "xxs plain route"}, {"s edgenext-export", "s plain route"}]
+    assert [row.rounds for row in report.records] == [14] * 4
+    assert all(pair.interval is not None for pair in report.comparisons)
+    assert {session.threads for session in sessions["sessions"]} == {1}
+    assert all(session.closed for session in sessions["sessions"])
+    assert len(told) == 4
+
+
+def test_both_files_of_a_pair_are_timed_on_the_same_input(children, sessions):
+    routes.compare_routes(["xxs"], LIMITS)
+    first, second = sessions["sessions"]
+    np.testing.assert_array_equal(first.images[-1], second.images[-1])
+
+
+def test_the_child_finds_the_package_that_runs(children, sessions, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    routes.compare_routes(["xxs"], LIMITS)
+    parent = os.path.dirname(os.path.dirname(os.path.abspath(edgenext_deploy.__file__)))
+    assert children.environments[0]["PYTHONPATH"].split(os.pathsep) == [parent, "/elsewhere"]
+
+
+def test_the_exports_leave_nothing_behind(children, sessions):
+    routes.compare_routes(["xxs"], LIMITS)
+    folder = children.calls[0][children.calls[0].index("--output") + 1]
+    assert not os.path.exists(folder)
+
+
+@pytest.mark.parametrize(("code", "kind"), [
+    (6, MissingRuntimeError), (3, BadInputError), (5, VerificationError)])
+def test_an_error_of_the_export_is_passed_on(children, sessions, code, kind):
+    children.code = code
+    children.stderr = (b"exporting ...\nerror: torch cannot be imported\n"
+                       b"  fix: pip install 'edgenext-deploy[export]'\n")
+    with pytest.raises(kind) as raised:
+        routes.compare_routes(["xxs"], LIMITS)
+    assert raised.value.message == "torch cannot be imported"
+    assert raised.value.fix == "pip install 'edgenext-deploy[export]'"
+    assert len(children.calls) == 1
+
+
+def test_a_usage_error_of_click_is_passed_on_as_one_line(children, sessions, capsys):
+    children.code, children.stderr = 2, b"Usage: x\nTry --help\n\nError: No such option: --target\n"
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, ["routes", "--variant", "xxs"])
+    assert stopped.value.code == 2
+    assert "error: No such option: --target" in capsys.readouterr().err
+
+
+def test_a_crash_of_the_export_is_a_bug_with_its_last_line(children, sessions):
+    children.code, children.stderr = -11, b"Traceback\nSegmentation fault\n"
+    with pytest.raises(RuntimeError, match="Segmentation fault"):
+        routes.compare_routes(["xxs"], LIMITS)
+
+
+def test_an_export_without_end_is_stopped(sessions, monkeypatch):
+    def run(arguments, **options):
+        raise subprocess.TimeoutExpired(arguments, options["timeout"])
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(VerificationError, match="took more than 600 s"):
+        routes.compare_routes(["xxs"], LIMITS)
+
+
+@pytest.mark.parametrize("answer", [1.01, float("nan")])
+def test_two_different_networks_are_not_compared(children, sessions, answer):
+    sessions["plain"] = answer
+    with pytest.raises(VerificationError, match="xxs: the two routes compute different results"):
+        routes.compare_routes(["xxs"], LIMITS)
+
+
+def test_ctrl_c_keeps_the_pairs_measured_before(children, sessions, monkeypatch):
+    real_run = routes.bench.run
+    seen = []
+
+    def run(*arguments):
+        seen.append(arguments)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return real_run(*arguments)
+
+    monkeypatch.setattr(routes.bench, "run", run)
+    report = routes.compare_routes(["xxs", "xs", "s"], LIMITS)
+    assert report.interrupted
+    assert [row.name for row in report.records] == ["xxs edgenext-export", "xxs plain route"]
+    assert len(seen) == 2
+
+
+def test_the_subcommand_prints_the_ratio(children, sessions, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, ["routes", "--variant", "xxs", "--rounds", "12"])
+    captured = capsys.readouterr()
+    assert stopped.value.code == 0
+    assert "xxs edgenext-export" in captured.out
+    assert "interval" in captured.out
+    assert "exporting xxs" in captured.err

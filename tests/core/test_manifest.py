@@ -1,0 +1,116 @@
+import contextlib
+import json
+import os
+import shutil
+
+import pytest
+
+from edgenext_deploy import manifest
+from edgenext_deploy.errors import BadInputError
+
+DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
+TINY = os.path.join(DATA, "tiny_classifier.onnx")
+TINY_JSON = os.path.join(DATA, "tiny_classifier.json")
+
+
+def tiny_text():
+    with open(TINY_JSON, encoding="utf-8") as stream:
+        return stream.read()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "x.json")
+
+
+def write(path, text):
+    with open(path, "wb") as stream:
+        stream.write(text if isinstance(text, bytes) else text.encode("utf-8"))
+    return path
+
+
+def test_reading_gives_records_and_writing_them_gives_the_same_bytes():
+    found = manifest.read(TINY_JSON)
+    assert isinstance(found.preprocessing, manifest.Preprocessing) and found.inputs[0].shape == (1, 3, 32, 32)
+    assert found.golden.tolerance == {"fp32": 1e-4} and found.schema == manifest.SCHEMA
+    assert manifest.dump(found).decode("utf-8") == tiny_text()
+
+
+def test_path_is_beside_the_engine_whatever_its_ending():
+    assert manifest.manifest_path("/a/xxs.onnx") == "/a/xxs.json" == manifest.manifest_path("/a/xxs.plan")
+    assert manifest.manifest_path("a.b/xxs") == "a.b/xxs.json"
+
+
+def test_read_for_checks_the_digest(tmp_path):
+    engine = str(tmp_path / "tiny.onnx")
+    shutil.copyfile(TINY, engine)
+    assert manifest.find_for(engine) is None
+    with pytest.raises(BadInputError, match="manifest not found"):
+        manifest.read_for(engine)
+    shutil.copyfile(TINY_JSON, str(tmp_path / "tiny.json"))
+    assert manifest.read_for(engine) == manifest.find_for(engine) == manifest.read(TINY_JSON)
+    with open(engine, "ab") as stream:
+        stream.write(b"\0")
+    for function in (manifest.read_for, manifest.find_for):
+        with pytest.raises(BadInputError, match="not the file its manifest describes") as caught:
+            function(engine)
+        assert engine in str(caught.value)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("", "is empty"), ("{", "not a manifest"), ("[]", "no field 'schema'"), ("{}", "no field 'schema'"),
+    ("null", "no field 'schema'"), ('"schema"', "no field 'schema'"), (b"\xff\xfe\x00", "not a manifest"),
+    (b"\x08\x07\x12\x04", "not a manifest"), ("[" * 100000, "not a manifest"),
+    ('{"schema":' * 100000, "not a manifest"),
+    ('{"schema": 1}', "field 'toolkit_version' is missing"),
+    ('{"schema": 2, "toolkit_version": "9.9"}', "schema 2 found, 1 expected.*toolkit version 9.9"),
+    ('{"schema": null}', "schema None found"), ('{"schema": "1"}', "schema '1' found"),
+    (b"\xef\xbb\xbf" + b'{"schema": 1}', "not a manifest"),
+], ids=lambda value: repr(value)[:20])
+def test_what_is_no_manifest_is_bad_input(path, text, message):
+    with pytest.raises(BadInputError, match=message) as caught:
+        manifest.read(write(path, text))
+    assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
+
+
+def test_huge_file_is_refused_before_it_is_read(path):
+    with open(path, "wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(BadInputError, match="too large for a manifest"):
+        manifest.read(path)
+
+
+@pytest.mark.parametrize("field, value, message", [
+    ("schema", "true", "schema: expected int, found bool"),
+    ("variant", "7", "variant: expected str"),
+    ("labels", '"tench"', "labels: expected a list"),
+    ("inputs", '[{"name": "x", "shape": [1, "3"], "dtype": ""}]', r"inputs\[0\].shape\[1\]: expected int"),
+    ("weights", '{"source": "x", "random": 0, "sha256": ""}', "weights.random: expected bool"),
+    ("golden", '{"seed": 0}', "golden: field 'input_sha256' is missing"),
+    ("lowering", "[]", "lowering: expected an object"),
+    ("variant", "[" * 900 + "]" * 900, "variant: expected str|not a manifest"),
+    ("variant", "9" * 100000, "variant: expected str|not a manifest"),
+    ("preprocessing", '{"height": 1e999}', "preprocessing.height: expected int"),
+], ids=str.split("schema variant labels inputs weights golden lowering deep long infinite"))
+def test_field_of_another_type_is_named(path, field, value, message):
+    data = json.loads(tiny_text())
+    data[field] = "@value@"
+    with pytest.raises(BadInputError, match=message) as caught:
+        manifest.read(write(path, json.dumps(data).replace('"@value@"', value)))
+    assert len(str(caught.value)) < 600
+
+
+def test_damaged_manifest_is_either_read_or_bad_input(path):
+    hypothesis = pytest.importorskip("hypothesis")
+    strategies = pytest.importorskip("hypothesis.strategies")
+    original = tiny_text().encode("utf-8")
+
+    @hypothesis.settings(max_examples=200, deadline=None, derandomize=True)
+    @hypothesis.given(strategies.integers(0, len(original)), strategies.integers(0, 20),
+                      strategies.binary(max_size=6))
+    def check(position, removed, inserted):
+        write(path, original[:position] + inserted + original[position + removed:] or b"x")
+        with contextlib.suppress(BadInputError):
+            assert isinstance(manifest.read(path), manifest.Manifest)
+
+    check()

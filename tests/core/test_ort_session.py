@@ -1,0 +1,266 @@
+"""The ONNX Runtime session, on a committed network, so that it also runs where `onnx` is not installed."""
+import base64
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from edgenext_deploy import golden, load_session, manifest
+from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
+from edgenext_deploy.preprocess import normalise
+from edgenext_deploy.runtime import Session
+from edgenext_deploy.runtime.ort import OnnxRuntimeSession, available_threads
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
+TINY = os.path.join(DATA, "tiny_classifier.onnx")
+
+
+def images(count):
+    return [normalise(golden.golden_batch(seed, (1, 3, 32, 32)), manifest.read_for(TINY).preprocessing)
+            for seed in range(count)]
+
+
+def write(tmp_path, content, name="broken.onnx"):
+    path = tmp_path / name
+    path.write_bytes(content)
+    return str(path)
+
+
+def tiny_bytes():
+    with open(TINY, "rb") as stream:
+        return stream.read()
+
+
+@pytest.fixture
+def session():
+    with OnnxRuntimeSession(TINY, threads=1) as opened:
+        yield opened
+
+
+def test_inputs_and_outputs_are_the_manifests(session):
+    expected = manifest.read_for(TINY)
+    assert session.inputs == expected.inputs and session.outputs == expected.outputs
+    assert isinstance(session, Session)
+
+
+def test_golden_input_gives_the_golden_output(session):
+    expected = manifest.read_for(TINY).golden
+    image = images(1)[0]
+    assert golden.digest(image) == expected.input_sha256
+    output = np.frombuffer(base64.b64decode(expected.output_base64), "<f4").reshape(expected.output_shape)
+    assert session.timings is None
+    found = session.infer(image)
+    assert found.dtype == np.float32 and np.abs(found - output).max() <= 1e-5 * np.abs(output).max()
+    assert 0.0 < session.timings.wall_ms < 1000.0 and session.timings.compute_ms is None
+
+
+def test_results_belong_to_the_caller(session):
+    first, second = images(2)
+    kept = session.infer(first)
+    copy = kept.copy()
+    session.infer(second)
+    assert np.array_equal(kept, copy)
+    kept[:] = 0
+    assert np.array_equal(session.infer(first), copy)
+
+
+def test_submitted_inferences_are_collected_in_order_even_if_the_buffer_is_reused(session):
+    inputs = images(6)
+    expected = [session.infer(image) for image in inputs]
+    assert not np.array_equal(expected[0], expected[1])
+    buffer = np.empty_like(inputs[0])
+    for image in inputs:
+        buffer[:] = image
+        session.submit(buffer)
+    buffer[:] = 0
+    for output in expected:
+        assert np.array_equal(session.collect()[0], output)
+    with pytest.raises(UsageError, match="nothing submitted"):
+        session.collect()
+
+
+def test_any_memory_layout_and_byte_order_gives_the_same_answer(session):
+    image = images(1)[0]
+    expected = session.infer(image)
+    strided = np.ascontiguousarray(image.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    assert not strided.flags["C_CONTIGUOUS"]
+    assert np.array_equal(session.infer(strided), expected)
+    assert np.array_equal(session.infer(image.astype(">f4")), expected)
+
+
+@pytest.mark.parametrize("image", [
+    np.zeros((1, 3, 32, 31), np.float32), np.zeros((2, 3, 32, 32), np.float32),
+    np.zeros((3, 32, 32), np.float32), np.zeros((1, 3, 32, 32), np.float64),
+    np.zeros((1, 3, 32, 32), np.uint8), [[0.0]], None])
+def test_another_input_is_refused_naming_what_is_expected(session, image):
+    for function in (session.infer, session.infer_all, session.submit):
+        with pytest.raises(UsageError, match="'image'"):
+            function(image)
+
+
+def test_closed_session_cannot_be_used_and_closes_twice(session):
+    image = images(1)[0]
+    session.submit(image)
+    session.close()
+    session.close()
+    for function in (lambda: session.infer(image), lambda: session.submit(image), session.collect):
+        with pytest.raises(UsageError, match="closed"):
+            function()
+
+
+def test_describe_names_everything_a_record_needs(session):
+    assert session.describe() == {"runtime": "onnxruntime", "version": onnxruntime.__version__,
+                                  "provider": "CPUExecutionProvider", "threads": 1}
+
+
+def test_threads_default_to_the_cores_this_process_may_use():
+    with OnnxRuntimeSession(TINY) as session:
+        assert session.describe()["threads"] == available_threads()
+    if hasattr(os, "sched_getaffinity"):
+        assert available_threads() == len(os.sched_getaffinity(0))
+
+
+def test_threads_reach_onnxruntime(monkeypatch):
+    seen = []
+    original = onnxruntime.InferenceSession
+
+    def spy(path, options, providers):
+        seen.append((options.intra_op_num_threads, options.inter_op_num_threads, options.execution_mode,
+                     options.graph_optimization_level, providers))
+        return original(path, options, providers=providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    load_session(TINY, threads=2).close()
+    assert seen == [(2, 1, onnxruntime.ExecutionMode.ORT_SEQUENTIAL,
+                     onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL, ["CPUExecutionProvider"])]
+
+
+def test_bad_arguments_are_usage_errors():
+    with pytest.raises(UsageError, match="at least 1"):
+        OnnxRuntimeSession(TINY, threads=0)
+    with pytest.raises(UsageError, match="NoSuchProvider"):
+        OnnxRuntimeSession(TINY, providers=["NoSuchProvider"])
+
+
+def test_missing_onnxruntime_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingRuntimeError, match="pip install onnxruntime") as caught:
+        load_session(TINY)
+    assert caught.value.exit_code == 6
+
+
+@pytest.mark.parametrize("content, message", [
+    (b"", "is empty"), (b"hello world" * 10, "not a valid ONNX file"), (b"\0" * 100, "not a valid ONNX file"),
+    (tiny_bytes()[:200], "not a valid ONNX file"), (tiny_bytes()[:-1], "not a valid ONNX file"),
+    (tiny_bytes()[:2], "not a valid ONNX file"), (b"{}", "not a valid ONNX file")])
+def test_broken_file_is_bad_input_in_one_line_and_nothing_else_is_printed(tmp_path, capfd, content, message):
+    path = write(tmp_path, content)
+    with pytest.raises(BadInputError, match=message) as caught:
+        load_session(path)
+    assert path in str(caught.value) and "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_truncation_anywhere_is_bad_input(tmp_path):
+    content = tiny_bytes()
+    for length in range(1, len(content), 3):
+        with pytest.raises((BadInputError, IncompatibleError)):
+            load_session(write(tmp_path, content[:length]))
+
+
+def test_missing_file_and_folder_are_bad_input(tmp_path):
+    with pytest.raises(BadInputError, match="not found"):
+        load_session(str(tmp_path / "none.onnx"))
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(BadInputError, match="not a file"):
+        load_session(str(tmp_path / "folder.onnx"))
+
+
+def test_newer_ir_version_is_incompatible_naming_found_and_supported(tmp_path, capfd):
+    content = tiny_bytes()
+    assert content[:2] == b"\x08\x07"  # field 1, ir_version: 7
+    with pytest.raises(IncompatibleError, match=r"IR version 99 found, onnxruntime .* supports up to \d+"):
+        load_session(write(tmp_path, b"\x08\x63" + content[2:]))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_newer_opset_is_incompatible_naming_found_and_supported(tmp_path):
+    content = tiny_bytes()
+    opset_import = b"\x42\x04\x0a\x00\x10\x0d"  # field 8: domain "", version 13
+    assert content.endswith(opset_import)
+    with pytest.raises(IncompatibleError, match=r"opset 99 found, onnxruntime .* up to \d+") as caught:
+        load_session(write(tmp_path, content[:-1] + b"\x63"))
+    assert caught.value.exit_code == 4 and "\n" not in str(caught.value)
+
+
+def test_unknown_operator_is_incompatible_naming_it(tmp_path):
+    content = tiny_bytes()
+    assert content.count(b"GlobalAveragePool") == 1
+    with pytest.raises(IncompatibleError, match="FlobalAveragePool"):
+        load_session(write(tmp_path, content.replace(b"GlobalAveragePool", b"FlobalAveragePool")))
+
+
+@pytest.mark.parametrize("name", ["xxs.plan", "xxs.engine", "xxs.TRT"])
+def test_plan_is_refused_with_the_way_out(tmp_path, name):
+    with pytest.raises(MissingRuntimeError, match=r"\.onnx"):
+        load_session(write(tmp_path, b"plan", name))
+
+
+def test_other_file_is_refused(tmp_path):
+    with pytest.raises(BadInputError, match=r"'\.pth' found"):
+        load_session(write(tmp_path, b"weights", "xxs.pth"))
+
+
+def onnx_file(tmp_path, inputs, nodes, outputs=(("y", None),)):
+    pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node(*node) for node in nodes], "graph",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    return write(tmp_path, model.SerializeToString(), "made.onnx")
+
+
+def test_dynamic_shape_is_refused_naming_the_input(tmp_path):
+    path = onnx_file(tmp_path, [("image", ["batch", 3])], [("Relu", ["image"], ["y"])])
+    with pytest.raises(BadInputError, match=r"'image' has shape .*batch"):
+        load_session(path)
+
+
+def test_two_inputs_are_refused(tmp_path):
+    path = onnx_file(tmp_path, [("a", [1]), ("b", [1])], [("Add", ["a", "b"], ["y"])])
+    with pytest.raises(BadInputError, match="2 inputs"):
+        load_session(path)
+
+
+def test_several_outputs_come_in_order(tmp_path):
+    path = onnx_file(tmp_path, [("image", [1, 2])], [("Relu", ["image"], ["y"]), ("Neg", ["image"], ["z"])],
+                     [("y", [1, 2]), ("z", [1, 2])])
+    with load_session(path) as session:
+        positive, negative = session.infer_all(np.array([[1.0, -2.0]], np.float32))
+    assert positive.tolist() == [[1.0, 0.0]] and negative.tolist() == [[-1.0, 2.0]]
+
+
+def test_failure_while_running_is_one_line(tmp_path, capfd):
+    pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    nodes = [helper.make_node("Cast", ["image"], ["shape"], to=TensorProto.INT64),
+             helper.make_node("Reshape", ["image", "shape"], ["y"])]
+    graph = helper.make_graph(
+        nodes, "graph", [helper.make_tensor_value_info("image", TensorProto.FLOAT, [2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    with load_session(write(tmp_path, model.SerializeToString())) as session:
+        assert session.infer(np.array([1, 2], np.float32)).shape == (1, 2)
+        for run in (session.infer, lambda image: (session.submit(image), session.collect())):
+            with pytest.raises(BadInputError, match="fails while it runs") as caught:
+                run(np.array([7, 5], np.float32))
+            assert "\n" not in str(caught.value)
+        assert session.infer(np.array([1, 2], np.float32)).shape == (1, 2)
+    assert capfd.readouterr().err == ""

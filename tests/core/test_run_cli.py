@@ -1,0 +1,180 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from edgenext_deploy import cli
+from edgenext_deploy.command import run_command
+from edgenext_deploy.data import path_of
+
+pytest.importorskip("onnxruntime")
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TINY = os.path.join(ROOT, "tests", "data", "tiny_classifier.onnx")
+COFFEE = path_of("photos", "coffee.jpg")
+
+
+@pytest.fixture
+def run(capsys):
+    """Run edgenext-run in this process; returns (exit code, stdout, stderr)."""
+    def call(*arguments, engine=TINY):
+        with pytest.raises(SystemExit) as stop:
+            run_command(cli.command, ["--engine", engine] + [str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        return stop.value.code, output.out, output.err
+
+    return call
+
+
+@pytest.fixture
+def red(tmp_path):
+    path = tmp_path / "red.png"
+    Image.new("RGB", (40, 50), (255, 0, 0)).save(str(path))
+    return path
+
+
+@pytest.fixture
+def random_engine(tmp_path):
+    engine = str(tmp_path / "random.onnx")
+    shutil.copyfile(TINY, engine)
+    with open(os.path.splitext(TINY)[0] + ".json") as stream:
+        data = json.load(stream)
+    data["weights"]["random"] = True
+    (tmp_path / "random.json").write_text(json.dumps(data))
+    return engine
+
+
+def test_table_names_rank_label_probability_and_times(run, red):
+    code, out, err = run(red, "--top-k", "2")
+    assert code == 0 and err == ""
+    for word in ("rank", "label", "probability", "preprocess", "inference", " ms", "onnxruntime", str(red)):
+        assert word in out
+    lines = [line for line in out.splitlines() if "%" in line]
+    assert len(lines) == 2 and "1" in lines[0] and "red" in lines[0]
+    assert "random" not in out
+
+
+def test_json_is_the_only_thing_on_stdout(run, red):
+    code, out, err = run(red, COFFEE, "--json", "--threads", "1")
+    document = json.loads(out)
+    assert code == 0 and err == ""
+    assert document["random_weights"] is False and "warning" not in document
+    assert document["session"]["threads"] == 1 and document["variant"] == "tiny"
+    assert [image["image"] for image in document["images"]] == [str(red), COFFEE]
+    best = document["images"][0]["predictions"][0]
+    assert best["label"] == "red" and best["index"] == 3 and 0.5 < best["probability"] <= 1.0
+    assert document["images"][0]["inference_ms"] > 0 and len(document["images"][0]["predictions"]) == 5
+
+
+def test_random_weights_are_told_in_every_output(run, red, random_engine):
+    code, out, _ = run(red, COFFEE, engine=random_engine)
+    assert code == 0 and out.count("random weights") == 3  # once for all, and once for each photo
+    _, out, _ = run(red, "--json", engine=random_engine)
+    document = json.loads(out)
+    assert document["random_weights"] is True and "random weights" in document["warning"]
+
+
+def test_bad_photo_among_good_ones_is_reported_and_the_others_classified(run, red, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
+    code, out, err = run(red, bad, tmp_path / "none.jpg", COFFEE)
+    assert code == 3
+    assert str(red) in out and COFFEE in out
+    lines = err.splitlines()
+    assert len(lines) == 2 and "bad.jpg" in lines[0] and "none.jpg" in lines[1]
+    code, out, err = run(red, bad, COFFEE, "--json")
+    images = json.loads(out)["images"]
+    assert code == 3 and ["error" in image for image in images] == [False, True, False]
+    assert images[1]["image"] == str(bad) and "is not an image" in images[1]["error"]
+
+
+def test_folder_stands_for_its_photos_sorted(run, tmp_path, monkeypatch):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("b.PNG", "a.png", ".hidden.png"):
+        Image.new("RGB", (40, 50), (0, 255, 0)).save(str(folder / name))
+    (folder / "notes.txt").write_text("not a photo")
+    (folder / "deeper").mkdir()
+    names = sorted(os.listdir(str(folder)), reverse=True)
+    monkeypatch.setattr(cli.os, "listdir", lambda path: names)
+    code, out, _ = run(folder, "--json")
+    assert code == 0
+    assert [os.path.basename(image["image"]) for image in json.loads(out)["images"]] == ["a.png", "b.PNG"]
+
+
+def test_folder_without_photos_is_bad_input(run, red, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, out, err = run(tmp_path / "empty", red, "--json")
+    assert code == 3 and "no photo in the folder" in err
+    assert len(json.loads(out)["images"]) == 2
+
+
+def test_labels_file(run, red, tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text("\n".join("[bold]name{}[/bold]".format(index) for index in range(10)))
+    code, out, _ = run(red, "--labels", path)
+    assert code == 0 and "[bold]name3[/bold]" in out
+    path.write_text("one\n")
+    code, out, err = run(red, "--labels", path)
+    assert code == 3 and out == "" and "1 labels found, 10 expected" in err
+
+
+def test_file_name_with_markup_or_bytes_that_are_no_text(run, tmp_path):
+    for name in ("[red]x[bold].png", "größe.png", os.fsdecode(b"\xff\xfe.png")):
+        path = str(tmp_path / name)
+        Image.new("RGB", (40, 50), (255, 0, 0)).save(path)
+    for arguments in ((), ("--json",)):
+        code, out, err = run(tmp_path, *arguments)
+        assert code == 0 and err == ""
+    code, out, _ = run(tmp_path)
+    assert "[red]x[bold].png" in out and out.count("cyan") == 0 and out.count("probability") == 3
+    code, _, err = run(str(tmp_path / os.fsdecode(b"\xff.jpg")))
+    assert code == 3 and "not found" in err
+
+
+@pytest.mark.parametrize("arguments, code, message", [
+    ([], 2, "IMAGE"), (["x.jpg", "--top-k", "0"], 2, "top-k"), (["x.jpg", "--threads", "0"], 2, "threads"),
+    (["x.jpg", "--no-such-option"], 2, "no-such-option")])
+def test_usage_errors(run, arguments, code, message):
+    found, out, err = run(*arguments)
+    assert found == code and out == "" and message in err
+
+
+def test_engine_problems_come_before_any_photo(run, red, tmp_path):
+    code, out, err = run(red, engine=str(tmp_path / "none.onnx"))
+    assert code == 3 and out == "" and "engine not found" in err and "fix:" in err
+    empty = tmp_path / "empty.onnx"
+    empty.write_bytes(b"")
+    assert run(red, engine=str(empty))[0] == 3
+    cut = tmp_path / "cut.onnx"
+    with open(TINY, "rb") as stream:
+        cut.write_bytes(stream.read()[:100])
+    shutil.copyfile(os.path.splitext(TINY)[0] + ".json", str(tmp_path / "cut.json"))
+    code, _, err = run(red, engine=str(cut))
+    assert code == 3 and "not the file its manifest describes" in err
+
+
+def test_help_and_version_are_light():
+    script = (
+        "import sys\n"
+        "from edgenext_deploy.cli import main\n"
+        "sys.argv = ['edgenext-run', '--help']\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert stop.code == 0\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'PIL', 'rich', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n")
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 0, done.stderr
+    assert "IMAGE" in done.stdout and "--engine" in done.stdout
+
+
+def test_it_runs_as_a_program(red):
+    done = subprocess.run([sys.executable, "-m", "edgenext_deploy.cli", "--engine", TINY, "--json", str(red)],
+                          cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 0 and done.stderr == ""
+    assert json.loads(done.stdout)["images"][0]["predictions"][0]["label"] == "red"

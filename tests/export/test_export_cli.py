@@ -1,0 +1,218 @@
+"""The command: what it writes, what it prints, and how it fails."""
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from edgenext_deploy import Classifier
+from edgenext_deploy import manifest as manifests
+from edgenext_deploy.errors import IncompatibleError, VerificationError
+from edgenext_deploy.export.lowering.lower import lower
+from edgenext_deploy.export.pipeline import run_export
+from edgenext_deploy.export.request import ExportRequest
+from edgenext_deploy.golden import digest, golden_batch
+from edgenext_deploy.manifest import Precision
+from edgenext_deploy.models.factory import create_model
+from edgenext_deploy.models.registry import get_variant
+from edgenext_deploy.preprocess import normalise
+from edgenext_deploy.targets import get_target
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PHOTO = ROOT / "edgenext_deploy" / "data" / "photos" / "cat.jpg"
+
+
+def command(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "edgenext_deploy.export.cli", *map(str, arguments)],
+                          capture_output=True, text=True, cwd=str(ROOT), **options)
+
+
+def small(tmp_path, **options):
+    return ExportRequest(**{"variant": "xxs", "height": 64, "width": 64, "output": str(tmp_path), **options})
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    return folder, command("--variant", "xxs", "--fp16", "--output", folder)
+
+
+def test_the_advertised_command(exported):
+    folder, result = exported
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["xxs.json", "xxs.onnx"]
+    for words in ("random weights (seed 0)", "opset 13", "8.2", "parity", "xxs.onnx", "edgenext-run --engine"):
+        assert words in " ".join(result.stdout.split())
+
+
+def test_the_same_command_writes_the_same_bytes(exported, tmp_path):
+    folder, _ = exported
+    assert command("--variant", "xxs", "--fp16", "--output", tmp_path).returncode == 0
+    for name in ("xxs.onnx", "xxs.json"):
+        assert (folder / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_another_seed_gives_another_file(exported, tmp_path):
+    folder, _ = exported
+    run_export(ExportRequest("xxs", fp16=True, seed=1, output=str(tmp_path)))
+    assert (folder / "xxs.onnx").read_bytes() != (tmp_path / "xxs.onnx").read_bytes()
+
+
+def test_the_manifest_holds_a_golden_pair_that_the_file_reproduces(exported):
+    import base64
+
+    import onnxruntime
+
+    folder, _ = exported
+    path = str(folder / "xxs.onnx")
+    manifest = manifests.read_for(path)
+    image = normalise(golden_batch(manifest.golden.seed, manifest.inputs[0].shape), manifest.preprocessing)
+    assert digest(image) == manifest.golden.input_sha256
+    expected = np.frombuffer(base64.b64decode(manifest.golden.output_base64), "<f4").reshape(
+        manifest.golden.output_shape)
+    found = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"image": image})[0]
+    assert np.abs(found - expected).max() / np.abs(expected).max() < 1e-5
+
+
+def test_the_file_classifies_a_photo(exported):
+    folder, _ = exported
+    with Classifier(str(folder / "xxs.onnx")) as classifier:
+        predictions = classifier(str(PHOTO))
+    assert len(predictions) == 5
+    assert all(0 < item.probability <= 1 for item in predictions)
+
+
+def test_json_is_data_and_nothing_else(tmp_path):
+    result = command("--variant", "xxs_bn_hs", "--image-size", "64x96", "--batch", 2, "--num-classes", 10,
+                     "--json", "--output", tmp_path)
+    assert result.returncode == 0, result.stderr
+    data = json.loads(result.stdout)
+    assert data["variant"] == "xxs_bn_hs" and data["weights"]["random"] and data["verdicts"]["8.2"]
+    model = onnx.load(data["onnx"])
+    shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    assert shape == [2, 3, 64, 96]
+    assert [dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim] == [2, 10]
+    assert (model.graph.input[0].name, model.graph.output[0].name) == ("image", "logits")
+
+
+def test_folded_normalisation_takes_pixels(tmp_path):
+    import onnxruntime
+
+    plain = run_export(small(tmp_path / "plain"))
+    folded = run_export(small(tmp_path / "folded", fold_normalization=True))
+    pixels = golden_batch(3, (1, 3, 64, 64))
+    results = []
+    for result in (plain, folded):
+        session = onnxruntime.InferenceSession(result.onnx_path, providers=["CPUExecutionProvider"])
+        results.append(session.run(None, {"image": normalise(pixels, result.manifest.preprocessing)})[0])
+    assert folded.manifest.preprocessing.folded
+    assert np.abs(results[0] - results[1]).max() / np.abs(results[0]).max() < 1e-5
+
+
+def test_padding_attribute_leaves_no_pad_node(tmp_path):
+    with_node = run_export(small(tmp_path / "node"))
+    without = run_export(small(tmp_path / "attribute", padding="attribute"))
+    assert with_node.operators["Pad"] == 1
+    assert "Pad" not in without.operators
+
+
+@pytest.mark.parametrize("arguments, code, words", [
+    ((), 2, "--variant is missing"),
+    (("--variant", "xss"), 2, "did you mean 'xs'"),
+    (("--variant", "xxs", "--target", "nanno"), 2, "did you mean 'nano'"),
+    (("--variant", "xxs", "--image-size", "250"), 2, "multiple of 32"),
+    (("--variant", "xxs", "--image-size", "0"), 2, "multiple of 32"),
+    (("--variant", "xxs", "--image-size", "16"), 2, "--image-size 32"),
+    (("--variant", "xxs", "--image-size", "abc"), 2, "HxW"),
+    (("--variant", "xxs", "--batch", "0"), 2, "batch"),
+    (("--variant", "xxs", "--weights", "/nowhere/x.pth"), 3, "not found"),
+    (("--variant", "xxs", "--weights", "a.pth", "--pretrained"), 2, "exclude each other"),
+    (("--variant", "xxs", "--labels", "/nowhere/labels.txt"), 3, "not found"),
+    (("--variant", "xxs", "--output", "/proc/nowhere"), 2, "cannot write"),
+    (("--variant", "xxs", "--output", str(PHOTO)), 2, "not a folder"),
+    (("--variant", "xxs", "--fp16", "--target", "onnxruntime"), 4, "FP32"),
+])
+def test_bad_input_is_one_clear_line(arguments, code, words):
+    result = command(*arguments)
+    assert result.returncode == code, result.stderr
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def weights_file(tmp_path, variant, classes=1000):
+    path = tmp_path / f"{variant}_{classes}.pth"
+    torch.save(create_model(variant, classes).state_dict(), path)
+    return path
+
+
+def test_weights_of_another_variant_or_class_count(tmp_path):
+    result = command("--variant", "xxs", "--weights", weights_file(tmp_path, "xs"), "--output", tmp_path / "out")
+    assert result.returncode == 3 and "--variant xs" in result.stderr
+    result = command("--variant", "xxs", "--weights", weights_file(tmp_path, "xxs", 10), "--output", tmp_path / "out")
+    assert result.returncode == 3 and "--num-classes 10" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_is_named_and_not_called_random(tmp_path):
+    result = run_export(small(tmp_path, weights=str(weights_file(tmp_path, "xxs", 10)), num_classes=10))
+    assert not result.manifest.weights.random
+    assert "xxs_10.pth" in result.manifest.weights.source
+    assert result.manifest.labels == ()
+
+
+def test_a_full_disk_loses_nothing(tmp_path):
+    (tmp_path / "xxs.onnx").write_bytes(b"old graph")
+    (tmp_path / "xxs.json").write_bytes(b"old manifest")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+    # A file size limit makes the write fail in its middle, as a full disk does. Temporary files elsewhere
+    # would hit it too, so the children that need them are left to fail and be warned about.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from edgenext_deploy.files import write_files_atomically\n"
+        "from edgenext_deploy.command import run_command\n"
+        "import click\n"
+        "@click.command()\n"
+        "def write():\n"
+        "    write_files_atomically({sys.argv[1]: b'x' * (4 << 20), sys.argv[2]: b'new manifest'})\n"
+        "run_command(write, [])\n")
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "xxs.onnx"), str(tmp_path / "xxs.json")], preexec_fn=limit,
+        capture_output=True, text=True, cwd=str(ROOT))
+    assert result.returncode == 2, result.stderr
+    assert "cannot write" in result.stderr
+    assert (tmp_path / "xxs.onnx").read_bytes() == b"old graph"
+    assert (tmp_path / "xxs.json").read_bytes() == b"old manifest"
+    assert sorted(os.listdir(tmp_path)) == ["xxs.json", "xxs.onnx"]
+
+
+def test_a_wrong_weight_in_the_lowered_module_is_exit_5(tmp_path):
+    def broken(model, context):
+        lowered = lower(model, context)
+        lowered.stages[2][3].mlp.pwconv1.weight[0] *= 1.5
+        return lowered
+
+    with pytest.raises(VerificationError, match="differs from the reference module") as caught:
+        run_export(small(tmp_path), lower_module=broken)
+    assert caught.value.exit_code == 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_graph_the_target_cannot_run_is_exit_4(tmp_path, monkeypatch):
+    modern = get_target("a100")
+    strange = get_target("nano")._replace(opset=modern.opset, ir_version=modern.ir_version)
+    monkeypatch.setattr(
+        ExportRequest, "checked", lambda self: (get_variant("xxs"), strange, Precision("fp32", "none", ())))
+    with pytest.raises(IncompatibleError) as caught:
+        run_export(small(tmp_path))
+    assert caught.value.exit_code == 4
+    assert "ReduceMean" in str(caught.value) and "norm/mean" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,117 @@
+"""Every operator of a lowered module means in ONNX what it means in torch, at every opset that targets use."""
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from edgenext_deploy.export.lowering import ops
+from edgenext_deploy.export.lowering.trace import emit
+from edgenext_deploy.manifest import TensorSpec
+from edgenext_deploy.targets import TARGETS
+
+OPSETS = sorted({(target.opset, target.ir_version) for target in TARGETS.values()})
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+def random(*shape):
+    return torch.randn(*shape, generator=GENERATOR, dtype=torch.float64)
+
+
+CASES = {
+    "conv": (ops.Conv(random(6, 2, 3, 3), random(6), stride=2, padding=1, groups=2), [(2, 4, 8, 8)]),
+    "conv_without_bias": (ops.Conv(random(6, 4, 1, 1), None), [(2, 4, 8, 8)]),
+    "conv_dilated": (ops.Conv(random(4, 4, 3, 3), random(4), padding=2, dilation=2), [(1, 4, 8, 8)]),
+    "pad": (ops.Pad(4), [(1, 3, 8, 8)]),
+    "gemm": (ops.Gemm(random(5, 7), random(5)), [(3, 7)]),
+    "normalise_map": (ops.Normalise(1, 1e-6, torch.ones(7, dtype=torch.float64)), [(2, 7, 4, 5)]),
+    "normalise_map_affine": (ops.Normalise(1, 1e-6, random(7), random(7)), [(2, 7, 4, 5)]),
+    "normalise_map_scale_only": (ops.Normalise(1, 1e-6, random(7)), [(2, 7, 4, 5)]),
+    "normalise_tokens": (ops.Normalise(-1, 1e-5, torch.ones(7, dtype=torch.float64)), [(6, 7)]),
+    "normalise_tokens_affine": (ops.Normalise(-1, 1e-5, random(7), random(7)), [(6, 7)]),
+    "l2_normalise": (ops.L2Normalise(), [(2, 4, 3, 9)]),
+    "gelu": (ops.Gelu(), [(2, 30)]),
+    "hard_swish": (ops.HardSwish(), [(2, 30)]),
+    "silu": (ops.Silu(), [(2, 30)]),
+    "softmax": (ops.Softmax(axis=3), [(2, 2, 3, 4)]),
+    "softmax_middle_axis": (ops.Softmax(axis=2), [(2, 2, 3, 4)]),
+    "matmul": (ops.MatMul(), [(2, 3, 4), (2, 4, 5)]),
+    "matmul_constant_left": (ops.MatMulConstant(random(6, 3), left=True), [(1, 2, 3, 4)]),
+    "matmul_constant_right": (ops.MatMulConstant(random(4, 6), left=False), [(1, 2, 3, 4)]),
+    "add": (ops.Add(), [(2, 3), (2, 3)]),
+    "add_constant": (ops.AddConstant(random(1, 3, 1, 1)), [(2, 3, 4, 4)]),
+    "multiply_constant": (ops.MultiplyConstant(random(3, 1, 1)), [(2, 3, 4, 4)]),
+    "split": (ops.Split([2, 5, 1]), [(1, 8, 3, 3)]),
+    "concat": (ops.Concat(), [(1, 2, 3, 3), (1, 4, 3, 3)]),
+    "reshape": (ops.Reshape(2, 12), [(2, 3, 4)]),
+    "transpose": (ops.Transpose(0, 2, 1), [(2, 3, 4)]),
+    "global_mean": (ops.GlobalMean(), [(2, 3, 4, 5)]),
+}
+
+
+class Unary(torch.nn.Module):
+    def __init__(self, op):
+        super().__init__()
+        self.op = op
+
+    def forward(self, a):
+        return self.op(a)
+
+
+class Binary(Unary):
+    def forward(self, a, b):
+        return self.op(a, b)
+
+
+def module_of(op, arity):
+    return (Unary, Binary)[arity - 1](op)
+
+
+def test_every_operator_has_a_case():
+    known = {cls for cls in vars(ops).values() if isinstance(cls, type) and issubclass(cls, ops.Op)} - {ops.Op}
+    assert known == {type(op) for op, _ in CASES.values()}
+
+
+@pytest.mark.parametrize("opset, ir_version", OPSETS)
+@pytest.mark.parametrize("case", CASES)
+def test_onnx_means_what_torch_means(case, opset, ir_version):
+    op, shapes = CASES[case]
+    inputs = [torch.from_numpy(random(*shape).numpy().astype(np.float32)) for shape in shapes]
+    expected = op(*(value.double() for value in inputs))
+    expected = list(expected) if isinstance(expected, tuple) else [expected]
+    model = emit(
+        module_of(op, len(inputs)), tuple(TensorSpec(f"x{i}", shape, "float32") for i, shape in enumerate(shapes)),
+        tuple(TensorSpec(f"y{i}", tuple(value.shape), "float32") for i, value in enumerate(expected)),
+        opset, ir_version, case)
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(None, {f"x{i}": value.numpy() for i, value in enumerate(inputs)})
+    assert len(found) == len(expected)
+    for left, right in zip(found, expected):
+        np.testing.assert_allclose(left, right.numpy(), rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("case", ["normalise_map", "l2_normalise"])
+def test_reductions_keep_their_axes_where_old_parsers_look(case):
+    op, shapes = CASES[case]
+    model = emit(Unary(op), (TensorSpec("x", shapes[0], "float32"),),
+                 (TensorSpec("y", shapes[0], "float32"),), 13, 7, "g")
+    reductions = [node for node in model.graph.node if node.op_type.startswith("Reduce")]
+    assert reductions
+    for node in reductions:
+        assert len(node.input) == 1
+        assert [attribute.name for attribute in node.attribute if attribute.name == "axes"] == ["axes"]
+
+
+def test_l2_normalise_of_zeros_is_zero_not_nan():
+    op, _ = CASES["l2_normalise"]
+    assert torch.equal(op(torch.zeros(1, 2, 3)), torch.zeros(1, 2, 3))
+
+
+def test_something_that_is_not_an_operator_is_refused():
+    class Sneaky(torch.nn.Module):
+        def forward(self, a):
+            return torch.relu(a)
+
+    with pytest.raises(TypeError, match="relu"):
+        emit(Sneaky(), (TensorSpec("x", (2,), "float32"),), (TensorSpec("y", (2,), "float32"),), 13, 7, "g")

@@ -1,0 +1,46 @@
+"""The parity check passes what is equal and stops what is not."""
+import numpy as np
+import pytest
+
+from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.export.parity import compare, parity_inputs
+from edgenext_deploy.manifest import Preprocessing
+
+LOGITS = np.array([[1.0, -4.0, 2.0]], np.float32)
+
+
+def run(found, tolerance=1e-4):
+    return compare(lambda image: LOGITS, lambda image: found, [None, None], tolerance)
+
+
+def test_equal_outputs():
+    parity = run(LOGITS.copy())
+    assert parity == (2, 0.0, 0.0, 1.0, 1.0, 1e-4)
+
+
+def test_errors_are_relative_to_the_largest_magnitude():
+    parity = run(LOGITS + np.array([[0, 0, 2e-4]], np.float32))
+    assert parity.max_relative_error == pytest.approx(5e-5, rel=0.01)
+    assert parity.max_absolute_error == pytest.approx(2e-4, rel=0.01)
+
+
+@pytest.mark.parametrize("found, words", [
+    (LOGITS + 1e-3, "differs"),
+    (LOGITS[:, :2], "shape"),
+    (np.array([[1.0, np.nan, 2.0]], np.float32), "not finite"),
+    (np.array([[1.0, np.inf, 2.0]], np.float32), "not finite"),
+    (-LOGITS, "top-1 agreement 0%"),
+])
+def test_different_outputs_are_an_error(found, words):
+    with pytest.raises(VerificationError, match=words) as caught:
+        run(found)
+    assert caught.value.exit_code == 5
+
+
+def test_inputs_are_several_different_and_of_the_right_shape():
+    preprocessing = Preprocessing(64, 96, 0.875, "bicubic", (0.5,) * 3, (0.25,) * 3, False)
+    inputs = list(parity_inputs((2, 3, 64, 96), preprocessing))
+    assert len(inputs) >= 6
+    assert {image.shape for image in inputs} == {(2, 3, 64, 96)}
+    assert {image.dtype.name for image in inputs} == {"float32"}
+    assert len({image.tobytes() for image in inputs}) == len(inputs)

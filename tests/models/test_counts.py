@@ -1,0 +1,70 @@
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from edgenext_deploy.models.counts import count_madds, count_parameters  # noqa: E402
+from edgenext_deploy.models.factory import create_model  # noqa: E402
+
+# Parameters and fvcore 0.1.5's totals, in millions, of the published EdgeNeXt code and of MobileViT.
+EXPECTED = {
+    "xxs": (1327216, 260.576, 199.543),
+    "xs": (2336804, 537.996, 411.948),
+    "s": (5586832, 1260.589, 965.210),
+    "b": (18511292, 3840.925, 2940.846),
+    "xxs_bn_hs": (1326184, 259.531, 198.743),
+    "xs_bn_hs": (2335008, 535.844, 410.301),
+    "s_bn_hs": (5584000, 1257.280, 962.676),
+    "mobilevit_xxs": (1272024, 418.184, None),
+    "mobilevit_xs": (2317848, 1052.168, None),
+    "mobilevit_s": (5578632, 2033.383, None),
+}
+
+
+def on_meta(name, **options):
+    with torch.device("meta"):
+        return create_model(name, **options)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_counts_agree_to_the_last_printed_digit(name):
+    parameters, at_256, at_224 = EXPECTED[name]
+    model = on_meta(name)
+    assert count_parameters(model) == parameters
+    assert count_madds(model, 256, 256) / 1e6 == pytest.approx(at_256, abs=0.00051)
+    if at_224 is not None:
+        assert count_madds(model, 224, 224) / 1e6 == pytest.approx(at_224, abs=0.00051)
+
+
+def test_counting_leaves_a_real_model_as_it_is():
+    model = create_model("xxs_bn_hs")
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    assert count_madds(model, 256, 256) == 259531200
+    assert not model.training
+    for key, value in model.state_dict().items():
+        assert value.device.type == "cpu"
+        assert torch.equal(value, before[key])
+
+
+def test_class_count_changes_only_the_head():
+    few, many = on_meta("xxs", num_classes=10), on_meta("xxs")
+    assert count_parameters(many) - count_parameters(few) == 990 * (168 + 1)
+    assert count_madds(many, 64, 64) - count_madds(few, 64, 64) == 990 * 168
+
+
+@pytest.mark.parametrize(("layer", "shape", "expected"), [
+    (torch.nn.Conv2d(3, 8, 3, padding=1), (4, 6), 3 * 8 * 9 * 4 * 6),
+    (torch.nn.LayerNorm(6), (4, 6), 5 * 3 * 4 * 6),
+    (torch.nn.BatchNorm2d(3).eval(), (4, 6), 2 * 3 * 4 * 6),
+    (torch.nn.Linear(6, 10), (4, 6), 3 * 4 * 6 * 10),
+    (torch.nn.GELU(), (4, 6), 0),
+])
+def test_rule_by_layer(layer, shape, expected):
+    assert count_madds(layer, *shape) == expected
+
+
+def test_products_of_tensors_count():
+    class Product(torch.nn.Module):
+        def forward(self, x):
+            return x @ x.transpose(-2, -1)
+
+    assert count_madds(Product(), 4, 6) == 3 * 4 * 6 * 4

@@ -1,0 +1,91 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("torch")
+
+from edgenext_deploy.command import run_command
+from edgenext_deploy.models.cli import models_command
+
+PARAMETERS = {
+    "xxs": 1327216, "xs": 2336804, "s": 5586832, "b": 18511292, "xxs_bn_hs": 1326184, "xs_bn_hs": 2335008,
+    "s_bn_hs": 5584000, "mobilevit_xxs": 1272024, "mobilevit_xs": 2317848, "mobilevit_s": 5578632}
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        run_command(models_command, list(arguments))
+    output = capsys.readouterr()
+    return stop.value.code, output.out, output.err
+
+
+def test_json_lists_every_variant(capsys):
+    code, out, err = run(capsys, "--json")
+    assert (code, err) == (0, "")
+    rows = json.loads(out)
+    assert {row["name"]: row["parameters"] for row in rows} == PARAMETERS
+    for row in rows:
+        assert set(row) == {
+            "name", "family", "parameters", "madds_224", "madds_256", "top1", "image_size", "crop_pct",
+            "published", "checkpoints"}
+        assert row["top1"] == row["checkpoints"][0]["top1"]
+        assert set(row["checkpoints"][0]) == {"file", "url", "layout", "top1", "crop_pct", "source"}
+        assert 0 < row["madds_224"] < row["madds_256"]
+
+
+def test_json_of_one_variant_has_published_figures_with_sources(capsys):
+    code, out, _ = run(capsys, "--json", "--variant", "s")
+    assert code == 0
+    [row] = json.loads(out)
+    assert row["madds_256"] == pytest.approx(1260.589e6, rel=1e-6)
+    assert [item["file"] for item in row["checkpoints"]] == ["edgenext_small.pth", "edgenext_small_usi.pth"]
+    [latency] = row["published"]["nano_latency"]
+    assert (latency["value"], latency["unit"], latency["image_size"]) == (48.8, "ms", 256)
+    assert latency["source"] == "EdgeNeXt paper, Table 3"
+    assert "not stated" in latency["note"]
+
+
+def test_table_fits_110_columns(capsys, monkeypatch):
+    # The numbers are the JSON test's business; here the widest one saves the time of counting.
+    monkeypatch.setattr("edgenext_deploy.models.summary.count_madds", lambda *_: 3840925224)
+    code, out, _ = run(capsys)
+    assert code == 0
+    lines = out.splitlines()
+    assert max(len(line) for line in lines) <= 110
+    for name, parameters in PARAMETERS.items():
+        [line] = [line for line in lines if line.split()[:1] == [name]]
+        assert f"{parameters:,}" in line
+        assert "…" not in line
+    assert any("edgenext_base_IN21K.pth" in line for line in lines)
+
+
+def test_unknown_variant(capsys):
+    code, out, err = run(capsys, "--variant", "xsx")
+    assert (code, out) == (2, "")
+    assert "did you mean 'xs'" in err
+
+
+def test_without_torch_says_how_to_install_it(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, out, err = run(capsys)
+    assert (code, out) == (6, "")
+    assert "torch, which is not installed" in err
+    assert 'pip install "edgenext-deploy[export]"' in err
+
+
+def test_module_runs_and_its_help_loads_nothing_heavy():
+    program = (
+        "import runpy, sys\n"
+        "sys.argv = ['edgenext-models', '--help']\n"
+        "try:\n"
+        "    runpy.run_module('edgenext_deploy.models.cli', run_name='__main__')\n"
+        "except SystemExit as stop:\n"
+        "    assert stop.code == 0\n"
+        "print([name for name in ('torch', 'numpy', 'rich.table') if name in sys.modules])\n")
+    out = subprocess.check_output(
+        [sys.executable, "-c", program], text=True, env={**os.environ, "COLUMNS": "100"})
+    assert "--variant NAME" in out
+    assert out.splitlines()[-1] == "[]"

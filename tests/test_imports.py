@@ -1,0 +1,105 @@
+"""Imports point one way: down the table of docs/design.md, and heavy ones wait until they are needed."""
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES = ("models", "export", "engines", "benchmarks")
+# folder -> the project's packages it may import
+ALLOWED = {
+    "edgenext_deploy": set(),
+    "models": set(),
+    "export": {"models"},
+    "engines": set(),
+    "benchmarks": {"engines"},
+}
+# folder -> third-party packages it may import, at any depth; None: anything
+THIRD_PARTY = {
+    "edgenext_deploy": {"numpy", "PIL", "click", "rich", "onnxruntime", "tensorrt", "pycuda", "cv2"},
+    "models": {"numpy", "click", "rich", "torch", "safetensors"},
+    "export": {"numpy", "click", "rich", "torch", "onnx", "onnxsim", "onnxruntime", "tensorrt_rtx"},
+    "engines": {"numpy", "click", "rich", "tensorrt", "tensorrt_rtx"},
+    "benchmarks": {"numpy", "click", "rich"},
+}
+STANDARD = set(sys.stdlib_module_names)
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from ("{}.{}".format(node.module, alias.name) for alias in node.names)
+
+
+def violations(folder, path):
+    for name in imports_of(path):
+        parts = name.split(".")
+        if parts[0] == "edgenext_deploy":
+            stage = parts[1] if len(parts) > 1 and parts[1] in STAGES else None
+            if stage and stage != folder and stage not in ALLOWED[folder]:
+                yield name
+        elif parts[0] not in STANDARD and parts[0] not in THIRD_PARTY[folder]:
+            yield name
+
+
+@pytest.mark.parametrize("folder", sorted(ALLOWED))
+def test_imports_point_down(folder):
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files
+    found = {str(path.relative_to(ROOT)): sorted(violations(folder, path)) for path in files}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_a_planted_import_is_found(tmp_path):
+    planted = tmp_path / "planted.py"
+    planted.write_text("import torch\nfrom edgenext_deploy.export.graph import GraphBuilder\n")
+    assert list(violations("edgenext_deploy", planted)) == ["torch", "edgenext_deploy.export.graph.GraphBuilder"]
+
+
+def run(code, **options):
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, **options).stdout
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    heavy = run(
+        "import sys, edgenext_deploy\n"
+        "print([m for m in ('torch', 'onnx', 'onnxruntime', 'numpy', 'PIL', 'rich') if m in sys.modules])",
+        cwd=str(ROOT))
+    assert heavy.strip() == "[]"
+
+
+def test_the_classifier_is_importable_by_the_advertised_line():
+    heavy = run(
+        "from edgenext_deploy import Classifier\nimport sys\n"
+        "print(Classifier.__name__, 'torch' in sys.modules, 'onnxruntime' in sys.modules)", cwd=str(ROOT))
+    assert heavy.split() == ["Classifier", "False", "False"]
+
+
+def seconds(command):
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True, cwd=str(ROOT))
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def test_import_is_quick():
+    assert seconds([sys.executable, "-c", "import edgenext_deploy"]) < 0.3
+
+
+@pytest.mark.parametrize("module", [
+    "edgenext_deploy.cli", "edgenext_deploy.models.cli", "edgenext_deploy.export.cli",
+    "edgenext_deploy.benchmarks.cli"])
+def test_help_is_quick_and_loads_nothing_heavy(module):
+    assert seconds([sys.executable, "-m", module, "--help"]) < 0.5
+    heavy = run(
+        "import sys, importlib\n"
+        "importlib.import_module('{}')\n"
+        "print([m for m in ('torch', 'onnx', 'onnxruntime', 'PIL') if m in sys.modules])".format(module), cwd=str(ROOT))
+    assert heavy.strip() == "[]"

@@ -1,0 +1,92 @@
+"""Every file compiles under Python 3.6, and the wheel installs and starts there.
+
+Needs a Python 3.6 with the pins of requirements/python36.txt; `make test` makes one and names it.
+"""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON36 = os.environ.get("EDGENEXT_PYTHON36")
+FOLDERS = ["edgenext_deploy", "models", "export", "engines", "benchmarks", "setup.py"]
+pytestmark = pytest.mark.skipif(not PYTHON36, reason="EDGENEXT_PYTHON36 names no Python 3.6; make test sets it")
+
+COMPILE = """
+import sys
+failed = []
+for path in sys.argv[1:]:
+    with open(path, encoding="utf-8") as stream:
+        try:
+            compile(stream.read(), path, "exec", dont_inherit=True)
+        except SyntaxError as error:
+            failed.append("{}:{}: {}".format(path, error.lineno, error.msg))
+print("\\n".join(failed))
+sys.exit(bool(failed))
+"""
+
+
+def compile_all(paths):
+    return subprocess.run([PYTHON36, "-c", COMPILE, *map(str, paths)], capture_output=True, text=True)
+
+
+def test_every_file_compiles():
+    paths = [path for folder in FOLDERS for path in ([ROOT / folder] if folder.endswith(".py")
+                                                    else sorted((ROOT / folder).rglob("*.py")))]
+    assert len(paths) > 20
+    result = compile_all(paths)
+    assert result.returncode == 0, result.stdout
+
+
+def test_a_newer_grammar_is_noticed(tmp_path):
+    planted = tmp_path / "walrus.py"
+    planted.write_text("if (n := 3) > 2:\n    pass\n")
+    assert compile_all([planted]).returncode == 1
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder),
+                    str(ROOT)], check=True, capture_output=True, cwd=str(folder))
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_the_wheel_is_universal_and_complete(wheel):
+    import zipfile
+
+    assert wheel.name.endswith("-py3-none-any.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    for expected in ("edgenext_deploy/py.typed", "edgenext_deploy/models/edgenext.py", "edgenext_deploy/export/cli.py",
+                     "edgenext_deploy/benchmarks/cli.py", "edgenext_deploy/data/trt_operators.json",
+                     "edgenext_deploy/data/photos/cat.jpg", "edgenext_deploy/runtime/ort.py"):
+        assert expected in names
+    assert not [name for name in names if name.split("/")[0] in ("models", "export", "engines", "benchmarks", "tests")]
+
+
+def test_the_wheel_installs_and_starts(wheel, tmp_path):
+    target = tmp_path / "site"
+    installed = subprocess.run(
+        [PYTHON36, "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "--target", str(target),
+         str(wheel)],
+        capture_output=True, text=True)
+    assert installed.returncode == 0, installed.stderr
+    assert "error" not in installed.stderr.lower()
+    environment = dict(os.environ, PYTHONPATH=str(target), LC_ALL="C.UTF-8")
+    for module in ("edgenext_deploy.cli", "edgenext_deploy.benchmarks.cli", "edgenext_deploy.export.cli",
+                   "edgenext_deploy.models.cli"):
+        shown = subprocess.run([PYTHON36, "-m", module, "--help"], capture_output=True, text=True, env=environment,
+                               cwd=str(tmp_path))
+        assert shown.returncode == 0, shown.stderr
+        assert "Usage" in shown.stdout
+
+
+def test_exporting_there_says_what_is_missing(wheel, tmp_path):
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), LC_ALL="C.UTF-8")
+    result = subprocess.run([PYTHON36, "-m", "edgenext_deploy.export.cli", "--variant", "xxs"], capture_output=True,
+                            text=True, env=environment, cwd=str(tmp_path))
+    assert result.returncode == 6, result.stderr
+    assert "Python 3.10" in result.stderr and "Traceback" not in result.stderr
