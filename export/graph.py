@@ -1,4 +1,6 @@
 """A small builder of ONNX graphs: every node and initializer gets the name it is given."""
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ class GraphBuilder:
 
     Attributes:
         opset: ai.onnx opset the nodes are written for; operators look at it to choose their form.
+        islands: nodes that must compute in FP32, each with the reason.
     """
 
     def __init__(self, opset: int) -> None:
@@ -23,6 +26,17 @@ class GraphBuilder:
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, onnx.TensorProto] = {}
         self._names: set[str] = set()
+        self._island: str | None = None
+        self.islands: dict[str, str] = {}
+
+    @contextmanager
+    def fp32(self, reason: str) -> Iterator[None]:
+        """Mark the nodes added inside as an FP32 island."""
+        outer, self._island = self._island, reason
+        try:
+            yield
+        finally:
+            self._island = outer
 
     def constant(self, name: str, value: Any) -> str:
         """Add an initializer, floating point as float32 and integers as int64; return its name."""
@@ -44,6 +58,8 @@ class GraphBuilder:
         if name in self._names:
             raise ValueError(f"node {name!r} is defined twice")
         self._names.add(name)
+        if self._island is not None:
+            self.islands[name] = self._island
         self._nodes.append(helper.make_node(op_type, inputs, outputs, name=name, **attributes))
         return tuple(outputs)
 

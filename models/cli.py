@@ -1,6 +1,6 @@
 """``edgenext-models``: every variant with its size, cost, accuracy and weights files."""
 import json
-from typing import Any
+from typing import Any, Optional
 
 import click
 
@@ -14,7 +14,7 @@ _WIDTH = 110
 @click.option("--variant", "name", metavar="NAME", help="Only this variant.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with sources and addresses.")
 @common_options
-def models_command(name: str | None, as_json: bool) -> None:
+def models_command(name: Optional[str], as_json: bool) -> None:
     """List the variants: parameters and multiply-adds (counted now), published figures, weights files."""
     from edgenext_deploy.models.registry import VARIANTS, get_variant
 

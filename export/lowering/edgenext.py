@@ -240,7 +240,8 @@ class LoweredXCA(nn.Module):
         self.split_key = Split([heads, heads])
         self.key_transposed = Transpose(0, 1, 3, 2)
         self.scores = MatMul()
-        self.temperature = MultiplyConstant(xca.temperature.detach()[None])
+        self.temperature = MultiplyConstant(
+            xca.temperature.detach()[None], fp32="temperature times scores: it multiplies their rounding errors")
         self.softmax = Softmax(axis=3)
         self.mix = MatMul()
         self.merge = Reshape(batch, channels, *size) if not in_tokens else named(

@@ -4,6 +4,7 @@ A lowered module is a tree of these, traced with torch.fx, so its graph holds no
 here. `forward` is the meaning (any floating dtype, so that rules can be proved in FP64), `emit` the form
 that the target's parser reads right at the builder's opset. tests/export/test_ops.py runs both.
 """
+import contextlib
 from collections.abc import Sequence
 
 import torch
@@ -123,13 +124,17 @@ class Normalise(Op):
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """LayerNormalization where the opset has it and the axis is the last; primitives elsewhere."""
+        with graph.fp32("LayerNorm statistics: squares overflow beyond a deviation of 255"):
+            return self._emit(graph, name, inputs[0])
+
+    def _emit(self, graph: GraphBuilder, name: str, x: str) -> str:
         if graph.opset >= 17 and self.axis == -1:
             parameters = [self.constant(graph, name, "weight")]
             if self.bias is not None:
                 parameters.append(self.constant(graph, name, "bias"))
-            return graph.node("LayerNormalization", [*inputs, *parameters], name, axis=-1, epsilon=self.eps)
-        mean = _reduce(graph, "ReduceMean", inputs[0], f"{name}/mean", self.axis)
-        centred = graph.node("Sub", [inputs[0], mean], f"{name}/centre")
+            return graph.node("LayerNormalization", [x, *parameters], name, axis=-1, epsilon=self.eps)
+        mean = _reduce(graph, "ReduceMean", x, f"{name}/mean", self.axis)
+        centred = graph.node("Sub", [x, mean], f"{name}/centre")
         square = graph.node("Mul", [centred, centred], f"{name}/square")
         variance = _reduce(graph, "ReduceMean", square, f"{name}/variance", self.axis)
         biased = graph.node("Add", [variance, graph.constant(f"{name}.eps", self.eps)], f"{name}/add_eps")
@@ -147,19 +152,27 @@ class Normalise(Op):
 
 
 class L2Normalise(Op):
-    """Divide by the L2 norm over the last axis, kept at least `eps` (torch's F.normalize)."""
+    """Divide `[B, heads, d, N]` by the L2 norm over N, kept at least `eps` (torch's F.normalize)."""
 
     eps = 1e-12
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[..., N]` to the same shape."""
+        """Map `[B, heads, d, N]` to the same shape."""
         return F.normalize(x, dim=-1, eps=self.eps)
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
-        """ReduceL2, Max, Div. LpNormalization has no eps, and 8.2 replaces a zero norm by one."""
-        norm = _reduce(graph, "ReduceL2", inputs[0], f"{name}/norm", -1)
-        floor = graph.node("Max", [norm, graph.constant(f"{name}.eps", self.eps)], f"{name}/floor")
-        return graph.node("Div", [inputs[0], floor], name)
+        """Mul, ReduceSum, Sqrt, Max, Div: one layer each, so that a builder can pin every one by its name.
+
+        ReduceL2 becomes three layers in the parser, of which only one has the node's name. LpNormalization
+        has no eps, and 8.2 replaces a zero norm by one.
+        """
+        with graph.fp32("L2 norm over tokens: the sum of squares overflows, and 1e-12 is zero in FP16"):
+            square = graph.node("Mul", [inputs[0], inputs[0]], f"{name}/square")
+            axes = graph.constant(f"{name}/sum.axes", [3])
+            total = graph.node("ReduceSum", [square, axes], f"{name}/sum", keepdims=1)
+            norm = graph.node("Sqrt", [total], f"{name}/norm")
+            floor = graph.node("Max", [norm, graph.constant(f"{name}.eps", self.eps)], f"{name}/floor")
+            return graph.node("Div", [inputs[0], floor], name)
 
 
 def _reduce(graph: GraphBuilder, op_type: str, x: str, name: str, axis: int) -> str:
@@ -231,7 +244,8 @@ class Softmax(Op):
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """Softmax with its axis written out: the default changed at opset 13."""
-        return graph.node("Softmax", list(inputs), name, axis=self.axis)
+        with graph.fp32("softmax: exponentials and their sum"):
+            return graph.node("Softmax", list(inputs), name, axis=self.axis)
 
 
 class MatMul(Op):
@@ -297,13 +311,14 @@ class AddConstant(Op):
 
 
 class MultiplyConstant(Op):
-    """Product with a constant that broadcasts."""
+    """Product with a constant that broadcasts; `fp32` gives the reason to keep it out of FP16."""
 
     value: Tensor
 
-    def __init__(self, value: Tensor) -> None:
+    def __init__(self, value: Tensor, fp32: str | None = None) -> None:
         super().__init__()
         self.register_buffer("value", value)
+        self.fp32 = fp32
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` to the same shape."""
@@ -311,7 +326,8 @@ class MultiplyConstant(Op):
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """Mul with an initializer."""
-        return graph.node("Mul", [*inputs, self.constant(graph, name, "value")], name)
+        with graph.fp32(self.fp32) if self.fp32 else contextlib.nullcontext():
+            return graph.node("Mul", [*inputs, self.constant(graph, name, "value")], name)
 
 
 class Split(Op):

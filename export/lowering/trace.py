@@ -20,8 +20,8 @@ class _Tracer(fx.Tracer):
 def emit(
     lowered: nn.Module, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], opset: int, ir_version: int,
     graph_name: str,
-) -> onnx.ModelProto:
-    """Return the ONNX model of a lowered module.
+) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """Return the ONNX model of a lowered module, and its FP32 islands: node name to reason.
 
     Node names are the operators' paths in the module, such as ``stages.2.5.xca.scores``.
 
@@ -46,7 +46,7 @@ def emit(
             results = tuple(_flat(node.args[0], values))
         else:
             raise TypeError(f"a lowered module may call only operators; found {node.op} {node.target}")
-    return graph.model(graph_name, inputs, outputs, results, ir_version)
+    return graph.model(graph_name, inputs, outputs, results, ir_version), graph.islands
 
 
 def _flat(returned: Any, values: dict[fx.Node, str | tuple[str, ...]]) -> Iterator[str]:

@@ -79,7 +79,7 @@ def test_onnx_means_what_torch_means(case, opset, ir_version):
     inputs = [torch.from_numpy(random(*shape).numpy().astype(np.float32)) for shape in shapes]
     expected = op(*(value.double() for value in inputs))
     expected = list(expected) if isinstance(expected, tuple) else [expected]
-    model = emit(
+    model, _ = emit(
         module_of(op, len(inputs)), tuple(TensorSpec(f"x{i}", shape, "float32") for i, shape in enumerate(shapes)),
         tuple(TensorSpec(f"y{i}", tuple(value.shape), "float32") for i, value in enumerate(expected)),
         opset, ir_version, case)
@@ -94,7 +94,7 @@ def test_onnx_means_what_torch_means(case, opset, ir_version):
 @pytest.mark.parametrize("case", ["normalise_map", "l2_normalise"])
 def test_reductions_keep_their_axes_where_old_parsers_look(case):
     op, shapes = CASES[case]
-    model = emit(Unary(op), (TensorSpec("x", shapes[0], "float32"),),
+    model, _ = emit(Unary(op), (TensorSpec("x", shapes[0], "float32"),),
                  (TensorSpec("y", shapes[0], "float32"),), 13, 7, "g")
     reductions = [node for node in model.graph.node if node.op_type.startswith("Reduce")]
     assert reductions

@@ -32,7 +32,7 @@ def test_constants_are_folded():
 
 def test_the_lowered_graph_keeps_every_node_and_its_pad():
     model = randomise(create_model("xxs", 10), 0)
-    emitted = emit(lower(model, LoweringContext(1, 64, 64)), (TensorSpec("image", (1, 3, 64, 64), "float32"),),
+    emitted, _ = emit(lower(model, LoweringContext(1, 64, 64)), (TensorSpec("image", (1, 3, 64, 64), "float32"),),
                    (TensorSpec("logits", (1, 10), "float32"),), 13, 7, "xxs")
     result = simplify(emitted)
     assert result.warning is None

@@ -1,0 +1,110 @@
+"""The precision plan: one dictionary, node name to the reason why it computes in FP32; all others compute in FP16.
+
+The lowering writes the first version while it emits the graph (`GraphBuilder.fp32`), the drift analysis may add
+to it. In flag mode its names go into the manifest, for the builder to pin; in typed mode `typed.to_typed` writes
+the casts. Both come from the same dictionary, so both engines compute the same.
+"""
+import math
+from collections.abc import Mapping
+
+import onnx
+from onnx import numpy_helper
+
+from edgenext_deploy.errors import VerificationError
+
+Pins = Mapping[str, str]
+
+# Operators that do arithmetic worth counting; the rest moves data or is a few operations for each element.
+COMPUTE = frozenset({"Conv", "MatMul", "Gemm"})
+# Operators that pass elements on as they are, in either precision.
+MOVES = frozenset({"Reshape", "Transpose", "Split", "Concat", "Identity", "Slice", "Squeeze", "Unsqueeze", "Flatten"})
+
+
+def pins_of(model: onnx.ModelProto, islands: Pins) -> dict[str, str]:
+    """Return the islands whose nodes are in the model, in the graph's order."""
+    return {node.name: islands[node.name] for node in model.graph.node if node.name in islands}
+
+
+def multiply_adds(model: onnx.ModelProto) -> dict[str, int]:
+    """Return the multiply-adds of every Conv, MatMul and Gemm, by node name.
+
+    Raises:
+        ValueError: a shape cannot be inferred.
+    """
+    shapes = value_shapes(model)
+    counts: dict[str, int] = {}
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            weight = shapes[node.input[1]]
+            counts[node.name] = math.prod(shapes[node.output[0]]) * math.prod(weight[1:])
+        elif node.op_type in COMPUTE:
+            transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+            depth = shapes[node.input[0]][-2 if transposed else -1]
+            counts[node.name] = math.prod(shapes[node.output[0]]) * depth
+    return counts
+
+
+def value_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Return the static shape of every value and initializer."""
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    shapes = {
+        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in (*inferred.input, *inferred.value_info, *inferred.output)}
+    shapes.update((tensor.name, tuple(tensor.dims)) for tensor in inferred.initializer)
+    missing = [name for node in model.graph.node for name in node.output if name not in shapes]
+    if missing:
+        raise ValueError(f"no static shape for {missing[0]!r}")
+    return shapes
+
+
+def fp16_share(model: onnx.ModelProto, pins: Pins) -> float:
+    """Return the share of multiply-adds, 0..1, that a plan leaves in FP16."""
+    counts = multiply_adds(model)
+    total = sum(counts.values())
+    return sum(count for name, count in counts.items() if name not in pins) / total if total else 0.0
+
+
+def require_fp16(model: onnx.ModelProto, pins: Pins, minimum_share: float = 0.5) -> float:
+    """Return `fp16_share`, or raise if ``--fp16`` would be a name only.
+
+    Raises:
+        VerificationError: less than `minimum_share` of the multiply-adds would compute in FP16.
+    """
+    share = fp16_share(model, pins)
+    if share < minimum_share:
+        raise VerificationError(
+            f"--fp16 was asked for, and the plan leaves {share:.0%} of the multiply-adds in FP16, "
+            f"{minimum_share:.0%} is the least; {len(pins)} nodes are pinned to FP32",
+            "raise --tolerance, or export without --fp16")
+    return share
+
+
+def require_typed_fp16(model: onnx.ModelProto, pins: Pins) -> None:
+    """Check in the graph's own types that every Conv, MatMul and Gemm outside the plan computes in FP16.
+
+    Raises:
+        VerificationError: one computes in FP32; the message names it.
+    """
+    types = element_types(model)
+    wrong = [node.name for node in model.graph.node if node.op_type in COMPUTE and node.name not in pins
+             and any(types[name] != onnx.TensorProto.FLOAT16 for name in (*node.input, *node.output))]
+    if wrong:
+        raise VerificationError(
+            f"the typed graph computes {len(wrong)} nodes in FP32 that the plan has in FP16: {', '.join(wrong[:3])}",
+            "this is a defect of the typing: please report the variant and the options")
+
+
+def element_types(model: onnx.ModelProto) -> dict[str, int]:
+    """Return the ONNX element type of every value and initializer."""
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    types = {value.name: value.type.tensor_type.elem_type
+             for value in (*inferred.input, *inferred.value_info, *inferred.output)}
+    types.update((tensor.name, tensor.data_type) for tensor in inferred.initializer)
+    return types
+
+
+def largest_weights(model: onnx.ModelProto) -> dict[str, float]:
+    """Return the largest magnitude of every floating-point initializer."""
+    return {
+        tensor.name: float(abs(numpy_helper.to_array(tensor)).max()) for tensor in model.graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT and math.prod(tensor.dims)}

@@ -1,0 +1,150 @@
+"""From an FP32 graph and a precision plan to a graph typed in FP16, with explicit Casts around the FP32 islands.
+
+This is what strongly typed builders (TensorRT 11, TensorRT-RTX, and 10 on request) take: the types in the file
+decide, and an FP32 file would silently give an FP32 engine.
+"""
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.export.precision.plan import MOVES, Pins, element_types
+
+_NUMPY = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
+_SUFFIX = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
+_FP16_MAX = 65504.0
+
+
+def to_typed(model: onnx.ModelProto, pins: Pins, io: str = "fp32") -> onnx.ModelProto:
+    """Return the model typed in FP16.
+
+    Args:
+        model: FP32, checked, static shapes, no subgraphs.
+        pins: nodes that stay FP32.
+        io: type of the graph's inputs and outputs, ``fp32`` or ``fp16``.
+
+    Raises:
+        VerificationError: a weight of an FP16 node is beyond FP16's range.
+    """
+    return _Typing(model, pins, TensorProto.FLOAT16 if io == "fp16" else TensorProto.FLOAT).run()
+
+
+def count_casts(model: onnx.ModelProto) -> int:
+    """Return how many Cast nodes a model has."""
+    return sum(node.op_type == "Cast" for node in model.graph.node)
+
+
+class _Typing:
+    """One conversion: `types` says what each value has become, `casts` which conversions exist already."""
+
+    def __init__(self, model: onnx.ModelProto, pins: Pins, io_type: int) -> None:
+        self.model = model
+        self.io_type = io_type
+        before = element_types(model)
+        self.floating = {name for name, kind in before.items() if kind == TensorProto.FLOAT}
+        self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.wanted = self._wanted_types(pins)
+        self.types: dict[str, int] = {value.name: io_type for value in model.graph.input}
+        self.casts: dict[tuple[str, int], str] = {}
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
+
+    def run(self) -> onnx.ModelProto:
+        outputs = {value.name for value in self.model.graph.output}
+        for node in self.model.graph.node:
+            self._add(node, outputs)
+        typed = onnx.ModelProto()
+        typed.CopyFrom(self.model)
+        for field in ("node", "initializer", "value_info"):
+            typed.graph.ClearField(field)
+        typed.graph.node.extend(self.nodes)
+        typed.graph.initializer.extend(self.initializers.values())
+        for value in (*typed.graph.input, *typed.graph.output):
+            value.type.tensor_type.elem_type = self.io_type
+        onnx.checker.check_model(typed, full_check=True)
+        return typed
+
+    def _wanted_types(self, pins: Pins) -> dict[str, int]:
+        """Return the type each node computes in; moves between two islands stay in FP32 with them."""
+        wanted = {node.name: TensorProto.FLOAT if node.name in pins else TensorProto.FLOAT16
+                  for node in self.model.graph.node}
+        producer = {value: node for node in self.model.graph.node for value in node.output}
+        consumers: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.model.graph.node:
+            for value in node.input:
+                consumers.setdefault(value, []).append(node)
+
+        def neighbours(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+            for value in node.input:
+                if value in producer:
+                    yield producer[value]
+            for value in node.output:
+                yield from consumers.get(value, [])
+
+        moves = [node for node in self.model.graph.node if node.op_type in MOVES and node.name not in pins]
+        # A chain of moves turns one link at a time; what cannot turn as a whole is turned back below.
+        candidates = {node.name for node in moves}
+        changed = True
+        while changed:
+            changed = False
+            for node in moves:
+                if node.name in candidates and not all(
+                        other.name in candidates or wanted[other.name] == TensorProto.FLOAT
+                        for other in neighbours(node)):
+                    candidates.discard(node.name)
+                    changed = True
+        wanted.update(dict.fromkeys(candidates, TensorProto.FLOAT))
+        return wanted
+
+    def _add(self, node: onnx.NodeProto, graph_outputs: set[str]) -> None:
+        wanted = self.wanted[node.name]
+        inputs = [self._constant(name, wanted) if name in self.constants else self._value(name, wanted)
+                  for name in node.input]
+        outputs, pending = [], []
+        for name in node.output:
+            self.types[name] = wanted if name in self.floating else 0
+            if name in graph_outputs and name in self.floating and wanted != self.io_type:
+                inner = f"{name}.{_SUFFIX[wanted]}"
+                self.types[inner] = wanted
+                pending.append(self._cast_node(inner, name, self.io_type, name))
+                self.types[name] = self.io_type
+                outputs.append(inner)
+            else:
+                outputs.append(name)
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copy.input[:], copy.output[:] = inputs, outputs
+        self.nodes.append(copy)
+        self.nodes.extend(pending)
+
+    def _value(self, name: str, wanted: int) -> str:
+        if name not in self.floating or self.types[name] == wanted:
+            return name
+        key = (name, wanted)
+        if key not in self.casts:
+            result = f"{name}/to_{_SUFFIX[wanted]}"
+            self.nodes.append(self._cast_node(name, result, wanted, result))
+            self.casts[key] = result
+        return self.casts[key]
+
+    @staticmethod
+    def _cast_node(source: str, result: str, to: int, label: str) -> onnx.NodeProto:
+        name = label if "/to_" in label else f"{label}/to_{_SUFFIX[to]}"
+        return helper.make_node("Cast", [source], [result], name=name, to=to)
+
+    def _constant(self, name: str, wanted: int) -> str:
+        tensor = self.constants[name]
+        if name not in self.floating:
+            self.initializers.setdefault(name, tensor)
+            return name
+        typed = name if wanted == TensorProto.FLOAT else f"{name}.fp16"
+        if typed not in self.initializers:
+            array = numpy_helper.to_array(tensor)
+            if wanted == TensorProto.FLOAT16 and array.size and float(np.abs(array).max()) > _FP16_MAX:
+                raise VerificationError(
+                    f"weight {name!r} has magnitude {float(np.abs(array).max()):g}, FP16 ends at {_FP16_MAX:g}",
+                    "let the analysis pin its node: add --auto-pin")
+            self.initializers[typed] = numpy_helper.from_array(array.astype(_NUMPY[wanted]), typed)
+        return typed
