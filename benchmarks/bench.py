@@ -153,7 +153,9 @@ def _record(engine: Engine, measured: Measurement, device: str, host: Host,
 def _model(found: Optional[manifest.Manifest]) -> Optional[record.Model]:
     if found is None:
         return None
-    return record.Model(found.variant, found.target, found.precision.requested, found.weights)
+    # A graph exported for the FP16 flag is FP32 until a builder makes a plan of it.
+    precision = "fp16" if found.precision.mode == "typed" else "fp32"
+    return record.Model(found.variant, found.target, precision, found.weights)
 
 
 def _image(path: str, session: Session, found: Optional[manifest.Manifest]) -> np.ndarray:
@@ -163,7 +165,7 @@ def _image(path: str, session: Session, found: Optional[manifest.Manifest]) -> n
         raise UsageError("{}: input {!r} has a shape that is not fixed: {}".format(
             path, spec.name, list(spec.shape)), "export it with fixed shapes: edgenext-export --batch 1")
     if found is not None:
-        return preprocess.normalise(golden.golden_batch(found.golden.seed, spec.shape), found.preprocessing)
+        return preprocess.normalise(golden.golden_batch(found.golden.seed, spec.shape), found.preprocessing).astype(spec.dtype)
     # numpy 1.13, which JetPack 4 brings, has no numpy.random.default_rng.
     pixels = np.random.RandomState(_SYNTHETIC_SEED).randint(0, 256, size=spec.shape)
     dtype = np.dtype(spec.dtype)

@@ -102,7 +102,7 @@ class Classifier:
         start = time.perf_counter()
         image = preprocess(frame, self.manifest.preprocessing, self._color)
         preprocessed = time.perf_counter()
-        logits = self.session.infer(image)[0]
+        logits = self.session.infer(image.astype(self.session.inputs[0].dtype, copy=False))[0].astype(np.float32)
         self.timings = ClassifierTimings(
             (preprocessed - start) * 1e3, (time.perf_counter() - preprocessed) * 1e3)
         return self._best(logits)
@@ -133,7 +133,7 @@ class Classifier:
         """Return the number of classes, once engine and manifest are known to agree."""
         taken, given = self.session.inputs[0], self.session.outputs
         size = self.manifest.preprocessing.height, self.manifest.preprocessing.width
-        if taken.dtype != "float32" or len(taken.shape) != 4 or taken.shape[1:] != (3, *size):
+        if taken.dtype not in ("float32", "float16") or len(taken.shape) != 4 or taken.shape[1:] != (3, *size):
             raise BadInputError(
                 "{}: its manifest prepares float32 [1, 3, {}, {}], its graph takes {} {}".format(
                     path, size[0], size[1], taken.dtype, list(taken.shape)),

@@ -1,15 +1,16 @@
 """What every command shares: exit codes instead of tracebacks, ``--debug``, ``--version``."""
 import errno
 import functools
+import importlib.util
 import os
 import sys
 import traceback
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Optional, Sequence
 
 import click
 
 from edgenext_deploy import __version__
-from edgenext_deploy.errors import EdgeNextError
+from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
 
 Function = Callable[..., Any]
 
@@ -73,6 +74,22 @@ def entry_point(command: click.Command) -> Callable[[], None]:
         run_command(command)
 
     return main
+
+
+def require_libraries(purpose: str, names: Sequence[str]) -> None:
+    """Raise MissingRuntimeError unless a workstation's libraries are there; nothing is imported.
+
+    Args:
+        purpose: what needs them, as the subject of a sentence.
+        names: importable names.
+    """
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if sys.version_info < (3, 10) or missing:
+        raise MissingRuntimeError(
+            "{} needs Python 3.10 or newer with {}; found Python {}.{}{}".format(
+                purpose, ", ".join(names), sys.version_info[0], sys.version_info[1],
+                " without " + ", ".join(missing) if missing else ""),
+            'on a workstation: pip install "edgenext-deploy[export]"')
 
 
 def _say(line: str) -> None:

@@ -62,12 +62,16 @@ class Precision(NamedTuple):
     """What ``--fp16`` means for this graph.
 
     `requested` is ``fp32`` or ``fp16``. `mode` is ``flag`` (FP32 graph, the builder gets the FP16 flag and
-    pins `fp32_pins` by node name), ``typed`` (the graph's own dtypes decide) or ``none``.
+    pins the nodes of `fp32_pins` by name), ``typed`` (the graph's own dtypes decide) or ``none``. `fp32_pins`
+    maps a reason to the nodes that compute in FP32 because of it. `fp16_share` is the share of
+    multiply-adds in FP16, 0..1; `casts` counts the Cast nodes of a typed graph.
     """
 
     requested: str
     mode: str
-    fp32_pins: Tuple[str, ...]
+    fp32_pins: Dict[str, Tuple[str, ...]] = {}
+    fp16_share: float = 0.0
+    casts: int = 0
 
 
 class Golden(NamedTuple):

@@ -5,7 +5,7 @@ styhead, master-l4t-r38); opset limits are the onnx-tensorrt parsers' of each re
 layout of each target are the toolkit's choice; the reasons are in docs/lowering.md.
 """
 import difflib
-from typing import Dict, NamedTuple, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.errors import UsageError
 
@@ -20,7 +20,8 @@ class Target(NamedTuple):
         tensorrt: the TensorRT releases a file for this target must pass, oldest first.
         opset: ai.onnx opset that is written.
         ir_version: ONNX IR version that is written.
-        precision_mode: ``flag`` (FP16 builder flag), ``typed`` (FP16 graph) or ``none``.
+        precision_mode: how ``--fp16`` is meant by default, ``flag`` (FP16 builder flag), ``typed`` (FP16 graph)
+            or ``none`` (the target runs FP32).
         layout: ``nchw`` (pointwise layers are 1x1 convolutions, norms over axis 1) or ``tokens``
             (pointwise layers are MatMuls on the last axis of permuted tensors).
         padding: where the 9x9 convolutions are padded, ``node`` or ``attribute``.
@@ -69,3 +70,23 @@ def get_target(name: str) -> Target:
     raise UsageError(
         "unknown target {!r}{}".format(name, "; did you mean {!r}?".format(near[0]) if near else ""),
         "choose one of: " + ", ".join(TARGETS))
+
+
+def refusal_of_mode(target: Target, mode: str) -> Optional[str]:
+    """Return why a target cannot get its FP16 by that mode, or None if it can.
+
+    The builder flag was removed in TensorRT 11 and never existed in TensorRT-RTX. Strong typing came with
+    TensorRT 9; 8.2 reads some FP16 constants as FP32.
+    """
+    if not target.tensorrt:
+        return "it runs FP32, not TensorRT"
+    if mode == "flag":
+        without = [release for release in target.tensorrt if _major(release) >= 11 or release.startswith("rtx")]
+        return "TensorRT {} has no FP16 builder flag".format(", ".join(without)) if without else None
+    without = [release for release in target.tensorrt if not release.startswith("rtx") and _major(release) < 10]
+    return "TensorRT {} builds no strongly typed networks".format(", ".join(without)) if without else None
+
+
+def _major(release: str) -> int:
+    digits = release.split(".")[0]
+    return int(digits) if digits.isdigit() else 0

@@ -3,13 +3,12 @@
 Like every command module it also loads under Python 3.6, to say there what is missing; so no `X | None`.
 """
 import json
-import sys
 from typing import Optional
 
 import click
 
-from edgenext_deploy.command import common_options, entry_point
-from edgenext_deploy.errors import MissingRuntimeError, UsageError
+from edgenext_deploy.command import common_options, entry_point, require_libraries
+from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.check import check_command
 
 
@@ -34,13 +33,24 @@ from edgenext_deploy.export.check import check_command
 @click.option("--fold-normalization", is_flag=True,
               help="Fold mean and std into the stem: the engine takes pixels 0..255.")
 @click.option("--seed", default=0, show_default=True, help="Of the random weights, without --weights.")
+@click.option("--precision-mode", type=click.Choice(["flag", "typed"]),
+              help="How --fp16 is meant: builder flag, or a graph typed in FP16.  [default: the target's]")
+@click.option("--io", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True,
+              help="Type of inputs and outputs of a typed graph.")
+@click.option("--drift", is_flag=True, help="Analyse on the CPU what FP16 does to every layer.")
+@click.option("--samples", type=click.Path(), metavar="DIR", help="Photos for --drift.  [default: bundled ones]")
+@click.option("--auto-pin", is_flag=True, help="Pin to FP32 what --drift finds too inaccurate.")
+@click.option("--tolerance", type=click.FloatRange(1e-5, 0.5), default=0.01, show_default=True,
+              help="Error of the largest logit that --auto-pin allows.")
 @click.option("--json", "as_data", is_flag=True, help="Print the result as JSON.")
 @common_options
 @click.pass_context
 def export_command(
     context: click.Context, variant: Optional[str], fp16: bool, target: str, weights: Optional[str], pretrained: bool,
     image_size: str, batch: int, num_classes: int, labels: Optional[str], crop_pct: Optional[float], output: str,
-    layout: Optional[str], padding: Optional[str], fold_normalization: bool, seed: int, as_data: bool,
+    layout: Optional[str], padding: Optional[str], fold_normalization: bool, seed: int,
+    precision_mode: Optional[str], io: str, drift: bool, samples: Optional[str], auto_pin: bool, tolerance: float,
+    as_data: bool,
 ) -> None:
     """Export a variant to a checked ONNX file with its manifest.
 
@@ -50,14 +60,15 @@ def export_command(
         return
     if variant is None:
         raise UsageError("--variant is missing", "try edgenext-export --variant xxs --fp16")
-    _require_libraries()
+    require_libraries("exporting", ("torch", "onnx", "onnxsim", "onnxruntime", "safetensors"))
     from edgenext_deploy.export.request import ExportRequest, parse_image_size
 
     height, width = parse_image_size(image_size)
     request = ExportRequest(
         variant=variant, target=target, fp16=fp16, weights=weights, pretrained=pretrained, height=height, width=width,
         batch=batch, num_classes=num_classes, labels=labels, crop_pct=crop_pct, output=output, layout=layout,
-        padding=padding, fold_normalization=fold_normalization, seed=seed)
+        padding=padding, fold_normalization=fold_normalization, seed=seed,
+        precision_mode=precision_mode, io=io, drift=drift, samples=samples, auto_pin=auto_pin, tolerance=tolerance)
     request.checked()  # before the seconds that importing torch takes
     from rich.console import Console
 
@@ -73,21 +84,6 @@ def export_command(
 
 
 export_command.add_command(check_command)
-
-
-def _require_libraries() -> None:
-    """Raise MissingRuntimeError unless what the export needs can be imported."""
-    import importlib.util
-
-    missing = [name for name in ("torch", "onnx", "onnxruntime", "onnxsim", "safetensors")
-               if importlib.util.find_spec(name) is None]
-    if sys.version_info < (3, 10) or missing:
-        found = f"Python {sys.version_info.major}.{sys.version_info.minor}" + (
-            f" without {', '.join(missing)}" if missing else "")
-        raise MissingRuntimeError(
-            f"exporting needs Python 3.10 or newer with torch, onnx, onnxsim and onnxruntime; found {found}",
-            "on a workstation: pip install 'edgenext-deploy[export]'")
-
 
 main = entry_point(export_command)
 if __name__ == "__main__":

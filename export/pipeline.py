@@ -5,6 +5,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,19 +21,22 @@ from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.parity import compare, parity_inputs, reference_function
+from edgenext_deploy.export.precision.apply import apply_precision
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.rtx import RtxReport, build_with_rtx
 from edgenext_deploy.export.simplify import simplify
 from edgenext_deploy.export.weights import load_weights
 from edgenext_deploy.files import sha256_of_bytes, write_files_atomically
 from edgenext_deploy.labels import load_labels
-from edgenext_deploy.manifest import Golden, GraphFile, Manifest, Preprocessing, TensorSpec
+from edgenext_deploy.manifest import Golden, GraphFile, Manifest, Parity, Preprocessing, TensorSpec
 from edgenext_deploy.models.registry import Variant
 from edgenext_deploy.preprocess import normalise
 from edgenext_deploy.targets import Target
 
 # Of the largest logit. FP32 accumulates differently in every runtime; what was measured is about 1e-6.
 PARITY_TOLERANCE = 1e-4
+# The same, where the graph itself computes in FP16.
+TYPED_TOLERANCE = 1e-2
 # For a self-test on a device: TF32 on Ampere GPUs keeps 10 bits of mantissa, FP16 as many.
 _GOLDEN_TOLERANCE = {"fp32": 5e-3, "fp16": 2e-2}
 _GOLDEN_SEED = 7
@@ -52,6 +56,8 @@ class ExportResult:
         emitted_operators: the same before the simplifier.
         warnings: sentences for the user.
         rtx: what TensorRT-RTX said.
+        other_paths: files of the drift analysis.
+        drift: its report, None if it was not asked for.
     """
 
     manifest: Manifest
@@ -61,6 +67,8 @@ class ExportResult:
     emitted_operators: dict[str, int]
     warnings: tuple[str, ...]
     rtx: RtxReport
+    other_paths: tuple[str, ...] = ()
+    drift: Any = None
 
 
 def run_export(
@@ -102,11 +110,12 @@ def run_export(
     lowered = lower_module(model, context)
     inputs = (TensorSpec("image", (request.batch, 3, request.height, request.width), "float32"),)
     outputs = (TensorSpec("logits", (request.batch, request.num_classes), "float32"),)
-    emitted = emit(lowered, inputs, outputs, target.opset, target.ir_version, variant.name)
+    emitted, islands = emit(lowered, inputs, outputs, target.opset, target.ir_version, variant.name)
     onnx.checker.check_model(emitted, full_check=True)
     progress("simplifying")
     simplified = simplify(emitted)
-    graph = simplified.model
+    precise = apply_precision(simplified.model, islands, precision, request, preprocessing, progress)
+    graph = precise.model
     content = graph.SerializeToString(deterministic=True)
     progress("judging operators")
     analysis = verdicts.analyse(graph)
@@ -114,17 +123,18 @@ def run_export(
     progress("comparing with the reference module")
     reference = reference_function(model, input_affine)
     parity = compare(
-        reference, _runtime_function(content), parity_inputs(inputs[0].shape, preprocessing), PARITY_TOLERANCE)
+        reference, _runtime_function(content), parity_inputs(inputs[0].shape, preprocessing),
+        TYPED_TOLERANCE if precision.mode == "typed" else PARITY_TOLERANCE)
     progress("building with TensorRT-RTX")
-    rtx = _build(content, variant.name)
+    rtx = _build(content, variant.name, typed=precision.mode == "typed")
     progress("writing")
     manifest = Manifest(
         schema=manifests.SCHEMA, toolkit_version=__version__, task=variant.task, variant=variant.name,
         weights=weights, target=target.name,
         graph=GraphFile(
             f"{variant.name}.onnx", sha256_of_bytes(content), len(content), target.opset, target.ir_version),
-        inputs=inputs, outputs=outputs, preprocessing=preprocessing, labels=labels, labels_source=labels_source,
-        precision=precision,
+        inputs=_with_type(inputs, request.io), outputs=_with_type(outputs, request.io), preprocessing=preprocessing,
+        labels=labels, labels_source=labels_source, precision=precise.precision,
         lowering={"layout": context.layout, "padding": context.padding, "rules": dict(sorted(context.applied.items())),
                   "nodes": len(graph.graph.node), "simplified": simplified.warning is None},
         verdicts=verdicts.summary({name: verdicts.judge_analysis(analysis, name)
@@ -132,10 +142,12 @@ def run_export(
         parity=parity, golden=_golden(reference, inputs[0].shape, preprocessing))
     folder = Path(request.output)
     onnx_path, manifest_path = str(folder / f"{variant.name}.onnx"), str(folder / f"{variant.name}.json")
-    write_files_atomically({onnx_path: content, manifest_path: manifests.dump(manifest)})
+    analysed = {str(folder / f"{variant.name}.{ending}"): data for ending, data in precise.files.items()}
+    write_files_atomically({onnx_path: content, **analysed, manifest_path: manifests.dump(manifest)})
     return ExportResult(
         manifest, onnx_path, manifest_path, _operator_counts(graph),
-        _operator_counts(emitted), _warnings(simplified.warning, rtx, target), rtx)
+        _operator_counts(emitted), _warnings(simplified.warning, rtx, target, parity), rtx, tuple(analysed),
+        precise.drift)
 
 
 def _input_affine(variant: Variant) -> tuple[torch.Tensor, torch.Tensor]:
@@ -144,19 +156,25 @@ def _input_affine(variant: Variant) -> tuple[torch.Tensor, torch.Tensor]:
     return 1 / (255 * std), -mean / std
 
 
+def _with_type(specs: tuple[TensorSpec, ...], io: str) -> tuple[TensorSpec, ...]:
+    return tuple(spec._replace(dtype={"fp32": "float32", "fp16": "float16"}[io]) for spec in specs)
+
+
 def _runtime_function(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the graph as a function from float32 to float32, whatever the types of its ends."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    kind = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
 
     def run(image: np.ndarray) -> np.ndarray:
-        result: np.ndarray = session.run(None, {"image": image})[0]
-        return result
+        result: np.ndarray = session.run(None, {"image": image.astype(kind, copy=False)})[0]
+        return result.astype(np.float32, copy=False)
 
     return run
 
 
-def _build(content: bytes, name: str) -> RtxReport:
+def _build(content: bytes, name: str, typed: bool) -> RtxReport:
     with tempfile.TemporaryDirectory(prefix="edgenext-export-") as folder:
         path = Path(folder, f"{name}.onnx")
         path.write_bytes(content)
@@ -165,6 +183,10 @@ def _build(content: bytes, name: str) -> RtxReport:
         raise VerificationError(
             f"TensorRT-RTX {report.version} refuses the graph: {report.reason}; nothing was written",
             "this is a defect of the lowering: please report the variant and the options")
+    if typed and report.fp16_layernorm:
+        raise VerificationError(
+            f"TensorRT-RTX {report.version} sees a LayerNorm that computes in FP16; nothing was written",
+            "this is a defect of the precision plan: please report the variant and the options")
     return report
 
 
@@ -183,10 +205,12 @@ def _operator_counts(graph: onnx.ModelProto) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _warnings(simplifier: str | None, rtx: RtxReport, target: Target) -> tuple[str, ...]:
+def _warnings(simplifier: str | None, rtx: RtxReport, target: Target, parity: Parity) -> tuple[str, ...]:
     warnings = []
     if simplifier is not None:
         warnings.append(f"{simplifier}; the graph is written unsimplified")
     if not rtx.available and target.tensorrt:
         warnings.append(f"not parsed by NVIDIA's own parser: {rtx.reason}")
+    if parity.top1_agreement < 1:
+        warnings.append(f"top-1 differs from the reference module on {1 - parity.top1_agreement:.0%} of the inputs")
     return tuple(warnings)

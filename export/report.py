@@ -37,7 +37,7 @@ def print_report(result: ExportResult, console: "Console") -> None:
                   f"cosine {parity.min_cosine:.6f}, top-1 agreement {parity.top1_agreement:.0%} on "
                   f"{parity.inputs} inputs")
     table.add_row("files", f"{result.onnx_path}  {manifest.graph.bytes / 2**20:.2f} MiB  "
-                  f"sha256 {manifest.graph.sha256[:16]}…\n{result.manifest_path}")
+                  f"sha256 {manifest.graph.sha256[:16]}…\n" + "\n".join((result.manifest_path, *result.other_paths)))
     console.print(table)
     for warning in result.warnings:
         console.print(f"[yellow]warning:[/] {warning}")
@@ -85,9 +85,10 @@ def _operator_line(result: ExportResult) -> str:
 
 
 def _verdict_line(verdicts: dict[str, Any]) -> str:
-    line = "  ".join(
-        f"[green]{release}[/]" if verdict["supported"] else f"[red]{release} no[/]"
-        for release, verdict in verdicts.items())
+    able = [release for release, verdict in verdicts.items() if verdict["supported"]]
+    unable = [release for release in verdicts if release not in able]
+    line = f"[green]can run it:[/] {' '.join(able) or 'none'}" + (
+        f"; [yellow]cannot:[/] {' '.join(unable)}" if unable else "")
     problems: dict[str, list[str]] = {}
     for release, verdict in verdicts.items():
         for finding in verdict["findings"]:
@@ -112,6 +113,11 @@ def _rtx_line(result: ExportResult) -> str:
 
 def _precision_line(result: ExportResult) -> str:
     precision = result.manifest.precision
+    if precision.requested == "fp32":
+        return "FP32"
+    pinned = sum(len(names) for names in precision.fp32_pins.values())
     if precision.mode == "flag":
-        return ("FP16 by builder flag: the graph stays FP32, and the manifest tells the builder to set the flag")
-    return "FP32"
+        how = f"by builder flag: the graph stays FP32, the manifest has the builder pin {pinned} nodes to FP32"
+    else:
+        how = f"typed: weights FP16, {pinned} nodes in FP32 between {precision.casts} Casts"
+    return f"FP16 for {precision.fp16_share:.1%} of the multiply-adds, {how}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.manifest import Precision
 from edgenext_deploy.models.registry import Variant, get_variant
-from edgenext_deploy.targets import Target, get_target
+from edgenext_deploy.targets import Target, get_target, refusal_of_mode
 
 _STRIDE = 32
 _LARGEST = 4096
@@ -33,13 +33,19 @@ class ExportRequest:
     padding: str | None = None
     fold_normalization: bool = False
     seed: int = 0
+    precision_mode: str | None = None
+    io: str = "fp32"
+    drift: bool = False
+    samples: str | None = None
+    tolerance: float = 0.01
+    auto_pin: bool = False
 
     def checked(self) -> tuple[Variant, Target, Precision]:
         """Return what the names stand for.
 
         Raises:
             UsageError: an unknown name, an impossible size, a folder that cannot be written.
-            IncompatibleError: ``--fp16`` where the target takes no FP16 builder flag.
+            IncompatibleError: FP16 in a way that the target's TensorRT does not have.
         """
         variant, target = get_variant(self.variant), get_target(self.target)
         for side in (self.height, self.width):
@@ -49,28 +55,41 @@ class ExportRequest:
                     f"from {_STRIDE} to {_LARGEST}", f"try --image-size {nearest_size(self.height, self.width)}")
         if self.weights and self.pretrained:
             raise UsageError("--weights and --pretrained exclude each other", "give one of them")
+        if (self.drift or self.auto_pin) and not self.fp16:
+            raise UsageError("--drift and --auto-pin analyse FP16, and --fp16 is missing", "add --fp16")
         _require_writable(Path(self.output))
-        return variant, target, precision_for(target, self.fp16)
+        return variant, target, precision_for(target, self.fp16, self.precision_mode, self.io)
 
 
-def precision_for(target: Target, fp16: bool) -> Precision:
-    """Return how the target gets its precision.
+def precision_for(target: Target, fp16: bool, mode: str | None = None, io: str = "fp32") -> Precision:
+    """Return how the target gets its precision; pins and counts come later.
+
+    Args:
+        target: where the engine will run.
+        fp16: whether ``--fp16`` was given.
+        mode: ``flag`` or ``typed`` to override the target's own, None otherwise.
+        io: type of the engine's inputs and outputs.
 
     Raises:
-        IncompatibleError: ``--fp16`` for a target whose precision comes from the graph's own dtypes.
+        UsageError: options that only mean something together with others.
+        IncompatibleError: the target's TensorRT has no such mode.
     """
     if not fp16:
-        return Precision("fp32", "none", ())
-    if target.precision_mode == "flag":
-        return Precision("fp16", "flag", ())
-    if target.precision_mode == "typed":
+        if mode is not None or io != "fp32":
+            raise UsageError("--precision-mode and --io fp16 say how to do --fp16, which is missing", "add --fp16")
+        return Precision("fp32", "none")
+    chosen = mode or target.precision_mode
+    refusal = refusal_of_mode(target, chosen)
+    if refusal is not None:
+        other = "typed" if chosen == "flag" else "flag"
+        possible = refusal_of_mode(target, other) is None
         raise IncompatibleError(
-            f"--fp16 for {target.name} ({target.title}) needs a graph typed in FP16, which this version does not "
-            "write; TensorRT 11 would build an FP32 engine from an FP32 graph without a word",
-            "export without --fp16, or for a target in flag mode, such as --target nano")
-    raise IncompatibleError(
-        f"--fp16 means an FP16 engine, and {target.name} ({target.title}) runs FP32",
-        "export without --fp16")
+            f"{target.name} ({target.title}) cannot get FP16 in mode {chosen!r}: {refusal}",
+            f"use --precision-mode {other}" if possible else "export without --fp16, or choose another --target")
+    if io == "fp16" and chosen != "typed":
+        raise UsageError("--io fp16 needs a typed graph; with the builder flag inputs and outputs are FP32",
+                         "leave --io out, or add --precision-mode typed")
+    return Precision("fp16", chosen)
 
 
 def parse_image_size(text: str) -> tuple[int, int]:

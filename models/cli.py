@@ -1,11 +1,10 @@
 """``edgenext-models``: every variant with its size, cost, accuracy and weights files."""
 import json
-from typing import Any, Optional
+from typing import Any, Dict, List, Optional
 
 import click
 
-from edgenext_deploy.command import common_options, entry_point
-from edgenext_deploy.errors import MissingRuntimeError
+from edgenext_deploy.command import common_options, entry_point, require_libraries
 
 _WIDTH = 110
 
@@ -16,17 +15,11 @@ _WIDTH = 110
 @common_options
 def models_command(name: Optional[str], as_json: bool) -> None:
     """List the variants: parameters and multiply-adds (counted now), published figures, weights files."""
+    require_libraries("counting parameters", ("torch", "safetensors"))
     from edgenext_deploy.models.registry import VARIANTS, get_variant
-
-    chosen = [get_variant(name)] if name is not None else list(VARIANTS.values())
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingRuntimeError(
-            "counting parameters needs torch, which is not installed",
-            'run: pip install "edgenext-deploy[export]"') from error
     from edgenext_deploy.models.summary import describe
 
+    chosen = [get_variant(name)] if name is not None else list(VARIANTS.values())
     rows = [describe(variant) for variant in chosen]
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -34,7 +27,7 @@ def models_command(name: Optional[str], as_json: bool) -> None:
         _print_table(rows)
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
+def _print_table(rows: List[Dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -60,7 +53,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         "Top-1: of ImageNet-1k, as published with the file. Sources, notes and addresses: --json.")
 
 
-def _of_paper(row: dict[str, Any], quantity: str, style: str) -> str:
+def _of_paper(row: Dict[str, Any], quantity: str, style: str) -> str:
     values = [
         figure["value"] for figure in row["published"].get(quantity, ())
         if figure["image_size"] == row["image_size"] and figure["source"].startswith("EdgeNeXt paper")]

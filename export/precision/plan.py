@@ -5,7 +5,7 @@ to it. In flag mode its names go into the manifest, for the builder to pin; in t
 the casts. Both come from the same dictionary, so both engines compute the same.
 """
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import onnx
 from onnx import numpy_helper
@@ -23,6 +23,35 @@ MOVES = frozenset({"Reshape", "Transpose", "Split", "Concat", "Identity", "Slice
 def pins_of(model: onnx.ModelProto, islands: Pins) -> dict[str, str]:
     """Return the islands whose nodes are in the model, in the graph's order."""
     return {node.name: islands[node.name] for node in model.graph.node if node.name in islands}
+
+
+def fp32_nodes(model: onnx.ModelProto, pins: Pins) -> frozenset[str]:
+    """Return the nodes that stay FP32: the pinned ones, and moves of which every neighbour stays FP32."""
+    producer = {value: node for node in model.graph.node for value in node.output}
+    consumers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for value in node.input:
+            consumers.setdefault(value, []).append(node)
+
+    def neighbours(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+        for value in node.input:
+            if value in producer:
+                yield producer[value]
+        for value in node.output:
+            yield from consumers.get(value, [])
+
+    fp32 = {node.name for node in model.graph.node if node.name in pins}
+    moves = [node for node in model.graph.node if node.op_type in MOVES and node.name not in pins]
+    # A chain of moves turns as a whole or not at all: all are taken, and what has an FP16 neighbour is given back.
+    fp32.update(node.name for node in moves)
+    changed = True
+    while changed:
+        changed = False
+        for node in moves:
+            if node.name in fp32 and not all(other.name in fp32 for other in neighbours(node)):
+                fp32.discard(node.name)
+                changed = True
+    return frozenset(fp32)
 
 
 def multiply_adds(model: onnx.ModelProto) -> dict[str, int]:

@@ -3,14 +3,12 @@
 This is what strongly typed builders (TensorRT 11, TensorRT-RTX, and 10 on request) take: the types in the file
 decide, and an FP32 file would silently give an FP32 engine.
 """
-from collections.abc import Iterator
-
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgenext_deploy.errors import VerificationError
-from edgenext_deploy.export.precision.plan import MOVES, Pins, element_types
+from edgenext_deploy.export.precision.plan import Pins, element_types, fp32_nodes
 
 _NUMPY = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
 _SUFFIX = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
@@ -45,7 +43,7 @@ class _Typing:
         before = element_types(model)
         self.floating = {name for name, kind in before.items() if kind == TensorProto.FLOAT}
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.wanted = self._wanted_types(pins)
+        self.fp32 = fp32_nodes(model, pins)
         self.types: dict[str, int] = {value.name: io_type for value in model.graph.input}
         self.casts: dict[tuple[str, int], str] = {}
         self.nodes: list[onnx.NodeProto] = []
@@ -66,40 +64,8 @@ class _Typing:
         onnx.checker.check_model(typed, full_check=True)
         return typed
 
-    def _wanted_types(self, pins: Pins) -> dict[str, int]:
-        """Return the type each node computes in; moves between two islands stay in FP32 with them."""
-        wanted = {node.name: TensorProto.FLOAT if node.name in pins else TensorProto.FLOAT16
-                  for node in self.model.graph.node}
-        producer = {value: node for node in self.model.graph.node for value in node.output}
-        consumers: dict[str, list[onnx.NodeProto]] = {}
-        for node in self.model.graph.node:
-            for value in node.input:
-                consumers.setdefault(value, []).append(node)
-
-        def neighbours(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-            for value in node.input:
-                if value in producer:
-                    yield producer[value]
-            for value in node.output:
-                yield from consumers.get(value, [])
-
-        moves = [node for node in self.model.graph.node if node.op_type in MOVES and node.name not in pins]
-        # A chain of moves turns one link at a time; what cannot turn as a whole is turned back below.
-        candidates = {node.name for node in moves}
-        changed = True
-        while changed:
-            changed = False
-            for node in moves:
-                if node.name in candidates and not all(
-                        other.name in candidates or wanted[other.name] == TensorProto.FLOAT
-                        for other in neighbours(node)):
-                    candidates.discard(node.name)
-                    changed = True
-        wanted.update(dict.fromkeys(candidates, TensorProto.FLOAT))
-        return wanted
-
     def _add(self, node: onnx.NodeProto, graph_outputs: set[str]) -> None:
-        wanted = self.wanted[node.name]
+        wanted = TensorProto.FLOAT if node.name in self.fp32 else TensorProto.FLOAT16
         inputs = [self._constant(name, wanted) if name in self.constants else self._value(name, wanted)
                   for name in node.input]
         outputs, pending = [], []

@@ -73,7 +73,7 @@ def build_manifest(onnx_bytes):
         preprocessing=PREPROCESSING,
         labels=tuple(COLORS),
         labels_source="tests/data/make_tiny.py",
-        precision=manifest.Precision("fp32", "flag", ()),
+        precision=manifest.Precision("fp32", "none"),
         lowering={},
         verdicts={},
         parity=manifest.Parity(0, 0.0, 0.0, 1.0, 1.0, 1e-4),

@@ -210,7 +210,7 @@ def test_a_graph_the_target_cannot_run_is_exit_4(tmp_path, monkeypatch):
     modern = get_target("a100")
     strange = get_target("nano")._replace(opset=modern.opset, ir_version=modern.ir_version)
     monkeypatch.setattr(
-        ExportRequest, "checked", lambda self: (get_variant("xxs"), strange, Precision("fp32", "none", ())))
+        ExportRequest, "checked", lambda self: (get_variant("xxs"), strange, Precision("fp32", "none")))
     with pytest.raises(IncompatibleError) as caught:
         run_export(small(tmp_path))
     assert caught.value.exit_code == 4

@@ -1,0 +1,74 @@
+"""The export's precision step: from the FP32 graph and its islands to the graph and the pins that are written."""
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import onnx
+
+from edgenext_deploy.export.precision.plan import Pins, pins_of, require_fp16, require_typed_fp16
+from edgenext_deploy.export.precision.typed import count_casts, to_typed
+from edgenext_deploy.export.request import ExportRequest
+from edgenext_deploy.manifest import Precision, Preprocessing
+
+
+@dataclasses.dataclass(frozen=True)
+class Precise:
+    """The graph to write, and what the manifest says about its precision.
+
+    Attributes:
+        model: FP32 in flag mode, typed in typed mode.
+        precision: complete, with pins and counts.
+        files: further files to write, by the ending after the variant's name.
+        drift: the analysis, None if it was not asked for.
+    """
+
+    model: onnx.ModelProto
+    precision: Precision
+    files: dict[str, bytes]
+    drift: Any = None
+
+
+def apply_precision(
+    model: onnx.ModelProto, islands: Pins, precision: Precision, request: ExportRequest,
+    preprocessing: Preprocessing, progress: Callable[[str], None],
+) -> Precise:
+    """Make the graph compute as `precision` says.
+
+    Raises:
+        VerificationError: too little would compute in FP16, a node computes in FP32 against the plan, or
+            ``--auto-pin`` finds no pins that meet the tolerance.
+        BadInputError: ``--samples`` names a folder without a usable image.
+    """
+    if precision.requested == "fp32":
+        return Precise(model, precision, {})
+    pins = pins_of(model, islands)
+    files: dict[str, bytes] = {}
+    drift = None
+    if request.drift or request.auto_pin:
+        from edgenext_deploy.export.precision.autopin import propose_pins
+        from edgenext_deploy.export.precision.drift import analyse_drift
+        from edgenext_deploy.export.precision.drift_report import drift_json, drift_svg
+        from edgenext_deploy.export.precision.samples import drift_samples
+
+        samples = drift_samples(request.samples, (request.batch, 3, request.height, request.width), preprocessing)
+        if request.auto_pin:
+            progress("looking for pins")
+            pins = propose_pins(model, pins, samples, request.tolerance).pins
+        progress("analysing drift")
+        drift = analyse_drift(model, pins, samples)
+        files = {"drift.json": drift_json(drift), "drift.svg": drift_svg(drift)}
+    share = require_fp16(model, pins)
+    casts = 0
+    if precision.mode == "typed":
+        model = to_typed(model, pins, request.io)
+        require_typed_fp16(model, pins)
+        casts = count_casts(model)
+    complete = precision._replace(fp32_pins=_by_reason(pins), fp16_share=round(share, 4), casts=casts)
+    return Precise(model, complete, files, drift)
+
+
+def _by_reason(pins: Pins) -> dict[str, tuple[str, ...]]:
+    reasons: dict[str, list[str]] = {}
+    for name, reason in pins.items():
+        reasons.setdefault(reason, []).append(name)
+    return {reason: tuple(names) for reason, names in reasons.items()}

@@ -1,0 +1,181 @@
+"""What each ONNX operator of a lowered graph computes, written once for every arithmetic.
+
+Composite operators (LayerNormalization, Gelu, Softmax) are spelled out step by step, so that in FP16 their insides
+overflow and lose digits as their outputs do.
+"""
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.export.precision.arithmetic import Float32
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One node of the graph. `index` is its place in topological order; an absent optional input is ``""``."""
+
+    index: int
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+    def get(self, attribute: str, default: Any = None) -> Any:
+        """Return an attribute's value."""
+        return self.attributes.get(attribute, default)
+
+
+Operands = list[Tensor]
+Rule = Callable[[Float32, Step, Operands], Tensor | tuple[Tensor, ...]]
+
+
+def evaluate(arithmetic: Float32, step: Step, operands: Operands) -> tuple[Tensor, ...]:
+    """Return the outputs of a node whose floating operands have been rounded to its precision already.
+
+    Args:
+        arithmetic: that of the node.
+        step: the node.
+        operands: its inputs in order, floating point as float32, constants included.
+
+    Raises:
+        IncompatibleError: an operator or an attribute that the lowering never writes.
+    """
+    rule = RULES.get(step.op)
+    if rule is None:
+        raise refusal(step, f"operator {step.op}")
+    result = rule(arithmetic, step, operands)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def refusal(step: Step, what: str) -> IncompatibleError:
+    """Return the error for something that cannot be emulated."""
+    return IncompatibleError(
+        f"the FP16 emulation does not know {what}, found at node {step.name!r}", "export without --drift and --auto-pin")
+
+
+def _conv(a: Float32, step: Step, x: Operands) -> Tensor:
+    if step.get("auto_pad", b"NOTSET") != b"NOTSET" or x[1].dim() != 4:
+        raise refusal(step, "a convolution other than 2-D with written-out padding")
+    top, left, bottom, right = step.get("pads", [0] * 4)
+    padded = F.pad(x[0], [left, right, top, bottom]) if top or left or bottom or right else x[0]
+    return a.conv(padded, x[1], x[2] if len(x) > 2 else None, list(step.get("strides", [1, 1])),
+                  list(step.get("dilations", [1, 1])), step.get("group", 1))
+
+
+def _pad(a: Float32, step: Step, x: Operands) -> Tensor:
+    if step.get("mode", b"constant") != b"constant" or len(x) > 2:
+        raise refusal(step, "padding with anything but zero")
+    rank = x[0].dim()
+    pads = x[1].tolist()
+    return F.pad(x[0], [side for axis in reversed(range(rank)) for side in (pads[axis], pads[axis + rank])])
+
+
+def _gemm(a: Float32, step: Step, x: Operands) -> Tensor:
+    if step.get("alpha", 1.0) != 1.0 or step.get("beta", 1.0) != 1.0:
+        raise refusal(step, "Gemm with alpha or beta")
+    left = x[0].T if step.get("transA", 0) else x[0]
+    right = x[1].T if step.get("transB", 0) else x[1]
+    return a.matmul(left, right, x[2] if len(x) > 2 else None)
+
+
+def _axes(step: Step, x: Operands) -> list[int]:
+    """Return the axes of a reduction, an attribute or an input depending on the opset; none means all."""
+    axes = x[1].tolist() if len(x) > 1 else step.get("axes")
+    return list(axes) if axes else list(range(x[0].dim()))
+
+
+def _reduce(a: Float32, step: Step, x: Operands) -> Tensor:
+    axes = _axes(step, x)
+    result = (a.mean if step.op == "ReduceMean" else a.sum)(x[0], axes)
+    return result if step.get("keepdims", 1) else result.squeeze(axes)
+
+
+def _global_average_pool(a: Float32, step: Step, x: Operands) -> Tensor:
+    return a.mean(x[0], list(range(2, x[0].dim())))
+
+
+def _layer_normalization(a: Float32, step: Step, x: Operands) -> Tensor:
+    axes = list(range(step.get("axis", -1) % x[0].dim(), x[0].dim()))
+    centred = a.round(x[0] - a.mean(x[0], axes))
+    variance = a.mean(a.round(centred * centred), axes)
+    deviation = a.round(a.round(variance + step.get("epsilon", 1e-5)).sqrt())
+    y = a.round(a.round(centred / deviation) * x[1])
+    return y if len(x) < 3 else a.round(y + x[2])
+
+
+def _softmax(a: Float32, step: Step, x: Operands) -> Tensor:
+    axis = step.get("axis", -1)
+    powers = a.round(a.round(x[0] - x[0].amax(axis, keepdim=True)).exp())
+    return a.round(powers / a.sum(powers, [axis]))
+
+
+def _gelu(a: Float32, step: Step, x: Operands) -> Tensor:
+    if step.get("approximate", b"none") != b"none":
+        raise refusal(step, "GELU with tanh")
+    erf = a.round(torch.erf(a.round(x[0] * 0.5**0.5)))
+    return a.round(a.round(x[0] * 0.5) * a.round(erf + 1))
+
+
+def _hard_sigmoid(a: Float32, step: Step, x: Operands) -> Tensor:
+    return a.round((x[0] * step.get("alpha", 0.2) + step.get("beta", 0.5)).clamp(0, 1))
+
+
+def _hard_swish(a: Float32, step: Step, x: Operands) -> Tensor:
+    return a.round(x[0] * a.round((x[0] / 6 + 0.5).clamp(0, 1)))
+
+
+def _max(a: Float32, step: Step, x: Operands) -> Tensor:
+    result = x[0]
+    for other in x[1:]:
+        result = torch.maximum(result, other)
+    return result
+
+
+def _split(a: Float32, step: Step, x: Operands) -> tuple[Tensor, ...]:
+    if len(x) < 2:
+        raise refusal(step, "Split without sizes")
+    parts: tuple[Tensor, ...] = x[0].split(x[1].tolist(), step.get("axis", 0))
+    return parts
+
+
+def _reshape(a: Float32, step: Step, x: Operands) -> Tensor:
+    return x[0].reshape([x[0].shape[axis] if size == 0 else size for axis, size in enumerate(x[1].tolist())])
+
+
+def _transpose(a: Float32, step: Step, x: Operands) -> Tensor:
+    return x[0].permute(step.get("perm", list(reversed(range(x[0].dim())))))
+
+
+RULES: dict[str, Rule] = {
+    "Conv": _conv,
+    "Pad": _pad,
+    "Gemm": _gemm,
+    "MatMul": lambda a, step, x: a.matmul(x[0], x[1]),
+    "ReduceMean": _reduce,
+    "ReduceSum": _reduce,
+    "GlobalAveragePool": _global_average_pool,
+    "LayerNormalization": _layer_normalization,
+    "Softmax": _softmax,
+    "Gelu": _gelu,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _hard_swish,
+    "Sigmoid": lambda a, step, x: a.round(x[0].sigmoid()),
+    "Erf": lambda a, step, x: a.round(torch.erf(x[0])),
+    "Sqrt": lambda a, step, x: a.round(x[0].sqrt()),
+    "Add": lambda a, step, x: a.round(x[0] + x[1]),
+    "Sub": lambda a, step, x: a.round(x[0] - x[1]),
+    "Mul": lambda a, step, x: a.round(x[0] * x[1]),
+    "Div": lambda a, step, x: a.round(x[0] / x[1]),
+    "Max": _max,
+    "Split": _split,
+    "Concat": lambda a, step, x: torch.cat(x, step.get("axis")),
+    "Reshape": _reshape,
+    "Transpose": _transpose,
+    "Identity": lambda a, step, x: x[0],
+}

@@ -1,0 +1,56 @@
+"""Two trained networks and the images they were trained for; see tests/data/README.md for both.
+
+The networks are narrow EdgeNeXts for the ten handwritten digits. Their names are no part of the registry: they
+are known only inside `registered`.
+"""
+import contextlib
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+from edgenext_deploy.manifest import Preprocessing
+from edgenext_deploy.models.registry import VARIANTS, EdgeNeXtConfig, Variant
+from edgenext_deploy.preprocess import preprocess
+
+DATA = Path(__file__).resolve().parent / "data"
+CLASSES = 10
+SIZE = 64
+HELD_OUT = 896  # of 1797 images: half of them, and full batches of 128
+_SPLIT_SEED = 0
+_MEAN = _STD = (0.5, 0.5, 0.5)
+
+
+def _variant(name, norm):
+    config = EdgeNeXtConfig(dims=(12, 20, 28, 32), depths=(2, 2, 3, 2), heads=(4, 4, 4, 4), norm=norm)
+    return Variant(name, config, _MEAN, _STD, 1.0, ())
+
+
+TRAINED = {variant.name: variant for variant in (_variant("digits", "layer"), _variant("digits_bn_hs", "batch"))}
+PREPROCESSING = Preprocessing(SIZE, SIZE, 1.0, "bicubic", _MEAN, _STD, False)
+
+
+@contextlib.contextmanager
+def registered():
+    """Make the registry know the trained variants."""
+    with mock.patch.dict(VARIANTS, TRAINED):
+        yield
+
+
+def checkpoint(name):
+    """Return the path of a trained variant's weights, in the official key layout."""
+    return str(DATA / f"{name}.safetensors")
+
+
+def digits():
+    """Return (inputs, labels) of the training half and (inputs, labels) of the held-out half.
+
+    Inputs are float32 `[N, 3, 64, 64]`, preprocessed as the classifier does it with a photo; labels are int64 `[N]`.
+    """
+    with np.load(DATA / "digits.npz") as data:
+        pixels = (data["images"].astype(np.uint16) * 255 // 16).astype(np.uint8)
+        labels = data["labels"].astype(np.int64)
+    inputs = np.concatenate([preprocess(image, PREPROCESSING) for image in pixels])
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(inputs))
+    training, held_out = order[:-HELD_OUT], order[-HELD_OUT:]
+    return (inputs[training], labels[training]), (inputs[held_out], labels[held_out])
