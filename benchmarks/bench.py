@@ -165,11 +165,12 @@ def _image(path: str, session: Session, found: Optional[manifest.Manifest]) -> n
         raise UsageError("{}: input {!r} has a shape that is not fixed: {}".format(
             path, spec.name, list(spec.shape)), "export it with fixed shapes: edgenext-export --batch 1")
     if found is not None:
-        return preprocess.normalise(golden.golden_batch(found.golden.seed, spec.shape), found.preprocessing).astype(spec.dtype)
+        pixels = golden.golden_batch(found.golden.seed, spec.shape)
+        return preprocess.normalise(pixels, found.preprocessing).astype(spec.dtype)
     # numpy 1.13, which JetPack 4 brings, has no numpy.random.default_rng.
-    pixels = np.random.RandomState(_SYNTHETIC_SEED).randint(0, 256, size=spec.shape)
+    noise = np.random.RandomState(_SYNTHETIC_SEED).randint(0, 256, size=spec.shape)
     dtype = np.dtype(spec.dtype)
-    return (pixels / 255.0 if dtype.kind == "f" else pixels).astype(dtype)
+    return (noise / 255.0 if dtype.kind == "f" else noise).astype(dtype)
 
 
 def _names(paths: Sequence[str]) -> List[str]:
