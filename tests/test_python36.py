@@ -90,3 +90,30 @@ def test_exporting_there_says_what_is_missing(wheel, tmp_path):
                             text=True, env=environment, cwd=str(tmp_path))
     assert result.returncode == 6, result.stderr
     assert "Python 3.10" in result.stderr and "Traceback" not in result.stderr
+
+
+RUN = """
+import sys
+import numpy as np
+import onnxruntime
+assert onnxruntime.__version__ == "1.10.0", onnxruntime.__version__
+image = np.load(sys.argv[1])
+for path in sys.argv[2:]:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    np.save(path + ".npy", session.run(None, {"image": image})[0])
+"""
+
+
+def test_onnxruntime_1_10_runs_every_nano_file(nano_export, tmp_path):
+    np = pytest.importorskip("numpy")
+    from golden_exports import GOLDEN
+    from golden_parameters import image
+
+    from edgenext_deploy.models.registry import VARIANTS
+
+    np.save(tmp_path / "image.npy", image(256, 256))
+    paths = {variant: nano_export(variant).onnx_path for variant in VARIANTS}
+    subprocess.run([PYTHON36, "-c", RUN, str(tmp_path / "image.npy"), *paths.values()], check=True)
+    for variant, path in paths.items():
+        found, expected = np.load(path + ".npy"), GOLDEN["{}_256x256".format(variant)]
+        assert np.abs(found - expected).max() / np.abs(expected).max() < 1e-4, variant

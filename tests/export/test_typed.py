@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from golden_exports import GOLDEN, export_golden
 from golden_parameters import image
 from onnx import TensorProto
-from test_golden_export import GOLDEN, checkpoint
 
 from edgenext_deploy import Classifier
 from edgenext_deploy import manifest as manifests
@@ -48,8 +48,7 @@ def small_graph(opset=20, ir_version=9, layout="nchw", variant="xxs"):
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))
 def test_every_variant_typed(variant, tmp_path):
-    result = run_export(ExportRequest(
-        variant, target="a100", fp16=True, weights=checkpoint(variant, tmp_path), output=str(tmp_path / "typed")))
+    result = export_golden(variant, tmp_path, target="a100", fp16=True)
     model = onnx.load(result.onnx_path)
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(result.onnx_path, providers=["CPUExecutionProvider"])

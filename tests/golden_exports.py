@@ -1,0 +1,30 @@
+"""Checkpoints with the golden parameters, and their exports."""
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from golden_parameters import parameters
+from timm_layout import to_timm
+
+from edgenext_deploy.export.pipeline import run_export
+from edgenext_deploy.export.request import ExportRequest
+
+DATA = Path(__file__).resolve().parent / "data"
+SHAPES = {**json.loads((DATA / "official_shapes.json").read_text()),
+          **json.loads((DATA / "mobilevit_shapes.json").read_text())}
+GOLDEN = {**np.load(DATA / "official_given.npz"), **np.load(DATA / "mobilevit_given.npz")}
+
+
+def checkpoint(variant, folder, layout="official"):
+    state = {key: torch.from_numpy(np.array(value)) for key, value in parameters(SHAPES[variant]).items()}
+    if layout == "timm" and not variant.startswith("mobilevit"):
+        state = {to_timm(key): value for key, value in state.items()}
+    path = folder / f"{variant}_{layout}.pth"
+    torch.save({"state_dict": state} if layout == "timm" else {"model_ema": state, "model": {}}, path)
+    return str(path)
+
+
+def export_golden(variant, folder, layout="official", **options):
+    weights = checkpoint(variant, folder, layout)
+    return run_export(ExportRequest(variant, weights=weights, output=str(folder), **options))
