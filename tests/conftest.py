@@ -1,5 +1,6 @@
 """Shared set-up. Also loaded under Python 3.6, so whatever a workstation has is imported inside."""
 import os
+import subprocess
 import sys
 
 import pytest
@@ -21,3 +22,21 @@ def nano_export(tmp_path_factory):
         return done[variant]
 
     return export
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """Return the path of the project's wheel, built once from a copy of what it is made of."""
+    import pathlib
+    import shutil
+
+    root = pathlib.Path(__file__).resolve().parent.parent
+    source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("edgenext_deploy", "models", "export", "engines", "benchmarks"):
+        shutil.copytree(str(root / name), str(source / name), ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(str(root / name), str(source))
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder),
+                    str(source)], check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=str(folder))
+    (path,) = folder.glob("*.whl")
+    return path
