@@ -2,6 +2,7 @@ import pytest
 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.operators import documented_releases, first_release_with, get_release
+from edgenext_deploy.targets import TARGETS
 
 
 def test_the_table_covers_8_0_to_11_and_tensorrt_rtx():
@@ -83,3 +84,11 @@ def test_versions_compare_by_number_not_by_text():
     assert get_release("9.3").before(10)
     assert get_release("11.2").before(11, 2, 1)
     assert get_release("11.x").before(11, 2, 1)
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_no_target_asks_for_more_than_its_releases_document(target):
+    for release in TARGETS[target].tensorrt:
+        facts = get_release(release)
+        assert facts.max_opset is None or TARGETS[target].opset <= facts.max_opset
+        assert facts.ir_version is None or TARGETS[target].ir_version <= facts.ir_version
