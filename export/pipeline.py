@@ -5,7 +5,6 @@ import dataclasses
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -21,7 +20,7 @@ from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.parity import compare, parity_inputs, reference_function
-from edgenext_deploy.export.precision.apply import apply_precision
+from edgenext_deploy.export.precision.apply import Precise, apply_precision
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.rtx import RtxReport, build_with_rtx
 from edgenext_deploy.export.simplify import simplify
@@ -56,8 +55,8 @@ class ExportResult:
         emitted_operators: the same before the simplifier.
         warnings: sentences for the user.
         rtx: what TensorRT-RTX said.
+        precise: what the precision step did, with the drift analysis if it was asked for.
         other_paths: files of the drift analysis.
-        drift: its report, None if it was not asked for.
     """
 
     manifest: Manifest
@@ -67,8 +66,8 @@ class ExportResult:
     emitted_operators: dict[str, int]
     warnings: tuple[str, ...]
     rtx: RtxReport
-    other_paths: tuple[str, ...] = ()
-    drift: Any = None
+    precise: Precise
+    other_paths: tuple[str, ...]
 
 
 def run_export(
@@ -145,9 +144,8 @@ def run_export(
     analysed = {str(folder / f"{variant.name}.{ending}"): data for ending, data in precise.files.items()}
     write_files_atomically({onnx_path: content, **analysed, manifest_path: manifests.dump(manifest)})
     return ExportResult(
-        manifest, onnx_path, manifest_path, _operator_counts(graph),
-        _operator_counts(emitted), _warnings(simplified.warning, rtx, target, parity), rtx, tuple(analysed),
-        precise.drift)
+        manifest, onnx_path, manifest_path, _operator_counts(graph), _operator_counts(emitted),
+        (*precise.warnings, *_warnings(simplified.warning, rtx, target, parity)), rtx, precise, tuple(analysed))
 
 
 def _input_affine(variant: Variant) -> tuple[torch.Tensor, torch.Tensor]:

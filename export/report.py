@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgenext_deploy.export.lowering.context import RULES
 from edgenext_deploy.export.pipeline import ExportResult
+from edgenext_deploy.export.precision.drift_report import print_drift, print_proposal
 from edgenext_deploy.targets import get_target
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ def print_report(result: ExportResult, console: "Console") -> None:
     table.add_row("files", f"{result.onnx_path}  {manifest.graph.bytes / 2**20:.2f} MiB  "
                   f"sha256 {manifest.graph.sha256[:16]}…\n" + "\n".join((result.manifest_path, *result.other_paths)))
     console.print(table)
+    if result.precise.proposal is not None:
+        print_proposal(result.precise.proposal, console)
+    if result.precise.drift is not None:
+        print_drift(result.precise.drift, console)
     for warning in result.warnings:
         console.print(f"[yellow]warning:[/] {warning}")
     console.print("next:", highlight=False)

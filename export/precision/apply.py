@@ -1,7 +1,7 @@
 """The export's precision step: from the FP32 graph and its islands to the graph and the pins that are written."""
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import onnx
 
@@ -9,6 +9,10 @@ from edgenext_deploy.export.precision.plan import Pins, pins_of, require_fp16, r
 from edgenext_deploy.export.precision.typed import count_casts, to_typed
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.manifest import Precision, Preprocessing
+
+if TYPE_CHECKING:
+    from edgenext_deploy.export.precision.autopin import Proposal
+    from edgenext_deploy.export.precision.drift import DriftReport
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,12 +24,16 @@ class Precise:
         precision: complete, with pins and counts.
         files: further files to write, by the ending after the variant's name.
         drift: the analysis, None if it was not asked for.
+        proposal: what ``--auto-pin`` added, None if it was not asked for.
+        warnings: sentences for the user.
     """
 
     model: onnx.ModelProto
     precision: Precision
     files: dict[str, bytes]
-    drift: Any = None
+    drift: "DriftReport | None" = None
+    proposal: "Proposal | None" = None
+    warnings: tuple[str, ...] = ()
 
 
 def apply_precision(
@@ -43,20 +51,24 @@ def apply_precision(
         return Precise(model, precision, {})
     pins = pins_of(model, islands)
     files: dict[str, bytes] = {}
-    drift = None
+    warnings: list[str] = []
+    drift, proposal = None, None
     if request.drift or request.auto_pin:
         from edgenext_deploy.export.precision.autopin import propose_pins
         from edgenext_deploy.export.precision.drift import analyse_drift
-        from edgenext_deploy.export.precision.drift_report import drift_json, drift_svg
+        from edgenext_deploy.export.precision.drift_plot import drift_svg
+        from edgenext_deploy.export.precision.drift_report import drift_json
         from edgenext_deploy.export.precision.samples import drift_samples
 
-        samples = drift_samples(request.samples, (request.batch, 3, request.height, request.width), preprocessing)
+        shape = (request.batch, 3, request.height, request.width)
+        samples = drift_samples(request.samples, shape, preprocessing, warn=warnings.append)
         if request.auto_pin:
             progress("looking for pins")
-            pins = propose_pins(model, pins, samples, request.tolerance).pins
+            proposal = propose_pins(model, pins, samples, request.tolerance, progress)
+            pins = proposal.pins
         progress("analysing drift")
-        drift = analyse_drift(model, pins, samples)
-        files = {"drift.json": drift_json(drift), "drift.svg": drift_svg(drift)}
+        drift = analyse_drift(model, pins, samples, progress)
+        files = {"drift.json": drift_json(drift, proposal), "drift.svg": drift_svg(drift)}
     share = require_fp16(model, pins)
     casts = 0
     if precision.mode == "typed":
@@ -64,7 +76,7 @@ def apply_precision(
         require_typed_fp16(model, pins)
         casts = count_casts(model)
     complete = precision._replace(fp32_pins=_by_reason(pins), fp16_share=round(share, 4), casts=casts)
-    return Precise(model, complete, files, drift)
+    return Precise(model, complete, files, drift, proposal, tuple(warnings))
 
 
 def _by_reason(pins: Pins) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -137,12 +138,33 @@ def test_padding_attribute_leaves_no_pad_node(tmp_path):
     (("--variant", "xxs", "--output", "/proc/nowhere"), 2, "cannot write"),
     (("--variant", "xxs", "--output", str(PHOTO)), 2, "not a folder"),
     (("--variant", "xxs", "--fp16", "--target", "onnxruntime"), 4, "FP32"),
+    (("--variant", "xxs", "--drift"), 2, "--fp16 is missing"),
+    (("--variant", "xxs", "--io", "fp16"), 2, "add --fp16"),
+    (("--variant", "xxs", "--fp16", "--precision-mode", "typed"), 4, "8.2 builds no strongly typed"),
+    (("--variant", "xxs", "--fp16", "--drift", "--samples", "/nowhere"), 3, "nowhere"),
 ])
 def test_bad_input_is_one_clear_line(arguments, code, words):
     result = command(*arguments)
     assert result.returncode == code, result.stderr
     assert words in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_drift_writes_its_files_beside(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(PHOTO, photos)
+    (photos / "broken.jpg").write_bytes(b"not a photo")
+    result = command("--variant", "xxs_bn_hs", "--fp16", "--image-size", 64, "--num-classes", 10, "--drift",
+                     "--auto-pin", "--samples", photos, "--output", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "xxs_bn_hs.drift.json", "xxs_bn_hs.drift.svg", "xxs_bn_hs.json", "xxs_bn_hs.onnx"]
+    shown = " ".join(result.stdout.split())
+    assert "broken.jpg" in shown and "auto-pin" in shown and "Worst" in shown
+    nodes = json.loads((tmp_path / "out" / "xxs_bn_hs.drift.json").read_text())["nodes"]
+    model = onnx.load(str(tmp_path / "out" / "xxs_bn_hs.onnx"))
+    assert [node["name"] for node in nodes] == [node.name for node in model.graph.node]
 
 
 def weights_file(tmp_path, variant, classes=1000):
