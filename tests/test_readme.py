@@ -63,7 +63,8 @@ def test_scripts_and_modules_agree():
 
     settings = configparser.ConfigParser()
     settings.read(str(ROOT / "setup.cfg"))
-    scripts = dict(line.split(" = ") for line in settings["options.entry_points"]["console_scripts"].strip().splitlines())
+    lines = settings["options.entry_points"]["console_scripts"].strip().splitlines()
+    scripts = dict(line.split(" = ") for line in lines)
     assert {name: target.split(":")[0] for name, target in scripts.items()} == {
         name: module for name, module in MODULES.items() if name in scripts}
     assert set(scripts) >= {"edgenext-models", "edgenext-export", "edgenext-run", "edgenext-bench"}

@@ -9,7 +9,6 @@ from torch import Tensor
 
 FP16_MAX = 65504.0
 FP16_SMALLEST_NORMAL = 2.0**-14
-FP16_SMALLEST = 2.0**-24
 
 
 class Float32:

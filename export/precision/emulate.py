@@ -2,7 +2,8 @@
 
 It is an emulation of the number format, not of a device: see docs/precision.md for what it leaves out.
 """
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class Emulator:
         half = None if pins is None else float16(accumulate)
         fp32 = fp32_nodes(self.model, pins or {})
         values = self.start(image)
-        with torch.inference_mode():
+        with quiet_torch():
             for step in self.steps:
                 arithmetic = None if step.name in fp32 else half
                 values.update(zip(step.outputs, compute(step, self.operands(step, values), arithmetic)))
@@ -78,6 +79,22 @@ class Emulator:
         """Drop the values that no later step takes."""
         for name in self._dead_after.get(step.index, []):
             values.pop(name, None)
+
+
+@contextlib.contextmanager
+def quiet_torch() -> Iterator[None]:
+    """Run torch without gradients and on one thread, and leave its settings as they were.
+
+    The operators are many and small: on a machine that does other work too, a second thread costs far more in
+    waiting than it gains. One thread also gives the same bits on every run.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def compute(step: Step, operands: Operands, half: Float16 | None, exact: Float32 | None = None) -> tuple[Tensor, ...]:

@@ -56,7 +56,8 @@ def evaluate(arithmetic: Float32, step: Step, operands: Operands) -> tuple[Tenso
 def refusal(step: Step, what: str) -> IncompatibleError:
     """Return the error for something that cannot be emulated."""
     return IncompatibleError(
-        f"the FP16 emulation does not know {what}, found at node {step.name!r}", "export without --drift and --auto-pin")
+        f"the FP16 emulation does not know {what}, found at node {step.name!r}",
+        "export without --drift and --auto-pin")
 
 
 def _conv(a: Float32, step: Step, x: Operands) -> Tensor:

@@ -3,6 +3,8 @@
 This is what strongly typed builders (TensorRT 11, TensorRT-RTX, and 10 on request) take: the types in the file
 decide, and an FP32 file would silently give an FP32 engine.
 """
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -10,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.export.precision.plan import Pins, element_types, fp32_nodes
 
-_NUMPY = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
-_SUFFIX = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
+_NUMPY: dict[int, type[np.floating[Any]]] = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
+_SUFFIX: dict[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
 _FP16_MAX = 65504.0
 
 

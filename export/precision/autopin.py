@@ -1,0 +1,195 @@
+"""Finds a small set of further FP32 pins that makes a plan meet a tolerance.
+
+First every node that overflows is pinned, where it is met; then, while the logits are still off, the nodes that add
+the largest errors; last, every pin that turns out not to be needed is taken back. Same graph, plan and samples give
+the same pins.
+"""
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+
+from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.export.precision.arithmetic import FP16_MAX
+from edgenext_deploy.export.precision.drift import (
+    Effect,
+    Observation,
+    Progress,
+    SideBySide,
+    compare_outputs,
+    merge_effects,
+)
+from edgenext_deploy.export.precision.emulate import Emulator, quiet_torch
+from edgenext_deploy.export.precision.plan import Pins, fp16_share, fp32_nodes
+
+DEFAULT_TOLERANCE = 0.01
+# Runs of one sample through the graph; at a tenth of a second each, some minutes.
+MOST_RUNS = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """What to pin.
+
+    Attributes:
+        pins: the whole plan: the given pins and the added ones, node name to reason.
+        added: the added ones, in topological order.
+        tolerance: of the largest logit, met with sums in FP32.
+        before: effect of the given plan on the logits.
+        after: effect of `pins`.
+        worst_case: effect of `pins` with sums in FP16, which need not meet the tolerance.
+        runs: samples that were run through the graph.
+        pruned: False if the runs were used up before every pin had been tried without.
+    """
+
+    pins: dict[str, str]
+    added: dict[str, str]
+    tolerance: float
+    before: Effect
+    after: Effect
+    worst_case: Effect
+    runs: int
+    pruned: bool
+
+
+def propose_pins(
+    model: onnx.ModelProto, pins: Pins, samples: Sequence[np.ndarray], tolerance: float = DEFAULT_TOLERANCE,
+    progress: Progress = lambda step: None, minimum_share: float = 0.5, most_runs: int = MOST_RUNS,
+) -> Proposal:
+    """Return the plan with as few further pins as meet the tolerance on all samples.
+
+    Met means: every logit within `tolerance` of the largest FP32 logit, the same top-1, and every value in the
+    graph finite, with sums in FP32.
+
+    Args:
+        model: the FP32 graph, simplified.
+        pins: the plan to start from; none of its pins is taken back.
+        samples: network inputs `[B, 3, H, W]` float32, at least one.
+        tolerance: relative to the largest logit.
+        progress: called with a few words before each step.
+        minimum_share: of the multiply-adds that must stay in FP16, 0..1.
+        most_runs: samples that may be run through the graph.
+
+    Raises:
+        VerificationError: the tolerance cannot be met within these limits.
+    """
+    return _Search(model, dict(pins), samples, tolerance, progress, minimum_share, most_runs).run()
+
+
+class _Search:
+    def __init__(
+        self, model: onnx.ModelProto, pins: dict[str, str], samples: Sequence[np.ndarray], tolerance: float,
+        progress: Progress, minimum_share: float, most_runs: int,
+    ) -> None:
+        self.model, self.given, self.tolerance, self.progress = model, pins, tolerance, progress
+        self.minimum_share, self.most_runs = minimum_share, most_runs
+        self.emulator = Emulator(model)
+        self.samples = list(samples)
+        self.added: dict[str, str] = {}
+        self.runs = 0
+        # The sample that failed last is tried first: most pins that are needed are needed there.
+        self.order = list(range(len(self.samples)))
+
+    def run(self) -> Proposal:
+        before = self._effect(self.given)
+        effect, pruned = before, True
+        if not before.meets(self.tolerance):
+            effect = self._pin_overflows()
+            effect = self._pin_errors(effect)
+            pruned = self._prune()
+            effect = self._effect(self._plan())
+        order = [step.name for step in self.emulator.steps]
+        added = {name: self.added[name] for name in order if name in self.added}
+        self.progress("auto-pin: FP16 sums")
+        return Proposal(
+            {**self.given, **added}, added, self.tolerance, before, effect, self._effect(self._plan(), "fp16"),
+            self.runs, pruned)
+
+    def _plan(self) -> dict[str, str]:
+        return {**self.given, **self.added}
+
+    def _effect(self, plan: Pins, accumulate: str = "fp32") -> Effect:
+        """Return the effect of a plan over all samples."""
+        return merge_effects([self._walk(index, plan, accumulate)[1] for index in range(len(self.samples))])
+
+    def _walk(self, index: int, plan: Pins, accumulate: str = "fp32", repair: bool = False) -> tuple[
+            list[Observation], Effect]:
+        """Run one sample; with `repair`, pin a node as soon as it overflows and go on with its FP32 output."""
+        self.runs += 1
+        pair = SideBySide(self.emulator, self.samples[index], accumulate)
+        fp32, seen = fp32_nodes(self.model, plan), []
+        with quiet_torch():
+            for step in self.emulator.steps:
+                seen.append(pair.advance(step, step.name in fp32))
+                if repair and seen[-1].overflowed:
+                    self.added[step.name] = _overflow_reason(seen[-1])
+                    fp32 = fp32_nodes(self.model, self._plan())
+                    seen[-1] = pair.advance(step, in_fp32=True)
+                pair.leave(step)
+            effect = compare_outputs(*pair.outputs(), accumulate, sum(one.non_finite for one in seen))
+        return seen, effect
+
+    def _pin_overflows(self) -> Effect:
+        """Pin every node that overflows, sample after sample; return what is left."""
+        for index in range(len(self.samples)):
+            self.progress(f"auto-pin: overflows, sample {index + 1} of {len(self.samples)}, {len(self.added)} pins")
+            self._walk(index, self._plan(), repair=True)
+        return self._effect(self._plan())
+
+    def _pin_errors(self, effect: Effect) -> Effect:
+        """Pin the nodes that add the largest errors, twice as many each time, until the tolerance is met."""
+        count = 1
+        while not effect.meets(self.tolerance):
+            self._require_room(effect)
+            self.progress(f"auto-pin: error {effect.error:.2%}, {len(self.added)} pins")
+            plan = self._plan()
+            walks = [self._walk(index, plan, repair=True) for index in range(len(self.samples))]
+            worst = [(max(seen[step.index].added for seen, _ in walks), step) for step in self.emulator.steps]
+            candidates = sorted((item for item in worst if item[0] > 0 and item[1].name not in self.added),
+                                key=lambda item: (-item[0], item[1].index))
+            for added, step in candidates[:count]:
+                self.added[step.name] = f"drift analysis: adds an error of {added:.2g} of its output"
+            count *= 2
+            effect = self._effect(self._plan())
+        return effect
+
+    def _require_room(self, effect: Effect) -> None:
+        share = fp16_share(self.model, self._plan())
+        if self.runs < self.most_runs and share >= self.minimum_share:
+            return
+        found = "values that are not finite" if effect.non_finite else f"an error of {effect.error:.3g}"
+        raise VerificationError(
+            f"no plan was found that meets the tolerance of {self.tolerance:g} of the largest logit: with "
+            f"{len(self.added)} further pins and {share:.0%} of the multiply-adds in FP16 there are {found} and "
+            f"{effect.top1_agreement:.0%} top-1 agreement ({self.runs} runs)",
+            "raise --tolerance, or export without --fp16")
+
+    def _prune(self) -> bool:
+        """Take back every pin that is not needed, the last first; return False if the runs were used up."""
+        order = {step.name: step.index for step in self.emulator.steps}
+        for name in sorted(self.added, key=lambda name: -order[name]):
+            if self.runs >= self.most_runs:
+                return False
+            self.progress(f"auto-pin: is {name} needed? {len(self.added)} pins")
+            without = {key: reason for key, reason in self._plan().items() if key != name}
+            if self._meets(without):
+                del self.added[name]
+        return True
+
+    def _meets(self, plan: Pins) -> bool:
+        for place, index in enumerate(self.order):
+            if not self._walk(index, plan)[1].meets(self.tolerance):
+                self.order.insert(0, self.order.pop(place))
+                return False
+        return True
+
+
+def _overflow_reason(seen: Observation) -> str:
+    """Say what overflows: what the node takes, or what it makes of it."""
+    largest = seen.takes if seen.takes > FP16_MAX else seen.largest
+    if not math.isfinite(largest) or largest <= FP16_MAX:
+        return "drift analysis: overflows"
+    what = "takes values that overflow" if seen.takes > FP16_MAX else "overflows"
+    return f"drift analysis: {what} (largest magnitude {largest:.2g})"

@@ -1,0 +1,325 @@
+"""Drift analysis: FP32 and emulated FP16 side by side, node by node, over sample inputs.
+
+Three values are compared at every node: `reference`, its output in the FP32 run; `local`, what it gives in FP32
+arithmetic on the FP16 run's inputs; `found`, its output in the FP16 run. The step from reference to local is error
+that came with the inputs, the step from local to found is error that the node adds.
+"""
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.export.precision.arithmetic import (
+    FP16_MAX,
+    FP16_SMALLEST_NORMAL,
+    Observed,
+    float16,
+    largest_magnitude,
+)
+from edgenext_deploy.export.precision.emulate import Emulator, compute, quiet_torch
+from edgenext_deploy.export.precision.plan import Pins, fp32_nodes
+from edgenext_deploy.export.precision.semantics import Step
+
+Progress = Callable[[str], None]
+
+# How many of the worst nodes get their effect on the logits measured alone, and on how many samples the worst
+# case runs: both cost far more than the rest.
+_ALONE = 8
+_WORST_CASE_SAMPLES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeDrift:
+    """What FP16 does at one node, the worst over all samples.
+
+    Errors are root mean squares over the node's outputs, divided by the root mean square of its FP32 output; where
+    that is zero, they are absolute. Elements that are not finite before the step in question are left out of it; if
+    one becomes infinite or NaN in that step, the error is infinite.
+
+    Attributes:
+        index: place in topological order, the depth in plots.
+        name: of the ONNX node.
+        op: its ONNX operator.
+        precision: ``fp16`` or ``fp32``.
+        reason: why it stays FP32; empty for FP16.
+        largest: largest magnitude in the FP32 run, of its outputs and inside it (a LayerNormalization's squares).
+        headroom: 65504 / `largest`: below 1 means overflow.
+        flushed: share of its output values that are not zero in FP32 arithmetic and zero in FP16.
+        subnormal: share that are not zero and below 2^-14 in FP16, where digits are lost.
+        non_finite: output values that are infinite or NaN in the FP16 run.
+        overflowed: those of them that FP32 arithmetic on the same inputs has finite: they arose here.
+        inherited: error from reference to local, which came with the inputs.
+        added: error from local to found, which arose here.
+        added_worst_case: the same with FP16 sums, over the samples of the worst case.
+        alone: largest error of the logits, relative to the largest logit, with this node alone in FP16; None if
+            not measured, which is done for the worst nodes in FP16 only.
+    """
+
+    index: int
+    name: str
+    op: str
+    precision: str
+    reason: str
+    largest: float
+    headroom: float
+    flushed: float
+    subnormal: float
+    non_finite: int
+    overflowed: int
+    inherited: float
+    added: float
+    added_worst_case: float
+    alone: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """What FP16 does to the outputs, the worst over the samples.
+
+    Attributes:
+        accumulate: precision of sums in FP16 nodes, ``fp32`` or ``fp16``.
+        samples: how many inputs were run.
+        error: largest difference divided by the largest FP32 magnitude of the same output; infinite if not finite.
+        cosine: smallest cosine between the FP32 and FP16 outputs of one image; 0 if not finite.
+        top1_agreement: share of images whose largest logit is the same one.
+        non_finite: values inside the graph and at its outputs that are infinite or NaN, in all samples.
+    """
+
+    accumulate: str
+    samples: int
+    error: float
+    cosine: float
+    top1_agreement: float
+    non_finite: int
+
+    def meets(self, tolerance: float) -> bool:
+        """Say whether the logits are within the tolerance, top-1 is the same, and every value is finite."""
+        return self.error <= tolerance and self.top1_agreement == 1.0 and self.non_finite == 0
+
+
+@dataclasses.dataclass(frozen=True)
+class DriftReport:
+    """The analysis of one graph under one plan.
+
+    Attributes:
+        nodes: in topological order.
+        effect: on the outputs with sums in FP32.
+        worst_case: with sums in FP16, on the samples with the largest error otherwise.
+        pins: the plan that was analysed.
+    """
+
+    nodes: tuple[NodeDrift, ...]
+    effect: Effect
+    worst_case: Effect
+    pins: dict[str, str]
+
+    def worst(self) -> list[NodeDrift]:
+        """Return the nodes, worst first.
+
+        Those that overflow come first, in topological order; then the error they add decides, to two digits, and
+        among equals again the order: what comes first may be the cause of the rest.
+        """
+        return sorted(self.nodes, key=lambda node: (
+            node.overflowed == 0, 0.0 if node.overflowed else -float(f"{node.added:.1e}"), node.index))
+
+
+@dataclasses.dataclass
+class Observation:
+    """One node in one sample; the fields are those of `NodeDrift`, `takes` the largest magnitude it is given."""
+
+    largest: float
+    takes: float
+    flushed: float
+    subnormal: float
+    non_finite: int
+    overflowed: int
+    inherited: float
+    added: float
+
+
+class SideBySide:
+    """FP32 and FP16 runs of one sample, advanced node by node by the caller, who may repeat a node.
+
+    Args:
+        emulator: of the graph.
+        image: one sample.
+        accumulate: precision of the sums in FP16 nodes.
+    """
+
+    def __init__(self, emulator: Emulator, image: np.ndarray, accumulate: str) -> None:
+        self.emulator = emulator
+        self.half = float16(accumulate)
+        self.exact, self.rounded = emulator.start(image), emulator.start(image)
+
+    def advance(self, step: Step, in_fp32: bool) -> Observation:
+        """Run one node and say what FP16 did.
+
+        Raises:
+            VerificationError: the FP32 run itself is not finite.
+        """
+        watch = Observed()
+        operands = self.emulator.operands(step, self.rounded)
+        reference = compute(step, self.emulator.operands(step, self.exact), None, watch)
+        local = compute(step, operands, None)
+        found = local if in_fp32 else compute(step, operands, self.half)
+        self.exact.update(zip(step.outputs, reference))
+        self.rounded.update(zip(step.outputs, found))
+        expected = _flat(reference)
+        if not bool(expected.isfinite().all()):
+            raise VerificationError(
+                f"the FP32 run is not finite at node {step.name!r}: there is nothing to compare FP16 with",
+                "check the weights and the samples")
+        takes = max((largest_magnitude(x) for x in operands if x.is_floating_point()), default=0.0)
+        return _observe(
+            expected, _flat(local), _flat(found), max(watch.largest, largest_magnitude(expected)), takes, in_fp32)
+
+    def leave(self, step: Step) -> None:
+        """Drop what no node after this one takes."""
+        self.emulator.forget(step, self.exact)
+        self.emulator.forget(step, self.rounded)
+
+    def outputs(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return the graph's outputs in FP32 and in FP16, when every node has run."""
+        names = self.emulator.outputs
+        return [self.exact[name].numpy() for name in names], [self.rounded[name].numpy() for name in names]
+
+
+def analyse_drift(
+    model: onnx.ModelProto, pins: Pins, samples: Sequence[np.ndarray], progress: Progress = lambda step: None
+) -> DriftReport:
+    """Run FP32 and emulated FP16 side by side and report where the error comes from.
+
+    Args:
+        model: the FP32 graph, simplified.
+        pins: the precision plan.
+        samples: network inputs `[B, 3, H, W]` float32, at least one.
+        progress: called with a few words before each sample.
+
+    Raises:
+        VerificationError: the FP32 run is not finite.
+    """
+    emulator = Emulator(model)
+    fp32 = fp32_nodes(model, pins)
+    seen: list[list[Observation]] = []
+    effects: list[Effect] = []
+    for number, image in enumerate(samples, start=1):
+        progress(f"drift analysis: sample {number} of {len(samples)}")
+        observations, effect = _walk(emulator, image, fp32, "fp32")
+        seen.append(observations)
+        effects.append(effect)
+    by_error = sorted(range(len(samples)), key=lambda number: (-effects[number].error, number))
+    hardest = [samples[number] for number in by_error[:_WORST_CASE_SAMPLES]]
+    worst_seen, worst_effects = [], []
+    for number, image in enumerate(hardest, start=1):
+        progress(f"drift analysis: FP16 sums, sample {number} of {len(hardest)}")
+        observations, effect = _walk(emulator, image, fp32, "fp16")
+        worst_seen.append(observations)
+        worst_effects.append(effect)
+    nodes = [
+        _node_drift(step, fp32, pins, [run[step.index] for run in seen],
+                    max(run[step.index].added for run in worst_seen))
+        for step in emulator.steps]
+    report = DriftReport(tuple(nodes), merge_effects(effects), merge_effects(worst_effects), dict(pins))
+    progress("drift analysis: the worst nodes alone")
+    return _with_effects_alone(report, emulator, hardest[0])
+
+
+def compare_outputs(
+    expected: Sequence[np.ndarray], found: Sequence[np.ndarray], accumulate: str, non_finite: int
+) -> Effect:
+    """Return the effect on the outputs of one sample; `non_finite` counts the values inside the graph."""
+    error, cosine = 0.0, 1.0
+    for left, right in zip(expected, found):
+        if not np.isfinite(right).all():
+            error, cosine = math.inf, 0.0
+            continue
+        error = max(error, float(np.abs(right - left).max()) / (float(np.abs(left).max()) or 1.0))
+        for a, b in zip(left.reshape(len(left), -1).astype(np.float64), right.reshape(len(right), -1)):
+            norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+            cosine = min(cosine, float(np.dot(a, b)) / norms if norms else float(not a.any() and not b.any()))
+    finite = np.isfinite(found[0]).all(axis=-1)
+    agreed = (expected[0].argmax(-1) == found[0].argmax(-1)) & finite
+    return Effect(accumulate, 1, error, cosine, float(agreed.mean()), non_finite)
+
+
+def merge_effects(effects: Sequence[Effect]) -> Effect:
+    """Return the worst over samples of the same number of images."""
+    return Effect(
+        effects[0].accumulate, sum(effect.samples for effect in effects), max(effect.error for effect in effects),
+        min(effect.cosine for effect in effects), sum(effect.top1_agreement for effect in effects) / len(effects),
+        sum(effect.non_finite for effect in effects))
+
+
+def _walk(
+    emulator: Emulator, image: np.ndarray, fp32: frozenset[str], accumulate: str
+) -> tuple[list[Observation], Effect]:
+    pair = SideBySide(emulator, image, accumulate)
+    observations = []
+    with quiet_torch():
+        for step in emulator.steps:
+            observations.append(pair.advance(step, step.name in fp32))
+            pair.leave(step)
+        effect = compare_outputs(*pair.outputs(), accumulate, sum(seen.non_finite for seen in observations))
+    return observations, effect
+
+
+def _flat(tensors: tuple[Tensor, ...]) -> Tensor:
+    return tensors[0].reshape(-1) if len(tensors) == 1 else torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+def _observe(
+    reference: Tensor, local: Tensor, found: Tensor, largest: float, takes: float, in_fp32: bool
+) -> Observation:
+    scale = _root_mean_square(reference) or 1.0
+    finite = found.isfinite()
+    flushed = subnormal = 0.0
+    if not in_fp32:
+        flushed = float(((found == 0) & (local != 0) & local.isfinite()).float().mean())
+        subnormal = float(((found != 0) & (found.abs() < FP16_SMALLEST_NORMAL)).float().mean())
+    return Observation(
+        largest, takes, flushed, subnormal, int((~finite).sum()), int((~finite & local.isfinite()).sum()),
+        _error(reference, local) / scale, 0.0 if in_fp32 else _error(local, found) / scale)
+
+
+def _error(before: Tensor, after: Tensor) -> float:
+    """Return the root mean square of the difference over elements that are finite before; see `NodeDrift`."""
+    usable = before.isfinite()
+    if not bool(usable.all()):
+        before, after = before[usable], after[usable]
+    if not bool(after.isfinite().all()):
+        return math.inf
+    return _root_mean_square(after.double() - before.double())
+
+
+def _root_mean_square(x: Tensor) -> float:
+    return float(torch.linalg.vector_norm(x, dtype=torch.float64)) / math.sqrt(x.numel()) if x.numel() else 0.0
+
+
+def _node_drift(
+    step: Step, fp32: frozenset[str], pins: Pins, seen: list[Observation], added_worst_case: float
+) -> NodeDrift:
+    largest = max(one.largest for one in seen)
+    in_fp32 = step.name in fp32
+    return NodeDrift(
+        index=step.index, name=step.name, op=step.op, precision="fp32" if in_fp32 else "fp16",
+        reason=pins.get(step.name, "moves data between nodes in FP32") if in_fp32 else "", largest=largest,
+        headroom=FP16_MAX / largest if largest else math.inf, flushed=max(one.flushed for one in seen),
+        subnormal=max(one.subnormal for one in seen), non_finite=max(one.non_finite for one in seen),
+        overflowed=max(one.overflowed for one in seen), inherited=max(one.inherited for one in seen),
+        added=max(one.added for one in seen), added_worst_case=added_worst_case, alone=None)
+
+
+def _with_effects_alone(report: DriftReport, emulator: Emulator, image: np.ndarray) -> DriftReport:
+    """Measure the worst FP16 nodes alone, on the sample with the largest error of all."""
+    expected = list(emulator.run(image).values())
+    alone: dict[str, float] = {}
+    for node in [node for node in report.worst() if node.precision == "fp16"][:_ALONE]:
+        others = dict.fromkeys((step.name for step in emulator.steps if step.name != node.name), "")
+        alone[node.name] = compare_outputs(expected, list(emulator.run(image, others).values()), "fp32", 0).error
+    nodes = tuple(dataclasses.replace(node, alone=alone.get(node.name)) for node in report.nodes)
+    return dataclasses.replace(report, nodes=nodes)
