@@ -7,6 +7,7 @@ from torch import nn
 
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.export.quiet import quiet_torch
 from edgenext_deploy.golden import golden_batch
 from edgenext_deploy.manifest import Parity, Preprocessing
 from edgenext_deploy.preprocess import normalise, preprocess
@@ -39,7 +40,7 @@ def reference_function(
         if input_affine is not None:
             scale, shift = (value.float()[:, None, None] for value in input_affine)
             x = x * scale + shift
-        with torch.inference_mode():
+        with quiet_torch():
             result: np.ndarray = model(x).numpy()
         return result
 

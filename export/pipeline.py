@@ -162,6 +162,7 @@ def _runtime_function(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     """Return the graph as a function from float32 to float32, whatever the types of its ends."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = 1  # the same bits, so the same manifest, on any number of cores
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     kind = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
 

@@ -21,8 +21,9 @@ from edgenext_deploy.export.precision.drift import (
     compare_outputs,
     merge_effects,
 )
-from edgenext_deploy.export.precision.emulate import Emulator, quiet_torch
+from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.plan import Pins, fp16_share, fp32_nodes
+from edgenext_deploy.export.quiet import quiet_torch
 
 DEFAULT_TOLERANCE = 0.01
 # Runs of one sample through the graph; at a tenth of a second each, some minutes.

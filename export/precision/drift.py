@@ -21,9 +21,10 @@ from edgenext_deploy.export.precision.arithmetic import (
     float16,
     largest_magnitude,
 )
-from edgenext_deploy.export.precision.emulate import Emulator, compute, quiet_torch
+from edgenext_deploy.export.precision.emulate import Emulator, compute
 from edgenext_deploy.export.precision.plan import Pins, fp32_nodes
 from edgenext_deploy.export.precision.semantics import Step
+from edgenext_deploy.export.quiet import quiet_torch
 
 Progress = Callable[[str], None]
 

@@ -2,8 +2,7 @@
 
 It is an emulation of the number format, not of a device: see docs/precision.md for what it leaves out.
 """
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.precision.arithmetic import Float16, Float32, float16
 from edgenext_deploy.export.precision.plan import Pins, fp32_nodes
 from edgenext_deploy.export.precision.semantics import RULES, Operands, Step, evaluate, refusal
+from edgenext_deploy.export.quiet import quiet_torch
 
 Values = dict[str, Tensor]
 
@@ -79,22 +79,6 @@ class Emulator:
         """Drop the values that no later step takes."""
         for name in self._dead_after.get(step.index, []):
             values.pop(name, None)
-
-
-@contextlib.contextmanager
-def quiet_torch() -> Iterator[None]:
-    """Run torch without gradients and on one thread, and leave its settings as they were.
-
-    The operators are many and small: on a machine that does other work too, a second thread costs far more in
-    waiting than it gains. One thread also gives the same bits on every run.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def compute(step: Step, operands: Operands, half: Float16 | None, exact: Float32 | None = None) -> tuple[Tensor, ...]:

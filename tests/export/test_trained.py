@@ -18,9 +18,10 @@ from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.pipeline import run_export
-from edgenext_deploy.export.precision.emulate import Emulator, quiet_torch
+from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.plan import pins_of, require_typed_fp16
 from edgenext_deploy.export.precision.typed import to_typed
+from edgenext_deploy.export.quiet import quiet_torch
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.manifest import TensorSpec
 from edgenext_deploy.models.checkpoint import apply, load_checkpoint
