@@ -24,16 +24,25 @@ def sha256_of_file(path: str) -> str:
     return digest.hexdigest()
 
 
+def shown(text: str, limit: int = 200) -> str:
+    """Return `text` for a person to read: nothing in it can steer a terminal, and it is not long."""
+    cut = text if len(text) <= limit else text[:limit] + "…"
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for character in cut)
+
+
 def require_file(path: str, what: str, fix: str) -> None:
     """Raise BadInputError unless `path` is a readable, regular file that is not empty."""
+    name = shown(path, 600)
     if not os.path.exists(path):
-        raise BadInputError("{} not found: {}".format(what, path), fix)
+        raise BadInputError("{} not found: {}".format(what, name), fix)
     if not os.path.isfile(path):
-        raise BadInputError("{} is not a file: {}".format(what, path), fix)
+        raise BadInputError("{} is not a file: {}".format(what, name), fix)
     if not os.access(path, os.R_OK):
-        raise BadInputError("{} cannot be read (permission denied): {}".format(what, path), fix)
+        raise BadInputError("{} cannot be read (permission denied): {}".format(what, name), fix)
     if os.path.getsize(path) == 0:
-        raise BadInputError("{} is empty (0 bytes): {}".format(what, path), fix)
+        raise BadInputError("{} is empty (0 bytes): {}".format(what, name), fix)
 
 
 @contextlib.contextmanager

@@ -3,15 +3,15 @@
 It lies beside the ONNX file under the same name (``xxs.onnx``, ``xxs.json``) and travels with it to the
 device, where neither torch nor onnx exists. `read` checks types and digest before anything is trusted.
 """
-import json
 import os
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy import records
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import require_file, sha256_of_file
+from edgenext_deploy.files import require_file, sha256_of_file, shown
 
 SCHEMA = 1
+PLAN_SUFFIXES = (".plan", ".engine", ".trt")
 # A manifest is some 20 kB; anything far larger is not one, and is not read into a Nano's memory.
 _MAX_BYTES = 32 << 20
 
@@ -144,9 +144,9 @@ def read(path: str) -> Manifest:
         raise BadInputError("{}: {} bytes is too large for a manifest".format(path, os.path.getsize(path)), fix)
     try:
         with open(path, encoding="utf-8") as stream:
-            data = json.load(stream)
+            data = records.parse(stream.read())
     except (ValueError, RecursionError) as error:
-        raise BadInputError("{}: not a manifest: {}".format(path, error), fix) from error
+        raise BadInputError("{}: not a manifest: {}".format(path, shown(str(error))), fix) from error
     if not isinstance(data, dict) or "schema" not in data:
         raise BadInputError("{}: not a manifest: it has no field 'schema'".format(path), fix)
     if data["schema"] != SCHEMA:
@@ -156,13 +156,22 @@ def read(path: str) -> Manifest:
     return records.from_json(Manifest, data, os.path.basename(path))
 
 
-def read_for(engine_path: str) -> Manifest:
-    """Read the manifest of an ONNX file and check that it describes exactly this file.
+def read_for(engine_path: str, trust: bool = False) -> Manifest:
+    """Read the manifest of an ONNX file or plan and check that it describes exactly this file.
+
+    For a plan, its own sidecar vouches for the manifest, by digest.
+
+    Args:
+        engine_path: the ONNX file or plan.
+        trust: take the manifest beside a plan that has no sidecar as it is.
 
     Raises:
-        BadInputError: no manifest, a broken one, or one for another file.
+        BadInputError: no manifest, a broken one, or one for another file; a plan without a sidecar.
     """
     manifest = read(manifest_path(engine_path))
+    if os.path.splitext(engine_path)[1].lower() in PLAN_SUFFIXES:
+        _check_plan(engine_path, manifest, trust)
+        return manifest
     found = sha256_of_file(engine_path)
     if found != manifest.graph.sha256:
         raise BadInputError(
@@ -170,6 +179,25 @@ def read_for(engine_path: str) -> Manifest:
                 engine_path, found[:12], manifest.graph.sha256[:12]),
             "export again, or copy .onnx and .json together")
     return manifest
+
+
+def _check_plan(path: str, manifest: Manifest, trust: bool) -> None:
+    """Raise BadInputError unless the plan is its sidecar's, and the sidecar says that it was built with `manifest`."""
+    from edgenext_deploy.plan import identify_plan, rebuild_command
+
+    record = identify_plan(path, trust)
+    if record is None:
+        return
+    beside = manifest_path(path)
+    pairs = [("the ONNX file", manifest.graph.sha256, record.onnx_sha256)]
+    if record.manifest_sha256 is not None:
+        pairs.append(("the manifest", sha256_of_file(beside), record.manifest_sha256))
+    for what, found, expected in pairs:
+        if found != expected:
+            raise BadInputError(
+                "{} is not the manifest that {} was built with: sha256 {}… of {} found, {}… expected".format(
+                    beside, path, found[:12], what, expected[:12]),
+                "build the plan again ({}), or copy .plan, .plan.json and .json together".format(rebuild_command(path)))
 
 
 def find_for(engine_path: str) -> Optional[Manifest]:

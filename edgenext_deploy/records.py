@@ -7,9 +7,11 @@ Understood field types: ``str``, ``int``, ``float``, ``bool``, ``Any``, ``Option
 """
 import json
 import sys
-from typing import Any, Dict, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, List, Tuple, Type, TypeVar, Union
 
 from edgenext_deploy.errors import BadInputError
+
+_MAX_DIGITS = 20
 
 Record = TypeVar("Record", bound=Tuple[Any, ...])
 
@@ -29,6 +31,34 @@ def dump(value: Any) -> bytes:
     """Return the record as indented UTF-8 JSON with a final newline; equal records give equal bytes."""
     text = json.dumps(to_json(value), indent=2, sort_keys=False, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode("utf-8")
+
+
+def parse(text: str) -> Any:
+    """Parse JSON that may be hostile.
+
+    Raises:
+        ValueError: not JSON, NaN or infinity, a field that comes twice (readers differ in which they take), or
+            a number of more than 20 digits (before Python 3.11 one of a million takes minutes).
+        RecursionError: nested too deeply.
+    """
+    return json.loads(text, parse_int=_bounded_int, parse_constant=_no_constant, object_pairs_hook=_object)
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError("a number of {} digits".format(len(digits)))
+    return int(digits)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError("{} is no JSON".format(name))
+
+
+def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a field that comes twice")
+    return made
 
 
 def from_json(record: Type[Record], data: Any, where: str) -> Record:
