@@ -13,7 +13,7 @@ from typing import Iterator, List, Optional, Tuple
 
 from edgenext_deploy.environment import Environment, present_environment
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError
-from edgenext_deploy.files import sha256_of_bytes, sha256_of_file, write_files_atomically
+from edgenext_deploy.files import sha256_of_bytes, sha256_of_file, shown, write_files_atomically
 from edgenext_deploy.plan_header import (
     OTHER,
     RUNTIME_NAMES,
@@ -21,7 +21,6 @@ from edgenext_deploy.plan_header import (
     PlanHeader,
     parse_header,
     read_header,
-    shown,
     unreadable,
 )
 from edgenext_deploy.plan_record import (

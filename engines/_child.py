@@ -1,0 +1,62 @@
+"""Child process of `isolated`: one build, from FOLDER/request.json to FOLDER/plan and FOLDER/answer.json.
+
+Run by path: python _child.py ROOT FOLDER, where ROOT holds the package `edgenext_deploy` of the parent. The
+answer is renamed into place last, so it is there only if everything before it is complete.
+"""
+import json
+import os
+import sys
+import traceback
+from typing import Any, Dict
+
+
+def _use_package_at(root: str) -> None:
+    """Import `edgenext_deploy` from `root`, before any installed copy and after the standard library."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    # Run by path, Python puts this folder first: none of its modules may shadow one that TensorRT imports.
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != folder]
+    installed = [index for index, entry in enumerate(sys.path) if entry.endswith(("site-packages", "dist-packages"))]
+    sys.path.insert(installed[0] if installed else len(sys.path), root)
+
+
+def _build(folder: str) -> Dict[str, Any]:
+    from edgenext_deploy import records
+    from edgenext_deploy.engines.builder import BuildRequest, build
+    from edgenext_deploy.engines.progress import BuildProgress
+    from edgenext_deploy.errors import EdgeNextError
+
+    with open(os.path.join(folder, "request.json"), encoding="utf-8") as stream:
+        request = records.from_json(BuildRequest, json.load(stream), "request")
+    try:
+        with BuildProgress(sys.stderr, "building with " + request.runtime) as progress:
+            result = build(request, progress.phase)
+    except EdgeNextError as error:
+        return {"error": type(error).__name__, "message": error.message, "fix": error.fix}
+    try:
+        with open(os.path.join(folder, "plan"), "wb") as plan:
+            plan.write(result.plan)
+    except OSError as error:
+        return {"error": "UsageError", "message": "cannot write {}: {}".format(folder, error.strerror or error),
+                "fix": "free some space there, or name another folder in TMPDIR"}
+    return {"report": records.to_json(result.report)}
+
+
+def main(root: str, folder: str) -> None:
+    """Build, and write the answer."""
+    _use_package_at(root)
+    try:
+        answer = _build(folder)
+    except Exception as error:  # a bug: the parent says so, and shows the traceback with --debug
+        answer = {"bug": "{}: {}".format(type(error).__name__, error), "traceback": traceback.format_exc()}
+    path = os.path.join(folder, "answer.json")
+    with open(path + ".tmp", "w", encoding="utf-8") as stream:
+        json.dump(answer, stream)
+    os.replace(path + ".tmp", path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # TensorRT-RTX may crash while the interpreter shuts down on a machine with no GPU: leave without it.
+    os._exit(0)

@@ -1,0 +1,134 @@
+"""``edgenext-build``: a TensorRT plan from an exported ONNX file, on the machine that will run it."""
+import json
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
+
+import click
+
+from edgenext_deploy.command import common_options, entry_point
+from edgenext_deploy.engines.inspect import inspect_command
+from edgenext_deploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgenext_deploy.engines.make import MadePlan
+
+_LISTED_LAYERS = 5
+
+
+class _ModelOrCommand(click.Group):
+    """A group whose first word is a command's name, or else belongs to the nameless command that builds."""
+
+    def __init__(self, build: click.Command, **options: Any) -> None:
+        super().__init__(**options)
+        self._build = build
+
+    def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
+        words = [word for word in args if word != "--debug"]
+        if words[:1] in (["--help"], ["--version"]) or (words and words[0] in self.commands):
+            # run_command has looked for --debug already; the commands take it too.
+            return super().parse_args(ctx, words)
+        return super().parse_args(ctx, ["", *args])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        return self._build if cmd_name == "" else super().get_command(ctx, cmd_name)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, "MODEL.onnx [OPTIONS]")
+        formatter.write_usage(ctx.command_path, "COMMAND [ARGS]...", prefix="       ")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self._build.format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+@click.command("", help="Build MODEL.onnx.")
+@click.argument("model", metavar="MODEL.onnx", type=click.Path())
+@click.option("--output", type=click.Path(), metavar="F.plan", help="Where the plan goes.  [default: beside the model]")
+@click.option("--target", metavar="NAME", help="Where the plan will run.  [default: the manifest's]")
+@click.option("--fp16", "fp16", is_flag=True, help="Build in FP16, or fail.  [default: as exported]")
+@click.option("--fp32", "fp32", is_flag=True, help="Build in FP32.")
+@click.option("--workspace-mib", type=click.IntRange(0, 1 << 20), metavar="N",
+              help="Most scratch memory of a kernel.  [default: from the free memory]")
+@click.option("--timing-cache", type=click.Path(), metavar="F",
+              help="File of measured kernel times.  [default: one per TensorRT and GPU in the user's cache]")
+@click.option("--optimization-level", type=click.IntRange(0, 5), metavar="0..5",
+              help="How hard to search, from TensorRT 8.6 on.  [default: TensorRT's]")
+@click.option("--best-of", type=click.IntRange(1, 20), default=1, metavar="N",
+              help="Build N times and keep the fastest plan.  [default: 1]")
+@click.option("--no-cublas", is_flag=True, help="Leave cuBLAS out: saves memory on small boards (up to TensorRT 10).")
+@click.option("--force", is_flag=True, help="Replace a plan that is another build.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@common_options
+def build_command(
+    model: str, output: Optional[str], target: Optional[str], fp16: bool, fp32: bool, workspace_mib: Optional[int],
+    timing_cache: Optional[str], optimization_level: Optional[int], best_of: int, no_cublas: bool, force: bool,
+    as_json: bool,
+) -> None:
+    """Build one plan; see the group's help."""
+    from edgenext_deploy.engines.make import PlanOptions, make_plan
+
+    if fp16 and fp32:
+        raise UsageError("--fp16 and --fp32 exclude each other", "leave one of the two out")
+    made = make_plan(PlanOptions(
+        onnx_path=model, output=output, target=target, precision="fp16" if fp16 else "fp32" if fp32 else None,
+        workspace_mib=workspace_mib, timing_cache=timing_cache, optimization_level=optimization_level,
+        best_of=best_of, drop_cublas=no_cublas, force=force))
+    for warning in made.warnings:
+        click.echo("warning: " + warning, err=True)
+    if as_json:
+        click.echo(json.dumps(made.to_json(), indent=2))
+    else:
+        click.echo("\n".join("{:<13} {}".format(title, text) for title, text in _screen(made).items()))
+
+
+def _screen(made: "MadePlan") -> Dict[str, str]:
+    report, record = made.report, made.record
+    cache = {"none": "none", "new": "begun", "extended": "extended", "reused": "hit"}[report.timing_cache_use]
+    if report.timing_cache is not None:
+        cache += ", " + report.timing_cache
+    return {
+        "built with": "{} {} for compute capability {}, mode {}".format(
+            {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}[report.runtime], report.version,
+            " ".join(record.compute_capabilities), report.mode),
+        "precision": _precision_line(made),
+        "proof": "{}: {} layers, {} reformats".format(
+            report.proof.source, report.proof.layers, report.proof.reformats),
+        "time": "{:.1f} s".format(report.build_s),
+        "workspace": "{} MiB".format(report.workspace_bytes >> 20),
+        "timing cache": cache,
+        "plan": "{}, {:.1f} MB".format(made.path, report.plan_bytes / 1e6),
+        "sidecar": made.sidecar,
+        "next": "edgenext-build inspect {}".format(made.path),
+    }
+
+
+def _precision_line(made: "MadePlan") -> str:
+    proof = made.report.proof
+    text = "FP16 in {:.0%} of layers ({} FP16, {} mixed, {} FP32)".format(
+        proof.fp16_layer_share, proof.fp16_layers, proof.mixed_layers, proof.fp32_layers)
+    if proof.fp16_compute_share is not None:
+        text += ", in {:.0%} of {}".format(proof.fp16_compute_share, proof.compute_basis)
+    else:
+        text += "; " + proof.compute_basis
+    if made.report.precision == "fp16" and proof.fp32:
+        chosen = [layer.name for layer in proof.fp32 if not layer.pinned]
+        text += "; FP32: {} pinned".format(len(proof.fp32) - len(chosen))
+        if chosen:
+            text += ", {} by TensorRT's choice: {}{}".format(
+                len(chosen), ", ".join(chosen[:_LISTED_LAYERS]), ", …" if len(chosen) > _LISTED_LAYERS else "")
+    return text
+
+
+@click.group("edgenext-build", cls=_ModelOrCommand, build=build_command, commands={"inspect": inspect_command})
+@common_options
+def command() -> None:
+    """Build a TensorRT plan from MODEL.onnx, whose manifest lies beside it, for the GPU of this machine.
+
+    Needs neither torch nor onnx. The plan F.plan comes with a sidecar F.plan.json that says what it was built from,
+    with what and in which precision, as proved from the engine's own layers.
+    """
+
+
+main = entry_point(command)
+
+if __name__ == "__main__":
+    main()

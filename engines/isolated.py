@@ -1,0 +1,65 @@
+"""A build in a child process: whatever happens to it, the caller gets a plan or one clear error.
+
+On a small board the kernel kills a build that needs too much memory, without a word; and native code may
+crash. Both end the child only. Its memory is the system's again before the plan is tried.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+import edgenext_deploy
+from edgenext_deploy import errors, records
+from edgenext_deploy.engines import workspace
+from edgenext_deploy.engines.builder import BuildReport, BuildRequest, BuildResult
+from edgenext_deploy.errors import IncompatibleError
+
+_CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_child.py")
+_STDERR = 2
+
+
+def build_in_child(request: BuildRequest) -> BuildResult:
+    """Build one plan in a child process; progress goes to standard error.
+
+    Raises:
+        EdgeNextError: whatever `builder.build` raises there.
+        IncompatibleError: the child was killed, as for want of memory, or crashed.
+    """
+    folder = tempfile.mkdtemp(prefix="edgenext-build-")
+    try:
+        with open(os.path.join(folder, "request.json"), "w", encoding="utf-8") as stream:
+            json.dump(records.to_json(request._replace(onnx_path=os.path.abspath(request.onnx_path))), stream)
+        root = os.path.dirname(os.path.dirname(os.path.abspath(edgenext_deploy.__file__)))
+        # Native code prints to standard output as it likes; that is where the caller's result goes.
+        code = subprocess.call([sys.executable, _CHILD, root, folder], stdin=subprocess.DEVNULL, stdout=_STDERR)
+        return _read_answer(folder, code)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read_answer(folder: str, code: int) -> BuildResult:
+    path = os.path.join(folder, "answer.json")
+    if not os.path.exists(path):
+        raise _died(code)
+    with open(path, encoding="utf-8") as stream:
+        answer = json.load(stream)
+    if "bug" in answer:
+        raise RuntimeError(answer["bug"]) from RuntimeError("in the child process\n" + answer["traceback"])
+    if "error" in answer:
+        raise getattr(errors, answer["error"])(answer["message"], answer["fix"])
+    with open(os.path.join(folder, "plan"), "rb") as plan:
+        return BuildResult(plan.read(), records.from_json(BuildReport, answer["report"], "build report"))
+
+
+def _died(code: int) -> Exception:
+    if code == -signal.SIGKILL:
+        return IncompatibleError(
+            "the build was killed by the system, most likely for want of memory (SIGKILL, exit 137)",
+            workspace.SWAP_ADVICE)
+    if code < 0:
+        return IncompatibleError("the build crashed inside TensorRT (signal {})".format(-code),
+                                 "look at its messages above, and try --workspace-mib with another value")
+    return RuntimeError("the process that builds ended with code {} and no answer; its messages are above".format(code))

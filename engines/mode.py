@@ -1,0 +1,65 @@
+"""Which of the three ways of building fits a graph, a request and a TensorRT release.
+
+``flag``: an FP32 graph, the FP16 flag, and FP32 pins (up to TensorRT 10). ``typed``: a graph whose own dtypes
+say FP16 (TensorRT 10 and later, and the only way from 11 on). ``fp32``: an FP32 graph as it is.
+"""
+from edgenext_deploy.engines.release import Release
+from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.manifest import Manifest
+from edgenext_deploy.targets import TARGETS
+
+FLAG, TYPED, FP32 = "flag", "typed", "fp32"
+
+
+def choose_mode(manifest: Manifest, precision: str, release: Release, target: str) -> str:
+    """Return ``flag``, ``typed`` or ``fp32``.
+
+    Args:
+        manifest: of the graph.
+        precision: ``fp16`` or ``fp32``, what was asked for.
+        release: of TensorRT.
+        target: where the plan will run; used in the advice.
+
+    Raises:
+        IncompatibleError: this release cannot build this graph in this precision; the fix is the export command.
+    """
+    typed_graph = manifest.precision.requested == "fp16" and manifest.precision.mode == "typed"
+    if typed_graph and precision == "fp32":
+        raise IncompatibleError(
+            "{} is typed in FP16, so it cannot become an FP32 plan".format(manifest.graph.file),
+            "export it without --fp16: " + export_command(manifest, target, fp16=False))
+    if typed_graph:
+        if not release.has_typed_networks:
+            raise IncompatibleError(
+                "{} is typed in FP16, and {} takes FP16 from a builder flag instead: it misreads FP16 constants".format(
+                    manifest.graph.file, release.title),
+                export_command(manifest, _target_for(FLAG, target, release), fp16=True))
+        return TYPED
+    if precision == "fp32":
+        return FP32
+    if not release.has_fp16_flag:
+        raise IncompatibleError(
+            "{} is an FP32 graph, and {} has no FP16 flag: it computes in the types of the graph".format(
+                manifest.graph.file, release.title),
+            export_command(manifest, _target_for(TYPED, target, release), fp16=True))
+    return FLAG
+
+
+def export_command(manifest: Manifest, target: str, fp16: bool) -> str:
+    """Return the command that exports the same network for a target."""
+    words = ["edgenext-export", "--variant", manifest.variant, "--target", target]
+    if not manifest.weights.random:
+        words += ["--weights", manifest.weights.source.split(" (")[0]]
+    return " ".join(words + (["--fp16"] if fp16 else []))
+
+
+def _target_for(mode: str, target: str, release: Release) -> str:
+    """Return a target whose ``--fp16`` export this release builds: the given one if it can be."""
+    if release.builds_ahead:
+        return "rtx"
+    if target in TARGETS and TARGETS[target].precision_mode == mode:
+        return target
+    version = release.version.split(".")
+    names = (".".join(version[:2]), version[0] + ".x")
+    fitting = [name for name, known in TARGETS.items() if known.precision_mode == mode]
+    return next((name for name in fitting if any(text in TARGETS[name].tensorrt for text in names)), fitting[0])

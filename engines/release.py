@@ -1,0 +1,357 @@
+"""What differs between TensorRT releases, and nothing else: the rest of the builder does not know the version.
+
+Every difference is found by `hasattr` on a class, and every enum member by its name. Numbers are never
+written down: bit 0 of the network's flags means EXPLICIT_BATCH up to TensorRT 10 and STRONGLY_TYPED in 11.
+The classes and members of each release are in tests/data/trt_python_api.json.
+"""
+import importlib
+import importlib.util
+import re
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError
+
+TENSORRT = "tensorrt"
+RTX = "tensorrt_rtx"
+Progress = Callable[[str], None]
+
+_INSTALL = {
+    TENSORRT: "on a Jetson it comes with JetPack (apt package python3-libnvinfer) for the system's Python, and a "
+              "virtual environment needs --system-site-packages; on a server: pip install tensorrt",
+    RTX: 'pip install "edgenext-deploy[rtx]"',
+}
+NO_GPU = ("build on the machine that will run the plan, with its GPU and driver at hand (nvidia-smi, or tegrastats "
+          "on a Jetson, must work); without a GPU only TensorRT-RTX can build: --target rtx")
+
+
+def installed(name: str) -> bool:
+    """Return whether the Python module of a runtime (`TENSORRT` or `RTX`) can be found; nothing is loaded."""
+    return importlib.util.find_spec(name) is not None
+
+
+class Release:
+    """One installed TensorRT or TensorRT-RTX.
+
+    Attributes:
+        trt: the module, ``tensorrt`` or ``tensorrt_rtx``.
+        name: its name.
+        version: such as ``8.2.1.8``.
+    """
+
+    def __init__(self, trt: Any, name: str) -> None:
+        self.trt = trt
+        self.name = name
+        self.version = _numbers(str(trt.__version__))
+
+    @property
+    def title(self) -> str:
+        """Name and version for people."""
+        return "{} {}".format("TensorRT-RTX" if self.builds_ahead else "TensorRT", self.version)
+
+    @property
+    def builds_ahead(self) -> bool:
+        """Whether it builds for a named GPU generation, with no GPU present (TensorRT-RTX)."""
+        return hasattr(self.trt, "ComputeCapability")
+
+    @property
+    def has_fp16_flag(self) -> bool:
+        """Whether the builder can be told to use FP16 in an FP32 graph (up to TensorRT 10)."""
+        return _has_member(self.trt.BuilderFlag, "FP16")
+
+    @property
+    def has_typed_networks(self) -> bool:
+        """Whether a network can be made whose own dtypes decide (from TensorRT 9)."""
+        return _has_member(self.trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+
+    @property
+    def has_inspector(self) -> bool:
+        """Whether a built engine can be asked for its layers (from TensorRT 8.2)."""
+        return hasattr(self.trt, "EngineInspector")
+
+    @property
+    def has_progress_monitor(self) -> bool:
+        """Whether the builder reports its progress (from TensorRT 9)."""
+        return hasattr(self.trt, "IProgressMonitor")
+
+    @property
+    def has_timing_cache(self) -> bool:
+        """Whether measured kernel times are kept; in TensorRT-RTX the calls are there and do nothing."""
+        return hasattr(self.trt, "ITimingCache") and not self.builds_ahead
+
+    def make_logger(self) -> Any:
+        """Return a `tensorrt.ILogger` that keeps `errors`, `warnings` and the builder's `layer_list`."""
+        return _make_logger(self.trt)
+
+    def create_builder(self, logger: Any) -> Any:
+        """Return a Builder.
+
+        Raises:
+            MissingRuntimeError: there is no GPU, or no driver for it.
+        """
+        try:
+            builder = self.trt.Builder(logger)
+        except TypeError as error:
+            # pybind11 turns the null pointer of createInferBuilder into this.
+            if "nullptr" not in str(error):
+                raise
+            said = logger.errors[-1:] or ["no reason was given"]
+            raise MissingRuntimeError("{} finds no usable GPU: {}".format(self.title, said[0]), NO_GPU) from error
+        return builder
+
+    def create_network(self, builder: Any, typed: bool) -> Any:
+        """Return an empty network, with explicit batch where that is a choice.
+
+        Raises:
+            IncompatibleError: `typed`, and this release knows no such network.
+        """
+        wanted = ["EXPLICIT_BATCH"]
+        if typed:
+            if not self.has_typed_networks:
+                raise IncompatibleError("{} has no strongly typed networks".format(self.title))
+            wanted.append("STRONGLY_TYPED")
+        members = self.trt.NetworkDefinitionCreationFlag.__members__
+        flags = 0
+        for name in wanted:
+            if name in members:
+                flags |= 1 << int(members[name])
+        return builder.create_network(flags)
+
+    def parse(self, parser: Any, onnx_bytes: bytes) -> List[Dict[str, str]]:
+        """Parse the graph; return the parser's errors as ``node``, ``op`` and ``reason``, none on success."""
+        if parser.parse(onnx_bytes):
+            return []
+        found = []
+        for index in range(parser.num_errors):
+            error = parser.get_error(index)
+            named = hasattr(self.trt.ParserError, "node_name")
+            found.append({
+                "node": str(error.node_name()) if named else "",
+                "op": str(error.node_operator()) if named else "",
+                "index": str(error.node()),
+                "reason": " ".join(str(error.desc()).split()),
+            })
+        return found or [{"node": "", "op": "", "index": "", "reason": "the parser gave no reason"}]
+
+    def set_workspace(self, config: Any, workspace_bytes: int) -> None:
+        """Set the most scratch memory a kernel may use; the default of 8.2 is none at all."""
+        if hasattr(self.trt.IBuilderConfig, "set_memory_pool_limit"):
+            config.set_memory_pool_limit(self.trt.MemoryPoolType.WORKSPACE, workspace_bytes)
+        else:
+            config.max_workspace_size = workspace_bytes
+
+    def set_fp16(self, config: Any, obey_pins: bool) -> Tuple[str, ...]:
+        """Allow FP16 kernels; return the names of the flags that were set.
+
+        Args:
+            config: the builder's configuration.
+            obey_pins: some layers are pinned to FP32, and a build that cannot honour that must fail.
+        """
+        names = ["FP16"]
+        if obey_pins:
+            # STRICT_TYPES was the only such flag until 8.2.
+            names.append(next(name for name in ("OBEY_PRECISION_CONSTRAINTS", "STRICT_TYPES")
+                              if _has_member(self.trt.BuilderFlag, name)))
+        for name in names:
+            config.set_flag(getattr(self.trt.BuilderFlag, name))
+        return tuple(names)
+
+    def pin_to_fp32(self, layer: Any) -> bool:
+        """Make one layer compute and give FP32; return False where that is not allowed.
+
+        Shape and integer layers must be left alone, else the build fails; constants are folded into
+        whatever uses them and take its type.
+        """
+        if self.layer_kind(layer) in ("SHAPE", "CONSTANT"):
+            return False
+        outputs = [layer.get_output(index) for index in range(layer.num_outputs)]
+        if any(tensor.is_shape_tensor or not self.is_floating(tensor) for tensor in outputs):
+            return False
+        layer.precision = self.trt.DataType.FLOAT
+        for index in range(layer.num_outputs):
+            layer.set_output_type(index, self.trt.DataType.FLOAT)
+        return True
+
+    def is_floating(self, tensor: Any) -> bool:
+        """Return whether a network tensor is FP32 or FP16."""
+        return tensor.dtype in (self.trt.DataType.FLOAT, self.trt.DataType.HALF)
+
+    def layer_kind(self, layer: Any) -> str:
+        """Return the name of a network layer's type, such as ``CONVOLUTION``."""
+        return str(layer.type).rsplit(".", 1)[-1]
+
+    def layer_nodes(self, layer: Any) -> Tuple[str, ...]:
+        """Return the names under which a manifest may know a network layer, the surest first.
+
+        The parser gives the first layer of a node the node's name, and the next ones a number behind it; from
+        8.6 on it also says which node a layer came from.
+        """
+        names = [layer.name]
+        if hasattr(self.trt.ILayer, "metadata"):
+            names.extend(nodes_in_metadata(layer.metadata))
+        base, _, number = layer.name.rpartition("_")
+        if number.isdigit():
+            names.append(base)
+        return tuple(names)
+
+    def as_convolution(self, layer: Any) -> Any:
+        """Return a convolution layer with its kernel's size; the API hands out every layer as its base class."""
+        layer.__class__ = self.trt.IConvolutionLayer
+        return layer
+
+    def set_optimization_level(self, config: Any, level: int) -> bool:
+        """Set how hard the builder searches (0 to 5); return False where there is no such setting (before 8.6)."""
+        if not hasattr(self.trt.IBuilderConfig, "builder_optimization_level"):
+            return False
+        config.builder_optimization_level = level
+        return True
+
+    def set_detailed(self, config: Any) -> None:
+        """Keep the layers' details in the engine, so that its precision can be proved."""
+        members = self.trt.ProfilingVerbosity.__members__
+        config.profiling_verbosity = members["DETAILED" if "DETAILED" in members else "VERBOSE"]
+
+    def drop_cublas(self, config: Any) -> Tuple[str, ...]:
+        """Build without cuBLAS and cuBLASLt kernels; return the names dropped, none where they are gone (11).
+
+        Loading cuBLAS took 241 MB on a Nano with TensorRT 8.2 (wang-xinyu/tensorrtx issue 1160).
+        """
+        members = self.trt.TacticSource.__members__
+        dropped = tuple(name for name in ("CUBLAS", "CUBLAS_LT") if name in members)
+        if dropped:
+            sources = config.get_tactic_sources()
+            for name in dropped:
+                sources &= ~(1 << int(members[name]))
+            config.set_tactic_sources(sources)
+        return dropped
+
+    def set_compute_capability(self, config: Any, compute_capability: str) -> None:
+        """Name the GPU generation to build for; only where `builds_ahead`.
+
+        Args:
+            config: the builder's configuration.
+            compute_capability: such as ``8.6``.
+
+        Raises:
+            IncompatibleError: this release does not build for it.
+        """
+        members = self.trt.ComputeCapability.__members__
+        name = "SM" + compute_capability.replace(".", "")
+        if name not in members:
+            raise IncompatibleError(
+                "{} does not build for compute capability {}".format(self.title, compute_capability),
+                "it builds for " + ", ".join(sorted(known[2:] for known in members if known.startswith("SM"))))
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(members[name], 0)
+
+    def attach_timing_cache(self, config: Any, content: bytes) -> bool:
+        """Give the builder a timing cache; return False if `content` was refused and an empty one is used."""
+        cache = _try(lambda: config.create_timing_cache(content))
+        accepted = cache is not None and bool(_try(lambda: config.set_timing_cache(cache, False)))
+        if not accepted:
+            config.set_timing_cache(config.create_timing_cache(b""), False)
+        return accepted
+
+    def serialized_timing_cache(self, config: Any) -> bytes:
+        """Return the timing cache as it is after a build."""
+        return bytes(config.get_timing_cache().serialize())
+
+    def watch(self, config: Any, progress: Progress) -> Any:
+        """Have the builder call `progress` with each phase it starts; keep the returned object alive."""
+        monitor = _make_monitor(self.trt, progress)
+        config.progress_monitor = monitor
+        return monitor
+
+    def inspect(self, logger: Any, plan: bytes) -> Optional[str]:
+        """Return the engine inspector's JSON, None where a plan cannot be opened (TensorRT-RTX with no GPU)."""
+        engine = self.trt.Runtime(logger).deserialize_cuda_engine(plan)
+        if engine is None:
+            return None
+        return str(engine.create_engine_inspector().get_engine_information(self.trt.LayerInformationFormat.JSON))
+
+
+def load(name: str) -> Release:
+    """Import a runtime.
+
+    Args:
+        name: `TENSORRT` or `RTX`.
+
+    Raises:
+        MissingRuntimeError: not installed, or its libraries cannot be loaded.
+    """
+    try:
+        module = importlib.import_module(name)
+    except (ImportError, OSError) as error:
+        raise MissingRuntimeError("the Python module {} cannot be loaded: {}".format(name, error),
+                                  _INSTALL[name]) from error
+    return Release(module, name)
+
+
+def nodes_in_metadata(metadata: str) -> List[str]:
+    """Return the ONNX nodes named in a layer's metadata, ``[ONNX Layer: a][ONNX Layer: b]``."""
+    marker = "[ONNX Layer: "
+    return [part[:part.rindex("]")] for part in metadata.split(marker)[1:] if "]" in part]
+
+
+def _numbers(version: str) -> str:
+    """Return a version's leading numbers, without a suffix such as ``.post1``."""
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return match.group() if match else version
+
+
+def _has_member(enumeration: Any, name: str) -> bool:
+    return name in enumeration.__members__
+
+
+def _try(call: Callable[[], Any]) -> Any:
+    """Return None where the bindings raise on content they do not like; some releases return None themselves."""
+    try:
+        return call()
+    except (RuntimeError, TypeError, ValueError):
+        return None
+
+
+def _make_logger(trt: Any) -> Any:
+    """Return a logger that keeps errors and warnings, each once, and the builder's own list of layers."""
+    # The severities are members of Logger in every release, and of ILogger only from 8.2 on.
+    errors, warning = (trt.Logger.INTERNAL_ERROR, trt.Logger.ERROR), trt.Logger.WARNING
+
+    class Collector(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: List[str] = []
+            self.warnings: List[str] = []
+            self.layer_list = ""
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in errors:
+                _append_once(self.errors, message)
+            elif severity == warning:
+                _append_once(self.warnings, message)
+            elif message.startswith("Layers:") or "\nLayer(" in message:
+                self.layer_list = message
+
+    return Collector()
+
+
+def _append_once(messages: List[str], message: str) -> None:
+    line = " ".join(message.split())
+    if line not in messages and len(messages) < 100:
+        messages.append(line)
+
+
+def _make_monitor(trt: Any, progress: Progress) -> Any:
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase_name: str, parent_phase: Optional[str], num_steps: int) -> None:
+            progress(phase_name)
+
+        def phase_finish(self, phase_name: str) -> None:
+            pass
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            return True  # go on
+
+    return Monitor()
+
