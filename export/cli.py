@@ -72,15 +72,18 @@ def export_command(
     request.checked()  # before the seconds that importing torch takes
     from rich.console import Console
 
+    from edgenext_deploy.export.device_build import build_if_here
     from edgenext_deploy.export.pipeline import run_export
     from edgenext_deploy.export.report import as_json, print_report
+    from edgenext_deploy.targets import get_target
 
     with Console(stderr=True).status("starting") as status:
         result = run_export(request, progress=lambda step: status.update(step))
+    plan = build_if_here(result.onnx_path, get_target(target))
     if as_data:
-        click.echo(json.dumps(as_json(result), indent=2))
+        click.echo(json.dumps(as_json(result, plan), indent=2))
     else:
-        print_report(result, Console())
+        print_report(result, Console(), plan)
 
 
 export_command.add_command(check_command)

@@ -2,6 +2,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from edgenext_deploy.export.device_build import build_command
 from edgenext_deploy.export.lowering.context import RULES
 from edgenext_deploy.export.pipeline import ExportResult
 from edgenext_deploy.export.precision.drift_report import print_drift, print_proposal
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def print_report(result: ExportResult, console: "Console") -> None:
+def print_report(result: ExportResult, console: "Console", plan: str | None = None) -> None:
     """Print what was written, how it was checked, and the next command."""
     from rich.table import Table
 
@@ -47,19 +48,22 @@ def print_report(result: ExportResult, console: "Console") -> None:
     for warning in result.warnings:
         console.print(f"[yellow]warning:[/] {warning}")
     console.print("next:", highlight=False)
-    for command in next_commands(result):
+    for command in next_commands(result, plan):
         console.print(f"  {command}", highlight=False, soft_wrap=True)
 
 
-def next_commands(result: ExportResult) -> list[str]:
-    """Return the commands to paste: try it here, then take it to the device."""
+def next_commands(result: ExportResult, plan: str | None = None) -> list[str]:
+    """Return the commands to paste: try it here, then take it to the device (or go on with the plan built here)."""
+    if plan is not None:
+        return [f"edgenext-run --engine {plan} PHOTO.jpg", f"edgenext-bench --engine {plan}"]
     commands = [f"edgenext-run --engine {result.onnx_path} PHOTO.jpg", f"edgenext-bench --engine {result.onnx_path}"]
     if get_target(result.manifest.target).tensorrt:
         commands.append(f"scp {result.onnx_path} {result.manifest_path} DEVICE:")
+        commands.append(f"{build_command(result.onnx_path)}        # there")
     return commands
 
 
-def as_json(result: ExportResult) -> dict[str, Any]:
+def as_json(result: ExportResult, plan: str | None = None) -> dict[str, Any]:
     """Return the result as JSON data; the manifest on disk holds the rest."""
     manifest = result.manifest
     return {
@@ -71,7 +75,7 @@ def as_json(result: ExportResult) -> dict[str, Any]:
         "lowering": manifest.lowering, "precision": manifest.precision._asdict(),
         "verdicts": {release: verdict["supported"] for release, verdict in manifest.verdicts.items()},
         "parity": manifest.parity._asdict(), "tensorrt_rtx": result.rtx.to_json(), "warnings": list(result.warnings),
-        "next": next_commands(result),
+        "plan": plan, "next": next_commands(result, plan),
     }
 
 

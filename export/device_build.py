@@ -1,0 +1,59 @@
+"""On the device itself the export goes on to the plan; elsewhere it says which command to run there.
+
+The builder is another stage, which this one does not import: it runs as a child process, as a person would run it.
+"""
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import edgenext_deploy
+from edgenext_deploy.environment import Environment, present_environment
+from edgenext_deploy.errors import EdgeNextError
+from edgenext_deploy.targets import Target
+
+Runner = Callable[[Sequence[str]], int]
+
+
+class DeviceBuildError(EdgeNextError):
+    """The builder failed after the graph was written; it has printed why, and its exit code is passed on."""
+
+    def __init__(self, exit_code: int, command: str) -> None:
+        super().__init__("the graph was written, and building its plan failed with the message above",
+                         f"try it again alone: {command}")
+        self.exit_code = exit_code
+
+
+def build_command(onnx_path: str) -> str:
+    """Return the command to paste on the device."""
+    return f"edgenext-build {Path(onnx_path).name}"
+
+
+def can_build_here(target: Target, environment: Environment) -> bool:
+    """Whether this machine has TensorRT and the target's very GPU."""
+    return environment.tensorrt is not None and bool(target.compute_capability) and (
+        environment.compute_capability == target.compute_capability)
+
+
+def build_if_here(
+    onnx_path: str, target: Target, environment: Environment | None = None, run: Runner | None = None
+) -> str | None:
+    """Build the plan beside the graph if this machine is the target; return its path, or None.
+
+    Raises:
+        DeviceBuildError: the builder failed; the graph and its manifest stay.
+    """
+    if not can_build_here(target, environment or present_environment()):
+        return None
+    code = (run or _run)([sys.executable, "-m", "edgenext_deploy.engines.cli", onnx_path])
+    if code != 0:
+        raise DeviceBuildError(code, f"edgenext-build {onnx_path}")
+    return str(Path(onnx_path).with_suffix(".plan"))
+
+
+def _run(command: Sequence[str]) -> int:
+    """Run the builder with its messages on stderr, where they do not mix with ``--json``."""
+    # The folder that holds the package goes on the path, so that a checkout's builder is found from anywhere.
+    parent = str(Path(edgenext_deploy.__file__).resolve().parent.parent)
+    code = f"import runpy, sys; sys.path.insert(0, {parent!r}); runpy.run_module({command[2]!r}, run_name='__main__')"
+    return subprocess.run([command[0], "-c", code, *command[3:]], stdout=sys.stderr, check=False).returncode
