@@ -1,7 +1,7 @@
 """The classifier: a frame in, the most probable categories out."""
 import os
 import time
-from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from edgenext_deploy.preprocess import preprocess
 from edgenext_deploy.runtime import load_session
 
 if TYPE_CHECKING:
+    from edgenext_deploy.camera.reader import Camera
+    from edgenext_deploy.camera.stream import StreamResult
     from edgenext_deploy.preprocess import Source
 
 _Path = Union[str, "os.PathLike[str]"]
@@ -49,30 +51,31 @@ class Classifier:
         timings: of the last call, None before the first.
 
     Args:
-        engine: path of an ONNX file with its ``.json`` manifest beside it, exported with batch 1.
+        engine: path of an ONNX file or plan with its ``.json`` manifest beside it, exported with batch 1.
         labels: the names themselves, ``imagenet1k``, or the path of a text file with one name a line; by
             default those in the manifest, and "class N" where it has none.
         top_k: how many predictions a call returns (all, if there are fewer classes).
         threads: CPU threads of one inference; all available ones by default.
         color: channel order of camera frames, ``bgr`` (OpenCV's) or ``rgb``.
+        trust: accept a plan without a sidecar, which can run code.
 
     Raises:
         BadInputError: engine, manifest or labels are missing, broken, or do not fit together.
-        IncompatibleError: the installed runtime cannot run the engine.
+        IncompatibleError: the installed runtime cannot run the engine, or the plan is for another machine.
         MissingRuntimeError: the runtime is not installed.
         UsageError: a bad argument, or an engine with another batch than 1.
     """
 
     def __init__(self, engine: _Path, labels: Union[_Path, Sequence[str], None] = None, top_k: int = 5,
-                 threads: Optional[int] = None, color: str = "bgr") -> None:
+                 threads: Optional[int] = None, color: str = "bgr", trust: bool = False) -> None:
         if top_k < 1:
             raise UsageError("top_k must be at least 1, found {}".format(top_k))
         if color not in ("bgr", "rgb"):
             raise UsageError("color must be 'bgr' or 'rgb', found {!r}".format(color))
         path = os.fspath(engine)
         require_file(path, "engine", "export one with edgenext-export")
-        self.manifest = manifests.read_for(path)
-        self.session = load_session(path, threads=threads)
+        self.manifest = manifests.read_for(path, trust)
+        self.session = load_session(path, threads=threads, trust=trust)
         self.timings: Optional[ClassifierTimings] = None
         self._top_k = top_k
         self._color = color
@@ -106,6 +109,22 @@ class Classifier:
         self.timings = ClassifierTimings(
             (preprocessed - start) * 1e3, (time.perf_counter() - preprocessed) * 1e3)
         return self._best(logits)
+
+    def stream(self, camera: "Camera", stop: Optional[Callable[[], bool]] = None) -> "Iterator[StreamResult]":
+        """Classify a camera's newest frame, again and again, until the source ends; see `camera.stream`.
+
+        Args:
+            camera: stays open afterwards.
+            stop: ends the stream when it returns True; asked at least ten times a second.
+
+        Raises:
+            UsageError: this classifier takes RGB frames; a camera's are BGR.
+        """
+        from edgenext_deploy.camera.stream import stream
+
+        if self._color != "bgr":
+            raise UsageError("a camera's frames are BGR, this classifier takes RGB", "make it with color='bgr'")
+        return stream(self, camera, stop)
 
     def close(self) -> None:
         """Release the engine; closing twice does no harm."""

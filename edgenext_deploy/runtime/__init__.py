@@ -2,26 +2,27 @@
 import os
 from typing import Optional
 
-from edgenext_deploy.errors import BadInputError, MissingRuntimeError
+from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import require_file
+from edgenext_deploy.manifest import PLAN_SUFFIXES
 from edgenext_deploy.runtime.session import Session, Timings
 
 __all__ = ["Session", "Timings", "load_session"]
 
-_PLAN_SUFFIXES = (".plan", ".engine", ".trt")
 
 
-def load_session(path: str, threads: Optional[int] = None) -> Session:
+def load_session(path: str, threads: Optional[int] = None, trust: bool = False) -> Session:
     """Open an engine file with the runtime that its name's ending asks for.
 
     Args:
         path: ``.onnx`` for ONNX Runtime; ``.plan``, ``.engine`` or ``.trt`` for TensorRT.
-        threads: CPU threads of one inference; all available ones by default.
+        threads: CPU threads of one inference; all available ones by default. A plan needs none.
+        trust: accept a plan without a sidecar, which can run code; see `edgenext_deploy.plan`.
 
     Raises:
-        BadInputError: no such file, empty, broken, or neither an ONNX file nor a plan.
-        IncompatibleError: the installed runtime is too old for the file.
-        MissingRuntimeError: the runtime is not installed.
+        BadInputError: no such file, empty, broken, neither an ONNX file nor a plan, or a plan without a sidecar.
+        IncompatibleError: the installed runtime is too old for the file, or the plan was built for another machine.
+        MissingRuntimeError: the runtime is not installed, or there is no GPU for a plan.
         UsageError: `threads` is less than 1.
     """
     path = os.fspath(path)
@@ -31,10 +32,10 @@ def load_session(path: str, threads: Optional[int] = None) -> Session:
         from edgenext_deploy.runtime.ort import OnnxRuntimeSession
 
         return OnnxRuntimeSession(path, threads=threads)
-    if suffix in _PLAN_SUFFIXES:
-        raise MissingRuntimeError(
-            "{} is a TensorRT plan, and this version has no TensorRT session".format(path),
-            "pass the .onnx file that it was built from: it runs on ONNX Runtime")
+    if suffix in PLAN_SUFFIXES:
+        from edgenext_deploy.runtime.trt import TensorRTSession
+
+        return TensorRTSession(path, trust=trust)
     raise BadInputError(
-        "{} is no engine: a name ending in .onnx expected, {!r} found".format(path, suffix),
-        "pass the .onnx file that edgenext-export wrote")
+        "{} is no engine: a name ending in .onnx or .plan expected, {!r} found".format(path, suffix),
+        "pass the .onnx file that edgenext-export wrote, or the .plan file that edgenext-build wrote")

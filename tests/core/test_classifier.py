@@ -9,7 +9,7 @@ from PIL import Image
 from edgenext_deploy import Classifier, Prediction
 from edgenext_deploy.classifier import softmax
 from edgenext_deploy.data import path_of
-from edgenext_deploy.errors import BadInputError, MissingRuntimeError, UsageError, VerificationError
+from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.files import sha256_of_file
 
 pytest.importorskip("onnxruntime")
@@ -188,12 +188,13 @@ def test_engine_without_its_manifest_or_with_another_ones_is_bad_input(tmp_path)
         Classifier(str(tmp_path / "none.onnx"))
 
 
-def test_plan_is_refused_with_the_way_out(tmp_path):
+def test_a_file_called_plan_has_to_be_one(tmp_path):
     plan = tmp_path / "engine.plan"
     plan.write_bytes(b"plan")
     engine_with(tmp_path, lambda data: data["graph"].update(sha256=sha256_of_file(str(plan))))
-    with pytest.raises(MissingRuntimeError, match=r"\.onnx"):
-        Classifier(str(plan))
+    for trust in (False, True):
+        with pytest.raises(BadInputError, match="not a TensorRT plan"):
+            Classifier(str(plan), trust=trust)
 
 
 def test_manifest_that_prepares_another_size_is_bad_input(tmp_path):

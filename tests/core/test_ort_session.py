@@ -203,12 +203,6 @@ def test_unknown_operator_is_incompatible_naming_it(tmp_path):
         load_session(write(tmp_path, content.replace(b"GlobalAveragePool", b"FlobalAveragePool")))
 
 
-@pytest.mark.parametrize("name", ["xxs.plan", "xxs.engine", "xxs.TRT"])
-def test_plan_is_refused_with_the_way_out(tmp_path, name):
-    with pytest.raises(MissingRuntimeError, match=r"\.onnx"):
-        load_session(write(tmp_path, b"plan", name))
-
-
 def test_other_file_is_refused(tmp_path):
     with pytest.raises(BadInputError, match=r"'\.pth' found"):
         load_session(write(tmp_path, b"weights", "xxs.pth"))

@@ -1,0 +1,57 @@
+"""A machine with the doubles of pycuda and tensorrt installed, and plans to run on it."""
+import os
+import shutil
+import sys
+
+from doubles.pycuda_double import Machine, make_pycuda
+from doubles.tensorrt_runtime_double import VERSIONS, make_tensorrt, plan_bytes
+
+from edgenext_deploy import plan
+from edgenext_deploy.environment import present_environment
+from edgenext_deploy.files import sha256_of_file
+from edgenext_deploy.runtime import cuda
+
+DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
+TINY = os.path.join(DATA, "tiny_classifier.onnx")
+# The releases that the sessions are tested on, and whether the pycuda beside them is old (before 2021.1).
+RELEASES = ("8.2", "8.6", "10.3", "11.1")
+
+
+def modules(machine, release, primary=True):
+    """Return what stands in `sys.modules` for the doubles."""
+    package, driver = make_pycuda(machine, primary)
+    return {"pycuda": package, "pycuda.driver": driver, "tensorrt": make_tensorrt(release, machine)}
+
+
+def install(monkeypatch, release="10.3", primary=True, **options):
+    """Put the doubles in place for one test and return the machine."""
+    machine = Machine(**options)
+    for name, module in modules(machine, release, primary).items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(cuda, "_contexts", {})
+    return machine
+
+
+def write_plan(folder, release="10.3", onnx_path=TINY, name="tiny_classifier", sidecar=True, order=None,
+               capability="8.7", **changes):
+    """Write a plan of the double with its sidecar and, for a file of ONNX, its manifest; return the plan's path."""
+    path = os.path.join(str(folder), name + ".plan")
+    data = plan_bytes(release, onnx_path, order, **changes)
+    beside = None
+    if onnx_path is not None:
+        shutil.copyfile(os.path.splitext(onnx_path)[0] + ".json", os.path.join(str(folder), name + ".json"))
+        beside = sha256_of_file(os.path.join(str(folder), name + ".json"))
+    if not sidecar:
+        with open(path, "wb") as stream:
+            stream.write(data)
+        return path
+    environment = present_environment()._replace(
+        tensorrt=VERSIONS[release], gpu="Double GPU", compute_capability=capability, l4t=None, cuda_driver=None)
+    record = plan.PlanRecord(
+        schema=plan.SCHEMA, toolkit_version="0.1.0", plan=plan.PlanFile("", "", 0), onnx_file=name + ".onnx",
+        onnx_sha256="0" * 64 if onnx_path is None else sha256_of_file(onnx_path), manifest_sha256=beside,
+        flavour="tensorrt", tensorrt=VERSIONS[release], compute_capabilities=(capability,), environment=environment,
+        builder_flags=(), precision="fp32", precision_mode="none", fp32_pins={}, workspace_bytes=None,
+        build_seconds=1.0, built_at="2026-11-22T09:30:00Z", proof={})
+    plan.write_plan(path, data, record)
+    return path
