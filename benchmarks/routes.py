@@ -6,10 +6,8 @@ stage), checked to compute the same, and timed in one interleaved run.
 """
 import contextlib
 import os
-import subprocess
-import sys
 import tempfile
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Type
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -18,21 +16,13 @@ from edgenext_deploy.benchmarks import bench, record
 from edgenext_deploy.benchmarks.device import CPU
 from edgenext_deploy.benchmarks.host import describe_host
 from edgenext_deploy.benchmarks.measure import Limits, Progress
-from edgenext_deploy.errors import (
-    BadInputError,
-    EdgeNextError,
-    IncompatibleError,
-    MissingRuntimeError,
-    UsageError,
-    VerificationError,
-)
+from edgenext_deploy.child import run_module
+from edgenext_deploy.errors import VerificationError
 
 # One export of the largest variant is well below a minute on two cores.
 _EXPORT_TIME_LIMIT_S = 600
 # Both files hold the same float32 network, whose operations come in another order.
 _TOLERANCE = 1e-3
-_ERRORS: Dict[int, Type[EdgeNextError]] = {kind.exit_code: kind for kind in (
-    UsageError, BadInputError, IncompatibleError, VerificationError, MissingRuntimeError)}
 
 Tell = Callable[[str], None]
 
@@ -103,35 +93,5 @@ def _export_both(variant: str, folder: str, tell: Optional[Tell]) -> Tuple[str, 
     ):
         if tell is not None:
             tell("exporting {}: {}".format(variant, title))
-        _run_module("edgenext_deploy.export." + module, ["--variant", variant, *arguments])
+        run_module("edgenext_deploy.export." + module, ["--variant", variant, *arguments], _EXPORT_TIME_LIMIT_S)
     return ours, plain
-
-
-def _run_module(module: str, arguments: List[str]) -> None:
-    """Run a command of the export stage in a child process and turn its exit code back into an error."""
-    # A checkout is not installed: the child must find the package that this process runs.
-    package_parent = os.path.dirname(os.path.dirname(os.path.abspath(edgenext_deploy.__file__)))
-    inherited = [path for path in (os.environ.get("PYTHONPATH"),) if path]
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([package_parent, *inherited]))
-    command = [sys.executable, "-m", module, *arguments]
-    try:
-        child = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, timeout=_EXPORT_TIME_LIMIT_S)
-    except subprocess.TimeoutExpired as error:
-        raise VerificationError("the export took more than {} s: {}".format(
-            _EXPORT_TIME_LIMIT_S, " ".join(command))) from error
-    if child.returncode == 0:
-        return
-    message, fix = _error_of(child.stderr.decode("utf-8", "replace"))
-    kind = _ERRORS.get(child.returncode)
-    if kind is None:
-        raise RuntimeError("{} ended with code {}: {}".format(" ".join(command), child.returncode, message))
-    raise kind(message, fix)
-
-
-def _error_of(stderr: str) -> Tuple[str, Optional[str]]:
-    """Return message and fix from what a command of this toolkit printed (see `edgenext_deploy.command`)."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()] or ["nothing was printed"]
-    fixes = [line[len("fix: "):] for line in lines if line.startswith("fix: ")]
-    errors = [line.partition(": ")[2] for line in lines if line.lower().startswith("error: ")]
-    return (errors or lines)[-1], fixes[-1] if fixes else None

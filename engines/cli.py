@@ -6,6 +6,7 @@ import click
 
 from edgenext_deploy.command import common_options, entry_point
 from edgenext_deploy.engines.inspect import inspect_command
+from edgenext_deploy.engines.verify import test_command
 from edgenext_deploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def build_command(
 
 
 def _screen(made: "MadePlan") -> Dict[str, str]:
+    from edgenext_deploy.engines.verify import describe
+
     report, record = made.report, made.record
     cache = {"none": "none", "new": "begun", "extended": "extended", "reused": "hit"}[report.timing_cache_use]
     if report.timing_cache is not None:
@@ -92,6 +95,7 @@ def _screen(made: "MadePlan") -> Dict[str, str]:
         "precision": _precision_line(made),
         "proof": "{}: {} layers, {} reformats".format(
             report.proof.source, report.proof.layers, report.proof.reformats),
+        "self-test": "not run: " + made.untested if made.self_test is None else describe(made.self_test),
         "time": "{:.1f} s".format(report.build_s),
         "workspace": "{} MiB".format(report.workspace_bytes >> 20),
         "timing cache": cache,
@@ -118,7 +122,8 @@ def _precision_line(made: "MadePlan") -> str:
     return text
 
 
-@click.group("edgenext-build", cls=_ModelOrCommand, build=build_command, commands={"inspect": inspect_command})
+@click.group("edgenext-build", cls=_ModelOrCommand, build=build_command,
+             commands={"inspect": inspect_command, "test": test_command})
 @common_options
 def command() -> None:
     """Build a TensorRT plan from MODEL.onnx, whose manifest lies beside it, for the GPU of this machine.

@@ -13,6 +13,8 @@ from edgenext_deploy.engines.builder import BuildReport, BuildRequest, BuildResu
 from edgenext_deploy.engines.isolated import build_in_child
 from edgenext_deploy.engines.mode import FP32
 from edgenext_deploy.engines.pins import pins_of
+from edgenext_deploy.engines.selftest import SelfTest
+from edgenext_deploy.engines.verify import verify_in_child
 from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.files import require_file, sha256_of_bytes, sha256_of_file, write_files_atomically
 from edgenext_deploy.manifest import Manifest
@@ -53,6 +55,8 @@ class MadePlan(NamedTuple):
         record: the sidecar's content.
         report: how it was built.
         warnings: for the user.
+        self_test: how the plan answered the golden input, None if it could not be run here.
+        untested: why not.
     """
 
     path: str
@@ -60,6 +64,8 @@ class MadePlan(NamedTuple):
     record: PlanRecord
     report: BuildReport
     warnings: Tuple[str, ...]
+    self_test: Optional[SelfTest] = None
+    untested: str = ""
 
     def to_json(self) -> Dict[str, Any]:
         """Return the result as JSON data."""
@@ -106,7 +112,15 @@ def make_plan(options: PlanOptions) -> MadePlan:
         record = _record(result, options.onnx_path, manifest, environment)
     write_files_atomically(beside)
     written = write_plan(path, result.plan, record)
-    return MadePlan(path, sidecar_path(path), written, result.report, tuple(warnings) + result.report.warnings)
+    try:
+        tested, untested = verify_in_child(path)
+    except EdgeNextError:
+        # A plan that is known to be wrong must not lie about as if it were right.
+        for left in (path, sidecar_path(path)):
+            os.unlink(left)
+        raise
+    return MadePlan(path, sidecar_path(path), written, result.report, tuple(warnings) + result.report.warnings,
+                    tested, untested)
 
 
 def choose_runtime(target: Target, manifest: Manifest) -> str:

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import edgenext_deploy
+from edgenext_deploy.child import module_command
 from edgenext_deploy.environment import Environment, present_environment
 from edgenext_deploy.errors import EdgeNextError
 from edgenext_deploy.targets import Target
+
+_BUILDER = "edgenext_deploy.engines.cli"
 
 Runner = Callable[[Sequence[str]], int]
 
@@ -45,15 +47,12 @@ def build_if_here(
     """
     if not can_build_here(target, environment or present_environment()):
         return None
-    code = (run or _run)([sys.executable, "-m", "edgenext_deploy.engines.cli", onnx_path])
+    code = (run or _run)([onnx_path])
     if code != 0:
         raise DeviceBuildError(code, f"edgenext-build {onnx_path}")
     return str(Path(onnx_path).with_suffix(".plan"))
 
 
-def _run(command: Sequence[str]) -> int:
+def _run(arguments: Sequence[str]) -> int:
     """Run the builder with its messages on stderr, where they do not mix with ``--json``."""
-    # The folder that holds the package goes on the path, so that a checkout's builder is found from anywhere.
-    parent = str(Path(edgenext_deploy.__file__).resolve().parent.parent)
-    code = f"import runpy, sys; sys.path.insert(0, {parent!r}); runpy.run_module({command[2]!r}, run_name='__main__')"
-    return subprocess.run([command[0], "-c", code, *command[3:]], stdout=sys.stderr, check=False).returncode
+    return subprocess.run(module_command(_BUILDER, arguments), stdout=sys.stderr, check=False).returncode
