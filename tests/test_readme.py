@@ -14,6 +14,7 @@ MODULES = {
     "edgenext-run": "edgenext_deploy.cli",
     "edgenext-bench": "edgenext_deploy.benchmarks.cli",
     "edgenext-build": "edgenext_deploy.engines.cli",
+    "edgenext-doctor": "edgenext_deploy.doctor.cli",
 }
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 

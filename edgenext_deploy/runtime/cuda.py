@@ -199,12 +199,13 @@ def _import_error(text: str) -> MissingRuntimeError:
             "export LD_LIBRARY_PATH=/usr/local/cuda/lib64:$LD_LIBRARY_PATH")
     # 2022.1 is the last release for Python 3.6. There are no wheels: pip compiles it, and on JetPack neither nvcc
     # nor CUDA's headers and libraries are where a compiler looks.
-    package = "pycuda==2022.1" if sys.version_info < (3, 7) else "pycuda"
+    # Its build asks for a numpy that has no wheel on a Nano; without isolation it takes the one that is there.
+    package = "--no-build-isolation pycuda==2022.1" if sys.version_info < (3, 7) else "pycuda"
     return MissingRuntimeError(
         "pycuda cannot be imported: {}".format(text),
         "install it with CUDA's compiler at hand: export PATH=/usr/local/cuda/bin:$PATH "
         "CPATH=/usr/local/cuda/include LIBRARY_PATH=/usr/local/cuda/lib64 && "
-        "python3 -m pip install '{}', {}".format(package, _CPU_FIX))
+        "python3 -m pip install {}, {}".format(package, _CPU_FIX))
 
 
 def _make(driver: Any, device: int) -> CudaContext:

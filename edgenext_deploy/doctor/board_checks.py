@@ -1,0 +1,158 @@
+"""Checks of memory, disk, power, clocks and cameras. Nothing here needs root."""
+import os
+import re
+from typing import Dict, Optional, Tuple
+
+from edgenext_deploy.doctor.findings import NVPMODEL_STATUS, Findings
+from edgenext_deploy.doctor.machine import Machine
+from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Check
+
+_GIB = 1 << 30
+# Importing TensorRT 8.2 with cuDNN and cuBLAS takes 650 MB on a Nano (wang-xinyu/tensorrtx issue 1160), building a
+# plan and compiling pycuda more.
+_ENOUGH_BYTES = 2 * _GIB
+_SWAP = ("sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && "
+         "sudo swapon /swapfile && echo '/swapfile none swap sw 0 0' | sudo tee -a /etc/fstab")
+_NO_DESKTOP = "sudo systemctl isolate multi-user.target (ends the desktop, which takes memory)"
+# pip unpacks, and pycuda is compiled, in less than this; plans and timing caches are a few MB.
+_ENOUGH_DISK_BYTES = 1 * _GIB
+# Names of a Jetson's GPU under /sys/class/devfreq: Nano; TX2; Xavier; Orin; and what newer kernels call it.
+_GPU_DEVICES = re.compile(r"gpu|gp10b|gv11b|ga10b|gb10b")
+
+
+def check_memory(machine: Machine, findings: Findings) -> Check:
+    """Free memory and swap: a build that runs out is killed without a message."""
+    kib = _meminfo(machine)
+    if "MemAvailable" not in kib or "MemTotal" not in kib:
+        return Check("memory", NOTE, "unknown: /proc/meminfo does not say")
+    available, swap = kib["MemAvailable"] * 1024, kib.get("SwapFree", 0) * 1024
+    found = "{:.1f} GiB of {:.1f} GiB available, {:.1f} GiB of {:.1f} GiB swap free".format(
+        available / _GIB, kib["MemTotal"] * 1024 / _GIB, swap / _GIB, kib.get("SwapTotal", 0) * 1024 / _GIB)
+    if available >= _ENOUGH_BYTES:
+        return Check("memory", OK, found)
+    if available + swap >= _ENOUGH_BYTES:
+        return Check("memory", NOTE, found + ": enough with the swap, but slow",
+                     _NO_DESKTOP if findings.jetson else None)
+    advice = _SWAP + ("; " + _NO_DESKTOP if findings.jetson else "")
+    return Check("memory", PROBLEM, found + ": a build may be killed", advice)
+
+
+def check_disk(machine: Machine, findings: Findings) -> Check:
+    """Room where downloads and timing caches go."""
+    folder = _cache_folder(machine)
+    present = folder
+    while not machine.exists(present) and os.path.dirname(present) != present:
+        present = os.path.dirname(present)
+    free = machine.free_bytes(present)
+    if free is None:
+        return Check("disk", NOTE, "unknown: free space for {} cannot be read".format(folder))
+    found = "{:.1f} GiB free for {}".format(free / _GIB, folder)
+    if not machine.usable(present):
+        return Check("disk", PROBLEM, "{} cannot be written".format(present), "export EDGENEXT_CACHE=FOLDER")
+    if free < _ENOUGH_DISK_BYTES:
+        return Check("disk", PROBLEM, found, "sudo apt-get clean, or export EDGENEXT_CACHE=FOLDER on another disk")
+    return Check("disk", OK, found)
+
+
+def check_power_mode(machine: Machine, findings: Findings) -> Check:
+    """Whether nvpmodel caps the clocks below what the board can do."""
+    names = {int(number): name for number, name in re.findall(
+        r"^<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+?)\s*>", machine.read("/etc/nvpmodel.conf") or "", flags=re.M)}
+    number, name = _power_mode(machine, findings)
+    if number is not None and name is None:
+        name = names.get(number)
+    if name is None:
+        says = findings.nvpmodel_says
+        return Check("power_mode", NOTE, "unknown{}{}".format(
+            "" if number is None else ": mode {}".format(number),
+            ": nvpmodel " + says.trouble if says is not None and says.trouble else ""), "sudo nvpmodel -q")
+    found = "{} (mode {})".format(name, "unknown" if number is None else number)
+    full = [(other, title) for other, title in sorted(names.items()) if title.upper().startswith("MAXN")]
+    if name.upper().startswith("MAXN"):
+        return Check("power_mode", OK, found)
+    fix = "sudo nvpmodel -m {} ({})".format(full[-1][0], full[-1][1]) if full else None
+    return Check("power_mode", NOTE, found + ": clocks are capped, latencies are longer than in the MAXN mode", fix)
+
+
+def check_clocks(machine: Machine, findings: Findings) -> Check:
+    """Whether the GPU's clock is pinned, as a measurement wants it."""
+    for folder in machine.glob("/sys/class/devfreq/*"):
+        if _GPU_DEVICES.search(os.path.basename(folder)):
+            texts = [machine.read("{}/{}_freq".format(folder, which)) or "" for which in ("min", "max")]
+            if not all(text.strip().isdigit() for text in texts):
+                continue
+            low, high = (int(text) / 1e6 for text in texts)
+            if low == high:
+                return Check("clocks", OK, "GPU pinned at {:.1f} MHz".format(high))
+            return Check("clocks", NOTE, "GPU between {:.1f} and {:.1f} MHz, as the load asks".format(low, high),
+                         "before measuring: sudo jetson_clocks (it lasts until the next start)")
+    return Check("clocks", NOTE, "unknown: the GPU's clock is not found under /sys/class/devfreq")
+
+
+def check_cameras(machine: Machine, findings: Findings) -> Check:
+    """Camera devices, whether they may be opened, and the address that edgenext-run takes for each."""
+    devices = sorted((path for path in machine.glob("/dev/video*") if path[len("/dev/video"):].isdigit()),
+                     key=lambda path: int(path[len("/dev/video"):]))
+    if not devices:
+        return Check("cameras", NOTE, "no /dev/video*: rtsp://, video files, photos and synthetic:// remain")
+    shown, sensors = [], 0
+    for device in devices:
+        name = (machine.read("/sys/class/video4linux/{}/name".format(os.path.basename(device))) or "").strip()
+        address = device
+        if name.startswith("vi-output"):
+            address = "csi://{}".format(sensors)
+            sensors += 1
+        shown.append("{} ({})".format(address, name) if name else address)
+    found = ", ".join(shown)
+    closed = [device for device in devices if not machine.usable(device)]
+    if closed:
+        return Check("cameras", PROBLEM, "{}; no permission for {}".format(found, ", ".join(closed)), _join(machine))
+    if sensors and not machine.exists("/tmp/argus_socket"):
+        return Check("cameras", PROBLEM, found + "; nvargus-daemon, which CSI cameras need, does not run",
+                     "sudo systemctl restart nvargus-daemon (in a container: -v /tmp/argus_socket:/tmp/argus_socket)")
+    return Check("cameras", OK, found)
+
+
+def check_video_group(machine: Machine, findings: Findings) -> Check:
+    """Membership in the group that owns cameras and, on a Jetson, the GPU's devices."""
+    groups = machine.groups()
+    if machine.is_root():
+        return Check("video_group", OK, "not needed, this is root")
+    if groups is None:
+        return Check("video_group", NOTE, "unknown: the user's groups cannot be read", "id -nG")
+    if "video" in groups:
+        return Check("video_group", OK, "{} is in the group video".format(machine.user()))
+    found = "{} is not in the group video".format(machine.user())
+    if findings.jetson:
+        return Check("video_group", PROBLEM, found + ", to which GPU and cameras belong", _join(machine))
+    return Check("video_group", NOTE, found + "; some systems ask that for cameras")
+
+
+def _join(machine: Machine) -> str:
+    return "sudo usermod -aG video {}, then log in again".format(machine.user())
+
+
+def _meminfo(machine: Machine) -> Dict[str, int]:
+    fields = [line.split() for line in (machine.read("/proc/meminfo") or "").splitlines()]
+    return {words[0].rstrip(":"): int(words[1]) for words in fields if len(words) >= 2 and words[1].isdigit()}
+
+
+def _cache_folder(machine: Machine) -> str:
+    own = machine.environ.get("EDGENEXT_CACHE")
+    if own:
+        return os.path.abspath(own)
+    base = machine.environ.get("XDG_CACHE_HOME") or os.path.join(
+        machine.environ.get("HOME") or os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "edgenext-deploy")
+
+
+def _power_mode(machine: Machine, findings: Findings) -> Tuple[Optional[int], Optional[str]]:
+    """Return the mode's number and name, as far as nvpmodel's status file or nvpmodel itself says them."""
+    match = re.search(r"pmode:(\d+)", machine.read(NVPMODEL_STATUS) or "")
+    if match:
+        return int(match.group(1)), None
+    says = findings.nvpmodel_says.output if findings.nvpmodel_says is not None else ""
+    named = re.search(r"NV Power Mode:\s*(\S+)(?:\s+(\d+))?", says)
+    if named is None:
+        return None, None
+    return (int(named.group(2)) if named.group(2) else None), named.group(1)

@@ -1,0 +1,79 @@
+"""edgenext-doctor: what this machine can run, what it lacks, and the commands that repair it."""
+import json
+from typing import Any, Dict, List
+
+import click
+
+from edgenext_deploy.command import common_options, entry_point
+from edgenext_deploy.doctor.diagnosis import diagnose
+from edgenext_deploy.doctor.machine import Machine
+from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Diagnosis
+from edgenext_deploy.errors import MissingRuntimeError
+from edgenext_deploy.records import to_json
+
+_SCHEMA = 1
+_COLORS = {OK: "green", PROBLEM: "red", NOTE: "yellow"}
+_RUNTIMES = {"onnxruntime": "ONNX Runtime on the CPU (.onnx)", "tensorrt": "TensorRT on the GPU (.plan)"}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+@click.option("--timeout", type=click.FloatRange(0.1, 600), default=30.0, show_default=True, metavar="SECONDS",
+              help="How long the import of one library may take.")
+@common_options
+def command(as_json: bool, timeout: float) -> int:
+    """Check this machine: Python, numpy, CUDA, TensorRT, pycuda, memory, power mode, cameras.
+
+    One line for each: ok, problem or note, what was found, and the fix. Changes nothing and never needs root.
+    Libraries are imported in child processes, so that one that is broken cannot stop the examination.
+    The exit code is 0 if a network can be run here by some route, otherwise 6.
+    """
+    diagnosis = diagnose(Machine(timeout_s=timeout))
+    if as_json:
+        click.echo(json.dumps(document(diagnosis), indent=2))
+    else:
+        click.echo("\n".join(lines(diagnosis)))
+    return 0 if diagnosis.possible else MissingRuntimeError.exit_code
+
+
+def document(diagnosis: Diagnosis) -> Dict[str, Any]:
+    """Return a diagnosis as what ``--json`` prints."""
+    return {
+        "schema": _SCHEMA,
+        "inference_possible": diagnosis.possible,
+        "routes": to_json(diagnosis.routes),
+        "checks": to_json(diagnosis.checks),
+    }
+
+
+def lines(diagnosis: Diagnosis) -> List[str]:
+    """Return a diagnosis as lines for people.
+
+    A table with borders would break the commands of the fixes, which are there to be copied.
+    """
+    width = max(len(check.name) for check in diagnosis.checks)
+    shown = []
+    for check in diagnosis.checks:
+        status = click.style("{:<7}".format(check.status), fg=_COLORS[check.status])
+        shown.append("{}  {:<{}}  {}".format(status, check.name, width, _printable(check.found)))
+        if check.fix is not None:
+            shown.append("{:<{}}  fix: {}".format("", width + 9, _printable(check.fix)))
+    shown.append("")
+    for route in diagnosis.routes:
+        verdict = "yes" if route.possible else "no, for want of " + ", ".join(route.missing)
+        shown.append("{}: {}".format(_RUNTIMES[route.name], verdict))
+    shown.append(click.style("inference is possible" if diagnosis.possible else "inference is not possible",
+                             fg=_COLORS[OK if diagnosis.possible else PROBLEM]))
+    return shown
+
+
+def _printable(text: str) -> str:
+    """Escape what could move the cursor or cannot be encoded: names come from devices and error messages."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+                   for letter in text)
+
+
+main = entry_point(command)
+
+if __name__ == "__main__":
+    main()
