@@ -10,6 +10,15 @@ from edgenext_deploy.errors import BadInputError, UsageError
 _CHUNK_BYTES = 1 << 20
 
 
+def cache_folder() -> str:
+    """Return where downloads and timing caches are kept: ``$EDGENEXT_CACHE``, else in the user's cache folder."""
+    own = os.environ.get("EDGENEXT_CACHE")
+    if own:
+        return own
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "edgenext-deploy")
+
+
 def sha256_of_bytes(data: bytes) -> str:
     """Return the SHA-256 of `data` as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()

@@ -9,19 +9,10 @@ import re
 from typing import Optional, Tuple
 
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.files import write_files_atomically
+from edgenext_deploy.files import cache_folder, write_files_atomically
 
 # A cache of one network is some hundred kB; anything far larger is not read into a Nano's memory.
 _MAX_BYTES = 256 << 20
-
-
-def cache_folder() -> str:
-    """Return where caches are kept: ``$EDGENEXT_CACHE``, else ``edgenext-deploy`` in the user's cache folder."""
-    own = os.environ.get("EDGENEXT_CACHE")
-    if own:
-        return own
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(base, "edgenext-deploy")
 
 
 def default_path(version: str, gpu: Optional[str], compute_capability: Optional[str]) -> str:

@@ -12,19 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
+from edgenext_deploy.files import cache_folder
 from edgenext_deploy.models.registry import Checkpoint, Variant
 
 _TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 18
-
-
-def cache_folder() -> str:
-    """Return ``$EDGENEXT_CACHE``, else ``edgenext-deploy`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    own = os.environ.get("EDGENEXT_CACHE")
-    if own:
-        return own
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(base, "edgenext-deploy")
 
 
 def fetch(

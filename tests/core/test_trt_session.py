@@ -694,7 +694,7 @@ def test_without_pycuda_the_way_to_install_it_is_given(new_machine, monkeypatch,
     monkeypatch.setattr(module, "present_environment", lambda: environment)
     monkeypatch.setitem(sys.modules, "pycuda", None)
     monkeypatch.delitem(sys.modules, "pycuda.driver")
-    with pytest.raises(MissingRuntimeError, match="pip install .*pycuda"):
+    with pytest.raises(MissingRuntimeError, match=r"pip install .*pycuda"):
         load_session(path)
 
 

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from edgenext_deploy.engines import timing_cache
+from edgenext_deploy.files import cache_folder
 
 
 @pytest.fixture(autouse=True)
@@ -15,11 +16,11 @@ def folders(monkeypatch, tmp_path):
 
 
 def test_where_it_is_kept(monkeypatch, folders):
-    assert timing_cache.cache_folder() == str(folders / ".cache" / "edgenext-deploy")
+    assert cache_folder() == str(folders / ".cache" / "edgenext-deploy")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folders / "xdg"))
-    assert timing_cache.cache_folder() == str(folders / "xdg" / "edgenext-deploy")
+    assert cache_folder() == str(folders / "xdg" / "edgenext-deploy")
     monkeypatch.setenv("EDGENEXT_CACHE", str(folders / "own"))
-    assert timing_cache.cache_folder() == str(folders / "own")
+    assert cache_folder() == str(folders / "own")
 
 
 def test_one_file_for_each_tensorrt_and_gpu():
@@ -32,7 +33,7 @@ def test_one_file_for_each_tensorrt_and_gpu():
 
 def test_a_gpus_name_cannot_leave_the_folder():
     path = timing_cache.default_path("8.2", "../../etc/passwd", "5.3")
-    assert os.path.dirname(path) == os.path.join(timing_cache.cache_folder(), "timing")
+    assert os.path.dirname(path) == os.path.join(cache_folder(), "timing")
 
 
 def test_written_and_read(tmp_path):

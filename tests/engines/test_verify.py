@@ -1,13 +1,13 @@
 """The self-test as a command, and what a build makes of its result."""
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from doubles import gpu
+from engine_cases import normed
 
 from edgenext_deploy.command import run_command
-from edgenext_deploy.engines import make, verify
+from edgenext_deploy.engines import verify
 from edgenext_deploy.engines.cli import command
 from edgenext_deploy.engines.selftest import SelfTest
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, VerificationError
@@ -79,22 +79,10 @@ def test_a_crash_is_a_failed_test(monkeypatch):
 
 
 @pytest.fixture
-def built(monkeypatch, tmp_path):
-    """A build on the double that reaches the self-test; the test says what that answers."""
-    from engine_cases import normed
-    from test_build_cli import STAND_IN, TESTS
-
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "tensorrt.py").write_text(STAND_IN.format(tests=TESTS))
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    monkeypatch.setenv("EDGENEXT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("TENSORRT_DOUBLE", json.dumps({"release": "8.2"}))
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setattr(make, "present_environment", lambda: make.Environment(
-        "linux-aarch64", tensorrt="8.2.1.8", gpu="Double", compute_capability="5.3"))
-    yield normed(tmp_path)
-    sys.modules.pop("tensorrt", None)
+def built(machine, tmp_path):
+    """A file whose build on the double reaches the self-test; the test says what that answers."""
+    machine()
+    return normed(tmp_path)
 
 
 def test_a_plan_that_fails_its_test_is_not_left_behind(monkeypatch, capfd, built, tmp_path):

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
-from edgenext_deploy.models.download import cache_folder, fetch
+from edgenext_deploy.files import cache_folder
+from edgenext_deploy.models.download import fetch
 from edgenext_deploy.models.registry import Checkpoint, get_variant
 
 CONTENT = bytes(range(256)) * 4000
