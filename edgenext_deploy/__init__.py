@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, List
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Camera": "edgenext_deploy.camera",
     "Classifier": "edgenext_deploy.classifier",
     "Prediction": "edgenext_deploy.classifier",
     "load_session": "edgenext_deploy.runtime",
     "EdgeNextError": "edgenext_deploy.errors",
 }
-__all__ = ["Classifier", "EdgeNextError", "Prediction", "__version__", "load_session"]
+__all__ = ["Camera", "Classifier", "EdgeNextError", "Prediction", "__version__", "load_session"]
 
 if TYPE_CHECKING:
+    from edgenext_deploy.camera import Camera
     from edgenext_deploy.classifier import Classifier, Prediction
     from edgenext_deploy.errors import EdgeNextError
     from edgenext_deploy.runtime import load_session

@@ -1,4 +1,4 @@
-"""edgenext-run: classify photos with an exported network."""
+"""edgenext-run: classify photos, or a camera's frames, with an exported network."""
 import json
 import os
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
@@ -7,53 +7,65 @@ import click
 
 from edgenext_deploy.command import common_options, entry_point
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.live import LiveOptions, chosen_stream, live_options, run_live
+from edgenext_deploy.live_report import RANDOM
+from edgenext_deploy.photos import photos_in
 
 if TYPE_CHECKING:
     from edgenext_deploy.classifier import Classifier
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-_RANDOM = "random weights: the network is untrained, its predictions mean nothing"
-
 
 @click.command()
-@click.option("--engine", required=True, type=click.Path(), help="ONNX file, its .json manifest beside it.")
-@click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
+@click.option("--engine", required=True, type=click.Path(), help="ONNX file or plan, its .json manifest beside it.")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...|STREAM")
 @click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Predictions an image.")
 @click.option("--labels", type=click.Path(),
               help="Text file with one label a line, or 'imagenet1k'.  [default: the manifest's]")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all available]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; of a stream, one object a line.")
+@live_options
 @common_options
-def command(engine: str, images: Tuple[str, ...], top_k: int, labels: Optional[str], threads: Optional[int],
-            as_json: bool) -> int:
-    """Classify photos with an exported network.
+def command(engine: str, sources: Tuple[str, ...], top_k: int, labels: Optional[str], threads: Optional[int],
+            as_json: bool, **live: Any) -> int:
+    """Classify photos, or a camera's frames, with an exported network.
 
     IMAGE is a photo, or a folder: then every photo in it, sorted by name. A photo that cannot be read is
     reported, the others are classified, and the exit code is 3.
+
+    STREAM is csi://0, /dev/video0, rtsp://HOST/PATH, a video file, or synthetic://640x480@30. Its newest frame is
+    classified again and again until it ends, or Ctrl-C. `docs/camera.md` has the rules.
     """
     from edgenext_deploy.classifier import Classifier
 
+    options = LiveOptions(**live)
+    stream = chosen_stream(sources, options)
     with Classifier(engine, labels=labels, top_k=top_k, threads=threads) as classify:
         _warm_up(classify)
-        results: List[Dict[str, Any]] = []
-        if not as_json:
-            _print_header(engine, classify)
-        for argument in images:
-            for result in _classify_all(classify, argument):
-                results.append(result)
-                if "error" in result:
-                    click.echo("error: " + _printable(result["error"]), err=True)
-                elif not as_json:
-                    _print_table(result, classify.random_weights)
-        if as_json:
-            click.echo(json.dumps(_document(engine, classify, results), indent=2))
+        if stream is not None:
+            return run_live(engine, stream, classify, options, as_json)
+        return _run_photos(engine, sources, classify, as_json)
+
+
+def _run_photos(engine: str, images: Tuple[str, ...], classify: "Classifier", as_json: bool) -> int:
+    results: List[Dict[str, Any]] = []
+    if not as_json:
+        _print_header(engine, classify)
+    for argument in images:
+        for result in _classify_all(classify, argument):
+            results.append(result)
+            if "error" in result:
+                click.echo("error: " + _printable(result["error"]), err=True)
+            elif not as_json:
+                _print_table(result, classify.random_weights)
+    if as_json:
+        click.echo(json.dumps(_document(engine, classify, results), indent=2))
     return BadInputError.exit_code if any("error" in result for result in results) else 0
 
 
 def _classify_all(classify: "Classifier", argument: str) -> Iterator[Dict[str, Any]]:
     """Classify one argument, which may be a folder; what cannot be read becomes a result with an error."""
     try:
-        paths = _expand(argument)
+        paths = photos_in(argument) if os.path.isdir(argument) else [argument]
     except BadInputError as error:
         yield {"image": argument, "error": str(error)}
         return
@@ -62,21 +74,6 @@ def _classify_all(classify: "Classifier", argument: str) -> Iterator[Dict[str, A
             yield _classify(classify, path)
         except BadInputError as error:
             yield {"image": path, "error": str(error)}
-
-
-def _expand(argument: str) -> List[str]:
-    """Return the photos that one argument stands for."""
-    if not os.path.isdir(argument):
-        return [argument]
-    try:
-        names = sorted(os.listdir(argument))
-    except OSError as error:
-        raise BadInputError("cannot read the folder {}: {}".format(argument, error.strerror)) from error
-    photos = [name for name in names if name.lower().endswith(_SUFFIXES) and not name.startswith(".")]
-    if not photos:
-        raise BadInputError("no photo in the folder {}: no name ends in one of {}".format(
-            argument, " ".join(_SUFFIXES)))
-    return [os.path.join(argument, name) for name in photos]
 
 
 def _classify(classify: "Classifier", path: str) -> Dict[str, Any]:
@@ -109,7 +106,7 @@ def _document(engine: str, classify: "Classifier", results: List[Dict[str, Any]]
         "images": results,
     }
     if classify.random_weights:
-        document["warning"] = _RANDOM
+        document["warning"] = RANDOM
     return document
 
 
@@ -119,7 +116,7 @@ def _print_header(engine: str, classify: "Classifier") -> None:
         _printable(engine), classify.manifest.variant, session["runtime"], session["version"],
         session["provider"], session["threads"]))
     if classify.random_weights:
-        click.echo(_RANDOM)
+        click.echo(RANDOM)
 
 
 def _print_table(result: Dict[str, Any], random_weights: bool) -> None:

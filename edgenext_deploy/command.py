@@ -18,7 +18,7 @@ Function = Callable[..., Any]
 def common_options(function: Function) -> Function:
     """Add ``--debug`` and ``--version``; the command's function never sees them."""
     decorated = click.option(
-        "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.",
+        "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error, and camera pipelines.",
     )(function)
     return click.version_option(__version__, prog_name="edgenext-deploy")(decorated)
 

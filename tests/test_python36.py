@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON36 = os.environ.get("EDGENEXT_PYTHON36")
-FOLDERS = ["edgenext_deploy", "models", "export", "engines", "benchmarks", "setup.py"]
+FOLDERS = ["edgenext_deploy", "models", "export", "engines", "benchmarks", "examples", "setup.py"]
 pytestmark = pytest.mark.skipif(not PYTHON36, reason="EDGENEXT_PYTHON36 names no Python 3.6; make test sets it")
 
 COMPILE = """

@@ -1,0 +1,119 @@
+"""GStreamer pipelines, built from parts.
+
+The rules are those of a source that must not lag: no clock synchronisation (``sync=false``), one buffer in the sink and
+the older one dropped, and in front of the conversion a queue of one frame that leaks the older one (GStreamer's own
+default is 200). OpenCV takes BGR from its appsink and no memory of the GPU, so on a Jetson ``nvvidconv`` brings a frame
+to system memory as BGRx (it has no BGR) and the CPU drops the fourth byte.
+
+A file's pipeline neither leaks nor drops: its pace is kept by the reader.
+"""
+from fractions import Fraction
+from typing import List, Optional
+
+from edgenext_deploy.camera.address import Address
+from edgenext_deploy.errors import UsageError
+
+# A CSI sensor has to be asked for something; this mode exists on the common ones (IMX219, IMX477).
+CSI_SIZE = (1280, 720)
+CSI_FPS = 30.0
+# Jitter buffer of an RTSP source, where GStreamer's default is 2000 ms.
+RTSP_LATENCY_MS = 100
+_LEAKY = "queue leaky=downstream max-size-buffers=1"
+_NEWEST = "appsink drop=true max-buffers=1 sync=false"
+_ALL = "appsink drop=false max-buffers=1 sync=false"
+_BGR = "video/x-raw,format=BGR"
+_UNQUOTABLE = '"\\!'
+
+
+def pipeline(address: Address, width: Optional[int] = None, height: Optional[int] = None,
+             fps: Optional[float] = None, jetson: bool = False) -> str:
+    """Return the pipeline for a CSI, V4L2, RTSP or file address.
+
+    Args:
+        address: from `parse_address`.
+        width: of the frames, in pixels; None leaves it to the source.
+        height: likewise.
+        fps: that a camera is asked for; None leaves it to the source.
+        jetson: convert and scale with ``nvvidconv``.
+
+    Raises:
+        UsageError: a path that cannot be quoted, see `can_be_quoted`, or a kind without pipeline.
+    """
+    parts = {"csi": _csi, "v4l2": _v4l2, "rtsp": _rtsp, "file": _file}
+    if address.kind not in parts:
+        raise UsageError("a source of the kind {} has no GStreamer pipeline".format(address.kind))
+    return " ! ".join(parts[address.kind](address, width, height, fps, jetson))
+
+
+def can_be_quoted(value: str) -> bool:
+    """Return False for text that could end a quoted value and start an element of its own.
+
+    GStreamer's releases differ in how they undo a backslash between quotes, so nothing is escaped: such text is
+    not put into a pipeline at all.
+    """
+    return not any(character in _UNQUOTABLE or ord(character) < 32 for character in value)
+
+
+def _csi(address: Address, width: Optional[int], height: Optional[int], fps: Optional[float],
+         jetson: bool) -> List[str]:
+    size = width or CSI_SIZE[0], height or CSI_SIZE[1]
+    return [
+        "nvarguscamerasrc sensor-id=" + address.target,
+        _caps("video/x-raw(memory:NVMM)", size[0], size[1], fps or CSI_FPS) + ",format=NV12",
+        "nvvidconv flip-method=" + address.options.get("flip", "0"),
+        "video/x-raw,format=BGRx",
+        _LEAKY, "videoconvert", _BGR, _NEWEST,
+    ]
+
+
+def _v4l2(address: Address, width: Optional[int], height: Optional[int], fps: Optional[float],
+          jetson: bool) -> List[str]:
+    parts = ["v4l2src device={} do-timestamp=true".format(_quoted(address.target))]
+    if address.options.get("format") == "mjpeg":
+        parts += [_caps("image/jpeg", width, height, fps), _LEAKY, "jpegdec"]
+    else:
+        parts += [_caps("video/x-raw", width, height, fps), _LEAKY]
+    return [*parts, "videoconvert", _BGR, _NEWEST]
+
+
+def _rtsp(address: Address, width: Optional[int], height: Optional[int], fps: Optional[float],
+          jetson: bool) -> List[str]:
+    return [
+        "rtspsrc location={} protocols=tcp latency={} drop-on-latency=true".format(
+            _quoted(address.target), RTSP_LATENCY_MS),
+        "application/x-rtp,media=video",
+        "decodebin", _LEAKY, *_converted(width, height, jetson), _NEWEST,
+    ]
+
+
+def _file(address: Address, width: Optional[int], height: Optional[int], fps: Optional[float],
+          jetson: bool) -> List[str]:
+    return ["filesrc location=" + _quoted(address.target), "decodebin", *_converted(width, height, jetson), _ALL]
+
+
+def _converted(width: Optional[int], height: Optional[int], jetson: bool) -> List[str]:
+    """Return the parts that turn decoded frames, which a Jetson's decoder leaves in its own memory, into BGR."""
+    if jetson:
+        return ["nvvidconv", _caps("video/x-raw", width, height, None) + ",format=BGRx", "videoconvert", _BGR]
+    if width or height:
+        return ["videoscale", _caps("video/x-raw", width, height, None), "videoconvert", _BGR]
+    return ["videoconvert", _BGR]
+
+
+def _caps(media: str, width: Optional[int], height: Optional[int], fps: Optional[float]) -> str:
+    text = media
+    if width:
+        text += ",width={}".format(width)
+    if height:
+        text += ",height={}".format(height)
+    if fps:
+        rate = Fraction(fps).limit_denominator(1001)
+        text += ",framerate={}/{}".format(rate.numerator, rate.denominator)
+    return text
+
+
+def _quoted(value: str) -> str:
+    if not can_be_quoted(value):
+        raise UsageError("{!r} cannot be part of a GStreamer pipeline".format(value),
+                         "rename it without quotes, backslashes and exclamation marks")
+    return '"{}"'.format(value)

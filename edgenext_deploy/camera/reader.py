@@ -1,0 +1,263 @@
+"""The camera: a thread that reads a source and keeps one frame, the newest."""
+import atexit
+import logging
+import threading
+import time
+from typing import Any, NamedTuple, Optional, Union
+
+import numpy as np
+
+from edgenext_deploy.camera.sources import FrameSource, SourceLostError, make_source
+from edgenext_deploy.errors import EdgeNextError, UsageError
+
+_LOG = logging.getLogger(__name__)
+# A driver that hangs in its read keeps its thread; the thread is a daemon, so the process still ends.
+_JOIN_S = 5.0
+
+
+class Frame(NamedTuple):
+    """One picture.
+
+    Attributes:
+        image: uint8 BGR `[H, W, 3]`, the consumer's own.
+        number: of the frame among those captured, from 0; a gap means that frames were dropped.
+        captured_at: `Clock.now` in seconds, when the source had handed the frame over.
+    """
+
+    image: np.ndarray
+    number: int
+    captured_at: float
+
+
+class Counters(NamedTuple):
+    """Frames so far. Always ``captured == processed + dropped + waiting``, and `waiting` is 0 or 1."""
+
+    captured: int
+    processed: int
+    dropped: int
+    waiting: int
+    reconnects: int
+
+
+class Clock:
+    """Time, in one place so that tests can make it."""
+
+    def now(self) -> float:
+        """Return seconds from some fixed moment; never goes back."""
+        return time.perf_counter()
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait so long or until the event is set; return whether it is."""
+        return event.wait(seconds)
+
+
+class Backoff:
+    """How long to wait before the next attempt: twice as long after each failure.
+
+    Args:
+        first_s: seconds before the first attempt.
+        longest_s: never more seconds than this.
+    """
+
+    def __init__(self, first_s: float = 0.5, longest_s: float = 30.0) -> None:
+        self._first_s, self._longest_s = first_s, longest_s
+        self._next_s = first_s
+
+    def next_s(self) -> float:
+        """Return the seconds to wait now."""
+        delay = self._next_s
+        self._next_s = min(self._longest_s, 2.0 * delay)
+        return delay
+
+    def reset(self) -> None:
+        """Start again at `first_s`: there was a frame."""
+        self._next_s = self._first_s
+
+
+class Camera:
+    """The newest frame of a camera, network stream, video file, folder of photos or test pattern.
+
+    The source is opened at once, and a thread reads it from then on. A frame that nobody took before the next one
+    came is dropped and counted: nothing queues, so what `read` returns is never older than one frame. A file is
+    played at its own rate, as if it were a camera.
+
+    A live source that fails is closed and opened again after 0.5 s, 1 s, 2 s, … up to 30 s, until a frame comes.
+
+    Args:
+        source: an address, see `parse_address`, or a `FrameSource` of your own.
+        width: of the frames in pixels; by default the source's own.
+        height: likewise.
+        fps: that a camera is asked for, and at which a file or folder is played.
+        every_frame: drop nothing and wait for the consumer instead. Not for live sources. By default only a folder
+            without `fps` is read like that.
+        backoff: how long to wait before opening a failed source again.
+        clock: the time.
+
+    Raises:
+        BadInputError: the source is not there, or gives no frames.
+        MissingRuntimeError: it needs OpenCV, or an OpenCV with GStreamer.
+        UsageError: not an address, or arguments that do not go together.
+    """
+
+    def __init__(self, source: Union[str, FrameSource], width: Optional[int] = None, height: Optional[int] = None,
+                 fps: Optional[float] = None, every_frame: Optional[bool] = None,
+                 backoff: Optional[Backoff] = None, clock: Optional[Clock] = None) -> None:
+        self._source = make_source(source, width, height, fps) if isinstance(source, str) else source
+        if every_frame and self._source.live:
+            raise UsageError("{} is live: it does not wait, so not every frame can be had".format(self._source.name),
+                             "leave out every_frame")
+        self._clock, self._backoff = clock or Clock(), backoff or Backoff()
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._waiting: Optional[Frame] = None
+        self._captured = self._processed = self._dropped = self._reconnects = 0
+        self._ended = False
+        self._error: Optional[BaseException] = None
+        self._due: Optional[float] = None
+        self._source.open()
+        self._every_frame = self._source.fps is None and not self._source.live if every_frame is None else every_frame
+        self._thread = threading.Thread(target=self._work, name="camera " + self._source.name, daemon=True)
+        # A thread inside a video library while the interpreter is taken down may crash the process.
+        atexit.register(self.close)
+        self._thread.start()
+
+    @property
+    def name(self) -> str:
+        """The source's address, without a password."""
+        return self._source.name
+
+    @property
+    def fps(self) -> Optional[float]:
+        """Frames a second as far as the source knows them."""
+        return self._source.fps
+
+    @property
+    def every_frame(self) -> bool:
+        """Whether the source waits for the consumer."""
+        return self._every_frame
+
+    @property
+    def ended(self) -> bool:
+        """True when no frame will come any more; one may still be waiting."""
+        return self._ended
+
+    @property
+    def counters(self) -> Counters:
+        """The counters, all of the same moment."""
+        with self._changed:
+            return Counters(self._captured, self._processed, self._dropped, int(self._waiting is not None),
+                            self._reconnects)
+
+    def now(self) -> float:
+        """Return the time on the clock of `Frame.captured_at`, in seconds."""
+        return self._clock.now()
+
+    def read(self, timeout: Optional[float] = None) -> Optional[Frame]:
+        """Return the newest frame that was not read yet, waiting for one if there is none.
+
+        Args:
+            timeout: seconds to wait at most; for ever by default.
+
+        Returns:
+            None after `timeout`, at the end of the source (then `ended` is true), and when the camera is closed.
+
+        Raises:
+            BadInputError: the source cannot be read on, and is not live.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting is not None or self._ended, timeout)
+            frame, self._waiting = self._waiting, None
+            if frame is not None:
+                self._processed += 1
+                self._changed.notify_all()
+            elif self._error is not None:
+                raise self._error
+            return frame
+
+    def close(self) -> None:
+        """Stop reading and release the source. Twice does no harm; a frame that waits counts as dropped."""
+        self._stop.set()
+        with self._changed:
+            self._discard()
+            self._ended = True
+            self._changed.notify_all()
+        self._thread.join(_JOIN_S)
+        atexit.unregister(self.close)
+
+    def __enter__(self) -> "Camera":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+    def _work(self) -> None:
+        """Read until the end; what goes wrong is kept for the consumer's next `read`."""
+        try:
+            while self._ready():
+                try:
+                    image = self._source.read()
+                except SourceLostError as error:
+                    if not self._source.live:
+                        raise
+                    self._reconnect(error)
+                    continue
+                if image is None:
+                    break
+                self._backoff.reset()
+                self._publish(image)
+        except Exception as error:
+            self._error = error
+        finally:
+            self._source.close()
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _ready(self) -> bool:
+        """Wait until the next frame is due; return False once the camera is closed."""
+        if self._every_frame:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting is None or self._stop.is_set())
+        elif not self._source.live and self._source.fps:
+            now, period = self._clock.now(), 1.0 / self._source.fps
+            due = now if self._due is None else self._due + period
+            # After a pause, frames are not made up for by a burst.
+            self._due = now if due < now - period else due
+            if self._due > now:
+                self._clock.wait(self._stop, self._due - now)
+        return not self._stop.is_set()
+
+    def _publish(self, image: np.ndarray) -> None:
+        captured_at = self._clock.now()
+        with self._changed:
+            if self._stop.is_set():
+                return
+            self._discard()
+            self._waiting = Frame(image, self._captured, captured_at)
+            self._captured += 1
+            self._changed.notify_all()
+
+    def _discard(self) -> None:
+        if self._waiting is not None:
+            self._waiting = None
+            self._dropped += 1
+
+    def _reconnect(self, error: EdgeNextError) -> None:
+        """Close the source, and open it again with growing pauses. Whether it works, only the next frame tells."""
+        with self._changed:
+            # By the time that the source is back, this frame would be stale.
+            self._discard()
+        self._source.close()
+        while True:
+            delay = self._backoff.next_s()
+            _LOG.warning("%s; trying again in %.1f s", error.message, delay)
+            if self._clock.wait(self._stop, delay):
+                return
+            try:
+                self._source.open()
+            except EdgeNextError as failure:
+                error = failure
+                continue
+            with self._changed:
+                self._reconnects += 1
+            return

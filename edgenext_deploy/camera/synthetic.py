@@ -1,0 +1,72 @@
+"""Frames made here, each with its number in its pixels, so that it can be told which frame arrived."""
+from typing import Optional
+
+import numpy as np
+
+from edgenext_deploy.camera.sources import FrameSource
+
+_BITS = 32
+# BGR, the corners of the colour cube and the middle.
+_COLORS = {
+    "black": (0, 0, 0), "white": (255, 255, 255), "grey": (128, 128, 128), "red": (0, 0, 255), "green": (0, 255, 0),
+    "blue": (255, 0, 0), "yellow": (0, 255, 255), "cyan": (255, 255, 0), "magenta": (255, 0, 255),
+}
+_FRAMES_PER_COLOR = 60
+
+
+class SyntheticSource(FrameSource):
+    """Plain frames in one colour, or in all of them one after the other.
+
+    The number, from 0, is written into the top row as 32 blocks, the least significant bit first: black for 0 and
+    white for 1.
+
+    Args:
+        width: of a frame in pixels, at least 32.
+        height: likewise.
+        fps: frames a second.
+        frames: after how many frames the source ends; never by default.
+        color: a name, or ``cycle``: another one every 60 frames.
+    """
+
+    def __init__(self, width: int = 640, height: int = 480, fps: float = 30.0, frames: Optional[int] = None,
+                 color: str = "cycle") -> None:
+        self.fps = fps
+        self.name = "synthetic://{}x{}@{:g}".format(width, height, fps)
+        self._frames = frames
+        names = list(_COLORS) if color == "cycle" else [color]
+        self._plain = [np.full((height, width, 3), _COLORS[name], np.uint8) for name in names]
+        self._next = 0
+
+    def open(self) -> None:
+        """Nothing to open; the numbers go on."""
+
+    def read(self) -> Optional[np.ndarray]:
+        """Return the next frame, uint8 BGR `[H, W, 3]`, or None at the end."""
+        number = self._next
+        if self._frames is not None and number >= self._frames:
+            return None
+        self._next += 1
+        image = self._plain[number // _FRAMES_PER_COLOR % len(self._plain)].copy()
+        write_number(image, number)
+        return image
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def write_number(image: np.ndarray, number: int) -> None:
+    """Write a number below 2**32 into the top left of a uint8 image `[H, W, 3]`, in place."""
+    side = _block_side(image)
+    bits = (number >> np.arange(_BITS)) & 1
+    image[:side, :_BITS * side] = np.repeat(bits * 255, side).astype(np.uint8)[np.newaxis, :, np.newaxis]
+
+
+def number_in(image: np.ndarray) -> int:
+    """Return the number in a frame of a `SyntheticSource`, also after a lossy video codec (blocks of 8 pixels up)."""
+    side = _block_side(image)
+    blocks = image[:side, :_BITS * side].reshape(side, _BITS, side, -1).mean(axis=(0, 2, 3))
+    return sum(1 << index for index, value in enumerate(blocks.tolist()) if value > 127)
+
+
+def _block_side(image: np.ndarray) -> int:
+    return min(int(image.shape[1]) // _BITS, int(image.shape[0]))

@@ -1,0 +1,24 @@
+"""Folders of photos."""
+import os
+from typing import List
+
+from edgenext_deploy.errors import BadInputError
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+def photos_in(folder: str) -> List[str]:
+    """Return the paths of the photos in a folder, sorted by name; hidden ones and other files are left out.
+
+    Raises:
+        BadInputError: the folder cannot be read, or has no photo.
+    """
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise BadInputError("cannot read the folder {}: {}".format(folder, error.strerror)) from error
+    photos = [name for name in names if name.lower().endswith(_SUFFIXES) and not name.startswith(".")]
+    if not photos:
+        raise BadInputError("no photo in the folder {}: no name ends in one of {}".format(
+            folder, " ".join(_SUFFIXES)))
+    return [os.path.join(folder, name) for name in photos]

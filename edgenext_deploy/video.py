@@ -1,0 +1,157 @@
+"""What leaves a live run as pictures: a video file with the label in it, and a window."""
+import os
+import sys
+import tempfile
+from typing import Any, Optional
+
+import numpy as np
+
+from edgenext_deploy.camera.opencv import load_cv2
+from edgenext_deploy.errors import MissingRuntimeError, UsageError
+
+_CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG"}
+_DEFAULT_FPS = 30.0
+# After a camera was away, the video shows its last frame for so long at most.
+_LONGEST_STILL_S = 2.0
+_ESCAPE = 27
+
+
+class VideoFile:
+    """A video that lasts as long as what it shows.
+
+    Its rate is constant while frames are classified as they come, so a frame is repeated until the next one is due,
+    and left out where two fall on one moment. It is written under a temporary name and renamed by `close`.
+
+    Args:
+        path: ends in one of .mp4, .m4v, .mov (MPEG-4) or .avi (Motion JPEG).
+        fps: of the video; 30 if None.
+        every_frame: write each frame once instead.
+
+    Raises:
+        MissingRuntimeError: no OpenCV.
+        UsageError: another ending, or a folder that cannot be written.
+    """
+
+    def __init__(self, path: str, fps: Optional[float] = None, every_frame: bool = False) -> None:
+        self._cv2 = load_cv2()
+        self._suffix = os.path.splitext(path)[1].lower()
+        if self._suffix not in _CODECS:
+            raise UsageError("cannot save {}: a name ending in one of {} expected".format(path, ", ".join(_CODECS)),
+                             "for example out.mp4")
+        folder = os.path.dirname(os.path.abspath(path))
+        if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+            raise UsageError("cannot write {}: {}".format(
+                path, "there is a folder of that name" if os.path.isdir(path)
+                else "its folder does not exist or cannot be written"), "choose another path with --save")
+        self.path = path
+        self.frames = 0
+        self._fps = fps or _DEFAULT_FPS
+        self._every_frame = every_frame
+        self._folder = folder
+        self._temporary = ""
+        self._writer: Any = None
+        self._size = (0, 0)
+        self._start: Optional[float] = None
+
+    def write(self, image: np.ndarray, captured_at: float) -> None:
+        """Add a frame, uint8 BGR `[H, W, 3]`, scaled to the size of the first one.
+
+        Args:
+            image: the frame.
+            captured_at: seconds on the camera's clock.
+        """
+        if self._writer is None:
+            self._open(int(image.shape[1]), int(image.shape[0]))
+        if (image.shape[1], image.shape[0]) != self._size:
+            image = self._cv2.resize(image, self._size, interpolation=self._cv2.INTER_AREA)
+        for _ in range(self._repetitions(captured_at)):
+            self._writer.write(image)
+            self.frames += 1
+
+    def close(self) -> None:
+        """Finish the file and give it its name; twice does no harm.
+
+        Raises:
+            UsageError: what was written is no complete video: the disk is full.
+        """
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        writer.release()
+        check = self._cv2.VideoCapture(self._temporary, self._cv2.CAP_ANY)
+        complete = check.isOpened() and check.read()[0]
+        check.release()
+        if not complete:
+            os.unlink(self._temporary)
+            raise UsageError("{} could not be completed".format(self.path), "free some space on its disk")
+        os.replace(self._temporary, self.path)
+
+    def _open(self, width: int, height: int) -> None:
+        handle, self._temporary = tempfile.mkstemp("." + os.path.basename(self.path)[:-len(self._suffix)]
+                                                   + self._suffix, ".", self._folder)
+        os.close(handle)
+        # MPEG-4 has no odd sizes.
+        self._size = width - width % 2, height - height % 2
+        codec = self._cv2.VideoWriter_fourcc(*_CODECS[self._suffix])
+        self._writer = self._cv2.VideoWriter(self._temporary, codec, self._fps, self._size)
+        if not self._writer.isOpened():
+            self._writer = None
+            os.unlink(self._temporary)
+            raise MissingRuntimeError("this OpenCV cannot write {} videos".format(self._suffix),
+                                      "--save a name ending in .avi")
+
+    def _repetitions(self, captured_at: float) -> int:
+        if self._every_frame:
+            return 1
+        if self._start is None:
+            self._start = captured_at
+        due = round((captured_at - self._start) * self._fps) + 1 - self.frames
+        longest = max(1, int(_LONGEST_STILL_S * self._fps))
+        if due > longest:
+            self._start += (due - longest) / self._fps
+            due = longest
+        return max(0, due)
+
+
+class Window:
+    """A window that shows frames; Q, Escape or closing it sets `closed`."""
+
+    def __init__(self, title: str) -> None:
+        self._cv2 = load_cv2()
+        self._title = title
+        self.closed = False
+        # Some of OpenCV's toolkits end the process when there is no display.
+        if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            raise MissingRuntimeError("there is no display: neither DISPLAY nor WAYLAND_DISPLAY is set",
+                                      "leave out --display, or run on the desktop; --save keeps a video")
+        self._call(lambda: self._cv2.namedWindow(title, self._cv2.WINDOW_NORMAL))
+
+    def show(self, image: np.ndarray) -> None:
+        """Show a frame, uint8 BGR `[H, W, 3]`."""
+        self._call(lambda: self._cv2.imshow(self._title, image))
+        key = self._call(lambda: self._cv2.waitKey(1)) & 0xFF
+        visible = self._call(lambda: self._cv2.getWindowProperty(self._title, self._cv2.WND_PROP_VISIBLE))
+        self.closed = key in (_ESCAPE, ord("q")) or visible < 1
+
+    def close(self) -> None:
+        """Close the window."""
+        self._call(self._cv2.destroyAllWindows)
+
+    def _call(self, function: Any) -> Any:
+        try:
+            return function()
+        except self._cv2.error as error:
+            raise MissingRuntimeError(
+                "this OpenCV cannot open a window: {}".format(str(error).strip().splitlines()[0]),
+                "leave out --display; or, in place of opencv-python-headless, pip install opencv-python") from error
+
+
+def draw_label(image: np.ndarray, text: str) -> None:
+    """Write a line at the bottom left of a frame, uint8 BGR `[H, W, 3]`, in place; OpenCV's fonts are ASCII only."""
+    cv2 = load_cv2()
+    height = int(image.shape[0])
+    scale, line = max(0.4, height / 720.0), max(1, height // 360)
+    plain = "".join(character if " " <= character <= "~" else "?" for character in text)
+    origin = (max(4, height // 60), height - max(6, height // 40))
+    for color, thickness in (((0, 0, 0), 3 * line), ((255, 255, 255), line)):
+        cv2.putText(image, plain, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA)

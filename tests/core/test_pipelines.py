@@ -1,0 +1,116 @@
+"""Addresses, hostile ones first, and the pipelines made of them."""
+import pytest
+
+from edgenext_deploy.camera.address import is_stream, parse_address, without_password
+from edgenext_deploy.camera.opencv import has_gstreamer
+from edgenext_deploy.camera.pipelines import pipeline
+from edgenext_deploy.errors import UsageError
+
+NEWEST = "appsink drop=true max-buffers=1 sync=false"
+LEAKY = "queue leaky=downstream max-size-buffers=1"
+BGR = "videoconvert ! video/x-raw,format=BGR"
+
+
+def made(text, *arguments, **options):
+    return pipeline(parse_address(text), *arguments, **options)
+
+
+@pytest.mark.parametrize("text, options, expected", [
+    ("csi://0", {},
+     "nvarguscamerasrc sensor-id=0 ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=30/1,format=NV12 ! "
+     "nvvidconv flip-method=0 ! video/x-raw,format=BGRx ! " + LEAKY + " ! " + BGR + " ! " + NEWEST),
+    ("csi://1?flip=2", {"width": 640, "height": 480, "fps": 29.97},
+     "nvarguscamerasrc sensor-id=1 ! video/x-raw(memory:NVMM),width=640,height=480,framerate=2997/100,format=NV12 ! "
+     "nvvidconv flip-method=2 ! video/x-raw,format=BGRx ! " + LEAKY + " ! " + BGR + " ! " + NEWEST),
+    ("/dev/video0", {},
+     'v4l2src device="/dev/video0" do-timestamp=true ! video/x-raw ! ' + LEAKY + " ! " + BGR + " ! " + NEWEST),
+    ("/dev/v4l/by-id/usb-Cam_1-index0?format=mjpeg", {"width": 1280, "height": 720, "fps": 30},
+     'v4l2src device="/dev/v4l/by-id/usb-Cam_1-index0" do-timestamp=true ! '
+     "image/jpeg,width=1280,height=720,framerate=30/1 ! " + LEAKY + " ! jpegdec ! " + BGR + " ! " + NEWEST),
+    ("rtsp://me:p%21@10.0.0.2:554/live?channel=1&subtype=0", {},
+     'rtspsrc location="rtsp://me:p%21@10.0.0.2:554/live?channel=1&subtype=0" protocols=tcp latency=100 '
+     "drop-on-latency=true ! application/x-rtp,media=video ! decodebin ! " + LEAKY + " ! " + BGR + " ! " + NEWEST),
+    ("rtsp://camera/live", {"jetson": True, "width": 640, "height": 360},
+     'rtspsrc location="rtsp://camera/live" protocols=tcp latency=100 drop-on-latency=true ! '
+     "application/x-rtp,media=video ! decodebin ! " + LEAKY +
+     " ! nvvidconv ! video/x-raw,width=640,height=360,format=BGRx ! " + BGR + " ! " + NEWEST),
+    ("my videos/a.mp4", {},
+     'filesrc location="my videos/a.mp4" ! decodebin ! ' + BGR + " ! appsink drop=false max-buffers=1 sync=false"),
+    ("a.mp4", {"width": 320, "height": 240},
+     'filesrc location="a.mp4" ! decodebin ! videoscale ! video/x-raw,width=320,height=240 ! ' + BGR +
+     " ! appsink drop=false max-buffers=1 sync=false"),
+    ("a.mp4", {"jetson": True},
+     'filesrc location="a.mp4" ! decodebin ! nvvidconv ! video/x-raw,format=BGRx ! ' + BGR +
+     " ! appsink drop=false max-buffers=1 sync=false"),
+])
+def test_pipelines(text, options, expected):
+    assert made(text, **options) == expected
+
+
+@pytest.mark.parametrize("text", [
+    "", "csi://", "csi://x", "csi://0 ! filesink location=/tmp/x", "csi://0?flip=9", "csi://0?flip=0 ! fakesink",
+    "csi://0?flip=0%20!%20fakesink", "csi://0?sensor=1", "csi://0\n", "csi://0?flip", "csi://٣",
+    "/dev/video0 ! filesink location=/tmp/x", '/dev/video0" ! fakesink name="', "/dev/../etc/passwd", "/dev/sda",
+    "/dev/video", "/dev/v4l/by-id/../../sda", "/dev/video0?format=h264", "/dev/video0\x00",
+    "rtsp://host/a ! filesink location=/tmp/x", 'rtsp://host/a" ! filesink location="/tmp/x', "rtsp://host/a!b",
+    "rtsp://host/a\\b", "rtsp://host/a b", "rtsp://host/a\tb", "rtsp://host/(a)", "rtsp://", "rtsp:///x",
+    "rtsp://host:port/x", "rtsp://host:99999/x", "rtsp://host:0/x", "rtsp://user:pa!ss@host/x", "rtsp://host/a\n", "rtsp://hö/x",
+    "http://host/video.mp4", "file:///etc/passwd", "pipeline://videotestsrc ! appsink",
+    "synthetic://0", "synthetic://64x", "synthetic://64x48@", "synthetic://64x48@1e9", "synthetic://64x48?frames=0",
+    "synthetic://64x48?frames=2&frames=x", "synthetic://64x48?color=pink", "synthetic:// 64x48", "a\nb.mp4",
+])
+def test_hostile_and_wrong_addresses(text):
+    with pytest.raises(UsageError):
+        parse_address(text)
+
+
+@pytest.mark.parametrize("path", ['a".mp4', "a\\.mp4", "a!b.mp4"])
+def test_a_file_name_that_could_leave_its_quotes_gets_no_pipeline(path):
+    with pytest.raises(UsageError):
+        made(path)
+
+
+def test_passwords_are_not_shown():
+    assert without_password("rtsp://me:secret@host/x") == "rtsp://me:***@host/x"
+    assert "secret" not in without_password(made("rtsp://me:secret@host/x"))
+    for text in ("rtsp://me:secret@host/x y", "rtsp://me:se/cret@host/x", "rtsp://me:se!cr@et@host/x", "http://a:secret@b"):
+        with pytest.raises(UsageError) as caught:
+            parse_address(text)
+        assert "cr" not in str(caught.value).replace("character", "")
+
+
+def test_what_is_a_stream():
+    for text in ("csi://0", "/dev/video0", "rtsp://h/x", "synthetic://", "a.mp4", "A.AVI", "nonsense://x"):
+        assert is_stream(text), text
+    for text in ("a.jpg", "photos", "photos/", "", "mp4"):
+        assert not is_stream(text), text
+
+
+def test_options_are_read():
+    address = parse_address("synthetic://64x48@12.5?frames=7&color=red")
+    assert address.size == (64, 48) and address.fps == 12.5 and address.options == {"frames": "7", "color": "red"}
+    assert parse_address("synthetic://").size is None
+    assert parse_address("csi://1?flip=2") == ("csi", "1", {"flip": "2"}, None, None)
+
+
+# What stands in for hardware that is not here, so that the rest of the pipeline meets the real GStreamer.
+STAND_INS = [
+    ('v4l2src device="/dev/video0" do-timestamp=true ! image/jpeg', "videotestsrc is-live=true ! jpegenc ! image/jpeg"),
+    ('v4l2src device="/dev/video0" do-timestamp=true', "videotestsrc is-live=true"),
+    ("nvarguscamerasrc sensor-id=0", "videotestsrc is-live=true"), ("(memory:NVMM)", ""),
+    ("nvvidconv flip-method=0", "videoconvert")]
+
+
+@pytest.mark.parametrize("text", ["csi://0", "/dev/video0", "/dev/video0?format=mjpeg"])
+def test_pipelines_give_bgr_frames_in_gstreamer(text):
+    cv2 = pytest.importorskip("cv2")
+    if not has_gstreamer(cv2):
+        pytest.skip("this OpenCV has no GStreamer")
+    line = made(text, 320, 240, 15.0)
+    for hardware, stand_in in STAND_INS:
+        line = line.replace(hardware, stand_in)
+    capture = cv2.VideoCapture(line, cv2.CAP_GSTREAMER)
+    given, image = capture.read()
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    assert given and image.shape == (240, 320, 3) and rate == 15.0

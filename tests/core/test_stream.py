@@ -1,0 +1,206 @@
+"""Classifier.stream: the newest frame's categories, with honest times."""
+import itertools
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from edgenext_deploy.camera import Backoff, Camera, Frame, FrameSource, SourceLostError, number_in
+from edgenext_deploy.classifier import Classifier
+from edgenext_deploy.errors import BadInputError, UsageError
+
+pytest.importorskip("onnxruntime")
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TINY = os.path.join(ROOT, "tests", "data", "tiny_classifier.onnx")
+
+
+@pytest.fixture(scope="module")
+def classify():
+    with Classifier(TINY, top_k=2, threads=1) as classifier:
+        classifier(np.zeros((8, 8, 3), np.uint8))
+        yield classifier
+
+
+class Slow:
+    """A classifier that takes its time."""
+
+    def __init__(self, classify, busy_s):
+        self.classify, self.busy_s = classify, busy_s
+
+    def __call__(self, image):
+        time.sleep(self.busy_s)
+        return self.classify(image)
+
+    @property
+    def timings(self):
+        return self.classify.timings
+
+
+def test_results_name_the_color_of_the_frame(classify):
+    for color in ("red", "green", "blue", "white"):
+        with Camera("synthetic://64x48@200?frames=3&color=" + color, every_frame=True) as camera:
+            results = list(classify.stream(camera))
+        assert [result.predictions[0].label for result in results] == [color] * 3
+        assert [number_in(result.frame.image) for result in results] == [0, 1, 2]
+        assert all(len(result.predictions) == 2 for result in results)
+
+
+def test_latency_is_from_capture_to_predictions(classify):
+    with Camera("synthetic://64x48@20") as camera:
+        stream = classify.stream(camera)
+        next(stream)
+        result = next(stream)
+        elapsed_ms = (camera.now() - result.frame.captured_at) * 1e3
+    timings = result.timings
+    parts = timings.queue_ms + timings.preprocess_ms + timings.inference_ms
+    assert timings.queue_ms >= 0.0 and 0.0 < parts <= timings.latency_ms <= elapsed_ms
+
+
+def test_a_slow_classifier_is_shown_the_newest_frame_and_latency_stays_bounded(classify):
+    from edgenext_deploy.camera.stream import stream
+
+    with Camera("synthetic://320x240@120") as camera:
+        results = list(itertools.islice(stream(Slow(classify, 0.04), camera), 25))
+        counters = camera.counters
+    assert counters.captured == counters.processed + counters.dropped + counters.waiting
+    assert counters.processed == 25 and counters.dropped > 50
+    assert all(number_in(result.frame.image) == result.frame.number for result in results)
+    # A queue of one frame more would add a period of the camera to each, a queue without limit 40 ms to every next.
+    latencies = sorted(result.timings.latency_ms for result in results)
+    queues = sorted(result.timings.queue_ms for result in results)
+    assert queues[12] < 2 * 1000.0 / 120 and latencies[0] >= 40.0 and latencies[12] < 40 + 4 * 1000.0 / 120
+    steps = [after.frame.number - before.frame.number for before, after in zip(results, results[1:])]
+    assert min(steps) >= 3
+
+
+def test_frames_that_come_while_one_is_classified_replace_each_other(classify):
+    """The same without a clock: two frames arrive during a classification, the second of them is next."""
+    step, busy = threading.Semaphore(0), []
+
+    class Stepped(FrameSource):
+        fps = None
+        live = True
+
+        def open(self):
+            pass
+
+        def read(self):
+            step.acquire()
+            return np.zeros((8, 8, 3), np.uint8)
+
+        def close(self):
+            pass
+
+    def release(camera, count):
+        wanted = camera.counters.captured + count
+        for _ in range(count):
+            step.release()
+        deadline = time.time() + 5.0
+        while camera.counters.captured < wanted:
+            assert time.time() < deadline
+
+    camera = Camera(Stepped())
+    try:
+        release(camera, 1)
+        for result in classify.stream(camera, stop=lambda: len(busy) == 3):
+            busy.append(result.frame.number)
+            if len(busy) < 3:
+                release(camera, 2)
+        assert busy == [0, 2, 4] and camera.counters == (5, 3, 2, 0, 0)
+    finally:
+        step.release()
+        camera.close()
+
+
+class Unplugged(FrameSource):
+    """Gives five frames, is away for three attempts, and gives five more."""
+
+    live = True
+    fps = None
+    name = "unplugged"
+
+    def __init__(self):
+        self.count, self.away = 0, 0
+
+    def open(self):
+        if self.away:
+            self.away -= 1
+            raise SourceLostError("not there")
+
+    def read(self):
+        if self.count == 5 and not self.away:
+            self.away, self.count = 3, 6
+            raise SourceLostError("unplugged")
+        if self.count == 11:
+            return None
+        self.count += 1
+        time.sleep(0.03)
+        return np.full((8, 8, 3), self.count, np.uint8)
+
+    def close(self):
+        pass
+
+
+def test_the_stream_goes_on_when_the_source_is_back(classify):
+    with Camera(Unplugged(), backoff=Backoff(0.01)) as camera:
+        seen = [int(result.frame.image[0, 0, 0]) for result in classify.stream(camera)]
+        assert camera.counters.reconnects == 1
+    assert seen[0] == 1 and seen[-1] == 11 and 6 not in seen and any(value > 6 for value in seen)
+
+
+def test_stop_is_noticed_while_no_frame_comes(classify):
+    stopping = threading.Event()
+    with Camera("synthetic://64x48@0.1") as camera:
+        stream = classify.stream(camera, stop=stopping.is_set)
+        next(stream)
+        threading.Timer(0.2, stopping.set).start()
+        start = time.perf_counter()
+        assert list(stream) == []
+        assert 0.1 < time.perf_counter() - start < 2.0
+
+
+class EndsWhileRead:
+    """A camera whose source ends between the time-out of a `read` and the next look at `ended`."""
+
+    def __init__(self, last):
+        self.ended, self.last = False, last
+
+    def now(self):
+        return 1.0
+
+    def read(self, timeout):
+        if not self.ended:
+            self.ended = True
+            return None
+        if isinstance(self.last, Exception):
+            raise self.last
+        last, self.last = self.last, None
+        return last
+
+
+def test_what_came_just_before_the_end_is_not_lost(classify):
+    last = Frame(np.zeros((8, 8, 3), np.uint8), 3, 0.5)
+    assert [result.frame.number for result in classify.stream(EndsWhileRead(last))] == [3]
+    with pytest.raises(BadInputError, match="broken"):
+        list(classify.stream(EndsWhileRead(BadInputError("broken"))))
+
+
+def test_a_classifier_for_rgb_is_refused():
+    with Classifier(TINY, color="rgb") as classifier, Camera("synthetic://64x48@30") as camera, \
+            pytest.raises(UsageError, match="BGR"):
+        classifier.stream(camera)
+
+
+def test_the_example_runs():
+    environment = dict(os.environ, PYTHONPATH=ROOT, LC_ALL="C.UTF-8")
+    done = subprocess.run([sys.executable, os.path.join(ROOT, "examples", "camera_app.py"), TINY,
+                           "synthetic://64x48@30?frames=40&color=red"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          universal_newlines=True, env=environment, timeout=60)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2 and all(line.startswith("red ") and "ms after the frame" in line for line in lines)
