@@ -7,8 +7,7 @@ import sys
 
 import click
 
-from edgenext_deploy import Classifier
-from edgenext_deploy.camera import Camera
+from edgenext_deploy import Camera, Classifier
 
 with Classifier(sys.argv[1]) as classify, Camera(sys.argv[2]) as camera:
     due = 0.0

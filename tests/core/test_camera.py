@@ -316,7 +316,7 @@ def test_no_such_device():
         Camera("/dev/video250")
 
 
-@pytest.mark.parametrize("jetson, fix", [(True, "python3-opencv"), (False, "opencv-python-headless")])
+@pytest.mark.parametrize("jetson, fix", [(True, "nvidia-opencv"), (False, "opencv-python-headless")])
 def test_without_opencv(monkeypatch, jetson, fix):
     monkeypatch.setitem(sys.modules, "cv2", None)
     monkeypatch.setattr(opencv, "on_jetson", lambda: jetson)
