@@ -44,6 +44,7 @@ def benchmark(
     threads: Optional[int] = None,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     progress: Optional[Progress] = None,
+    trust: bool = False,
 ) -> record.LatencyReport:
     """Measure engine files in one interleaved run; each is compared with the first.
 
@@ -53,6 +54,7 @@ def benchmark(
         threads: of ONNX Runtime; None leaves it to the runtime.
         limits: when to stop.
         progress: see `measure`.
+        trust: accept plans without a sidecar, which can run code.
 
     Raises:
         UsageError: an engine with dynamic shapes, or an unknown device.
@@ -63,7 +65,7 @@ def benchmark(
     host = describe_host()
     require_device(device, host)
     with contextlib.ExitStack() as stack:
-        engines = [stack.enter_context(open_engine(path, name, threads))
+        engines = [stack.enter_context(open_engine(path, name, threads, trust))
                    for path, name in zip(paths, _names(paths))]
         for engine in engines:
             require_session_on_device(device, engine.session.describe())
@@ -71,15 +73,15 @@ def benchmark(
 
 
 @contextlib.contextmanager
-def open_engine(path: str, name: str, threads: Optional[int]) -> Iterator[Engine]:
+def open_engine(path: str, name: str, threads: Optional[int], trust: bool = False) -> Iterator[Engine]:
     """Open an engine file for measuring and close it again; see `benchmark` for what it raises."""
     from edgenext_deploy.runtime import load_session
 
     require_file(path, "engine", "export one with edgenext-export, and give it with --engine")
-    found = manifest.find_for(path)
+    found = manifest.find_for(path, trust)
     file = record.EngineFile(os.path.basename(path), sha256_of_file(path), os.path.getsize(path))
-    with load_session(path, threads=threads) as session:
-        yield Engine(name, file, session, _model(found), _image(path, session, found),
+    with load_session(path, threads=threads, trust=trust) as session:
+        yield Engine(name, file, session, _model(found, session), _image(path, session, found),
                      "synthetic" if found is None else "golden")
 
 
@@ -150,11 +152,12 @@ def _record(engine: Engine, measured: Measurement, device: str, host: Host,
     )
 
 
-def _model(found: Optional[manifest.Manifest]) -> Optional[record.Model]:
+def _model(found: Optional[manifest.Manifest], session: Session) -> Optional[record.Model]:
     if found is None:
         return None
-    # A graph exported for the FP16 flag is FP32 until a builder makes a plan of it.
-    precision = "fp16" if found.precision.mode == "typed" else "fp32"
+    plan = getattr(session, "record", None)
+    # A graph exported for the FP16 flag is FP32 until a builder makes a plan of it, whose sidecar then says so.
+    precision = plan.precision if plan is not None else "fp16" if found.precision.mode == "typed" else "fp32"
     return record.Model(found.variant, found.target, precision, found.weights)
 
 

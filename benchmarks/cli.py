@@ -38,12 +38,13 @@ _warmup_option = click.option(
 @click.option("--iterations", type=click.IntRange(min=1), help="Measure so many inferences of each engine, "
               "whatever the duration.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of ONNX Runtime.  [default: its choice]")
+@click.option("--trust", is_flag=True, help="Accept plans without a sidecar; they can run code.")
 @_json_option
 @common_options
 @click.pass_context
 def bench_command(context: click.Context, engines: Tuple[str, ...], device: str, duration_s: float,
                   warmup_s: float, iterations: Optional[int], threads: Optional[int],
-                  json_file: Optional[str]) -> None:
+                  trust: bool, json_file: Optional[str]) -> None:
     """Measure the latency of engines, batch by batch, as the caller waits for it.
 
     Several engines run in turns, so that drift of the machine hits all alike.
@@ -60,7 +61,7 @@ def bench_command(context: click.Context, engines: Tuple[str, ...], device: str,
 
     limits = Limits(duration_s=duration_s, warmup_s=warmup_s, iterations=iterations)
     with _progress() as progress:
-        report = benchmark(engines, device, threads, limits, progress)
+        report = benchmark(engines, device, threads, limits, progress, trust)
     _finish(context, report, json_file)
 
 

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 @click.option("--labels", type=click.Path(),
               help="Text file with one label a line, or 'imagenet1k'.  [default: the manifest's]")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all available]")
+@click.option("--trust", is_flag=True, help="Accept a plan without a sidecar; it can run code.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; of a stream, one object a line.")
 @live_options
 @common_options
 def command(engine: str, sources: Tuple[str, ...], top_k: int, labels: Optional[str], threads: Optional[int],
-            as_json: bool, **live: Any) -> int:
+            trust: bool, as_json: bool, **live: Any) -> int:
     """Classify photos, or a camera's frames, with an exported network.
 
     IMAGE is a photo, or a folder: then every photo in it, sorted by name. A photo that cannot be read is
@@ -39,7 +40,7 @@ def command(engine: str, sources: Tuple[str, ...], top_k: int, labels: Optional[
 
     options = LiveOptions(**live)
     stream = chosen_stream(sources, options)
-    with Classifier(engine, labels=labels, top_k=top_k, threads=threads) as classify:
+    with Classifier(engine, labels=labels, top_k=top_k, threads=threads, trust=trust) as classify:
         _warm_up(classify)
         if stream is not None:
             return run_live(engine, stream, classify, options, as_json)
@@ -112,9 +113,10 @@ def _document(engine: str, classify: "Classifier", results: List[Dict[str, Any]]
 
 def _print_header(engine: str, classify: "Classifier") -> None:
     session = classify.session.describe()
-    click.echo("{}: {}, {} {}, {}, threads: {}".format(
-        _printable(engine), classify.manifest.variant, session["runtime"], session["version"],
-        session["provider"], session["threads"]))
+    where = session.get("device") or "threads: {}".format(session["threads"])
+    click.echo("{}: {}, {} {}, {}, {}".format(
+        _printable(engine), classify.manifest.variant, session["runtime"], session["version"], session["provider"],
+        where))
     if classify.random_weights:
         click.echo(RANDOM)
 

@@ -200,6 +200,6 @@ def _check_plan(path: str, manifest: Manifest, trust: bool) -> None:
                 "build the plan again ({}), or copy .plan, .plan.json and .json together".format(rebuild_command(path)))
 
 
-def find_for(engine_path: str) -> Optional[Manifest]:
+def find_for(engine_path: str, trust: bool = False) -> Optional[Manifest]:
     """Like `read_for`, but None when there is no manifest at all."""
-    return read_for(engine_path) if os.path.exists(manifest_path(engine_path)) else None
+    return read_for(engine_path, trust) if os.path.exists(manifest_path(engine_path)) else None

@@ -37,7 +37,7 @@ def fakes(monkeypatch, tmp_path):
 
     found = Fakes()
 
-    def load_session(path, threads=None):
+    def load_session(path, threads=None, trust=False):
         session = FakeSession(path, threads, found.shape, found.scripts[path])
         found.sessions.append(session)
         return session

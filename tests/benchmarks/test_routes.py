@@ -54,7 +54,7 @@ def sessions(monkeypatch):
             value = opened["plain"] if self.path.endswith("_plain.onnx") else 1.0
             return (np.full((1, 10), value, np.float32),)
 
-    def load_session(path, threads=None):
+    def load_session(path, threads=None, trust=False):
         session = Answering(path, threads, (1, 3, 32, 32), lambda call: None)
         opened["sessions"].append(session)
         return session

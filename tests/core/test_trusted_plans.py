@@ -1,0 +1,56 @@
+"""Plans without a sidecar run only with --trust, from every command that runs engines."""
+import json
+import os
+import shutil
+
+import pytest
+from doubles import gpu
+
+from edgenext_deploy import cli
+from edgenext_deploy.benchmarks import cli as bench_cli
+from edgenext_deploy.command import run_command
+
+PHOTO = os.path.join(os.path.dirname(os.path.abspath(cli.__file__)), "data", "photos", "cat.jpg")
+
+
+def run(capfd, command, *arguments):
+    with pytest.raises(SystemExit) as caught:
+        run_command(command, list(arguments))
+    out, err = capfd.readouterr()
+    return caught.value.code, out, err
+
+
+@pytest.fixture
+def plans(monkeypatch, tmp_path):
+    """A plan of the double with its sidecar, and the same plan under another name without one."""
+    pytest.importorskip("onnxruntime")
+    gpu.install(monkeypatch, "10.3")
+    known = gpu.write_plan(tmp_path, "10.3")
+    bare = str(tmp_path / "bare.plan")
+    shutil.copy(known, bare)
+    shutil.copy(str(tmp_path / "tiny_classifier.json"), str(tmp_path / "bare.json"))
+    return known, bare
+
+
+def test_run(plans, capfd):
+    known, bare = plans
+    code, out, err = run(capfd, cli.command, "--engine", known, PHOTO)
+    assert code == 0, err
+    assert "CUDA, " in out.splitlines()[0]
+    assert "threads" not in out.splitlines()[0]
+    code, _, err = run(capfd, cli.command, "--engine", bare, PHOTO)
+    assert code == 3 and "--trust" in err
+    code, _, err = run(capfd, cli.command, "--engine", bare, "--trust", PHOTO)
+    assert code == 0, err
+
+
+def test_bench(plans, capfd):
+    known, bare = plans
+    quick = ["--iterations", "20", "--warmup", "0.05", "--json"]
+    code, _, err = run(capfd, bench_cli.bench_command, "--engine", bare, *quick)
+    assert code == 3 and "--trust" in err
+    code, out, err = run(capfd, bench_cli.bench_command, "--engine", known, "--engine", bare, "--trust", *quick)
+    assert code == 0, err
+    rows = json.loads(out)["records"]
+    assert [row["session"]["provider"] for row in rows] == ["CUDA", "CUDA"]
+    assert rows[0]["model"]["precision"] == "fp32"
