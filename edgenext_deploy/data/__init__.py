@@ -1,7 +1,7 @@
 """Data files the toolkit ships, and the functions that read them. Sources are in SOURCES.md."""
 import json
 import os
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 
@@ -16,9 +16,3 @@ def read_json(name: str) -> Dict[str, Any]:
     with open(path_of(name), encoding="utf-8") as stream:
         content: Dict[str, Any] = json.load(stream)
     return content
-
-
-def read_lines(name: str) -> List[str]:
-    """Return the lines of a shipped text file, without line ends."""
-    with open(path_of(name), encoding="utf-8") as stream:
-        return stream.read().splitlines()

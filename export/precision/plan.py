@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterator, Mapping
 
 import onnx
-from onnx import numpy_helper
 
 from edgenext_deploy.errors import VerificationError
 
@@ -130,10 +129,3 @@ def element_types(model: onnx.ModelProto) -> dict[str, int]:
              for value in (*inferred.input, *inferred.value_info, *inferred.output)}
     types.update((tensor.name, tensor.data_type) for tensor in inferred.initializer)
     return types
-
-
-def largest_weights(model: onnx.ModelProto) -> dict[str, float]:
-    """Return the largest magnitude of every floating-point initializer."""
-    return {
-        tensor.name: float(abs(numpy_helper.to_array(tensor)).max()) for tensor in model.graph.initializer
-        if tensor.data_type == onnx.TensorProto.FLOAT and math.prod(tensor.dims)}

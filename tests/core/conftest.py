@@ -1,0 +1,20 @@
+"""Machines with a double of a GPU, TensorRT and pycuda."""
+import pytest
+from doubles import gpu
+from trt_cases import MACHINES
+
+
+@pytest.fixture(params=MACHINES, ids=lambda made: "{}{}".format(made[0], "" if made[1] else "-old-pycuda"))
+def machine(request, monkeypatch):
+    made = gpu.install(monkeypatch, request.param[0], primary=request.param[1])
+    made.release = request.param[0]
+    yield made
+    assert made.violations == []
+    assert made.driver_stack == [] and made.pycuda_stack == []
+
+
+@pytest.fixture
+def new_machine(monkeypatch):
+    made = gpu.install(monkeypatch)
+    made.release = "10.3"
+    return made

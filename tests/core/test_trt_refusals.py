@@ -1,0 +1,148 @@
+"""Plans and machines that the TensorRT session refuses, on doubles."""
+import os
+import shutil
+import sys
+
+import pytest
+from doubles import gpu
+from trt_cases import frames, right, run_all, two_heads
+
+from edgenext_deploy import load_session
+from edgenext_deploy.environment import present_environment
+from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError
+from edgenext_deploy.runtime import cuda
+from edgenext_deploy.runtime import trt as module
+from edgenext_deploy.runtime.trt import TensorRTSession
+
+# --- plans that do not run --------------------------------------------------------------------------------------
+
+
+def test_without_a_sidecar_only_on_trust(machine, tmp_path):
+    path = two_heads(machine, tmp_path, sidecar=False)
+    with pytest.raises(BadInputError, match="no sidecar"):
+        load_session(path)
+    assert machine.log == []  # nothing was deserialised
+    with load_session(path, trust=True) as session:
+        assert session.record is None and right(session, session.infer_all(frames(1)[0]), frames(1)[0])
+
+
+def test_a_changed_plan_is_not_deserialised(machine, tmp_path):
+    path = two_heads(machine, tmp_path)
+    with open(path, "r+b") as stream:
+        stream.seek(-1, os.SEEK_END)
+        stream.write(b"\xff")
+    with pytest.raises(BadInputError, match="sha256"):
+        load_session(path)
+    assert machine.log == [] and machine.allocated_bytes() == 0
+
+
+def test_a_plan_for_another_gpu_or_release_is_refused(machine, tmp_path):
+    path = two_heads(machine, tmp_path, capability="5.3")
+    with pytest.raises(IncompatibleError, match=r"5\.3.*8\.7.*edgenext-build"):
+        load_session(path)
+    other = "8.6" if machine.release != "8.6" else "10.3"
+    path = gpu.write_plan(tmp_path, other, onnx_path=None, name="other")
+    with pytest.raises(IncompatibleError, match="built for TensorRT {}.*found TensorRT {}".format(
+            other, machine.release)):
+        load_session(path)
+    assert machine.log == [] and machine.allocated_bytes() == 0
+
+
+def test_what_tensorrt_refuses_is_said_in_its_words(new_machine, tmp_path, monkeypatch):
+    path = gpu.write_plan(tmp_path, "8.6", onnx_path=None, name="old", sidecar=False)
+    with open(path, "rb") as stream:
+        data = stream.read()
+    monkeypatch.setattr(module, "read_plan", lambda *_: (data, None))
+    with pytest.raises(IncompatibleError) as caught:
+        TensorRTSession(path, trust=True)
+    text = str(caught.value)
+    assert "expecting library version 10.3.0.26 got 8.6.1.6, please rebuild" in text
+    assert "Double GPU (compute capability 8.7)" in text and "no sidecar" in text and "edgenext-build" in text
+    assert "nobody's business" not in text and new_machine.allocated_bytes() == 0
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"profiles": 2}, "2 optimisation profiles"), ({"shape": [-1, 3, 4, 5]}, r"shape \[-1, 3, 4, 5\], fixed"),
+    ({"layout": "CHW4"}, "format CHW4"), ({"location": "HOST"}, "HOST memory"),
+    ({"implicit_batch": True}, "implicit batch"), ({"context": False}, "execution context.* 5 MB")])
+@pytest.mark.parametrize("release", ["8.2", "10.3"])
+def test_engines_that_a_session_cannot_run_are_refused(monkeypatch, tmp_path, release, changes, message):
+    machine = gpu.install(monkeypatch, release)
+    path = gpu.write_plan(tmp_path, release, onnx_path=None, name="odd", **changes)
+    with pytest.raises(IncompatibleError, match=message):
+        load_session(path)
+    assert machine.allocated_bytes() == 0 and machine.page_locked_bytes() == 0 and machine.driver_stack == []
+
+
+def test_a_type_that_numpy_lacks_is_refused(new_machine, tmp_path):
+    path = two_heads(new_machine, tmp_path, dtype="BF16")
+    with pytest.raises(IncompatibleError, match="of type BF16"):
+        load_session(path)
+
+
+def test_a_refused_inference_says_why_and_the_next_one_runs(machine, tmp_path, monkeypatch):
+    images = frames(2)
+    with TensorRTSession(two_heads(machine, tmp_path)) as session:
+        changes = session._engine._changes
+        changes["refusal"] = "Error Code 9: not today"
+        for function in (session.infer, session.submit):
+            with pytest.raises(cuda.CudaError, match="not today"):
+                function(images[0])
+        del changes["refusal"]
+        assert run_all(session, frames(4)) == 1.0
+
+        def dies(context, addresses, stream_handle):
+            machine.fail("an illegal memory access was encountered")
+            session._engine._logger.log(type(session._engine._logger).Severity.ERROR, machine.sticky)
+            return False
+
+        monkeypatch.setattr(sys.modules["tensorrt"].IExecutionContext, "_enqueue_alone", dies)
+        with pytest.raises(cuda.CudaError, match="restart this process"):
+            session.infer(images[0])
+        with pytest.raises(cuda.CudaError, match="restart this process"):
+            session.infer(images[0])
+
+
+def test_too_little_memory_is_said_and_nothing_stays_allocated(monkeypatch, tmp_path):
+    machine = gpu.install(monkeypatch, "8.2", memory_bytes=6400)
+    with pytest.raises(IncompatibleError, match=r"out of memory.*close other programs"):
+        TensorRTSession(gpu.write_plan(tmp_path, "8.2", onnx_path=None, name="two"))
+    assert machine.allocated_bytes() == 0 and machine.page_locked_bytes() == 0 and machine.violations == []
+
+
+# --- machines without a GPU -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".plan", ".engine", ".TRT"])
+def test_without_tensorrt_and_gpu_the_plan_says_where_it_runs(monkeypatch, tmp_path, suffix):
+    for name in ("tensorrt", "pycuda"):
+        monkeypatch.setitem(sys.modules, name, None)
+    path = gpu.write_plan(tmp_path, "8.2", onnx_path=None, name="two")
+    renamed = path[:-5] + suffix
+    if renamed != path:
+        shutil.move(path, renamed)
+        shutil.move(path + ".json", renamed + ".json")
+    monkeypatch.setattr(module, "present_environment", _bare)
+    with pytest.raises(MissingRuntimeError, match=r"plan for TensorRT 8\.2.*two\.onnx"):
+        load_session(renamed)
+
+
+def _bare():
+    return present_environment()._replace(tensorrt=None, gpu=None, compute_capability=None, l4t=None)
+
+
+def test_without_pycuda_the_way_to_install_it_is_given(new_machine, monkeypatch, tmp_path):
+    path = two_heads(new_machine, tmp_path)
+    environment = _bare()._replace(tensorrt="10.3.0.26", gpu="Double GPU", compute_capability="8.7")
+    monkeypatch.setattr(module, "present_environment", lambda: environment)
+    monkeypatch.setitem(sys.modules, "pycuda", None)
+    monkeypatch.delitem(sys.modules, "pycuda.driver")
+    with pytest.raises(MissingRuntimeError, match=r"pip install .*pycuda"):
+        load_session(path)
+
+
+def test_a_file_that_is_no_plan_is_bad_input_on_any_machine(tmp_path):
+    path = tmp_path / "xxs.plan"
+    path.write_bytes(b"plan")
+    with pytest.raises(BadInputError, match="not a TensorRT plan"):
+        load_session(str(path))
