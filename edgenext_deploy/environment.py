@@ -9,16 +9,11 @@ import re
 import sys
 from typing import NamedTuple, Optional, Tuple
 
+from edgenext_deploy.jetpack import find_jetpack, parse_l4t
+
 _MAX_BYTES = 1 << 16
 # CUdevice_attribute in cuda.h.
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
-
-# JetPack by L4T release, where one release is one JetPack (jetson_stats, jtop/core/jetson_variables.py).
-_JETPACK = {
-    "32.6.1": "4.6", "32.7.1": "4.6.1", "32.7.2": "4.6.2", "32.7.3": "4.6.3", "32.7.4": "4.6.4", "32.7.5": "4.6.5",
-    "32.7.6": "4.6.6", "35.1.0": "5.0.2", "35.2.1": "5.1", "36.3.0": "6.0", "36.4.0": "6.1", "36.4.3": "6.2",
-    "36.5.0": "6.2.2", "38.4.0": "7.1", "39.2.0": "7.2",
-}
 
 
 class Environment(NamedTuple):
@@ -57,13 +52,15 @@ def present_environment(root: str = "/") -> Environment:
     Args:
         root: where ``etc``, ``proc`` and ``usr`` are looked up; another folder holds a recorded tree.
     """
-    l4t = _l4t(_read(root, "etc/nv_tegra_release"))
+    l4t = parse_l4t(_read(root, "etc/nv_tegra_release"))
+    release = find_jetpack(l4t)
     gpu, capability, cuda_driver = _gpu()
     return Environment(
         platform="{}-{}".format(platform.system().lower(), platform.machine()),
         board=_text(_read(root, "proc/device-tree/model")),
         l4t=l4t,
-        jetpack=_JETPACK.get(l4t or ""),
+        # Rows of several JetPacks do not say which one this is.
+        jetpack=release.name if release is not None and release.first == release.last else None,
         tensorrt=module_version("tensorrt"),
         tensorrt_rtx=module_version("tensorrt_rtx"),
         gpu=gpu,
@@ -116,11 +113,6 @@ def _gpu() -> Tuple[Optional[str], Optional[str], Optional[str]]:
                 ".".join(numbers) if len(numbers) == 2 else None, cuda_driver)
     except (OSError, AttributeError):  # no driver, or a stub of it without these functions
         return None, None, None
-
-
-def _l4t(text: Optional[str]) -> Optional[str]:
-    match = re.search(r"R(\d+)\D+REVISION:\s*(\d+(?:\.\d+)*)", text or "")
-    return "{}.{}".format(match.group(1), match.group(2)) if match else None
 
 
 def _cuda(root: str) -> Optional[str]:

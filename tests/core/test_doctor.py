@@ -26,9 +26,9 @@ from edgenext_deploy.command import run_command
 from edgenext_deploy.doctor import cli
 from edgenext_deploy.doctor.diagnosis import diagnose
 from edgenext_deploy.doctor.findings import gather, read_probe
-from edgenext_deploy.doctor.jetpack import JETPACKS, find_jetpack, numbers, parse_l4t
 from edgenext_deploy.doctor.machine import Interpreter, Machine, Outcome
 from edgenext_deploy.environment import present_environment
+from edgenext_deploy.jetpack import JETPACKS, find_jetpack, numbers, parse_l4t
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SIGILL = "SIGILL (Illegal instruction)"
