@@ -28,7 +28,8 @@ class Preprocessing(NamedTuple):
     """From a photo to the network's input; see `edgenext_deploy.preprocess` for the exact steps.
 
     `mean` and `std` are in units of the 0..1 range, RGB order. `folded` means that the graph itself
-    normalises: it takes pixels as they are, float32 in 0..255.
+    normalises: it takes pixels as they are, float32 in 0..255. `fit` is ``crop`` (scale the shorter side, cut
+    out the centre; for classifiers) or ``stretch`` (the whole image, whatever its aspect, `crop_pct` is 1).
     """
 
     height: int
@@ -38,6 +39,7 @@ class Preprocessing(NamedTuple):
     mean: Tuple[float, ...]
     std: Tuple[float, ...]
     folded: bool
+    fit: str = "crop"
 
 
 class Weights(NamedTuple):
@@ -100,8 +102,27 @@ class Parity(NamedTuple):
     tolerance: float
 
 
+class Detection(NamedTuple):
+    """How a detector's outputs become boxes; see `edgenext_deploy.detector`.
+
+    Its graph gives ``boxes`` `[B, anchors, 4]` (left, top, right, bottom, in parts of the input's width and height,
+    decoded, not clipped) and ``scores`` `[B, anchors, classes]` (softmax probabilities, the background left out).
+    `score_threshold`: only what scores more counts. `candidates`: at most so many boxes of each class go into the
+    class-wise suppression at `iou_threshold`; `keep`: so many detections stay in all.
+    """
+
+    score_threshold: float
+    iou_threshold: float
+    candidates: int
+    keep: int
+
+
 class Manifest(NamedTuple):
-    """Everything about one exported graph."""
+    """Everything about one exported graph.
+
+    `task` is ``classification`` (output ``logits`` `[B, classes]`), ``detection`` (see `Detection`, which is None for
+    every other task) or ``segmentation`` (output ``classes`` int32 `[B, H, W]`, the most probable class of each pixel).
+    """
 
     schema: int
     toolkit_version: str
@@ -120,6 +141,7 @@ class Manifest(NamedTuple):
     verdicts: Dict[str, Any]
     parity: Parity
     golden: Golden
+    detection: Optional[Detection] = None
 
 
 def manifest_path(engine_path: str) -> str:

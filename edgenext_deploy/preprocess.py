@@ -93,7 +93,10 @@ def scaled_size(width: int, height: int, preprocessing: Preprocessing) -> Tuple[
     A square input follows torchvision: the shorter side becomes ``s = int(size / crop_pct)`` and the longer
     ``int(s * longer / shorter)``. Otherwise the image becomes the smallest one of the same aspect that
     covers ``int(height / crop_pct)`` by ``int(width / crop_pct)``; for a square input this is the same.
+    With ``fit`` ``stretch`` it is the input's own size.
     """
+    if preprocessing.fit == "stretch":
+        return preprocessing.width, preprocessing.height
     target_width = int(preprocessing.width / preprocessing.crop_pct)
     target_height = int(preprocessing.height / preprocessing.crop_pct)
     if target_width * height >= target_height * width:
@@ -199,6 +202,8 @@ def _check_preprocessing(preprocessing: Preprocessing) -> None:
         problem = "crop_pct {}".format(preprocessing.crop_pct)
     elif preprocessing.interpolation != "bicubic":
         problem = "interpolation {!r} (only 'bicubic' is implemented)".format(preprocessing.interpolation)
+    elif preprocessing.fit not in ("crop", "stretch"):
+        problem = "fit {!r} ('crop' or 'stretch' expected)".format(preprocessing.fit)
     elif len(preprocessing.mean) != 3 or len(preprocessing.std) != 3:
         problem = "{} means and {} standard deviations for 3 channels".format(
             len(preprocessing.mean), len(preprocessing.std))

@@ -1,0 +1,1 @@
+"""Accuracy of engines on folders of labelled images."""
