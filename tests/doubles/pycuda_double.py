@@ -72,6 +72,8 @@ class Machine:
         self.mapped_output_ms = mapped_output_ms
         self.replay_ms = replay_ms
         self.mapped_memory = {}  # device address -> bytes of the processor's
+        self.events = 0
+        self.recorded_graphs = {}  # handle of a graph -> recorded work
         self.graphs = {}  # handle of an executable graph -> recorded work
         self.launches = []  # "plain" or "graph"
         self.device_memory = {}  # address -> (bytearray, ContextState)
@@ -196,6 +198,16 @@ class Machine:
         """Note what should not happen; after a sticky error nothing can be cleaned up, and nobody is to blame."""
         if self.sticky is None:
             self.violations.append(text)
+
+    def account(self):
+        """Return what is there of everything that has to be given back: bytes, and numbers of the rest."""
+        with self.lock:
+            return {"device": self.allocated_bytes(), "page-locked": self.page_locked_bytes(),
+                    "mapped": len(self.mapped_memory), "streams": len(self.streams), "events": self.events,
+                    "graphs": len(self.graphs) + len(self.recorded_graphs)}
+
+    def everything_released(self):
+        return not any(self.account().values())
 
     def map(self, memory):
         """Return the device's address of an array of the processor's."""
@@ -485,6 +497,8 @@ class StreamQueue:
 class Event(Dependent):
     def __init__(self, flags=0):
         self.acquire("cuEventCreate")
+        with self.machine.lock:
+            self.machine.events += 1
         self.queue = None
         self.number = None
         self.time_ms = None
@@ -514,6 +528,15 @@ class Event(Dependent):
         if self.time_ms is None or other.time_ms is None:
             raise DriverRuntimeError("cuEventElapsedTime failed: device not ready")
         return self.time_ms - other.time_ms
+
+    def __del__(self):
+        if hasattr(self, "context"):
+            self.in_context(self._destroy)
+
+    def _destroy(self):
+        self.machine.current("cuEventDestroy")
+        with self.machine.lock:
+            self.machine.events -= 1
 
 
 def make_pycuda(machine, primary=True):
