@@ -17,9 +17,9 @@ def load_session(path: str, threads: Optional[int] = None, trust: bool = False, 
     Args:
         path: ``.onnx`` for ONNX Runtime; ``.plan``, ``.engine`` or ``.trt`` for TensorRT.
         threads: CPU threads of one inference; all available ones by default. A plan needs none.
-        zero_copy: whether the GPU works in the processor's memory; None to find out. An ONNX file needs none.
-        cuda_graph: whether inferences are replayed from a CUDA graph; None unless it is slower. Neither does it here.
         trust: accept a plan without a sidecar, which can run code; see `edgenext_deploy.plan`.
+        zero_copy: of a plan: whether the GPU works in the processor's memory; None to find out what pays.
+        cuda_graph: of a plan: whether inferences are replayed from a CUDA graph; None to do so unless it is slower.
 
     Raises:
         BadInputError: no such file, empty, broken, neither an ONNX file nor a plan, or a plan without a sidecar.

@@ -103,6 +103,13 @@ def test_a_refused_inference_says_why_and_the_next_one_runs(machine, tmp_path, m
             session.infer(images[0])
 
 
+@pytest.mark.parametrize("way", [{}, {"cuda_graph": True}, {"zero_copy": True}])
+def test_an_engine_that_never_runs_is_refused_at_opening_where_it_is_tried_out(machine, tmp_path, way):
+    with pytest.raises(cuda.CudaError, match="not ever"):
+        TensorRTSession(two_heads(machine, tmp_path, refusal="Error Code 9: not ever"), **way)
+    assert machine.everything_released()
+
+
 def test_too_little_memory_is_said_and_nothing_stays_allocated(monkeypatch, tmp_path):
     machine = gpu.install(monkeypatch, "8.2", memory_bytes=6400)
     with pytest.raises(IncompatibleError, match=r"out of memory.*close other programs"):
