@@ -31,8 +31,7 @@ class BufferSet:
     one follows it in the stream.
 
     Attributes:
-        addresses: device address of every tensor by name; of mapped tensors, that of the page-locked array.
-        graph: the inference recorded on these addresses, if it was.
+        graph: the inference recorded on the addresses that `copy_in` leaves, if it was.
         spent_ms: what the caller has waited for this inference so far.
         enqueue_ms: host time that putting the inference into the stream took.
 
@@ -42,7 +41,7 @@ class BufferSet:
     """
 
     def __init__(self, driver: Any, tensors: Sequence[Tensor], zero_copy: ZeroCopy) -> None:
-        self.addresses: Dict[str, int] = {}
+        self._addresses: Dict[str, int] = {}
         self.graph: Optional[Graph] = None
         self.spent_ms = 0.0
         self.enqueue_ms = 0.0
@@ -57,6 +56,7 @@ class BufferSet:
         try:
             for tensor in tensors:
                 self._allocate(tensor, zero_copy.input if tensor.is_input else zero_copy.outputs)
+            self._prepared_addresses = self._with_device_input() if zero_copy.input else self._addresses
             self._marks = [driver.Event() for _ in range(4)]
         except BaseException:
             self.free()
@@ -68,11 +68,34 @@ class BufferSet:
             flags = self._driver.host_alloc_flags.DEVICEMAP
             self._host[name] = self._driver.pagelocked_empty(shape, dtype, mem_flags=flags)
             owner: Any = self._host[name].base
-            self.addresses[name] = int(owner.get_device_pointer())
+            self._addresses[name] = int(owner.get_device_pointer())
         else:
             self._host[name] = self._driver.pagelocked_empty(shape, dtype)
-            self._device.append(self._driver.mem_alloc(self._host[name].nbytes))
-            self.addresses[name] = int(self._device[-1])
+            self._addresses[name] = self._allocate_device(self._host[name].nbytes)
+
+    def _allocate_device(self, size_bytes: int) -> int:
+        self._device.append(self._driver.mem_alloc(size_bytes))
+        return int(self._device[-1])
+
+    def _with_device_input(self) -> Dict[str, int]:
+        """Return the addresses with an input in device memory.
+
+        What is written on the device would gain nothing from memory that the GPU does not cache.
+        """
+        found = dict(self._addresses)
+        for name in self._inputs:
+            found[name] = self._allocate_device(self._host[name].nbytes)
+        return found
+
+    @property
+    def addresses(self) -> Dict[str, int]:
+        """Device address of every tensor by name, for the present use; of mapped ones, that of the array."""
+        return self._prepared_addresses if self._prepared else self._addresses
+
+    @property
+    def recorded(self) -> Optional[Graph]:
+        """The graph for the present use, if there is one."""
+        return self.graph if self.addresses is self._addresses else None
 
     def fill(self, image: np.ndarray) -> None:
         """Write the input, whatever its strides and byte order, in one pass; Nano reads this memory slowly."""

@@ -108,10 +108,11 @@ class Runner:
         self._logger = None
 
     def _enqueue(self, buffers: BufferSet) -> None:
-        if self.graphs and buffers.graph is not None:
+        recorded = buffers.recorded if self.graphs else None
+        if recorded is not None:
             assert self.stream is not None
             try:
-                buffers.graph.launch(self.stream.handle)
+                recorded.launch(self.stream.handle)
                 return
             except GraphError as error:
                 if cuda.is_sticky(str(error)):

@@ -122,8 +122,8 @@ class TensorRTSession(Session):
                 ``pycuda.driver.Stream``, and the device address of the input tensor, ``inputs[0]`` in shape and dtype,
                 contiguous. It puts into that stream whatever writes every element of the input. It must not
                 synchronise, call this session or keep the address. What it reads has to stay as it is until this
-                method returns; the stream does not wait for others, not even for the default stream. With zero-copy
-                of the input, the address is in mapped memory. Nothing checks what it writes, for finiteness neither.
+                method returns; the stream does not wait for others, not even for the default stream. The address is
+                in device memory, with zero-copy too. Nothing checks what it writes, for finiteness neither.
             views: as for `infer_all`.
 
         Raises:

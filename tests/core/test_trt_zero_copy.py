@@ -59,19 +59,26 @@ def test_a_copy_that_is_not_made_takes_no_time(machine, tmp_path):
         assert timings.compute_ms == pytest.approx(LAUNCH_MS) and 0 < timings.enqueue_ms < timings.wall_ms
 
 
-def test_a_prepared_input_is_written_to_mapped_memory(machine, tmp_path):
-    image, other = frames(2)
-    with TensorRTSession(two_heads(machine, tmp_path), zero_copy=True) as session:
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_a_prepared_input_is_written_to_device_memory(machine, tmp_path, cuda_graph):
+    images = frames(6)
+    with TensorRTSession(two_heads(machine, tmp_path), zero_copy=True, cuda_graph=cuda_graph) as session:
         with session._cuda.active() as driver:
-            memory = driver.pagelocked_empty(image.shape, np.float32)
-        memory[...] = image
+            memory = driver.pagelocked_empty(images[0].shape, np.float32)
 
         def prepare(driver, stream, address):
-            assert address in machine.mapped_memory
+            assert address in machine.device_memory and address not in machine.mapped_memory
             driver.memcpy_htod_async(address, memory, stream)
 
-        assert right(session, session.infer_prepared(prepare), image)
-        assert right(session, session.infer_all(other), other)
+        for image in images:  # both kinds in turn, on the same buffer sets
+            memory[...] = image
+            assert right(session, session.infer_prepared(prepare), image)
+            assert session.timings.prepare_ms > 0.0 and session.timings.host_to_device_ms is None
+            assert right(session, session.infer_all(-image), -image)
+            session.submit_prepared(prepare)
+            session.submit(-image)
+            assert right(session, session.collect(), image) and right(session, session.collect(), -image)
+    assert machine.account()["device"] == 0
 
 
 @pytest.mark.parametrize("zero_copy, mapped", [(None, "none"), (False, "none"), (True, "input and outputs")])
