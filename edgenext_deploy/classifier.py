@@ -52,6 +52,7 @@ class Classifier:
         threads: CPU threads of one inference; all available ones by default.
         color: of camera frames: ``bgr`` (OpenCV's), ``rgb`` or ``nv12``; see `pixels.frame_layout`.
         trust: accept a plan without a sidecar, which can run code.
+        preprocess_on: where camera frames are prepared: ``auto``, ``cpu`` or ``gpu``; see `frames.FramePreparer`.
 
     Raises:
         BadInputError: engine, manifest or labels are missing, broken, or do not fit together.
@@ -61,7 +62,8 @@ class Classifier:
     """
 
     def __init__(self, engine: _Path, labels: Union[_Path, Sequence[str], None] = None, top_k: int = 5,
-                 threads: Optional[int] = None, color: str = "bgr", trust: bool = False) -> None:
+                 threads: Optional[int] = None, color: str = "bgr", trust: bool = False,
+                 preprocess_on: str = "auto") -> None:
         if top_k < 1:
             raise UsageError("top_k must be at least 1, found {}".format(top_k))
         check_color(color)
@@ -74,7 +76,7 @@ class Classifier:
         try:
             classes = self._check_shapes(path)
             self.labels = self._choose_labels(labels, classes)
-            self.frames = FramePreparer(self.manifest.preprocessing, self.session, color)
+            self.frames = FramePreparer(self.manifest.preprocessing, self.session, color, preprocess_on)
         except Exception:
             self.session.close()
             raise

@@ -8,8 +8,9 @@ a plane of U and V in turn `[H / 2, W]`, one pair for each 2x2 pixels. It become
     G = 1.164 (Y - 16) - 0.813 (V - 128) - 0.391 (U - 128)
     B = 1.164 (Y - 16) + 2.018 (U - 128)
 
-rounded and clipped to 0..255, the four pixels of a pair sharing its U and V. The coefficients are those of
-OpenCV's ``COLOR_YUV2RGB_NV12``, in the same fixed-point numbers of 20 bits, so results are equal bit for bit.
+rounded and clipped to 0..255; a Y below 16 counts as 16, and the four pixels of a pair share its U and V. The
+coefficients are those of OpenCV's ``COLOR_YUV2RGB_NV12``, in the same fixed-point numbers of 20 bits, so results are
+equal bit for bit.
 """
 from typing import NamedTuple, Tuple
 
@@ -73,10 +74,10 @@ def frame_layout(frame: np.ndarray, color: str) -> FrameLayout:
     check_color(color)
     found = "found {} {}".format(frame.dtype.name, list(frame.shape))
     if color == "nv12":
-        rows, width = frame.shape if frame.ndim == 2 else (0, 0)
-        if frame.dtype != np.uint8 or frame.size == 0 or rows % 3 or width % 2:
+        if (frame.dtype != np.uint8 or frame.ndim != 2 or frame.size == 0 or frame.shape[0] % 3
+                or frame.shape[1] % 2):
             raise UsageError("an NV12 frame must be uint8 [H * 3 / 2, W] with even H and W, " + found)
-        return FrameLayout(NV12, width, rows // 3 * 2)
+        return FrameLayout(NV12, frame.shape[1], frame.shape[0] // 3 * 2)
     channels = frame.shape[2] if frame.ndim == 3 else 1
     if frame.dtype != np.uint8 or frame.ndim not in (2, 3) or channels not in (1, 3, 4) or frame.size == 0:
         raise UsageError("a frame must be uint8 [H, W, 3], [H, W, 4] or [H, W], " + found)
