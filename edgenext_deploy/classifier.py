@@ -1,6 +1,5 @@
 """The classifier: a frame in, the most probable categories out."""
 import os
-import time
 from typing import TYPE_CHECKING, Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -8,8 +7,9 @@ import numpy as np
 from edgenext_deploy import manifest as manifests
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.files import require_file
+from edgenext_deploy.frames import FramePreparer, FrameTimings
 from edgenext_deploy.labels import load_labels
-from edgenext_deploy.preprocess import preprocess
+from edgenext_deploy.pixels import check_color
 from edgenext_deploy.runtime import load_session
 
 if TYPE_CHECKING:
@@ -28,13 +28,6 @@ class Prediction(NamedTuple):
     probability: float
 
 
-class ClassifierTimings(NamedTuple):
-    """Milliseconds of the last call. `preprocess_ms` includes decoding, where a path was given."""
-
-    preprocess_ms: float
-    inference_ms: float
-
-
 class Classifier:
     """An exported network, ready for photos and camera frames.
 
@@ -48,6 +41,7 @@ class Classifier:
         manifest: the engine's sidecar.
         session: the open session.
         labels: one name for each class.
+        frames: what prepares frames for the session.
         timings: of the last call, None before the first.
 
     Args:
@@ -56,8 +50,9 @@ class Classifier:
             default those in the manifest, and "class N" where it has none.
         top_k: how many predictions a call returns (all, if there are fewer classes).
         threads: CPU threads of one inference; all available ones by default.
-        color: channel order of camera frames, ``bgr`` (OpenCV's) or ``rgb``.
+        color: of camera frames: ``bgr`` (OpenCV's), ``rgb`` or ``nv12``; see `pixels.frame_layout`.
         trust: accept a plan without a sidecar, which can run code.
+        preprocess_on: where camera frames are prepared: ``auto``, ``cpu`` or ``gpu``; see `frames.FramePreparer`.
 
     Raises:
         BadInputError: engine, manifest or labels are missing, broken, or do not fit together.
@@ -67,21 +62,21 @@ class Classifier:
     """
 
     def __init__(self, engine: _Path, labels: Union[_Path, Sequence[str], None] = None, top_k: int = 5,
-                 threads: Optional[int] = None, color: str = "bgr", trust: bool = False) -> None:
+                 threads: Optional[int] = None, color: str = "bgr", trust: bool = False,
+                 preprocess_on: str = "auto") -> None:
         if top_k < 1:
             raise UsageError("top_k must be at least 1, found {}".format(top_k))
-        if color not in ("bgr", "rgb"):
-            raise UsageError("color must be 'bgr' or 'rgb', found {!r}".format(color))
+        check_color(color)
         path = os.fspath(engine)
         require_file(path, "engine", "export one with edgenext-export")
         self.manifest = manifests.read_for(path, trust)
         self.session = load_session(path, threads=threads, trust=trust)
-        self.timings: Optional[ClassifierTimings] = None
+        self.timings: Optional[FrameTimings] = None
         self._top_k = top_k
-        self._color = color
         try:
             classes = self._check_shapes(path)
             self.labels = self._choose_labels(labels, classes)
+            self.frames = FramePreparer(self.manifest.preprocessing, self.session, color, preprocess_on)
         except Exception:
             self.session.close()
             raise
@@ -91,8 +86,12 @@ class Classifier:
         """True when the network was never trained, so that its predictions mean nothing."""
         return self.manifest.weights.random
 
-    def __call__(self, frame: "Source") -> List[Prediction]:
-        """Classify a path, a PIL image or a camera frame; see `preprocess.preprocess`.
+    def __call__(self, frame: "Source", color: Optional[str] = None) -> List[Prediction]:
+        """Classify a path, a PIL image or a camera frame; see `frames.FramePreparer`.
+
+        Args:
+            frame: see `preprocess.preprocess`.
+            color: of this frame; by default what the classifier was made with.
 
         Returns:
             The `top_k` most probable categories, the most probable first.
@@ -102,32 +101,24 @@ class Classifier:
             UsageError: a frame of another shape or dtype, or a closed classifier.
             VerificationError: the network returned values that are not finite.
         """
-        start = time.perf_counter()
-        image = preprocess(frame, self.manifest.preprocessing, self._color)
-        preprocessed = time.perf_counter()
-        logits = self.session.infer(image.astype(self.session.inputs[0].dtype, copy=False))[0].astype(np.float32)
-        self.timings = ClassifierTimings(
-            (preprocessed - start) * 1e3, (time.perf_counter() - preprocessed) * 1e3)
+        logits = self.frames.infer(frame, color)[0][0].astype(np.float32)
+        self.timings = self.frames.timings
         return self._best(logits)
 
     def stream(self, camera: "Camera", stop: Optional[Callable[[], bool]] = None) -> "Iterator[StreamResult]":
         """Classify a camera's newest frame, again and again, until the source ends; see `camera.stream`.
 
         Args:
-            camera: stays open afterwards.
+            camera: stays open afterwards. It says what its frames are, whatever `color` this classifier has.
             stop: ends the stream when it returns True; asked at least ten times a second.
-
-        Raises:
-            UsageError: this classifier takes RGB frames; a camera's are BGR.
         """
         from edgenext_deploy.camera.stream import stream
 
-        if self._color != "bgr":
-            raise UsageError("a camera's frames are BGR, this classifier takes RGB", "make it with color='bgr'")
         return stream(self, camera, stop)
 
     def close(self) -> None:
         """Release the engine; closing twice does no harm."""
+        self.frames.close()
         self.session.close()
 
     def __enter__(self) -> "Classifier":

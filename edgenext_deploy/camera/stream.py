@@ -39,7 +39,7 @@ def stream(classify: "Classifier", camera: "Camera", stop: Optional[Callable[[],
     """Yield a result for the newest frame each time, until the source ends or `stop` says so.
 
     Args:
-        classify: takes BGR frames.
+        classify: takes frames of any color.
         camera: stays open afterwards.
         stop: asked before each frame, and ten times a second while none comes.
     """
@@ -52,7 +52,7 @@ def stream(classify: "Classifier", camera: "Camera", stop: Optional[Callable[[],
                 return
             continue
         taken_at = camera.now()
-        predictions = classify(frame.image)
+        predictions = classify(frame.image, camera.color)
         latency_ms = (camera.now() - frame.captured_at) * 1e3
         timings = classify.timings
         assert timings is not None

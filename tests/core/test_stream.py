@@ -11,7 +11,7 @@ import pytest
 
 from edgenext_deploy.camera import Backoff, Camera, Frame, FrameSource, SourceLostError, number_in
 from edgenext_deploy.classifier import Classifier
-from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.errors import BadInputError
 
 pytest.importorskip("onnxruntime")
 
@@ -32,9 +32,9 @@ class Slow:
     def __init__(self, classify, busy_s):
         self.classify, self.busy_s = classify, busy_s
 
-    def __call__(self, image):
+    def __call__(self, image, color):
         time.sleep(self.busy_s)
-        return self.classify(image)
+        return self.classify(image, color)
 
     @property
     def timings(self):
@@ -76,6 +76,31 @@ def test_a_slow_classifier_is_shown_the_newest_frame_and_latency_stays_bounded(c
     assert queues[12] < 2 * 1000.0 / 120 and latencies[0] >= 40.0 and latencies[12] < 40 + 4 * 1000.0 / 120
     steps = [after.frame.number - before.frame.number for before, after in zip(results, results[1:])]
     assert min(steps) >= 3
+
+
+def test_a_video_file_is_classified_at_its_newest_frame(classify, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    from edgenext_deploy.camera.stream import stream
+    from edgenext_deploy.camera.synthetic import write_number
+
+    path = str(tmp_path / "a.avi")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"MJPG"), 60.0, (320, 240))
+    for number in range(60):
+        image = np.full((240, 320, 3), (0, 0, 255), np.uint8)
+        write_number(image, number)
+        writer.write(image)
+    writer.release()
+    with Camera(path) as camera:
+        results = list(stream(Slow(classify, 0.05), camera))
+        counters = camera.counters
+    numbers = [result.frame.number for result in results]
+    assert [number_in(result.frame.image) for result in results] == numbers == sorted(set(numbers))
+    assert numbers[-1] == 59 and all(result.predictions[0].label == "red" for result in results)
+    assert counters == (60, len(results), 60 - len(results), 0, 0) and counters.dropped >= 30
+    # Nothing piles up: the last third waits no longer than the first, however long it goes on.
+    waits = [result.timings.queue_ms for result in results]
+    third = len(waits) // 3
+    assert sorted(waits[-third:])[third // 2] < 2 * 1000.0 / 60 + sorted(waits[:third])[third // 2]
 
 
 def test_frames_that_come_while_one_is_classified_replace_each_other(classify):
@@ -167,6 +192,8 @@ def test_stop_is_noticed_while_no_frame_comes(classify):
 class EndsWhileRead:
     """A camera whose source ends between the time-out of a `read` and the next look at `ended`."""
 
+    color = "bgr"
+
     def __init__(self, last):
         self.ended, self.last = False, last
 
@@ -190,10 +217,10 @@ def test_what_came_just_before_the_end_is_not_lost(classify):
         list(classify.stream(EndsWhileRead(BadInputError("broken"))))
 
 
-def test_a_classifier_for_rgb_is_refused():
-    with Classifier(TINY, color="rgb") as classifier, Camera("synthetic://64x48@30") as camera, \
-            pytest.raises(UsageError, match="BGR"):
-        classifier.stream(camera)
+def test_the_camera_says_what_its_frames_are():
+    with Classifier(TINY, color="rgb") as classifier, Camera("synthetic://64x48@30?frames=1&color=red") as camera:
+        assert [result.predictions[0].label for result in classifier.stream(camera)] == ["red"]
+        assert classifier(np.full((8, 8, 3), (255, 0, 0), np.uint8))[0].label == "red"
 
 
 def test_the_example_runs():
