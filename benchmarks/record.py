@@ -101,17 +101,17 @@ class Stages(NamedTuple):
 
     Attributes:
         enqueue: host time to put the inference into the stream ("Enqueue Time").
-        host_to_device: copy of the input, by CUDA events ("H2D Latency").
+        host_to_device: copy of the input, by CUDA events ("H2D Latency"); None with zero-copy, where there is none.
         compute: between the events around the inference ("GPU Compute Time").
-        device_to_host: copy of the outputs, by CUDA events ("D2H Latency").
+        device_to_host: copy of the outputs, by CUDA events ("D2H Latency"); None likewise.
         latency: host_to_device + compute + device_to_host of each inference ("Latency").
         wall: what the caller waits, by the host's clock; trtexec has no such line, for it queues ahead.
     """
 
     enqueue: StageTimes
-    host_to_device: StageTimes
+    host_to_device: Optional[StageTimes]
     compute: StageTimes
-    device_to_host: StageTimes
+    device_to_host: Optional[StageTimes]
     latency: StageTimes
     wall: StageTimes
 
