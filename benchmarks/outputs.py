@@ -103,8 +103,8 @@ def write_outputs(report: "LatencyReport", chosen: Dict[str, str], say: Callable
             failed.append(UsageError(error.message, "give another file with --{}".format(output.name)))
             continue
         say("wrote {}".format(path))
-    for error in failed[:-1]:
-        say("error: " + error.message)
+    for failure in failed[:-1]:
+        say("error: " + failure.message)
     if failed:
         raise failed[-1]
 
