@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from edgenext_deploy import __version__
 from edgenext_deploy.benchmarks import agreement, record, rows, statistics, versions
-from edgenext_deploy.benchmarks.device import CPU, is_processor, match_device, match_session
+from edgenext_deploy.benchmarks.device import CPU, is_processor, match_device, match_session, recognise
 from edgenext_deploy.benchmarks.engine import Engine, Options, names_of, open_engine
 from edgenext_deploy.benchmarks.hardware.monitor import Monitor, open_monitor
 from edgenext_deploy.benchmarks.host import Host, describe_host
@@ -19,7 +19,7 @@ class Request(NamedTuple):
         engines: engine files, or ``torch:VARIANT``, in the order of the report.
         reference: a file whose outputs are the truth and to which ratios refer; None takes the first engine, whose
             outputs nothing is compared with.
-        device: ``cpu``, a device or a target.
+        device: ``cpu``, a device or a target; None for what each engine is recognised to run on.
         allow_mismatch: measure elsewhere too, and mark every row.
         exclude_transfers: the latency is that of the GPU alone, where it can be told.
         options: how engines are opened.
@@ -29,7 +29,7 @@ class Request(NamedTuple):
 
     engines: Sequence[str]
     reference: Optional[str] = None
-    device: str = CPU
+    device: Optional[str] = None
     allow_mismatch: bool = False
     exclude_transfers: bool = False
     options: Options = Options()
@@ -51,16 +51,17 @@ def benchmark(request: Request, progress: Optional[Progress] = None) -> record.L
         MissingRuntimeError: the runtime that an engine needs is not here.
     """
     host = describe_host()
-    match = match_device(request.device, host)
+    match = match_device(request.device or CPU, host)
     if match.refusal is not None and not request.allow_mismatch:
         raise match.refusal
     paths = ([] if request.reference is None else [request.reference]) + list(request.engines)
-    on_gpu = match.refusal is None and not is_processor(request.device)
-    options = request.options._replace(torch_device="cuda") if on_gpu else request.options
+    wants_gpu = request.device is not None and match.refusal is None and not is_processor(request.device)
+    options = request.options._replace(torch_device="cuda") if wants_gpu else request.options
     with contextlib.ExitStack() as stack:
         engines = [stack.enter_context(open_engine(path, name, options))
                    for path, name in zip(paths, names_of(paths))]
-        refusals = [match_session(request.device, engine.session.describe()) for engine in engines]
+        refusals = [None if request.device is None else match_session(request.device, engine.session.describe())
+                    for engine in engines]
         # The reference may run anywhere: its outputs count.
         for refusal in refusals[request.reference is not None:]:
             if refusal is not None and not request.allow_mismatch:
@@ -93,7 +94,7 @@ def run(engines: Sequence[Engine], request: Request, host: Host, device_found: s
                        {engine.name: engine.image for engine in engines}, request.limits, progress, watch)
     watch.end()
     setting = rows.Setting(
-        request.device, device_found, request.exclude_transfers, request.options.cuda_graph, host,
+        device_found, request.exclude_transfers, request.options.cuda_graph, host,
         versions.collect([engine.session.describe() for engine in engines], host), started_at, measured.interrupted,
         request.keep_samples)
     made: List[record.LatencyRecord] = []
@@ -104,8 +105,9 @@ def run(engines: Sequence[Engine], request: Request, host: Host, device_found: s
             continue
         mode = rows.mode_of(engine, series, request.exclude_transfers, request.options.cuda_graph)
         others = tuple(name for name in measured.series if name != engine.name)
+        device = request.device or recognise(host, engine.session.describe())
         made.append(rows.make_row(engine, series, mode, setting, watch.hardware(engine.name), others,
-                                  checks.get(engine.name), engine is reference, matched))
+                                  checks.get(engine.name), engine is reference, device, matched))
         shown.append(rows.headline(series, mode))
     comparisons = [compare(made[0].name, shown[0], row.name, series) for row, series in zip(made[1:], shown[1:])]
     return record.LatencyReport(record.SCHEMA, __version__, tuple(made), tuple(filter(None, comparisons)),

@@ -1,6 +1,7 @@
 """What the reader of a row has to know, each with a code for programs and a sentence that says what to do."""
-from typing import Callable, Iterator, List, Optional, Tuple
+from typing import Callable, Iterator, List, Tuple
 
+from edgenext_deploy.benchmarks.device import runs_on_processor
 from edgenext_deploy.benchmarks.hardware.state import DENIED
 from edgenext_deploy.benchmarks.record import Caution, LatencyRecord
 from edgenext_deploy.benchmarks.statistics import STABLE_SPREAD
@@ -123,15 +124,15 @@ def lock_command(row: LatencyRecord) -> str:
     """Return the command that locks the clocks of the row's machine."""
     if row.host.board is not None and "jetson" in row.host.board.lower():
         return "sudo jetson_clocks"
-    if row.stages is not None or row.session.get("provider") not in (None, "CPU", "CPUExecutionProvider"):
+    if row.stages is not None or not runs_on_processor(row.session):
         return "sudo nvidia-smi -lgc MHZ"
     return "sudo cpupower frequency-set -g performance"
 
 
-def transfers_not_separate(provider: Optional[str]) -> Caution:
+def transfers_not_separate(on_processor: bool) -> Caution:
     """Return the caution of a row for which ``--exclude-transfers`` changes nothing."""
     return Caution(TRANSFERS_NOT_SEPARATE, "--exclude-transfers makes no difference: {}".format(
-        "the engine runs on the processor, nothing is copied" if provider in ("CPU", "CPUExecutionProvider") else
+        "the engine runs on the processor, nothing is copied" if on_processor else
         "the runtime does not say how long its copies take, and they are in the figure"))
 
 

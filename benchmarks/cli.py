@@ -29,8 +29,8 @@ _warmup_option = click.option(
                    "the option to measure several in turns and compare each with the first.")
 @click.option("--reference", metavar="FILE", help="Engine whose outputs are right and to which the ratios refer; every "
               "engine's outputs are checked against it.")
-@click.option("--device", default="cpu", show_default=True, metavar="NAME",
-              help="Device the figures are for: cpu, nano, orin-nano, a100, ... The run is refused elsewhere.")
+@click.option("--device", metavar="NAME", help="Device the figures are for: cpu, nano, orin-nano, a100, ... The run is "
+              "refused elsewhere.  [default: what is recognised]")
 @click.option("--allow-mismatch", is_flag=True, help="Measure although this is another device; every row says so.")
 @click.option("--duration", "duration_s", type=click.FloatRange(min=0.01), default=3.0, show_default=True,
               help="Seconds of measurement for each engine.")
@@ -51,7 +51,7 @@ _warmup_option = click.option(
 @output_options
 @common_options
 @click.pass_context
-def bench_command(context: click.Context, engines: Tuple[str, ...], reference: Optional[str], device: str,
+def bench_command(context: click.Context, engines: Tuple[str, ...], reference: Optional[str], device: Optional[str],
                   allow_mismatch: bool, duration_s: float, warmup_s: float, iterations: Optional[int], transfers: bool,
                   cuda_graph: Optional[bool], threads: Optional[int], provider: Optional[str], trust: bool,
                   samples: bool) -> None:

@@ -95,14 +95,36 @@ def match_device(asked: str, host: Host) -> Match:
 def match_session(asked: str, session: Dict[str, Any]) -> Optional[EdgeNextError]:
     """Return why a row may not stand under that device although the machine is right; None if it may.
 
-    A GPU server's row must not be filled by its processor. A Jetson's may: its processor is part of the board.
+    A GPU server's row must not be filled by its processor, nor a processor's by a GPU. A Jetson's may be either: both
+    are on the board.
     """
     device = _device(asked)
-    if device is None or not device.gpu_word or session.get("provider") not in _ON_PROCESSOR:
+    on_processor = runs_on_processor(session)
+    found = "--device {} was asked for, and the engine runs on {}".format(
+        asked, session.get("device") or session.get("provider"))
+    if device is None:
+        return None if on_processor else IncompatibleError(found, "leave --device out, or name the GPU")
+    if not device.gpu_word or not on_processor:
         return None
     return IncompatibleError(
-        "--device {} was asked for, and the engine runs on {}".format(asked, session["provider"]),
-        "give --provider CUDAExecutionProvider with an ONNX Runtime that has it, or ask for --device cpu")
+        found, "give --provider CUDAExecutionProvider with an ONNX Runtime that has it, or ask for --device cpu")
+
+
+def recognise(host: Host, session: Dict[str, Any]) -> str:
+    """Return the name of the device that an engine runs on: a board's, a GPU's, ``cpu``, or ``gpu`` for another GPU."""
+    boards = [name for name, device in DEVICES.items() if device.board_words and _is_board(device, host.board)]
+    if boards:
+        return boards[0]
+    if runs_on_processor(session):
+        return CPU
+    model = host._replace(gpus=(str(session["device"]),)) if session.get("device") else host
+    return next((name for name, device in DEVICES.items()
+                 if device.gpu_word and match_device(name, model).refusal is None), "gpu")
+
+
+def runs_on_processor(session: Dict[str, Any]) -> bool:
+    """Return whether that session, as it describes itself, computes on the processor."""
+    return session.get("provider") in _ON_PROCESSOR
 
 
 def _device(asked: str) -> Optional[Device]:

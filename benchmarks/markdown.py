@@ -1,9 +1,9 @@
 """A report as Markdown, for a page or an issue."""
 from typing import List
 
+from edgenext_deploy.benchmarks.layout import Table, tables
 from edgenext_deploy.benchmarks.notes import notes
 from edgenext_deploy.benchmarks.record import LatencyReport
-from edgenext_deploy.benchmarks.tables import Table, tables
 
 
 def to_markdown(report: LatencyReport) -> bytes:

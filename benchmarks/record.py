@@ -205,7 +205,7 @@ class LatencyRecord(NamedTuple):
         name: the row's name within its run.
         engine: the file.
         model: from the manifest; None when there is none.
-        device: what ``--device`` asked for.
+        device: what ``--device`` asked for, else what was recognised (`device.recognise`).
         device_found: the machine and, where the engine runs on one, the GPU.
         device_matches: this is the device that was asked for; False only with ``--allow-mismatch``.
         session: runtime, version, provider, threads, as `Session.describe` gives them.

@@ -2,9 +2,9 @@
 import textwrap
 from typing import TYPE_CHECKING, TextIO
 
+from edgenext_deploy.benchmarks.layout import Table, tables
 from edgenext_deploy.benchmarks.notes import notes
 from edgenext_deploy.benchmarks.record import LatencyReport
-from edgenext_deploy.benchmarks.tables import Table, tables
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable

@@ -74,7 +74,7 @@ def _measure_pair(variant: str, ours: str, plain: str, limits: Limits, threads: 
         second = second._replace(image=first.image, image_source=first.image_source)
         _require_same_function(variant, first, second)
         host = describe_host()
-        request = bench.Request([ours, plain], options=options, limits=limits, keep_samples=False)
+        request = bench.Request([ours, plain], device=CPU, options=options, limits=limits, keep_samples=False)
         return bench.run([first, second], request, host, match_device(CPU, host).found, [True, True], progress)
 
 

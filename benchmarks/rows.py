@@ -5,6 +5,7 @@ import numpy as np
 
 from edgenext_deploy.benchmarks import record, statistics
 from edgenext_deploy.benchmarks.cautions import cautions_of, transfers_not_separate
+from edgenext_deploy.benchmarks.device import runs_on_processor
 from edgenext_deploy.benchmarks.engine import Engine
 from edgenext_deploy.benchmarks.hardware.monitor import mean_power_mw
 from edgenext_deploy.benchmarks.hardware.state import Energy, Hardware
@@ -13,14 +14,12 @@ from edgenext_deploy.benchmarks.measure import Series
 from edgenext_deploy.runtime.session import Timings
 
 WALL, GPU = "wall", "gpu"
-_ON_PROCESSOR = ("CPU", "CPUExecutionProvider")
 
 
 class Setting(NamedTuple):
     """What all rows of a run have in common.
 
     Attributes:
-        device: what ``--device`` asked for.
         device_found: what this machine is.
         exclude_transfers: the latency is that of the GPU alone, where it can be told.
         cuda_graph: what was asked for.
@@ -31,7 +30,6 @@ class Setting(NamedTuple):
         keep_samples: whether single inferences go into the rows.
     """
 
-    device: str
     device_found: str
     exclude_transfers: bool
     cuda_graph: Optional[bool]
@@ -46,7 +44,7 @@ def mode_of(engine: Engine, series: Series, exclude_transfers: bool, cuda_graph:
     """Return how an engine was run, and what its latency is."""
     session = engine.session.describe()
     latency = GPU if exclude_transfers and series.timings else WALL
-    transfers = "none" if session.get("provider") in _ON_PROCESSOR else "excluded" if latency == GPU else "included"
+    transfers = "none" if runs_on_processor(session) else "excluded" if latency == GPU else "included"
     return record.Mode(latency, transfers, cuda_graph, session.get("cuda_graph"), session.get("threads"))
 
 
@@ -60,7 +58,7 @@ def headline(series: Series, mode: record.Mode) -> Series:
 
 def make_row(engine: Engine, series: Series, mode: record.Mode, setting: Setting, hardware: Hardware,
              interleaved_with: Tuple[str, ...], outputs: Optional[record.OutputCheck], is_reference: bool,
-             device_matches: bool) -> record.LatencyRecord:
+             device: str, device_matches: bool) -> record.LatencyRecord:
     """Return the row of one engine.
 
     Args:
@@ -72,7 +70,8 @@ def make_row(engine: Engine, series: Series, mode: record.Mode, setting: Setting
         interleaved_with: names of the other rows.
         outputs: against the reference.
         is_reference: this one is it.
-        device_matches: this is the device that was asked for.
+        device: that the row stands for.
+        device_matches: it ran there.
     """
     chosen = headline(series, mode)
     values_ms = chosen.values_ms
@@ -82,8 +81,8 @@ def make_row(engine: Engine, series: Series, mode: record.Mode, setting: Setting
     batch = int(engine.image.shape[0])
     session: Dict[str, Any] = engine.session.describe()
     row = record.LatencyRecord(
-        name=engine.name, engine=engine.file, model=engine.model, device=setting.device,
-        device_found=", ".join(filter(None, [setting.device_found, session.get("device")])),
+        name=engine.name, engine=engine.file, model=engine.model, device=device,
+        device_found=_found(setting, session),
         device_matches=device_matches, session=session, mode=mode,
         input_shape=tuple(int(size) for size in engine.image.shape), batch=batch, image=engine.image_source,
         n=len(values_ms), rounds=len(series.blocks), warmup=series.warmup, latency=latency, stages=stages,
@@ -95,7 +94,7 @@ def make_row(engine: Engine, series: Series, mode: record.Mode, setting: Setting
         samples=samples_of(chosen) if setting.keep_samples else None, started_at=setting.started_at)
     cautions = cautions_of(row)
     if setting.exclude_transfers and mode.latency == WALL:
-        cautions += (transfers_not_separate(session.get("provider")),)
+        cautions += (transfers_not_separate(runs_on_processor(session)),)
     return row._replace(cautions=cautions)
 
 
@@ -144,6 +143,13 @@ def samples_of(series: Series, limit: int = record.MAX_SAMPLES) -> record.Sample
         values, starts = values[chosen], starts[chosen]
     return record.Samples(tuple(round(float(value), 4) for value in starts),
                           tuple(round(float(value), 4) for value in values), thinned)
+
+
+def _found(setting: Setting, session: Dict[str, Any]) -> str:
+    """Return what the machine is and, if the driver's list does not say it already, the GPU that was used."""
+    gpu = session.get("device")
+    return setting.device_found if not gpu or gpu in setting.device_found else "{}, {}".format(
+        setting.device_found, gpu)
 
 
 def _column(timings: Sequence[Timings], name: str) -> Optional[np.ndarray]:

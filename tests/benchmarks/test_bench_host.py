@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from edgenext_deploy.benchmarks.device import DEVICES, match_device, match_session
+from edgenext_deploy.benchmarks.device import DEVICES, match_device, match_session, recognise
 from edgenext_deploy.benchmarks.host import board_model, describe_host
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.targets import TARGETS
@@ -148,3 +148,19 @@ def test_a_server_row_is_not_filled_by_its_processor(provider):
     assert match_session("a100", {"provider": "CUDAExecutionProvider"}) is None
     assert match_session("cpu", {"provider": provider}) is None
     assert match_session("nano", {"provider": provider}) is None
+    assert isinstance(match_session("cpu", {"provider": "CUDA", "device": "Some GPU"}), IncompatibleError)
+
+
+@pytest.mark.parametrize(("here", "session", "name"), [
+    (host(), {"provider": "CPUExecutionProvider"}, "cpu"),
+    (host(NANO), {"provider": "CUDA", "device": "NVIDIA Tegra X1"}, "nano"),
+    (host(NANO), {"provider": "CPUExecutionProvider"}, "nano"),
+    (host(ORIN_NANO), {"provider": "CUDA", "device": "Orin"}, "orin-nano"),
+    (host(gpus=("NVIDIA A100-SXM4-40GB",)), {"provider": "CUDAExecutionProvider"}, "a100"),
+    (host(gpus=("NVIDIA A100-SXM4-40GB",)), {"provider": "CPUExecutionProvider"}, "cpu"),
+    (host(gpus=("NVIDIA A100-SXM4-40GB", "NVIDIA H100 PCIe")), {"provider": "CUDA", "device": "NVIDIA H100 PCIe"},
+     "h100"),
+    (host(), {"provider": "CUDA", "device": "Double GPU"}, "gpu"),
+])
+def test_without_a_request_a_row_stands_for_what_its_engine_ran_on(here, session, name):
+    assert recognise(here, session) == name
