@@ -114,7 +114,7 @@ def test_reading_the_stages_does_not_count_as_latency():
 
 def test_a_session_that_is_slower_by_a_fifth_is_reported_so():
     sessions = {"slow": spin(0.6), "fast": spin(0.5)}
-    series = measure(sessions, inputs(sessions), Limits(duration_s=0.5, warmup_s=0.5)).series
+    series = measure(sessions, inputs(sessions), Limits(rounds=40, block_s=0.01, warmup_s=0.3)).series
     result = compare("slow", series["slow"], "fast", series["fast"])
     assert (result.faster, result.slower) == ("fast", "slow")
     # However busy the machine is; with planted noise the test below asks for more.
