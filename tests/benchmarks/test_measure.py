@@ -175,6 +175,16 @@ def test_at_least_min_iterations_are_made_however_slow(fake_time):
     assert len(values["a"]) == 12
 
 
+def test_a_machine_that_slows_down_after_the_warm_up_still_gives_an_interval(fake_time):
+    def cost(call):
+        return 1.0 if call < 300 else 10.0
+
+    sessions = {"a": fake_time.takes(cost), "b": fake_time.takes(cost)}
+    series = measure(sessions, inputs(sessions), Limits(duration_s=2.0)).series
+    assert len(series["a"].blocks) == len(series["b"].blocks) >= 12
+    assert compare("a", series["a"], "b", series["b"]).interval is not None
+
+
 def test_rounds_are_exact_and_every_session_has_one_block_in_each(fake_time):
     sessions = {"a": fake_time.takes(10.0), "b": fake_time.takes(25.0)}
     series = measure(sessions, inputs(sessions), Limits(rounds=17, block_s=0.1, warmup_s=1.0)).series
