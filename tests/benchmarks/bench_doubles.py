@@ -2,27 +2,78 @@
 import numpy as np
 
 from edgenext_deploy.benchmarks import record
+from edgenext_deploy.benchmarks.hardware.state import ClockRange, Energy, Hardware, PowerMode, Reading
 from edgenext_deploy.benchmarks.host import describe_host
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.manifest import TensorSpec, Weights
 from edgenext_deploy.runtime.session import Session
 
 
+def make_times(mean_ms, **changes):
+    """Return times of a stage that scatter a little around `mean_ms`."""
+    times = record.StageTimes(0.9 * mean_ms, mean_ms, 1.1 * mean_ms, 1.2 * mean_ms, 1.3 * mean_ms, mean_ms)
+    return times._replace(**changes)
+
+
+def make_stages(enqueue=0.4, host_to_device=0.2, compute=5.0, device_to_host=0.1, wall=6.0):
+    return record.Stages(*[make_times(mean_ms) for mean_ms in (
+        enqueue, host_to_device, compute, device_to_host, host_to_device + compute + device_to_host, wall)])
+
+
+def make_reading(at_s=0.0, **changes):
+    return Reading(at_s, {"cpu0": 2100.0}, {"x86_pkg_temp": 51.0}, {}, ())._replace(**changes)
+
+
+def make_hardware(**changes):
+    hardware = Hardware(
+        power_mode=None, clock_ranges={"cpu0": ClockRange(800.0, 3000.0)}, clocks_locked=False,
+        start=make_reading(-1.0), during=(make_reading(1.0),), end=make_reading(3.0), total_rails=(), throttled=(),
+        troubles=())
+    return hardware._replace(**changes)
+
+
 def make_row(name="xxs.onnx", **changes):
+    """Return a row of ONNX Runtime."""
     row = record.LatencyRecord(
         name=name,
-        engine=record.EngineFile(name, "ab" * 32, 5300000),
+        engine=record.EngineFile(name, "ab" * 32, 5300000, "ef" * 32),
         model=record.Model("xxs", "nano", "fp16", Weights("random (seed 0)", True, "cd" * 32)),
-        device="cpu",
+        device="cpu", device_found="x86_64, Some CPU", device_matches=True,
         session={"runtime": "onnxruntime", "version": "1.10.0", "provider": "CPUExecutionProvider",
                  "threads": 2},
+        mode=record.Mode("wall", "none", None, None, 2),
         input_shape=(1, 3, 256, 256), batch=1, image="golden", n=300, rounds=30,
         warmup=record.WarmUp(250.5, 31, True),
         latency=record.Latency(6.1, 6.5, 7.25, 9.0, 12.0, 6.6, 0.4, Interval(6.4, 6.6)),
-        window_spread=0.01, stable=True, throughput_per_s=151.5, interleaved_with=(), interrupted=False,
-        host=describe_host(), started_at="2026-01-02T03:04:05Z",
+        stages=None, reconciliation=None,
+        window_spread=0.01, stable=True, throughput_per_s=151.5, is_reference=False, outputs=None,
+        interleaved_with=(), interrupted=False, host=describe_host(),
+        versions=record.Versions("0.1.0", "3.6.9", "1.19.5", "1.10.0", None, None, None, None, None, None, None),
+        hardware=make_hardware(), energy=None, cautions=(),
+        samples=record.Samples((0.0, 0.0065, 0.013), (6.4, 6.5, 6.6), False), started_at="2026-01-02T03:04:05Z",
     )
     return row._replace(**changes)
+
+
+def make_nano_row(name="xxs.plan", **changes):
+    """Return a row of TensorRT on a Nano, as the doubles of the tests would give it; no Nano was measured."""
+    at_work = make_reading(1.0, clocks_mhz={"cpu0": 1479.0, "gpu": 921.6, "emc": 1600.0},
+                           temperatures_c={"GPU-therm": 41.5}, power_mw={"POM_5V_IN": 5200.0, "POM_5V_GPU": 1900.0})
+    hardware = make_hardware(
+        power_mode=PowerMode("MAXN", 0, "/var/lib/nvpmodel/status"),
+        clock_ranges={"cpu0": ClockRange(1479.0, 1479.0), "gpu": ClockRange(921.6, 921.6)}, clocks_locked=True,
+        start=at_work._replace(at_s=-1.0), during=(at_work,), end=at_work._replace(at_s=3.0),
+        total_rails=("POM_5V_IN",))
+    row = make_row(name)
+    return row._replace(
+        device="nano", device_found="NVIDIA Jetson Nano Developer Kit", engine=row.engine._replace(file=name),
+        session={"runtime": "tensorrt", "version": "8.2.1.8", "provider": "CUDA", "threads": None,
+                 "device": "NVIDIA Tegra X1"},
+        mode=record.Mode("wall", "included", None, False, None), stages=make_stages(),
+        reconciliation=record.Reconciliation(5.0, 0.3, 0.7, 6.0), hardware=hardware,
+        energy=Energy(34.3, 5200.0, 1),
+        versions=row.versions._replace(onnxruntime=None, tensorrt="8.2.1.8", cuda="10.2.300", l4t="32.7.1",
+                                       jetpack="4.6.1"))._replace(**changes)
 
 
 def make_report(*rows, **changes):

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from bench_doubles import make_report, make_row
+from bench_doubles import make_nano_row, make_report, make_row
 
 from edgenext_deploy import records
 from edgenext_deploy.benchmarks import record
@@ -19,8 +19,10 @@ def write(tmp_path, content):
 def test_a_report_survives_json_unchanged(tmp_path):
     comparison = record.Comparison("a", "b", 1.25, Interval(1.2, 1.3), 30)
     latency = make_row().latency._replace(p50_interval=None)
-    bare = make_row("bare", model=None, started_at=None, latency=latency)
-    report = make_report(make_row("a", interleaved_with=("b",)), bare,
+    bare = make_row("bare", model=None, started_at=None, latency=latency, samples=None)
+    checked = make_nano_row("checked", outputs=record.OutputCheck("a", None, None, 1e-3, False), cautions=(
+        record.Caution("throttled", "cool it"),))
+    report = make_report(make_row("a", interleaved_with=("b",)), bare, checked,
                          comparisons=(comparison, comparison._replace(interval=None)), interrupted=True)
     assert record.read(write(tmp_path, record.dump(report))) == report
 

@@ -1,0 +1,1 @@
+"""The state of the hardware that a measurement ran on: sensors, what they said, and what they could not say."""

@@ -1,0 +1,109 @@
+"""What the sensors of a machine said before, during and after a measurement."""
+from typing import Dict, NamedTuple, Optional, Tuple
+
+# Kinds of `Trouble`.
+DENIED, LOST, BROKEN = "denied", "lost", "broken"
+
+
+class PowerMode(NamedTuple):
+    """A Jetson's power mode, which caps clocks and switches cores off.
+
+    Attributes:
+        name: such as ``MAXN`` or ``5W``; None where only the number is known.
+        number: what ``nvpmodel -m`` takes; None where only the name is known.
+        source: who says so, ``/var/lib/nvpmodel/status`` or ``nvpmodel -q``.
+    """
+
+    name: Optional[str]
+    number: Optional[int]
+    source: str
+
+
+class ClockRange(NamedTuple):
+    """Between what a clock may move at the moment; `locked` when it may not."""
+
+    min_mhz: float
+    max_mhz: float
+
+    @property
+    def locked(self) -> bool:
+        """Whether the clock is pinned, as ``jetson_clocks`` and ``nvidia-smi -lgc F`` do."""
+        return self.min_mhz == self.max_mhz
+
+
+class Reading(NamedTuple):
+    """All sensors at one moment; what a sensor did not say is not in the dictionaries.
+
+    Attributes:
+        at_s: seconds since the run's first timed inference; negative before it.
+        clocks_mhz: present clock by name: ``cpu0``, ``gpu``, ``emc``; several GPUs are ``gpu0``, ``gpu1``.
+        temperatures_c: by name of the thermal zone, such as ``GPU-therm``.
+        power_mw: by name of the rail, such as ``POM_5V_IN``.
+        throttled: reasons why a clock is held down at this moment; empty when none is.
+    """
+
+    at_s: float
+    clocks_mhz: Dict[str, float]
+    temperatures_c: Dict[str, float]
+    power_mw: Dict[str, float]
+    throttled: Tuple[str, ...]
+
+
+class Trouble(NamedTuple):
+    """A sensor that is there and does not say what it should.
+
+    Attributes:
+        sensor: the file or interface.
+        kind: ``denied`` (no permission), ``lost`` (it answered before and stopped in the run) or ``broken`` (it
+            answers with something that cannot be read).
+        text: what happened, for people.
+        at_s: when it was first seen, as `Reading.at_s`.
+    """
+
+    sensor: str
+    kind: str
+    text: str
+    at_s: float
+
+
+class Hardware(NamedTuple):
+    """The state of a machine over one run.
+
+    Attributes:
+        power_mode: of a Jetson; None where there is none or it cannot be read.
+        clock_ranges: by the names of `Reading.clocks_mhz`, at the start.
+        clocks_locked: whether CPU and GPU are pinned, as far as they are known; None where nothing is known.
+        start: before the warm-up.
+        during: while this row's engine ran, read between its blocks.
+        end: after the last inference of the run.
+        total_rails: the rails whose sum is the power of the whole module; empty where that is not known.
+        throttled: every reason of any reading of the run, this row's or another's.
+        troubles: sensors that are denied, lost or broken.
+    """
+
+    power_mode: Optional[PowerMode]
+    clock_ranges: Dict[str, ClockRange]
+    clocks_locked: Optional[bool]
+    start: Reading
+    during: Tuple[Reading, ...]
+    end: Reading
+    total_rails: Tuple[str, ...]
+    throttled: Tuple[str, ...]
+    troubles: Tuple[Trouble, ...]
+
+
+class Energy(NamedTuple):
+    """Energy of one inference, estimated: mean power of the whole module times the time of one inference.
+
+    It holds what the module draws at rest, and is as exact as the sensor: some readings a second, each taken
+    just after a block of inferences.
+
+    Attributes:
+        per_inference_mj: millijoules.
+        mean_power_mw: mean over `readings`.
+        readings: number of readings of the power.
+    """
+
+    per_inference_mj: float
+    mean_power_mw: float
+    readings: int
