@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Iterator, Optional, Tuple
 
 import click
 
+from edgenext_deploy.benchmarks.estimate_cli import estimate_command
 from edgenext_deploy.command import common_options, entry_point
 from edgenext_deploy.errors import UsageError
 
@@ -147,6 +148,8 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
+for _command in (estimate_command,):
+    bench_command.add_command(_command)
 main = entry_point(bench_command)
 if __name__ == "__main__":
     main()
