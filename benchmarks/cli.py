@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Iterator, Optional, Tuple
 
 import click
 
+from edgenext_deploy.benchmarks.compare_cli import compare_command
 from edgenext_deploy.benchmarks.estimate_cli import estimate_command
+from edgenext_deploy.benchmarks.profile_cli import profile_command
+from edgenext_deploy.benchmarks.tables_cli import COMMANDS as TABLE_COMMANDS
 from edgenext_deploy.command import common_options, entry_point
 from edgenext_deploy.errors import UsageError
 
@@ -148,7 +151,7 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-for _command in (estimate_command,):
+for _command in (compare_command, estimate_command, profile_command, *TABLE_COMMANDS):
     bench_command.add_command(_command)
 main = entry_point(bench_command)
 if __name__ == "__main__":

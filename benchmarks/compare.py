@@ -24,6 +24,7 @@ class Row(NamedTuple):
 
     Attributes:
         report: file name of its report.
+        label: its name, with the report's where several rows have that name.
         record: as measured.
         rank: among the alike rows of its machine, 1 the fastest; None when it is not ranked.
         ratio: its latency over the reference's; None when it is not ranked, 1 for the reference.
@@ -31,6 +32,7 @@ class Row(NamedTuple):
     """
 
     report: str
+    label: str
     record: LatencyRecord
     rank: Optional[int]
     ratio: Optional[Ratio]
@@ -38,7 +40,7 @@ class Row(NamedTuple):
 
 
 class Group(NamedTuple):
-    """The rows of one machine: ranked ones first, fastest first, then the others."""
+    """The rows of one machine: ranked ones first, fastest first, then the others; `reference` is a label."""
 
     machine: Machine
     reference: str
@@ -75,26 +77,27 @@ def compare(reports: Sequence[Tuple[str, LatencyReport]], reference: Optional[st
 
     Args:
         reports: pairs of file name and report.
-        reference: name of the row that the others of its machine are held against; by default each machine's
-            first row with nothing against it.
+        reference: name or label of the row that the others of its machine are held against; by default each
+            machine's first row with nothing against it.
 
     Raises:
         UsageError: no row has the name `reference`.
     """
-    sources = {id(row): (name, report) for name, report in reports for row in report.records}
     rows = [row for _, report in reports for row in report.records]
-    if reference is not None and reference not in {row.name for row in rows}:
-        raise UsageError("no row is named {!r}".format(reference),
-                         "choose one of: " + ", ".join(dict.fromkeys(row.name for row in rows)))
+    sources = {id(row): (name, report) for name, report in reports for row in report.records}
+    labels = {id(row): row.name if [other.name for other in rows].count(row.name) == 1 else
+              "{} ({})".format(row.name, sources[id(row)][0]) for row in rows}
+    if reference is not None and reference not in {row.name for row in rows} | set(labels.values()):
+        raise UsageError("no row is named {!r}".format(reference), "choose one of: " + ", ".join(labels.values()))
     by_machine: Dict[Machine, List[LatencyRecord]] = {}
     for row in rows:
         by_machine.setdefault(machine_of(row), []).append(row)
     groups = []
     for machine, members in by_machine.items():
-        first = _reference(members, reference)
-        judged = [_judge(row, first, sources[id(row)], sources[id(first)][1]) for row in members]
-        groups.append(Group(machine, first.name, _ranked(judged)))
-    variants = dict.fromkeys(row.model.variant for row in rows if row.model is not None)
+        first = _reference([row for row in members if reference in (row.name, labels[id(row)])], members)
+        judged = [_judge(row, labels[id(row)], first, sources[id(row)], sources[id(first)][1]) for row in members]
+        groups.append(Group(machine, labels[id(first)], _ranked(judged)))
+    variants = list(dict.fromkeys(row.model.variant for row in rows if row.model is not None))
     return Compared(tuple(groups), tuple(_across(variants, groups)), tuple(
         figure for variant in variants for quantity in _SPEEDS
         for figure in published.figures(variant, quantity)))
@@ -118,20 +121,19 @@ def _of_comparison(comparison: Comparison) -> Ratio:
     return Ratio(comparison.ratio, comparison.interval, True)
 
 
-def _reference(rows: Sequence[LatencyRecord], name: Optional[str]) -> LatencyRecord:
-    named = [row for row in rows if row.name == name]
+def _reference(named: Sequence[LatencyRecord], rows: Sequence[LatencyRecord]) -> LatencyRecord:
     sound = [row for row in rows if not defects(row)]
-    return (named or sound or list(rows))[0]
+    return (list(named) or sound or list(rows))[0]
 
 
-def _judge(row: LatencyRecord, first: LatencyRecord, source: Tuple[str, LatencyReport],
+def _judge(row: LatencyRecord, label: str, first: LatencyRecord, source: Tuple[str, LatencyReport],
            first_report: LatencyReport) -> Row:
     name, report = source
     reasons = defects(row) + differences(row, first)
     if reasons:
-        return Row(name, row, None, None, reasons)
+        return Row(name, label, row, None, None, reasons)
     ratio = Ratio(1.0, None, True) if row is first else ratio_between(row, first, report, first_report)
-    return Row(name, row, None, ratio, ())
+    return Row(name, label, row, None, ratio, ())
 
 
 def _ranked(rows: Sequence[Row]) -> Tuple[Row, ...]:
@@ -156,4 +158,4 @@ def _across(variants: Sequence[str], groups: Sequence[Group]) -> List[Across]:
 
 def _fastest(group: Group, variant: str) -> Optional[Row]:
     rows = [row for row in group.rows if row.record.model is not None and row.record.model.variant == variant]
-    return min(rows, key=lambda row: (bool(defects(row.record)), row.record.latency.p50_ms)) if rows else None
+    return min(rows, key=lambda row: (row.rank is None, row.record.latency.p50_ms)) if rows else None

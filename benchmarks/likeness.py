@@ -60,6 +60,12 @@ def differences_across_machines(row: LatencyRecord, reference: LatencyRecord) ->
     return tuple(_unlike(row, reference, _OF_THE_RUN))
 
 
+def conditions(row: LatencyRecord) -> Tuple[str, ...]:
+    """Return how a row was measured, in a few words for each condition that `differences` looks at."""
+    return tuple("{} {}".format(what, text) for what, text in (
+        (what, text_of(row)) for what, text_of in _OF_THE_RUN + _OF_THE_MACHINE) if text is not None)
+
+
 _Text = Callable[[LatencyRecord], Optional[str]]
 
 

@@ -20,6 +20,7 @@ from edgenext_deploy.plan import (
 )
 from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.buffers import BufferSet
+from edgenext_deploy.runtime.profile import make_profiler
 from edgenext_deploy.runtime.session import Session
 from edgenext_deploy.runtime.trt_api import (
     Execution,
@@ -152,6 +153,25 @@ class TensorRTSession(Session):
                     return self._finish(buffers, views)
             finally:
                 self._free.append(buffers)
+
+    def profile(self, image: np.ndarray, runs: int) -> List[List[Tuple[str, float]]]:
+        """Return, for each of `runs` inferences, the name and milliseconds of every layer, by TensorRT's profiler.
+
+        Every layer is waited for, so their sum is more than the latency of an inference.
+        """
+        profiler = make_profiler(import_tensorrt(self._runtime_name))
+        with self._call(), self._enqueue_lock:
+            assert self._execution is not None
+            self._execution.attach(profiler)
+        try:
+            for _ in range(runs):
+                profiler.begin()
+                self.infer_all(image)
+        finally:
+            with self._call(), self._enqueue_lock:
+                assert self._execution is not None
+                self._execution.attach(None)
+        return list(profiler.runs)
 
     def describe(self) -> Dict[str, Any]:
         """Return runtime, version, provider and device; threads is None, for no CPU thread computes."""

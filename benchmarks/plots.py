@@ -1,0 +1,1 @@
+def profile_plot(p, f): return b""
