@@ -8,8 +8,8 @@ import click
 
 from edgenext_deploy.benchmarks.compare_cli import compare_command
 from edgenext_deploy.benchmarks.estimate_cli import estimate_command
+from edgenext_deploy.benchmarks.paper_table_cli import COMMANDS as TABLE_COMMANDS
 from edgenext_deploy.benchmarks.profile_cli import profile_command
-from edgenext_deploy.benchmarks.tables_cli import COMMANDS as TABLE_COMMANDS
 from edgenext_deploy.command import common_options, entry_point
 from edgenext_deploy.errors import UsageError
 

@@ -1,6 +1,6 @@
 """``edgenext-bench estimate``: what the latency may be on hardware that is not here."""
 import sys
-from typing import Optional
+from typing import Callable, Dict, Optional
 
 import click
 
@@ -17,9 +17,10 @@ from edgenext_deploy.errors import UsageError
 @click.option("--json", "json_file", metavar="[FILE]", is_flag=False, flag_value="-", type=str,
               help="Write the estimate as JSON to FILE as well; without FILE (or with -) to standard output, in "
                    "place of the tables.")
+@click.option("--html", "html_file", metavar="FILE", help="Write a page with the estimate.")
 @common_options
 def estimate_command(variant: Optional[str], engine: Optional[str], device: str, precision: str,
-                     json_file: Optional[str]) -> None:
+                     json_file: Optional[str], html_file: Optional[str]) -> None:
     """Estimate a latency from the graph; nothing is measured.
 
     A lower bound by the device's peak rates, and, where latencies were published for it, an expected figure
@@ -34,4 +35,9 @@ def estimate_command(variant: Optional[str], engine: Optional[str], device: str,
 
     found = estimate_file(engine, device, precision) if engine is not None else estimate_variant(
         str(variant), device, precision)
-    write_or_print(records.dump(found), json_file, lambda: print_estimate(found, sys.stdout))
+    others: Dict[str, Callable[[], bytes]] = {}
+    if html_file is not None:
+        from edgenext_deploy.benchmarks.html import estimate_page
+
+        others[html_file] = lambda: estimate_page(found)
+    write_or_print(records.dump(found), json_file, lambda: print_estimate(found, sys.stdout), others)

@@ -12,7 +12,7 @@ POINT_HEADINGS = ("published point", "published", "fitted", "predicted when left
 def title(found: Estimate) -> str:
     """Return the title: what is estimated, for what."""
     return "ESTIMATE, not measured: {} on {}, {}, batch 1".format(
-        found.variant or found.file, found.peak.title, found.precision.upper())
+        found.variant or found.file, found.peak.device, found.precision.upper())
 
 
 def stage_cells(stage: StageEstimate) -> List[str]:
@@ -43,7 +43,7 @@ def summary(found: Estimate) -> List[str]:
             "Estimated latency: {} ms, {} to {} ms by the errors on points left out ({:+.0f} to {:+.0f} %).".format(
                 milliseconds(found.total.expected_ms), milliseconds(found.expected_low_ms),
                 milliseconds(found.expected_high_ms), 100 * low, 100 * high),
-            "Fitted to {} published points: {:.2f} x the kernels' roofline times plus {:.0f} us for each kernel, "
+            "Fitted to {} published points: {:.2f} × the kernels' roofline times plus {:.0f} µs for each kernel, "
             "which holds all that small kernels waste.".format(
                 len(calibration.points), calibration.roofline_factor, calibration.kernel_us),
             "Published points: {}.".format(calibration.source)]
@@ -51,8 +51,8 @@ def summary(found: Estimate) -> List[str]:
         lines.append("Published for this variant: {} ms; it is one of the points.".format(
             milliseconds(found.published_ms)))
     peak = found.peak
-    lines.append("Peak rates: {:.3g} GFLOP/s, {:.4g} GB/s ({}); {:g} us for a launch (assumed).".format(
-        1e-9 * peak.flops(found.precision), 1e-9 * peak.memory_bytes_s, peak.source, peak.launch_us))
+    lines.append("{}. Peak rates: {:,.0f} GFLOP/s, {:,.4g} GB/s ({}); {:g} µs for a launch (assumed).".format(
+        peak.title, 1e-9 * peak.flops(found.precision), 1e-9 * peak.memory_bytes_s, peak.source, peak.launch_us))
     return lines
 
 

@@ -16,7 +16,8 @@ from edgenext_deploy.command import common_options
 @click.option("--json", "json_file", metavar="[FILE]", is_flag=False, flag_value="-", type=str,
               help="Write the profile as JSON to FILE as well; without FILE (or with -) to standard output, in "
                    "place of the tables.")
-@click.option("--plot", "plot_file", metavar="FILE.svg", help="Draw the profile as horizontal bars.")
+@click.option("--plot", "plot_file", metavar="FILE", help="Draw the profile as horizontal bars, in "
+              "an .svg file or, with matplotlib, a .png file.")
 @common_options
 def profile_command(engine: str, runs: int, threads: Optional[int], trust: bool, json_file: Optional[str],
                     plot_file: Optional[str]) -> None:
@@ -34,5 +35,7 @@ def profile_command(engine: str, runs: int, threads: Optional[int], trust: bool,
     profile = profile_engine(engine, runs, threads, trust)
     others: Dict[str, Callable[[], bytes]] = {}
     if plot_file is not None:
+        from edgenext_deploy.benchmarks.plots import profile_plot
+
         others[plot_file] = lambda: profile_plot(profile, str(plot_file))
     write_or_print(records.dump(profile), json_file, lambda: print_profile(profile, sys.stdout), others)

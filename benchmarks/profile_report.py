@@ -11,7 +11,7 @@ HEADINGS = ("layers", "ms", "share", "")
 
 def share_cells(share: Share, largest: float) -> List[str]:
     """Return the cells of a sum, with a bar as long as its part of the largest."""
-    bar = "█" * int(round(_BAR * share.share / largest)) if largest else ""
+    bar = "█" * round(_BAR * share.share / largest) if largest else ""
     return [share.name, str(share.layers), milliseconds(share.ms), "{:.1f} %".format(100 * share.share), bar]
 
 

@@ -1,4 +1,4 @@
-"""A published table filled with what was measured: published columns as printed, measured ones beside, the rest empty."""
+"""A published table beside measurements: published columns as printed, measured ones behind them, the rest empty."""
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.benchmarks import likeness, suites

@@ -3,8 +3,8 @@ from typing import List, TextIO, Tuple
 
 from edgenext_deploy import records
 from edgenext_deploy.benchmarks.compare_report import ratio_text
+from edgenext_deploy.benchmarks.paper_table import FilledTable, TableRow
 from edgenext_deploy.benchmarks.printing import EMPTY, console_for, milliseconds, number, print_table
-from edgenext_deploy.benchmarks.tables import FilledTable, TableRow
 
 NOT_MEASURED = "not measured"
 _PUBLISHED = ("top-1 %", "params M", "MAdds M", "A100 µs", "Nano ms")
