@@ -1,5 +1,6 @@
 """The charts of a report as inline SVG: distribution, time line, bars, and accuracy against latency."""
 from typing import List, NamedTuple, Optional, Sequence, Tuple
+from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -185,7 +186,7 @@ def _dot(x: float, y: float, colour: str, published: bool, tip: str = "") -> str
              '<path d="M{:.1f} {:.1f}m-5.2 0l5.2 -5.2l5.2 5.2l-5.2 5.2z" class="{}{}"').format(
                  x, y, colour, " hollow" if published else "")
     name = "path" if not published else "circle"
-    return "{}>{}</{}>".format(shape, "<title>{}</title>".format(svg.escape(tip)) if tip else "", name)
+    return "{}>{}</{}>".format(shape, "<title>{}</title>".format(escape(tip)) if tip else "", name)
 
 
 def _label(words: str, x: float, y: float, placed: List[Tuple[float, float, float]], axis: Axis) -> str:

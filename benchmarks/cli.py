@@ -8,6 +8,7 @@ import click
 
 from edgenext_deploy.benchmarks.compare_cli import compare_command
 from edgenext_deploy.benchmarks.estimate_cli import estimate_command
+from edgenext_deploy.benchmarks.outputs import STDOUT, chosen_outputs, output_options, write_outputs
 from edgenext_deploy.benchmarks.paper_table_cli import COMMANDS as TABLE_COMMANDS
 from edgenext_deploy.benchmarks.profile_cli import profile_command
 from edgenext_deploy.command import common_options, entry_point
@@ -21,10 +22,6 @@ _REDRAW_S = 0.25
 # The shell's code for a process that Ctrl-C ended.
 _INTERRUPTED = 130
 
-_json_option = click.option(
-    "--json", "json_file", metavar="[FILE]", is_flag=False, flag_value="-", type=str,
-    help="Write the records as JSON to FILE as well; without FILE (or with -) to standard output, "
-         "in place of the table.")
 _warmup_option = click.option(
     "--warmup", "warmup_s", type=click.FloatRange(min=0.0), default=3.0, show_default=True,
     help="Most seconds of warm-up for each engine; it ends when the latency is stable.")
@@ -32,26 +29,40 @@ _warmup_option = click.option(
 
 @click.group(invoke_without_command=True)
 @click.option("--engine", "engines", multiple=True, metavar="FILE",
-              help="Engine file to measure. Repeat the option to measure several in turns and compare each "
-                   "with the first.")
-@click.option("--device", default="cpu", show_default=True, metavar="NAME",
-              help="Device the figures are for: cpu or a target's name. The run is refused elsewhere.")
+              help="Plan or ONNX file to measure, or torch:VARIANT for the reference module in eager PyTorch. Repeat "
+                   "the option to measure several in turns and compare each with the first.")
+@click.option("--reference", metavar="FILE", help="Engine whose outputs are right and to which the ratios refer; every "
+              "engine's outputs are checked against it.")
+@click.option("--device", metavar="NAME", help="Device the figures are for: cpu, nano, orin-nano, a100, ... The run is "
+              "refused elsewhere.  [default: what is recognised]")
+@click.option("--allow-mismatch", is_flag=True, help="Measure although this is another device; every row says so.")
 @click.option("--duration", "duration_s", type=click.FloatRange(min=0.01), default=3.0, show_default=True,
               help="Seconds of measurement for each engine.")
 @_warmup_option
 @click.option("--iterations", type=click.IntRange(min=1), help="Measure so many inferences of each engine, "
               "whatever the duration.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of ONNX Runtime.  [default: its choice]")
+@click.option("--include-transfers/--exclude-transfers", "transfers", default=True, show_default=True,
+              help="Time what the caller waits, or of plans the GPU's computing alone, by CUDA events.")
+@click.option("--cuda-graph/--no-cuda-graph", default=None,
+              help="Launch plans as a CUDA graph, or not.  [default: the session's choice]")
+@click.option("--threads", type=click.IntRange(min=1),
+              help="Threads of ONNX Runtime and torch.  [default: their choice]")
+@click.option("--provider", metavar="NAME", help="ONNX Runtime's execution provider, such as CUDAExecutionProvider.  "
+              "[default: CPUExecutionProvider]")
 @click.option("--trust", is_flag=True, help="Accept plans without a sidecar; they can run code.")
-@_json_option
+@click.option("--samples/--no-samples", default=True, show_default=True,
+              help="Keep single inferences in the records, for histograms and time lines.")
+@output_options
 @common_options
 @click.pass_context
-def bench_command(context: click.Context, engines: Tuple[str, ...], device: str, duration_s: float,
-                  warmup_s: float, iterations: Optional[int], threads: Optional[int],
-                  trust: bool, json_file: Optional[str]) -> None:
+def bench_command(context: click.Context, engines: Tuple[str, ...], reference: Optional[str], device: Optional[str],
+                  allow_mismatch: bool, duration_s: float, warmup_s: float, iterations: Optional[int], transfers: bool,
+                  cuda_graph: Optional[bool], threads: Optional[int], provider: Optional[str], trust: bool,
+                  samples: bool) -> None:
     """Measure the latency of engines, batch by batch, as the caller waits for it.
 
-    Several engines run in turns, so that drift of the machine hits all alike.
+    Several engines run in turns, so that drift of the machine hits all alike. docs/benchmarks.md says what each
+    number means.
     """
     if context.invoked_subcommand is not None:
         if engines:
@@ -60,13 +71,18 @@ def bench_command(context: click.Context, engines: Tuple[str, ...], device: str,
         return
     if not engines:
         raise click.UsageError("Missing option '--engine'.", ctx=context)
-    from edgenext_deploy.benchmarks.bench import benchmark
+    chosen_outputs(context)  # before minutes of measuring
+    from edgenext_deploy.benchmarks.bench import Request, benchmark
+    from edgenext_deploy.benchmarks.engine import Options
     from edgenext_deploy.benchmarks.measure import Limits
 
-    limits = Limits(duration_s=duration_s, warmup_s=warmup_s, iterations=iterations)
-    with _progress() as progress:
-        report = benchmark(engines, device, threads, limits, progress, trust)
-    _finish(context, report, json_file)
+    request = Request(
+        engines, reference, device, allow_mismatch, exclude_transfers=not transfers,
+        options=Options(threads, provider, cuda_graph, trust),
+        limits=Limits(duration_s=duration_s, warmup_s=warmup_s, iterations=iterations), keep_samples=samples)
+    with show_progress() as progress:
+        report = benchmark(request, progress)
+    _finish(context, report)
 
 
 @bench_command.command("routes")
@@ -77,48 +93,47 @@ def bench_command(context: click.Context, engines: Tuple[str, ...], device: str,
 @_warmup_option
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True,
               help="Threads of ONNX Runtime.")
-@_json_option
+@output_options
 @common_options
 @click.pass_context
 def routes_command(context: click.Context, variants: Tuple[str, ...], rounds: int, warmup_s: float,
-                   threads: int, json_file: Optional[str]) -> None:
+                   threads: int) -> None:
     """Compare edgenext-export with the plain route on ONNX Runtime.
 
     The plain route is the reference module through torch.onnx.export at its default opset and
     onnx-simplifier. Needs the libraries of the export.
     """
+    chosen_outputs(context)
     from edgenext_deploy.benchmarks.measure import Limits
     from edgenext_deploy.benchmarks.routes import compare_routes
 
-    with _progress() as progress:
+    with show_progress() as progress:
         report = compare_routes(variants, Limits(rounds=rounds, warmup_s=warmup_s), threads, _say, progress)
-    _finish(context, report, json_file)
+    _finish(context, report)
 
 
-def _finish(context: click.Context, report: "LatencyReport", json_file: Optional[str]) -> None:
-    from edgenext_deploy.benchmarks import record
+def _finish(context: click.Context, report: "LatencyReport") -> None:
+    """Print the table and write the files; whichever of them fails, the others hold the rows."""
     from edgenext_deploy.benchmarks.report import print_report
-    from edgenext_deploy.files import write_files_atomically
 
-    content = record.dump(report)
-    if json_file == "-":
-        click.echo(content, nl=False)
-    else:
-        print_report(report, sys.stdout)
-        if json_file is not None:
-            # After the table: a full disk does not take the rows with it.
-            try:
-                write_files_atomically({json_file: content})
-            except UsageError as error:
-                raise UsageError(error.message, "give another file with --json") from error
-            _say("wrote {}".format(json_file))
+    chosen = chosen_outputs(context)
+    unprinted: Optional[OSError] = None
+    if STDOUT not in chosen.values():
+        try:
+            print_report(report, sys.stdout)
+            sys.stdout.flush()
+        except OSError as error:  # a full disk behind the pipe, or a reader that has gone
+            unprinted = error
+    write_outputs(report, chosen, _say)
+    if unprinted is not None:
+        raise unprinted
     if report.interrupted:
         _say("interrupted: the report holds what was measured until then")
         context.exit(_INTERRUPTED)
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Optional["Progress"]]:
+def show_progress() -> Iterator[Optional["Progress"]]:
     """Show a bar on standard error when that is a terminal.
 
     It is drawn only when the measurement calls, between blocks: a thread that redraws it would be timed too.

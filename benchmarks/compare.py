@@ -65,11 +65,15 @@ class Compared(NamedTuple):
     published: Tuple[published.PublishedFigure, ...]
 
 
-def compare_files(paths: Sequence[str], reference: Optional[str] = None) -> Compared:
-    """Read reports and compare their rows; see `compare` for what it raises besides BadInputError."""
+def read_reports(paths: Sequence[str]) -> List[Tuple[str, LatencyReport]]:
+    """Return pairs of file name and report; folders are in the names only where the files' own are not enough.
+
+    Raises:
+        BadInputError: a file that is missing or no report.
+    """
     names = [os.path.basename(path) for path in paths]
     shown = names if len(set(names)) == len(names) else list(paths)
-    return compare([(name, read(path)) for name, path in zip(shown, paths)], reference)
+    return [(name, read(path)) for name, path in zip(shown, paths)]
 
 
 def compare(reports: Sequence[Tuple[str, LatencyReport]], reference: Optional[str] = None) -> Compared:

@@ -23,14 +23,15 @@ def compare_command(reports: Tuple[str, ...], reference: Optional[str], json_fil
     mode or clock, copies counted or not, a CUDA graph or not, another batch, input, precision or number of
     threads, unstable, interrupted.
     """
-    from edgenext_deploy.benchmarks.compare import compare_files
+    from edgenext_deploy.benchmarks.compare import compare, read_reports
     from edgenext_deploy.benchmarks.compare_report import dump_compared, print_compared
     from edgenext_deploy.benchmarks.written import write_or_print
 
-    compared = compare_files(reports, reference)
+    found = read_reports(reports)
+    compared = compare(found, reference)
     others: Dict[str, Callable[[], bytes]] = {}
     if html_file is not None:
         from edgenext_deploy.benchmarks.html import comparison_page
 
-        others[html_file] = lambda: comparison_page(compared, reports)
+        others[html_file] = lambda: comparison_page(compared, found)
     write_or_print(dump_compared(compared), json_file, lambda: print_compared(compared, sys.stdout), others)

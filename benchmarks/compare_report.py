@@ -4,9 +4,9 @@ from typing import Any, Dict, List, Optional, TextIO, Tuple
 from edgenext_deploy import records
 from edgenext_deploy.benchmarks.compare import Across, Compared, Group, Row
 from edgenext_deploy.benchmarks.likeness import Ratio
+from edgenext_deploy.benchmarks.notes import relative_speed
 from edgenext_deploy.benchmarks.printing import EMPTY, console_for, milliseconds, print_table
 from edgenext_deploy.benchmarks.record import Comparison, LatencyRecord
-from edgenext_deploy.benchmarks.report import relative_speed
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.published import PublishedFigure
 

@@ -2,7 +2,8 @@
 
 Two figures, and what lies between them. The lower bound is a roofline that no implementation can beat: for each
 part of the network the longer of its operations at the peak rate and its compulsory traffic (weights, what enters,
-what leaves, less what the cache can hold) at the memory's rate. The expected figure is `calibration`'s, where something was published to fit.
+what leaves, less what the cache can hold) at the memory's rate.
+The expected figure is `calibration`'s, where something was published to fit.
 """
 import os
 import tempfile

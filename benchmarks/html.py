@@ -6,10 +6,10 @@ from edgenext_deploy.benchmarks import compare_report, estimate_report, html_sec
 from edgenext_deploy.benchmarks.compare import Compared
 from edgenext_deploy.benchmarks.estimate import Estimate
 from edgenext_deploy.benchmarks.html_page import bullets, page, paragraph, section, table
+from edgenext_deploy.benchmarks.notes import relative_speed
 from edgenext_deploy.benchmarks.paper_table import FilledTable
 from edgenext_deploy.benchmarks.profile import Profile
 from edgenext_deploy.benchmarks.record import LatencyReport
-from edgenext_deploy.benchmarks.report import relative_speed
 
 _Named = Sequence[Tuple[str, LatencyReport]]
 
@@ -111,8 +111,8 @@ def _environments(reports: _Named) -> List[str]:
 
 
 def _speeds(report: LatencyReport) -> List[str]:
-    shapes = {row.name: row.input_shape for row in report.records}
-    return [relative_speed(comparison, shapes) for comparison in report.comparisons]
+    rows = {row.name: row for row in report.records}
+    return [relative_speed(comparison, rows) for comparison in report.comparisons]
 
 
 def _foot() -> str:

@@ -49,7 +49,8 @@ thead th.short{white-space:normal;min-width:5rem}
 .legend{list-style:none;padding:0;display:grid;gap:2px;font-size:.86rem}
 .legend svg{display:inline-block;width:14px;height:14px;vertical-align:-2px;margin-right:8px}
 .notes{list-style:none;padding:0}
-.notes li{padding:8px 14px;border-left:4px solid var(--warn);background:var(--paper);border-radius:0 8px 8px 0;margin:8px 0}
+.notes li{padding:8px 14px;border-left:4px solid var(--warn);background:var(--paper);border-radius:0 8px 8px 0;
+margin:8px 0}
 .estimate{border-left:4px solid var(--warn);padding:10px 16px;background:var(--paper);border-radius:0 8px 8px 0}
 dl{display:grid;grid-template-columns:minmax(8rem,max-content) 1fr;gap:4px 18px;margin:8px 0;font-size:.9rem}
 dt{color:var(--quiet)}
@@ -60,7 +61,8 @@ footer{color:var(--quiet);font-size:.84rem;padding-top:28px;padding-bottom:44px}
 @media (max-width:560px){main,header>div,footer{padding-left:14px;padding-right:14px}h1{font-size:1.4rem}
 th,td{padding:7px 10px}dl{grid-template-columns:1fr;gap:0 0}dd{margin-bottom:6px}}
 @media print{body{background:#fff}header{padding-top:0}.scroll,.card,.notes li{border-color:#ccc;break-inside:avoid}
-.scroll{overflow:visible}h2{break-after:avoid}.cards{grid-template-columns:1fr 1fr}th,td{padding:4px 7px;white-space:normal}
+.scroll{overflow:visible}h2{break-after:avoid}.cards{grid-template-columns:1fr 1fr}
+th,td{padding:4px 7px;white-space:normal}
 table{font-size:.76rem}details>:not(summary){display:block}a{color:inherit}}
 """
 _LIGHT = "--back:#f5f6f8;--shade:#f1f4f8;--good:#00724f;--bad:#b3410a;--warn:#d55e00;"

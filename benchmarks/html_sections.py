@@ -12,12 +12,12 @@ from edgenext_deploy.benchmarks.compare_report import (
 )
 from edgenext_deploy.benchmarks.hardware.state import Hardware, Reading
 from edgenext_deploy.benchmarks.html_page import bullets, card, cards, facts, folded, legend, paragraph, table
+from edgenext_deploy.benchmarks.notes import host_line, session_line
 from edgenext_deploy.benchmarks.printing import EMPTY, milliseconds
 from edgenext_deploy.benchmarks.profile import Profile
 from edgenext_deploy.benchmarks.profile_report import slowest
 from edgenext_deploy.benchmarks.profile_report import summary as profile_summary
 from edgenext_deploy.benchmarks.record import LatencyRecord, LatencyReport
-from edgenext_deploy.benchmarks.report import host_line, session_line
 
 _SPEEDS = ("nano_latency", "a100_latency", "a100_throughput_batch1")
 _NANO = "published: Jetson Nano, TensorRT, FP16"

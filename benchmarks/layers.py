@@ -25,7 +25,8 @@ _MOVES = frozenset((
     "Expand", "ReorderInput", "ReorderOutput", "MemcpyToHost", "MemcpyFromHost", "Identity"))
 _ACTIVATIONS = frozenset((
     "Erf", "Gelu", "FastGelu", "BiasGelu", "QuickGelu", "HardSwish", "HardSigmoid", "Sigmoid", "Relu", "Clip", "Tanh"))
-_NORMS = frozenset(("LayerNormalization", "SkipLayerNormalization", "BatchNormalization", "SimplifiedLayerNormalization"))
+_NORMS = frozenset((
+    "LayerNormalization", "SkipLayerNormalization", "BatchNormalization", "SimplifiedLayerNormalization"))
 _MATRIX = frozenset(("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "NhwcConv"))
 _ATTENTION_WORD = re.compile(r"\.(xca|attn)[./]")
 _LINEAR_WORD = re.compile(r"\.(qkv|proj)\b")

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgenext_deploy.benchmarks import statistics
 from edgenext_deploy.benchmarks.record import WarmUp
-from edgenext_deploy.runtime.session import Session
+from edgenext_deploy.runtime.session import Session, Timings
 
 Runner = Callable[[np.ndarray], Any]
 Progress = Callable[[float, str], None]
@@ -49,15 +49,44 @@ class Limits(NamedTuple):
 
 
 class Series(NamedTuple):
-    """What was measured of one session: milliseconds per call, one float64 array `[n]` per round."""
+    """What was measured of one session, one item per round.
+
+    Attributes:
+        blocks: milliseconds per call by the host's clock, float64 `[n]`.
+        warmup: what came before.
+        starts_s: when each call began, in seconds since the first timed call of all sessions, float64 `[n]`.
+        timings: what the session itself says of each call, `[n]`; empty where it tells no stages.
+    """
 
     blocks: Tuple[np.ndarray, ...]
     warmup: WarmUp
+    starts_s: Tuple[np.ndarray, ...] = ()
+    timings: Tuple[Tuple[Timings, ...], ...] = ()
 
     @property
     def values_ms(self) -> np.ndarray:
         """All samples in the order of measurement, `[n]` float64 in milliseconds."""
         return np.concatenate(self.blocks) if self.blocks else np.zeros(0)
+
+
+class Watch:
+    """What looks at the machine while the sessions run; this one does not."""
+
+    def begin(self) -> None:
+        """Called before the first timed call."""
+
+    def after_block(self, name: str) -> bool:
+        """Called after each block; return whether that took time, so that the next call is not timed."""
+        return False
+
+
+class _Block:
+    """The calls of one block as they are made, so that Ctrl-C loses none."""
+
+    def __init__(self) -> None:
+        self.samples_ms: List[float] = []
+        self.starts: List[float] = []
+        self.timings: List[Timings] = []
 
 
 class Measurement(NamedTuple):
@@ -72,19 +101,21 @@ def measure(
     inputs: Mapping[str, np.ndarray],
     limits: Limits = Limits(),  # noqa: B008 - immutable
     progress: Optional[Progress] = None,
+    watch: Watch = Watch(),  # noqa: B008 - holds nothing
 ) -> Measurement:
     """Time the sessions in turns.
 
     Each session is warmed up until its latency is stable or the time is over. Then in every round each
     session runs for a block of calls, in the given order and in reverse by turns. With more than one
-    session the first call of a block is not timed: it finds its caches full of the others' data. Garbage
-    collection is off meanwhile. `progress` is only called between blocks.
+    session, or when `watch` read something, the first call of a block is not timed: it finds its caches full of
+    others' data. Garbage collection is off meanwhile. `progress` and `watch` are only called between blocks.
 
     Args:
         sessions: by name; a callable is called with its input.
         inputs: the input of each session, by the same names.
         limits: when to stop.
         progress: called with the fraction done, 0 to 1, and what is being done.
+        watch: looks at the machine between blocks.
 
     Raises:
         KeyboardInterrupt: Ctrl-C before anything was timed. Later it ends the measurement, without an error.
@@ -99,12 +130,32 @@ def measure(
             tell(0.0, "warming up {}".format(name))
             warmups[name], typical[name] = warm_up(run, inputs[name], limits.warmup_s)
         sizes = {name: _block_size(latency_ms, limits) for name, latency_ms in typical.items()}
-        blocks: Dict[str, List[np.ndarray]] = {name: [] for name in runners}
-        interrupted = _take_turns(runners, inputs, sizes, limits, blocks, tell)
+        blocks: Dict[str, List[_Block]] = {name: [] for name in runners}
+        watch.begin()
+        zero = _clock()
+        interrupted = _take_turns(runners, inputs, sizes, limits, blocks, tell, watch, _told_by(sessions))
     if interrupted and not any(blocks.values()):
         raise KeyboardInterrupt
-    return Measurement(
-        {name: Series(tuple(blocks[name]), warmups[name]) for name in runners}, interrupted)
+    return Measurement({name: _series(blocks[name], warmups[name], zero) for name in runners}, interrupted)
+
+
+def _series(blocks: List[_Block], warmup: WarmUp, zero: float) -> Series:
+    # Ctrl-C may come after a call's start was kept and before its time was.
+    counts = [len(block.samples_ms) for block in blocks]
+    starts = [np.array(block.starts[:count], dtype=np.float64) for block, count in zip(blocks, counts)]
+    return Series(
+        tuple(np.array(block.samples_ms) for block in blocks), warmup,
+        tuple((ticks - zero) * (_MS_PER_TICK / 1e3) for ticks in starts),
+        tuple(tuple(block.timings[:count]) for block, count in zip(blocks, counts) if block.timings))
+
+
+def _told_by(sessions: Mapping[str, Union[Session, Runner]]) -> Dict[str, Session]:
+    """Return the sessions that say where the time goes within a call, after the warm-up."""
+    told: Dict[str, Session] = {}
+    for name, session in sessions.items():
+        if isinstance(session, Session) and session.timings is not None and session.timings.compute_ms is not None:
+            told[name] = session
+    return told
 
 
 def warm_up(run: Runner, image: np.ndarray, limit_s: float) -> Tuple[WarmUp, float]:
@@ -117,10 +168,11 @@ def warm_up(run: Runner, image: np.ndarray, limit_s: float) -> Tuple[WarmUp, flo
     medians: List[float] = []
     iterations, spent_ms, stable = 0, 0.0, False
     while not stable and (not medians or spent_ms < 1e3 * limit_s):
-        window: List[float] = []
+        block = _Block()
+        window = block.samples_ms
         window_ms = 0.0
         while window_ms < _WINDOW_MS or len(window) < _WINDOW_CALLS:
-            _time_calls(run, image, 1, window)
+            _time_calls(run, image, 1, block)
             window_ms += window[-1]
             if spent_ms + window_ms >= 1e3 * limit_s or len(window) == _MAX_BLOCK:
                 break
@@ -136,16 +188,17 @@ def _take_turns(
     inputs: Mapping[str, np.ndarray],
     sizes: Mapping[str, int],
     limits: Limits,
-    blocks: Dict[str, List[np.ndarray]],
+    blocks: Dict[str, List[_Block]],
     tell: Progress,
+    watch: Watch,
+    told: Mapping[str, Session],
 ) -> bool:
     """Fill `blocks` round by round until the limits are reached; return whether Ctrl-C came first."""
     names = list(runners)
     counts = dict.fromkeys(names, 0)
     spent_ms = dict.fromkeys(names, 0.0)
-    samples: List[float] = []
-    current = names[0]
     round_index = 0
+    disturbed = False
     try:
         while True:
             fractions = [_fraction(counts[name], spent_ms[name], round_index, limits) for name in names]
@@ -156,28 +209,35 @@ def _take_turns(
                 size = sizes[current]
                 if limits.iterations is not None:
                     size = min(size, limits.iterations - counts[current])
-                if len(names) > 1:
+                if len(names) > 1 or disturbed:
                     runners[current](inputs[current])
-                _time_calls(runners[current], inputs[current], size, samples)
-                block, samples = np.array(samples), []
-                blocks[current].append(block)
-                counts[current] += len(block)
-                spent_ms[current] += float(block.sum())
+                block = _Block()
+                try:
+                    _time_calls(runners[current], inputs[current], size, block, told.get(current))
+                finally:
+                    if block.samples_ms:
+                        blocks[current].append(block)
+                counts[current] += len(block.samples_ms)
+                spent_ms[current] += sum(block.samples_ms)
+                disturbed = watch.after_block(current)
             round_index += 1
     except KeyboardInterrupt:
-        if samples:
-            blocks[current].append(np.array(samples))
         return True
 
 
-def _time_calls(run: Runner, image: np.ndarray, count: int, samples: List[float]) -> None:
-    """Append the milliseconds of `count` calls to `samples`, call by call, so that Ctrl-C loses none."""
+def _time_calls(run: Runner, image: np.ndarray, count: int, block: _Block, told: Optional[Session] = None) -> None:
+    """Time `count` calls into `block`, call by call; `told` says where the time of each went."""
     clock, scale = _clock, _MS_PER_TICK
     for _ in range(count):
         start = clock()
         run(image)
         stop = clock()
-        samples.append((stop - start) * scale)
+        if told is not None:
+            timings = told.timings
+            assert timings is not None
+            block.timings.append(timings)
+        block.starts.append(start)
+        block.samples_ms.append((stop - start) * scale)
 
 
 def _block_size(latency_ms: float, limits: Limits) -> int:

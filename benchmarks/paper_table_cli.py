@@ -1,5 +1,4 @@
 """``edgenext-bench table NAME`` and its aliases: a table of the paper, filled with measurements."""
-import os
 import sys
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -69,7 +68,7 @@ def _table(name: str, reports: Tuple[str, ...], run: bool, also: Tuple[str, ...]
     from edgenext_deploy.benchmarks.written import write_or_print
 
     suite = get_suite(name)
-    found = [(os.path.basename(path), record.read(path)) for path in reports]
+    found = read_reports(reports)
     others: Dict[str, Callable[[], bytes]] = {}
     if run:
         report = _measured([*dict.fromkeys([row.variant for row in suite.rows] + list(also))], folder, duration_s,

@@ -3,7 +3,7 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.benchmarks import record
-from edgenext_deploy.benchmarks.bench import open_engine
+from edgenext_deploy.benchmarks.engine import Options, open_engine
 from edgenext_deploy.benchmarks.layers import (
     KINDS,
     OTHER,
@@ -103,13 +103,11 @@ def profile_engine(path: str, runs: int = 20, threads: Optional[int] = None, tru
         MissingRuntimeError: the runtime is not installed, or there is no GPU for a plan.
         VerificationError: the profiler's answers contradict each other.
     """
-    with open_engine(path, os.path.basename(path), threads, trust) as engine:
+    with open_engine(path, os.path.basename(path), Options(threads=threads, trust=trust)) as engine:
         if isinstance(engine.session, TensorRTSession):
-            times = profile_plan(engine.session, engine.image, runs)
-            engine_file, model = engine.file, engine.model
-            return summed(times, engine_file, model)
-        engine_file, model, image = engine.file, engine.model, engine.image
-    return summed(profile_onnx(path, image, runs, threads=threads), engine_file, model)
+            return summed(profile_plan(engine.session, engine.image, runs), engine.file, engine.model)
+    # ONNX Runtime's profiler has to be there from the start: another session, with the first one closed.
+    return summed(profile_onnx(path, engine.image, runs, threads=threads), engine.file, engine.model)
 
 
 def summed(times: LayerTimes, engine: record.EngineFile, model: Optional[record.Model]) -> Profile:

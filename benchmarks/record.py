@@ -101,17 +101,17 @@ class Stages(NamedTuple):
 
     Attributes:
         enqueue: host time to put the inference into the stream ("Enqueue Time").
-        host_to_device: copy of the input, by CUDA events ("H2D Latency").
+        host_to_device: copy of the input, by CUDA events ("H2D Latency"); None with zero-copy, where there is none.
         compute: between the events around the inference ("GPU Compute Time").
-        device_to_host: copy of the outputs, by CUDA events ("D2H Latency").
+        device_to_host: copy of the outputs, by CUDA events ("D2H Latency"); None likewise.
         latency: host_to_device + compute + device_to_host of each inference ("Latency").
         wall: what the caller waits, by the host's clock; trtexec has no such line, for it queues ahead.
     """
 
     enqueue: StageTimes
-    host_to_device: StageTimes
+    host_to_device: Optional[StageTimes]
     compute: StageTimes
-    device_to_host: StageTimes
+    device_to_host: Optional[StageTimes]
     latency: StageTimes
     wall: StageTimes
 
@@ -205,7 +205,7 @@ class LatencyRecord(NamedTuple):
         name: the row's name within its run.
         engine: the file.
         model: from the manifest; None when there is none.
-        device: what ``--device`` asked for.
+        device: what ``--device`` asked for, else what was recognised (`device.recognise`).
         device_found: the machine and, where the engine runs on one, the GPU.
         device_matches: this is the device that was asked for; False only with ``--allow-mismatch``.
         session: runtime, version, provider, threads, as `Session.describe` gives them.

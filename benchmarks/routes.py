@@ -13,7 +13,8 @@ import numpy as np
 
 import edgenext_deploy
 from edgenext_deploy.benchmarks import bench, record
-from edgenext_deploy.benchmarks.device import CPU
+from edgenext_deploy.benchmarks.device import CPU, match_device
+from edgenext_deploy.benchmarks.engine import Engine, Options, open_engine
 from edgenext_deploy.benchmarks.host import describe_host
 from edgenext_deploy.benchmarks.measure import Limits, Progress
 from edgenext_deploy.child import run_module
@@ -65,16 +66,19 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
 def _measure_pair(variant: str, ours: str, plain: str, limits: Limits, threads: Optional[int],
                   progress: Optional[Progress]) -> record.LatencyReport:
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(bench.open_engine(ours, "{} edgenext-export".format(variant), threads))
-        second = stack.enter_context(bench.open_engine(plain, "{} plain route".format(variant), threads))
+        options = Options(threads=threads)
+        first = stack.enter_context(open_engine(ours, "{} edgenext-export".format(variant), options))
+        second = stack.enter_context(open_engine(plain, "{} plain route".format(variant), options))
         if first.model is not None:
             second = second._replace(model=first.model._replace(target="plain"))
         second = second._replace(image=first.image, image_source=first.image_source)
         _require_same_function(variant, first, second)
-        return bench.run([first, second], CPU, describe_host(), limits, progress)
+        host = describe_host()
+        request = bench.Request([ours, plain], device=CPU, options=options, limits=limits, keep_samples=False)
+        return bench.run([first, second], request, host, match_device(CPU, host).found, [True, True], progress)
 
 
-def _require_same_function(variant: str, first: bench.Engine, second: bench.Engine) -> None:
+def _require_same_function(variant: str, first: Engine, second: Engine) -> None:
     expected, found = (engine.session.infer(engine.image) for engine in (second, first))
     error = float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
     if not error <= _TOLERANCE:

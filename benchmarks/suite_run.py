@@ -4,8 +4,10 @@ import os
 import tempfile
 from typing import Callable, Optional, Sequence
 
-from edgenext_deploy.benchmarks import bench, record
+from edgenext_deploy.benchmarks import record
+from edgenext_deploy.benchmarks.bench import Request, benchmark
 from edgenext_deploy.benchmarks.device import CPU
+from edgenext_deploy.benchmarks.engine import Options
 from edgenext_deploy.benchmarks.measure import Limits, Progress
 from edgenext_deploy.child import run_module
 
@@ -41,8 +43,9 @@ def measure_variants(
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgenext-table-"))
-        return bench.benchmark([_exported(variant, folder, tell) for variant in variants], CPU, threads, limits,
-                               progress)
+        engines = tuple(_exported(variant, folder, tell) for variant in variants)
+        return benchmark(Request(engines, device=CPU, options=Options(threads=threads), limits=limits,
+                                 keep_samples=True), progress)
 
 
 def _exported(variant: str, folder: str, tell: Optional[Tell]) -> str:

@@ -76,7 +76,8 @@ class Hardware(NamedTuple):
         start: before the warm-up.
         during: while this row's engine ran, read between its blocks.
         end: after the last inference of the run.
-        total_rails: the rails whose sum is the power of the whole module; empty where that is not known.
+        total_rails: the rails whose sum is the power of the whole module (of the GPU board on a server); empty where
+            that is not known.
         throttled: every reason of any reading of the run, this row's or another's.
         troubles: sensors that are denied, lost or broken.
     """
@@ -93,9 +94,9 @@ class Hardware(NamedTuple):
 
 
 class Energy(NamedTuple):
-    """Energy of one inference, estimated: mean power of the whole module times the time of one inference.
+    """Energy of one inference, estimated: mean power of the total rails times the time of one inference.
 
-    It holds what the module draws at rest, and is as exact as the sensor: some readings a second, each taken
+    It holds what the board draws at rest, and is as exact as the sensor: some readings a second, each taken
     just after a block of inferences.
 
     Attributes:

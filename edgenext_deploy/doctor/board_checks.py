@@ -1,9 +1,17 @@
 """Checks of memory, disk, power, clocks and cameras. Nothing here needs root."""
 import os
-import re
-from typing import Dict, Optional, Tuple
+from typing import Dict
 
-from edgenext_deploy.doctor.findings import NVPMODEL_STATUS, Findings
+from edgenext_deploy.board import (
+    NVPMODEL_CONF,
+    NVPMODEL_STATUS,
+    NamedMode,
+    is_gpu_clock,
+    mode_names,
+    mode_number,
+    mode_of_command,
+)
+from edgenext_deploy.doctor.findings import Findings
 from edgenext_deploy.doctor.machine import Machine
 from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Check
 
@@ -16,8 +24,6 @@ _SWAP = ("sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && sudo mks
 _NO_DESKTOP = "sudo systemctl isolate multi-user.target (ends the desktop, which takes memory)"
 # pip unpacks, and pycuda is compiled, in less than this; plans and timing caches are a few MB.
 _ENOUGH_DISK_BYTES = 1 * _GIB
-# Names of a Jetson's GPU under /sys/class/devfreq: Nano; TX2; Xavier; Orin; and what newer kernels call it.
-_GPU_DEVICES = re.compile(r"gpu|gp10b|gv11b|ga10b|gb10b")
 
 
 def check_memory(machine: Machine, findings: Findings) -> Check:
@@ -56,8 +62,7 @@ def check_disk(machine: Machine, findings: Findings) -> Check:
 
 def check_power_mode(machine: Machine, findings: Findings) -> Check:
     """Whether nvpmodel caps the clocks below what the board can do."""
-    names = {int(number): name for number, name in re.findall(
-        r"^<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+?)\s*>", machine.read("/etc/nvpmodel.conf") or "", flags=re.M)}
+    names = mode_names(machine.read(NVPMODEL_CONF))
     number, name = _power_mode(machine, findings)
     if number is not None and name is None:
         name = names.get(number)
@@ -77,7 +82,7 @@ def check_power_mode(machine: Machine, findings: Findings) -> Check:
 def check_clocks(machine: Machine, findings: Findings) -> Check:
     """Whether the GPU's clock is pinned, as a measurement wants it."""
     for folder in machine.glob("/sys/class/devfreq/*"):
-        if _GPU_DEVICES.search(os.path.basename(folder)):
+        if is_gpu_clock(os.path.basename(folder)):
             texts = [machine.read("{}/{}_freq".format(folder, which)) or "" for which in ("min", "max")]
             if not all(text.strip().isdigit() for text in texts):
                 continue
@@ -146,13 +151,10 @@ def _cache_folder(machine: Machine) -> str:
     return os.path.join(base, "edgenext-deploy")
 
 
-def _power_mode(machine: Machine, findings: Findings) -> Tuple[Optional[int], Optional[str]]:
+def _power_mode(machine: Machine, findings: Findings) -> NamedMode:
     """Return the mode's number and name, as far as nvpmodel's status file or nvpmodel itself says them."""
-    match = re.search(r"pmode:(\d+)", machine.read(NVPMODEL_STATUS) or "")
-    if match:
-        return int(match.group(1)), None
+    number = mode_number(machine.read(NVPMODEL_STATUS))
+    if number is not None:
+        return NamedMode(number, None)
     says = findings.nvpmodel_says.output if findings.nvpmodel_says is not None else ""
-    named = re.search(r"NV Power Mode:\s*(\S+)(?:\s+(\d+))?", says)
-    if named is None:
-        return None, None
-    return (int(named.group(2)) if named.group(2) else None), named.group(1)
+    return mode_of_command(says) or NamedMode(None, None)

@@ -65,7 +65,8 @@ def profile_onnx(path: str, image: np.ndarray, runs: int = 20, warmup: int = 3,
     from edgenext_deploy.runtime.ort import OnnxRuntimeSession
 
     with tempfile.TemporaryDirectory(prefix="edgenext-profile-") as folder:
-        with OnnxRuntimeSession(path, threads=threads, profile_prefix=os.path.join(folder, "trace")) as session:
+        session = OnnxRuntimeSession(path, threads=threads, profile_prefix=os.path.join(folder, "trace"))
+        with session:
             wall_ms = _wall_ms(session, image, warmup + runs)[warmup:]
             described = session.describe()
             trace = session.end_profiling()

@@ -101,7 +101,7 @@ def test_json_to_a_file_comes_beside_the_table(capsys, fakes, tmp_path):
     assert [row.name for row in report.records] == ["a.onnx", "b.onnx"]
     assert report.records[0].interleaved_with == ("b.onnx",)
     assert len(report.comparisons) == 1
-    assert report.records[0].engine == ("a.onnx", hashlib.sha256(b"a.onnx").hexdigest(), 6)
+    assert report.records[0].engine == ("a.onnx", hashlib.sha256(b"a.onnx").hexdigest(), 6, None)
 
 
 def test_a_file_that_cannot_be_written_costs_no_rows(capsys, fakes, tmp_path):
@@ -118,7 +118,8 @@ def test_engines_with_the_same_name_stay_apart(capsys, fakes):
     first, second = fakes.engine("one/a.onnx"), fakes.engine("two/a.onnx")
     _, out, _ = run(capsys, "--engine", first, "--engine", second, "--engine", second, "--iterations", "10",
                     "--json")
-    assert [row["name"] for row in json.loads(out)["records"]] == [first, second, second + " (2)"]
+    assert [row["name"] for row in json.loads(out)["records"]] == [
+        "one/a.onnx", "two/a.onnx", "two/a.onnx (2)"]
 
 
 def test_without_a_manifest_the_input_is_fixed_and_looks_like_pixels(capsys, fakes):

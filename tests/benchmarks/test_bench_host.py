@@ -2,9 +2,10 @@ import os
 
 import pytest
 
-from edgenext_deploy.benchmarks.device import board_family, require_device, require_session_on_device
+from edgenext_deploy.benchmarks.device import DEVICES, match_device, match_session, recognise
 from edgenext_deploy.benchmarks.host import board_model, describe_host
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, UsageError
+from edgenext_deploy.targets import TARGETS
 
 NANO = "NVIDIA Jetson Nano Developer Kit"
 ORIN_NANO = "NVIDIA Jetson Orin Nano Developer Kit"
@@ -66,57 +67,100 @@ def test_this_machine_is_described():
     assert board_model() == found.board
 
 
-@pytest.mark.parametrize(("board", "family"), [
-    (NANO, "nano"),
-    ("NVIDIA Jetson Nano 2GB Developer Kit", "nano"),
-    (ORIN_NANO, "orin"),
-    ("NVIDIA Jetson AGX Orin Developer Kit", "orin"),
-    ("NVIDIA Jetson Xavier NX Developer Kit", "xavier"),
-    ("Jetson-AGX", "xavier"),
-    ("NVIDIA Jetson AGX Thor Developer Kit", "thor"),
-    ("Raspberry Pi 4 Model B Rev 1.4", None),
-    ("FriendlyElec NanoPi M4", None),
-    ("quill", None),
-    (None, None),
+@pytest.mark.parametrize(("board", "names"), [
+    (NANO, {"nano"}),
+    ("NVIDIA Jetson Nano 2GB Developer Kit", {"nano"}),
+    (ORIN_NANO, {"orin-nano", "orin"}),
+    ("NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super", {"orin-nano", "orin"}),
+    ("NVIDIA Jetson Orin NX Engineering Reference Developer Kit", {"orin-nx", "orin"}),
+    ("NVIDIA Jetson AGX Orin Developer Kit", {"agx-orin", "orin"}),
+    ("NVIDIA Jetson Xavier NX Developer Kit", {"xavier-nx", "xavier"}),
+    ("Jetson-AGX", {"agx-xavier", "xavier"}),
+    ("NVIDIA Jetson AGX Xavier Developer Kit", {"agx-xavier", "xavier"}),
+    ("NVIDIA Jetson AGX Thor Developer Kit", {"thor"}),
+    ("Raspberry Pi 4 Model B Rev 1.4", set()),
+    ("FriendlyElec NanoPi M4", set()),
+    ("quill", set()),
+    (None, set()),
 ])
-def test_boards_are_told_apart_by_their_device_tree_model(board, family):
-    assert board_family(board) == family
+def test_boards_are_told_apart_by_their_device_tree_model(board, names):
+    boards = [name for name, device in DEVICES.items() if device.board_words]
+    assert {name for name in boards if match_device(name, host(board)).refusal is None} == names
+
+
+@pytest.mark.parametrize(("gpu", "names"), [
+    ("NVIDIA A100-SXM4-40GB", {"a100"}), ("NVIDIA A100 80GB PCIe", {"a100"}), ("NVIDIA H100 PCIe", {"h100"}),
+    ("NVIDIA H200", {"h200"}), ("NVIDIA L4", {"l4"}), ("NVIDIA L40S", set()), ("Tesla T4", {"t4"}),
+    ("NVIDIA GeForce RTX 4090", {"rtx"}), ("NVIDIA RTX A4000", {"rtx"}), ("Quadro P2000", set()),
+])
+def test_gpus_are_told_apart_by_their_names(gpu, names):
+    gpus = [name for name, device in DEVICES.items() if device.gpu_word]
+    assert {name for name in gpus if match_device(name, host(gpus=(gpu,))).refusal is None} == names
+
+
+def test_every_target_names_a_device():
+    for target in TARGETS:
+        match_device(target, host())
 
 
 @pytest.mark.parametrize(("asked", "here"), [
     ("cpu", host()), ("onnxruntime", host()), ("cpu", host(NANO)), ("nano", host(NANO)),
-    ("orin-jp5", host(ORIN_NANO)),
+    ("orin-jp5", host(ORIN_NANO)), ("xavier-jp4", host("Jetson-AGX")),
     ("a100", host(gpus=("NVIDIA A100-SXM4-40GB",))), ("rtx", host(gpus=("NVIDIA GeForce RTX 4090",))),
 ])
 def test_the_device_that_was_asked_for_is_accepted(asked, here):
-    require_device(asked, here)
+    assert match_device(asked, here).refusal is None
 
 
 @pytest.mark.parametrize(("asked", "here", "named"), [
     ("nano", host(), "x86_64, Some CPU"), ("nano", host(ORIN_NANO), ORIN_NANO), ("orin", host(NANO), NANO),
+    ("orin-nano", host("NVIDIA Jetson AGX Orin Developer Kit"), "AGX Orin"),
     ("a100", host(gpus=("NVIDIA H100 PCIe",)), "NVIDIA H100 PCIe"),
 ])
 def test_another_device_is_refused_with_what_was_asked_and_what_this_is(asked, here, named):
-    with pytest.raises(IncompatibleError) as raised:
-        require_device(asked, here)
-    assert "--device {} was asked for".format(asked) in raised.value.message
-    assert named in raised.value.message
-    assert raised.value.exit_code == 4
+    match = match_device(asked, here)
+    assert named in match.found
+    assert isinstance(match.refusal, IncompatibleError)
+    assert "--device {} was asked for".format(asked) in match.refusal.message
+    assert named in match.refusal.message
+    assert match.refusal.exit_code == 4
+    assert "--allow-mismatch" in match.refusal.fix
 
 
 def test_a_server_target_needs_a_gpu():
-    with pytest.raises(MissingRuntimeError, match="h100 needs an NVIDIA GPU"):
-        require_device("h100", host())
+    refusal = match_device("h100", host()).refusal
+    assert isinstance(refusal, MissingRuntimeError)
+    assert "h100 needs an NVIDIA GPU" in refusal.message
 
 
-def test_an_unknown_device_suggests_the_nearest_and_lists_cpu_too():
+def test_an_unknown_device_suggests_the_nearest_and_lists_all():
     with pytest.raises(UsageError, match="did you mean 'nano'") as raised:
-        require_device("nanno", host())
-    assert raised.value.fix.endswith(", cpu")
+        match_device("nanno", host())
+    for name in ("cpu", "orin-nano", "orin-jp60", "onnxruntime"):
+        assert name in raised.value.fix
 
 
-def test_a_server_row_is_not_filled_by_its_processor():
-    with pytest.raises(IncompatibleError, match="CPUExecutionProvider"):
-        require_session_on_device("a100", {"provider": "CPUExecutionProvider"})
-    require_session_on_device("a100", {"provider": "CUDAExecutionProvider"})
-    require_session_on_device("cpu", {"provider": "CPUExecutionProvider"})
+@pytest.mark.parametrize("provider", ["CPUExecutionProvider", "CPU"])
+def test_a_server_row_is_not_filled_by_its_processor(provider):
+    refusal = match_session("a100", {"provider": provider})
+    assert isinstance(refusal, IncompatibleError)
+    assert provider in refusal.message
+    assert match_session("a100", {"provider": "CUDAExecutionProvider"}) is None
+    assert match_session("cpu", {"provider": provider}) is None
+    assert match_session("nano", {"provider": provider}) is None
+    assert isinstance(match_session("cpu", {"provider": "CUDA", "device": "Some GPU"}), IncompatibleError)
+
+
+@pytest.mark.parametrize(("here", "session", "name"), [
+    (host(), {"provider": "CPUExecutionProvider"}, "cpu"),
+    (host(NANO), {"provider": "CUDA", "device": "NVIDIA Tegra X1"}, "nano"),
+    (host(NANO), {"provider": "CPUExecutionProvider"}, "nano"),
+    (host(ORIN_NANO), {"provider": "CUDA", "device": "Orin"}, "orin-nano"),
+    (host(gpus=("NVIDIA A100-SXM4-40GB",)), {"provider": "CUDAExecutionProvider"}, "a100"),
+    (host(gpus=("NVIDIA A100-SXM4-40GB",)), {"provider": "CPUExecutionProvider"}, "cpu"),
+    (host(gpus=("NVIDIA A100-SXM4-40GB", "NVIDIA H100 PCIe")), {"provider": "CUDA", "device": "NVIDIA H100 PCIe"},
+     "h100"),
+    (host(), {"provider": "CUDA", "device": "Double GPU"}, "gpu"),
+])
+def test_without_a_request_a_row_stands_for_what_its_engine_ran_on(here, session, name):
+    assert recognise(here, session) == name

@@ -82,7 +82,7 @@ def test_a_type_that_numpy_lacks_is_refused(new_machine, tmp_path):
 
 def test_a_refused_inference_says_why_and_the_next_one_runs(machine, tmp_path, monkeypatch):
     images = frames(2)
-    with TensorRTSession(two_heads(machine, tmp_path)) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=False) as session:
         changes = session._engine._changes
         changes["refusal"] = "Error Code 9: not today"
         for function in (session.infer, session.submit):

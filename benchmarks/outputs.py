@@ -1,0 +1,128 @@
+"""Files that a report can be written to: one option each, and what turns a report into the file's content."""
+from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+import click
+
+from edgenext_deploy.errors import UsageError
+from edgenext_deploy.files import write_files_atomically
+
+if TYPE_CHECKING:
+    from edgenext_deploy.benchmarks.record import LatencyReport
+
+# Given as a file's name, it means standard output, in place of the table.
+STDOUT = "-"
+
+
+class Output(NamedTuple):
+    """A kind of file.
+
+    Attributes:
+        name: of the option, without its dashes.
+        help: what the option's help says.
+        write: from a report to the file's content; libraries are imported inside it.
+    """
+
+    name: str
+    help: str
+    write: "Callable[[LatencyReport], bytes]"
+
+
+def _json(report: "LatencyReport") -> bytes:
+    from edgenext_deploy.benchmarks import record
+
+    return record.dump(report)
+
+
+def _csv(report: "LatencyReport") -> bytes:
+    from edgenext_deploy.benchmarks.flat import to_csv
+
+    return to_csv(report)
+
+
+def _markdown(report: "LatencyReport") -> bytes:
+    from edgenext_deploy.benchmarks.markdown import to_markdown
+
+    return to_markdown(report)
+
+
+def _html(report: "LatencyReport") -> bytes:
+    from edgenext_deploy.benchmarks.html import report_page
+
+    return report_page(report)
+
+
+def _plot(report: "LatencyReport") -> bytes:
+    from edgenext_deploy.benchmarks.plots import latency_png
+
+    return latency_png(report)
+
+
+OUTPUTS: Tuple[Output, ...] = (
+    Output("json", "Write all records as JSON.", _json),
+    Output("csv", "Write one line for each row.", _csv),
+    Output("markdown", "Write tables for a page or an issue.", _markdown),
+    Output("html", "Write a page with tables and charts.", _html),
+    Output("plot", "Draw the latencies as PNG; needs matplotlib.", _plot),
+)
+
+
+def output_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the option of every output; the command gets ``outputs``, the file's name by the output's."""
+    for output in reversed(OUTPUTS):
+        function = click.option(
+            "--" + output.name, expose_value=False, metavar="[FILE]", is_flag=False, flag_value=STDOUT, type=str,
+            callback=_remember, help=output.help + " Without FILE (or with -) to standard output, in place of the "
+            "table.")(function)
+    return function
+
+
+def chosen_outputs(context: click.Context) -> Dict[str, str]:
+    """Return the files that were asked for, by name of the output.
+
+    Raises:
+        UsageError: two of them want the standard output, or the same file.
+    """
+    chosen: Dict[str, str] = context.meta.get(__name__, {})
+    files = list(chosen.values())
+    twice = sorted({file for file in files if files.count(file) > 1})
+    if twice:
+        raise UsageError("two outputs go to {}".format("standard output" if twice[0] == STDOUT else twice[0]),
+                         "give each a file of its own")
+    return chosen
+
+
+def write_outputs(report: "LatencyReport", chosen: Dict[str, str], say: Callable[[str], None]) -> None:
+    """Write the files, each whatever becomes of the others.
+
+    Args:
+        report: with at least one row.
+        chosen: as `chosen_outputs` returns them.
+        say: called with a line for every file that was written or could not be.
+
+    Raises:
+        UsageError: one or more could not be written.
+    """
+    failed: List[UsageError] = []
+    for output in OUTPUTS:
+        path = chosen.get(output.name)
+        if path is None:
+            continue
+        content = output.write(report)
+        if path == STDOUT:
+            click.echo(content, nl=False)
+            continue
+        try:
+            write_files_atomically({path: content})
+        except UsageError as error:
+            failed.append(UsageError(error.message, "give another file with --{}".format(output.name)))
+            continue
+        say("wrote {}".format(path))
+    for failure in failed[:-1]:
+        say("error: " + failure.message)
+    if failed:
+        raise failed[-1]
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Optional[str]) -> None:
+    if value is not None:
+        context.meta.setdefault(__name__, {})[parameter.name] = value
