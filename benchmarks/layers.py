@@ -33,10 +33,10 @@ _LINEAR_WORD = re.compile(r"\.(qkv|proj)\b")
 _NORM_WORD = re.compile(r"(^|[./])(norm|norm_xca|bn)\d*($|[./])")
 _ACTIVATION_WORD = re.compile(r"[./]act\d*($|[./])")
 _DEPTHWISE_WORD = re.compile(r"(dwconv|split_convs\.convs\.\d+|conv2_kxk)")
-_POINTWISE_WORD = re.compile(r"(pwconv\d|\bqkv\b|\bproj\b|\bfc\d*\b|conv_?\d?_1x1|conv_proj|token_projection)")
+_POINTWISE_WORD = re.compile(r"(^head$|pwconv\d|\bqkv\b|\bproj\b|\bfc\d*\b|conv_?\d?_1x1|conv_proj|token_projection)")
 _CONVOLUTION_WORD = re.compile(r"(\bconv\b|conv_kxk|conv_fusion|\bstem\b|final_conv)")
 _MOVE_WORD = re.compile(
-    r"(split_convs\.(split|concat)|\.(heads|merge|split_key|split_value|key_transposed|unfold|fold|pad|concat|flatten)\b|transpose)",
+    r"(split_convs\.(split|concat)\b|\.(heads|merge|split_key|split_value|key_transposed|unfold|fold|pad|concat|flatten)\b|transpose)",
     re.IGNORECASE)
 
 

@@ -62,6 +62,7 @@ def _table(name: str, reports: Tuple[str, ...], run: bool, also: Tuple[str, ...]
            duration_s: float, warmup_s: float, threads: int, report_file: Optional[str], json_file: Optional[str],
            html_file: Optional[str]) -> None:
     from edgenext_deploy.benchmarks import record
+    from edgenext_deploy.benchmarks.compare import read_reports
     from edgenext_deploy.benchmarks.paper_table import fill
     from edgenext_deploy.benchmarks.paper_table_report import dump_filled, print_filled
     from edgenext_deploy.benchmarks.suites import get_suite
