@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from onnx import TensorProto
 from torch import Tensor
 
 from edgenext_deploy.errors import IncompatibleError
@@ -171,6 +172,18 @@ def _resize(a: Float32, step: Step, x: Operands) -> Tensor:
     return a.round(F.interpolate(x[0], size=x[1].tolist()[2:], mode="bilinear", align_corners=False))
 
 
+def _arg_max(a: Float32, step: Step, x: Operands) -> Tensor:
+    if step.get("select_last_index", 0):
+        raise refusal(step, "ArgMax for the last of equal values")
+    return x[0].argmax(step.get("axis", 0), keepdim=bool(step.get("keepdims", 1)))
+
+
+def _cast(a: Float32, step: Step, x: Operands) -> Tensor:
+    if x[0].is_floating_point() or step.get("to") != TensorProto.INT32:
+        raise refusal(step, "a Cast other than from one integer to int32")
+    return x[0].int()
+
+
 RULES: dict[str, Rule] = {
     "Conv": _conv,
     "Pad": _pad,
@@ -189,6 +202,8 @@ RULES: dict[str, Rule] = {
     "Relu": lambda a, step, x: x[0].clamp(min=0),
     "Exp": lambda a, step, x: a.round(x[0].exp()),
     "Slice": _slice,
+    "ArgMax": _arg_max,
+    "Cast": _cast,
     "Resize": _resize,
     "Sqrt": lambda a, step, x: a.round(x[0].sqrt()),
     "Add": lambda a, step, x: a.round(x[0] + x[1]),
