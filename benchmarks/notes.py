@@ -1,6 +1,7 @@
 """The sentences under a table: relative speeds, where the time goes, what it ran on, and what to be careful about."""
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+from edgenext_deploy.benchmarks.cautions import UNSTABLE
 from edgenext_deploy.benchmarks.hardware.monitor import mean_power_mw
 from edgenext_deploy.benchmarks.host import Host
 from edgenext_deploy.benchmarks.record import Comparison, LatencyRecord, LatencyReport
@@ -177,7 +178,11 @@ def _warnings(rows: Sequence[LatencyRecord]) -> List[str]:
     groups: Dict[Tuple[str, str], List[str]] = {}
     for row in rows:
         for caution in row.cautions:
-            groups.setdefault((caution.code, caution.text), []).append(row.name)
+            name, text = row.name, caution.text
+            if caution.code == UNSTABLE:  # rows that differ only in how far share a line
+                share = "{:.0f} %".format(100 * row.window_spread)
+                name, text = "{} ({})".format(name, share), text.replace(" {} apart".format(share), " so far apart")
+            groups.setdefault((caution.code, text), []).append(name)
     return lines + ["Warning ({}): {}: {}.".format(code, ", ".join(names), text)
                     for (code, text), names in groups.items()]
 

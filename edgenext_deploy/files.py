@@ -70,7 +70,7 @@ def write_files_atomically(files: Dict[str, bytes]) -> None:
 
     All contents go to temporary files in the target folders first and are flushed to disk; only when
     all of them are complete are they renamed, in the order given. Put the file that vouches for the
-    others (the manifest) last.
+    others (the manifest) last. A device or a pipe (``/dev/stdout``) is written to, never renamed over.
 
     Raises:
         UsageError: a folder cannot be written, the disk is full, or a folder has the name of a file.
@@ -79,9 +79,12 @@ def write_files_atomically(files: Dict[str, bytes]) -> None:
         if os.path.isdir(path):
             raise UsageError("cannot write {}: there is a folder of that name".format(path),
                              "choose another folder with --output, or rename it")
+    streams = [path for path in files if os.path.exists(path) and not os.path.isfile(path)]
     temporary: Dict[str, str] = {}
     try:
         for path, data in files.items():
+            if path in streams:
+                continue
             folder = os.path.dirname(os.path.abspath(path))
             with _as_usage_error(path):
                 os.makedirs(folder, exist_ok=True)
@@ -92,8 +95,12 @@ def write_files_atomically(files: Dict[str, bytes]) -> None:
                     stream.flush()
                     os.fsync(stream.fileno())
                 os.chmod(name, 0o666 & ~_umask())
-        for path in files:
+        for path, data in files.items():
             with _as_usage_error(path):
+                if path in streams:
+                    with open(path, "wb") as stream:
+                        stream.write(data)
+                    continue
                 os.replace(temporary[path], path)
             del temporary[path]
     finally:

@@ -37,8 +37,9 @@ def fakes(monkeypatch, tmp_path):
 
     found = Fakes()
 
-    def load_session(path, threads=None, trust=False):
+    def load_session(path, threads=None, trust=False, **options):
         session = FakeSession(path, threads, found.shape, found.scripts[path])
+        session.options = options
         found.sessions.append(session)
         return session
 
@@ -114,6 +115,107 @@ def test_a_file_that_cannot_be_written_costs_no_rows(capsys, fakes, tmp_path):
     assert "--json" in err
 
 
+def test_one_file_that_cannot_be_written_does_not_keep_the_others_from_it(capsys, fakes, tmp_path):
+    (tmp_path / "blocker").write_bytes(b"a file, not a folder")
+    good = str(tmp_path / "good.csv")
+    code, out, err = run(capsys, "--engine", fakes.engine(), "--json", str(tmp_path / "blocker" / "x.json"), "--csv",
+                         good, "--markdown", str(tmp_path / "blocker" / "x.md"), *QUICK)
+    assert code == 2
+    assert "a.onnx" in out
+    assert err.count("cannot write") == 2
+    assert "wrote " + good in err
+    with open(good) as stream:
+        assert "a.onnx" in stream.read()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk_behind_standard_output_does_not_cost_the_files(real, tmp_path):
+    path = str(tmp_path / "rows.json")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--engine", TINY, "--json", path,
+                               *QUICK], stdout=full, stderr=subprocess.PIPE, cwd=ROOT)
+    assert done.returncode == 2
+    assert "cannot write the output: No space left on device" in done.stderr.decode("utf-8")
+    assert record.read(path).records[0].name == "tiny_classifier.onnx"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk_below_a_file_leaves_the_table(real, tmp_path):
+    done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--engine", TINY, "--json",
+                           "/dev/full", *QUICK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+                          env=dict(os.environ, LC_ALL="C.UTF-8"))
+    assert done.returncode == 2
+    assert "tiny_classifier.onnx" in done.stdout.decode("utf-8")
+    assert "cannot write /dev/full: No space left on device" in done.stderr.decode("utf-8")
+    assert not os.path.isfile("/dev/full")  # nor is the device replaced by a file
+
+
+def test_samples_can_be_left_out(capsys, fakes):
+    _, out, _ = run(capsys, "--engine", fakes.engine(), "--iterations", "25", "--json")
+    row = json.loads(out)["records"][0]
+    assert len(row["samples"]["latency_ms"]) == len(row["samples"]["start_s"]) == 25
+    _, out, _ = run(capsys, "--engine", fakes.engine(), "--iterations", "25", "--json", "--no-samples")
+    assert json.loads(out)["records"][0]["samples"] is None
+
+
+def test_csv_and_markdown_go_alone_to_standard_output(capsys, fakes):
+    _, out, err = run(capsys, "--engine", fakes.engine(), "--iterations", "25", "--csv")
+    assert out.startswith("name,") and len(out.splitlines()) == 2 and err == ""
+    _, out, _ = run(capsys, "--engine", fakes.engine(), "--iterations", "25", "--markdown", "-")
+    assert out.startswith("### Latency, ms per inference")
+
+
+def test_another_device_is_refused_unless_allowed_and_then_marked(capsys, fakes):
+    code, out, err = run(capsys, "--engine", fakes.engine(), "--device", "nano", *QUICK)
+    assert (code, out) == (4, "") and "--allow-mismatch" in err
+    code, out, _ = run(capsys, "--engine", fakes.engine(), "--device", "nano", "--allow-mismatch", *QUICK)
+    assert code == 0
+    assert "[not nano]" in out and "Warning (device-mismatch)" in out
+
+
+def test_the_reference_comes_first_and_a_wrong_engine_is_flagged(capsys, fakes, monkeypatch):
+    right, wrong = fakes.engine("right.onnx"), fakes.engine("wrong.onnx")
+    infer = FakeSession.infer_all
+
+    def infer_all(self, image):
+        outputs = infer(self, image)
+        return (outputs[0] + (0.5 if self.path == wrong else 1.0),)
+
+    monkeypatch.setattr(FakeSession, "infer_all", infer_all)
+    code, out, _ = run(capsys, "--engine", wrong, "--engine", fakes.engine("same.onnx"), "--reference", right, "--json",
+                       *QUICK)
+    rows = json.loads(out)["records"]
+    assert code == 0
+    assert [row["name"] for row in rows] == ["right.onnx", "wrong.onnx", "same.onnx"]
+    assert [row["is_reference"] for row in rows] == [True, False, False]
+    assert [row["outputs"] and row["outputs"]["passed"] for row in rows] == [None, False, True]
+    assert rows[1]["outputs"]["max_relative_difference"] == pytest.approx(0.5)
+    assert rows[1]["cautions"][0]["code"] == "outputs-differ"
+    assert all(pair["faster"] == "right.onnx" or pair["slower"] == "right.onnx"
+               for pair in json.loads(out)["comparisons"])
+    _, out, _ = run(capsys, "--engine", wrong, "--reference", right, *QUICK)
+    assert "[WRONG OUTPUTS]" in out
+
+
+def test_a_plan_gets_the_wish_for_a_cuda_graph_and_an_onnx_file_does_not(capsys, fakes):
+    run(capsys, "--engine", fakes.engine("a.plan"), "--engine", fakes.engine("b.onnx"), "--cuda-graph", *QUICK)
+    assert [session.options for session in fakes.sessions] == [{"cuda_graph": True}, {}]
+    run(capsys, "--engine", fakes.engine("a.plan"), *QUICK)
+    assert fakes.sessions[-1].options == {}
+
+
+def test_transfers_that_cannot_be_told_apart_are_said_to_be(capsys, fakes):
+    _, out, _ = run(capsys, "--engine", fakes.engine(), "--exclude-transfers", *QUICK)
+    assert "Warning (transfers-not-separate): a.onnx: --exclude-transfers makes no difference" in out
+
+
+def test_what_torch_needs_is_said_where_it_is_not(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "edgenext_deploy.models.session", None)
+    code, out, err = run(capsys, "--engine", "torch:xxs", *QUICK)
+    assert (code, out) == (6, "")
+    assert "torch:xxs needs Python 3.10 or newer with torch" in err
+
+
 def test_engines_with_the_same_name_stay_apart(capsys, fakes):
     first, second = fakes.engine("one/a.onnx"), fakes.engine("two/a.onnx")
     _, out, _ = run(capsys, "--engine", first, "--engine", second, "--engine", second, "--iterations", "10",
@@ -181,6 +283,10 @@ def test_ctrl_c_before_the_first_row_ends_without_a_report(capsys, fakes):
     (("--engine", TINY, "--threads", "0"), 2, "threads"),
     (("--engine", TINY, "routes"), 2, "--engine does not go with the command routes"),
     (("nonsense",), 2, "nonsense"),
+    (("--engine", TINY, "--json", "x", "--csv", "x"), 2, "two outputs go to x"),
+    (("--engine", TINY, "--json", "--csv"), 2, "two outputs go to standard output"),
+    (("--engine", TINY, "--provider", "NoSuchProvider"), 2, "no NoSuchProvider"),
+    (("--engine", TINY, "--reference", "no_such.onnx"), 3, "no_such.onnx"),
 ])
 def test_bad_requests(capsys, fakes, arguments, code, said):
     fakes.scripts[TINY] = lambda call: None
@@ -196,8 +302,9 @@ def test_help_is_quick_and_names_every_option():
     environment = dict(os.environ, LC_ALL="C.UTF-8")
     text = subprocess.check_output(command_line, cwd=ROOT, env=environment).decode("utf-8")
     assert time.perf_counter() - start < 2.0  # half a second on an idle machine
-    for option in ("--engine", "--device", "--duration", "--warmup", "--iterations", "--threads", "--json",
-                   "routes"):
+    for option in ("--engine", "--reference", "--device", "--allow-mismatch", "--duration", "--warmup", "--iterations",
+                   "--include-transfers / --exclude-transfers", "--cuda-graph / --no-cuda-graph", "--threads",
+                   "--provider", "--trust", "--no-samples", "--json", "--csv", "--markdown", "routes"):
         assert option in text
 
 

@@ -96,6 +96,11 @@ def test_warnings_name_the_rows_they_are_about():
     assert "--warmup" in warnings[0]
     assert "restless" in warnings[1]
     assert "31 %" in warnings[1]
+    more = make_row("jumpy", stable=False, window_spread=0.5)
+    rows.append(more._replace(cautions=cautions_of(more)))
+    lines = [line for line in notes.notes(make_report(*rows)) if line.startswith("Warning (unstable)")]
+    assert len(lines) == 1
+    assert "restless (31 %), jumpy (50 %): the medians of fifths of the run lie so far apart, more than 5 %" in lines[0]
 
 
 def test_an_interrupted_run_says_so():

@@ -88,7 +88,7 @@ def test_what_a_plan_is_and_what_it_ran_on_is_in_the_row(plan, capsys, tmp_path)
 
 @pytest.mark.parametrize("flag", ["--cuda-graph", "--no-cuda-graph"])
 def test_the_wish_for_a_cuda_graph_reaches_the_session(plan, capsys, tmp_path, flag):
-    (row,), out = rows(capsys, tmp_path, "--engine", plan, flag)
+    (row,), _ = rows(capsys, tmp_path, "--engine", plan, flag)
     assert row.mode.cuda_graph_requested is (flag == "--cuda-graph")
     assert row.mode.cuda_graph is row.session["cuda_graph"]
     unused = "cuda-graph-unused" in [caution.code for caution in row.cautions]

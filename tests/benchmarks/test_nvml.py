@@ -1,4 +1,5 @@
 """NVML's sensors, against a double of its library; it proves what we ask for and nothing about a GPU."""
+# ruff: noqa: N802 - the functions have NVML's names
 import ctypes
 
 import pytest

@@ -1,5 +1,6 @@
 import errno
 import os
+import stat
 import subprocess
 import sys
 
@@ -149,3 +150,17 @@ def test_file_without_permission_is_bad_input(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "access", lambda name, mode: False)  # chmod does not stop root
     with pytest.raises(BadInputError, match="permission denied"):
         require_file(str(path), "thing", "mend it")
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path):
+    """Root may rename over /dev/null, and then there is none."""
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    beside = str(tmp_path / "beside")
+    write_files_atomically({pipe: b"into the pipe", beside: b"beside"})
+    assert os.read(reader, 100) == b"into the pipe"
+    os.close(reader)
+    assert stat.S_ISFIFO(os.stat(pipe).st_mode)
+    with open(beside, "rb") as stream:
+        assert stream.read() == b"beside"
