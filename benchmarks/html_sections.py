@@ -139,8 +139,8 @@ def environment(report: LatencyReport) -> str:
     machine = [("machine", host_line(first.host)), ("device asked for", first.device),
                ("device found", first.device_found), ("runtime", "; ".join(sessions)),
                ("started", first.started_at or EMPTY)]
-    made = [card("Machine", facts(machine)), card("State", facts(_state(first.hardware))),
-            card("Software", facts(versions))]
+    states = [card("State", facts(_state(hardware))) for hardware in _states(report.records)]
+    made = [card("Machine", facts(machine)), *states, card("Software", facts(versions))]
     files = table("Files", ("engine", "file", "MB", "SHA-256", "of its manifest"), [
         (row.name, row.engine.file, EMPTY if row.engine.bytes is None else "{:.2f}".format(1e-6 * row.engine.bytes),
          row.engine.sha256[:16] + "…", (row.engine.manifest_sha256 or EMPTY)[:16]) for row in report.records],
@@ -149,6 +149,20 @@ def environment(report: LatencyReport) -> str:
         (row.name, ", ".join(likeness.conditions(row)), row.image, str(row.rounds)) for row in report.records],
         (1, 2))
     return cards(made) + folded("Files and conditions", how, files)
+
+
+def _states(rows: Sequence[LatencyRecord]) -> List[Hardware]:
+    """Return the state of every machine of a report, with what was read while any of its rows ran."""
+    found: List[Hardware] = []
+    for row in rows:
+        for index, known in enumerate(found):
+            if known.start == row.hardware.start:
+                during = sorted([*known.during, *row.hardware.during], key=lambda reading: reading.at_s)
+                found[index] = known._replace(during=tuple(during))
+                break
+        else:
+            found.append(row.hardware)
+    return found
 
 
 def _state(hardware: Hardware) -> List[Tuple[str, str]]:
