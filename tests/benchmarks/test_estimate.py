@@ -19,6 +19,14 @@ from edgenext_deploy.errors import BadInputError, UsageError
 CHANNELS, SIDE = 4, 8
 
 
+@pytest.fixture
+def exported(request):
+    """Return a function from a variant's name to its export for nano, where a workstation's libraries are."""
+    for name in ("onnx", "torch"):
+        pytest.importorskip(name)
+    return request.getfixturevalue("nano_export")
+
+
 def graph(onnx):
     helper = onnx.helper
 
@@ -106,16 +114,14 @@ def test_only_published_points_calibrate_and_only_where_there_are_some():
 
 
 @pytest.mark.parametrize("variant", ["xxs", "mobilevit_xxs"])
-def test_the_stored_features_are_those_of_the_export(nano_export, variant):
-    pytest.importorskip("onnx")
-    found = feature_of(read_work(nano_export(variant).onnx_path), get_peak("nano"), "fp16")
+def test_the_stored_features_are_those_of_the_export(exported, variant):
+    found = feature_of(read_work(exported(variant).onnx_path), get_peak("nano"), "fp16")
     assert found.kernels == _NANO_FEATURES[variant].kernels
     assert found.roofline_ms == pytest.approx(_NANO_FEATURES[variant].roofline_ms, abs=1e-4)
 
 
-def test_an_estimate_is_called_one_everywhere(nano_export):
-    pytest.importorskip("onnx")
-    found = estimate_file(nano_export("xxs").onnx_path, "nano", "fp16")
+def test_an_estimate_is_called_one_everywhere(exported):
+    found = estimate_file(exported("xxs").onnx_path, "nano", "fp16")
     assert found.kind == "estimate" and found.variant == "xxs" and found.published_ms == 19.3
     assert found.total.kernels == sum(stage.kernels for stage in found.stages)
     assert found.total.multiply_adds_m == pytest.approx(254.8, abs=0.5)
@@ -128,9 +134,8 @@ def test_an_estimate_is_called_one_everywhere(nano_export):
     assert "<title>ESTIMATE, not measured" in page and page.count("stimate") > 5
 
 
-def test_without_a_calibration_there_is_no_expected_figure(nano_export):
-    pytest.importorskip("onnx")
-    found = estimate_file(nano_export("xxs").onnx_path, "a100", "fp16")
+def test_without_a_calibration_there_is_no_expected_figure(exported):
+    found = estimate_file(exported("xxs").onnx_path, "a100", "fp16")
     assert found.total.expected_ms is None and found.expected_low_ms is None and found.calibration is None
     assert "nothing to calibrate with" in " ".join(summary(found))
     # Everything fits the A100's cache, so nothing has to be moved, and only the operations bound.
@@ -152,9 +157,8 @@ def test_every_peak_has_its_source():
         assert "NVIDIA" in peak.source and peak.fp16_flops >= peak.fp32_flops
 
 
-def test_the_command(tmp_path, capsys, monkeypatch, nano_export):
-    pytest.importorskip("onnx")
-    path = nano_export("xxs").onnx_path
+def test_the_command(tmp_path, capsys, monkeypatch, exported):
+    path = exported("xxs").onnx_path
     monkeypatch.setattr(module, "run_module", lambda name, arguments, limit: None)
     with pytest.raises(SystemExit) as stopped:
         command.run_command(bench_command, ["estimate", "--engine", str(path), "--json", str(tmp_path / "e.json"),

@@ -4,6 +4,14 @@ from edgenext_deploy.benchmarks import layers
 from edgenext_deploy.benchmarks.layers import Place, kind_of, kind_of_several, place_of, place_of_several
 
 
+@pytest.fixture
+def exported(request):
+    """Return a function from a variant's name to its export for nano, where a workstation's libraries are."""
+    for name in ("onnx", "torch"):
+        pytest.importorskip(name)
+    return request.getfixturevalue("nano_export")
+
+
 @pytest.mark.parametrize("name, place", [
     ("stages.2.5.xca.scores", Place("stages.2", "stages.2.5")),
     ("stages.0.1.mlp.norm/variance", Place("stages.0", "stages.0.1")),
@@ -62,9 +70,9 @@ def test_a_fused_layer_is_of_its_heaviest_node_and_of_the_part_that_holds_all():
     assert place_of_several(("myelin_17",)) is None
 
 
-def test_every_node_of_an_export_has_a_place(nano_export):
+def test_every_node_of_an_export_has_a_place(exported):
     onnx = pytest.importorskip("onnx")
-    nodes = onnx.load(nano_export("xxs").onnx_path).graph.node
+    nodes = onnx.load(exported("xxs").onnx_path).graph.node
     assert len(nodes) > 200
     assert [node.name for node in nodes if place_of(node.name) is None] == []
     # By the name alone, as TensorRT gives it, the kind is the same.

@@ -86,7 +86,7 @@ def test_onnx_runtime_is_profiled():
     profile = profile_engine(gpu.TINY, runs=4, threads=1)
     assert profile.session["runtime"] == "onnxruntime" and profile.runs == 4
     assert any(layer.operator in ("Conv", "FusedConv") for layer in profile.layers)
-    assert 0.0 < profile.layers_ms and 0.0 < profile.wall_ms
+    assert profile.layers_ms > 0.0 and profile.wall_ms > 0.0
 
 
 @pytest.fixture(params=gpu.RELEASES)
