@@ -22,7 +22,7 @@ _UNITS = {"us": "µs"}
 def row_cells(row: Row) -> List[str]:
     """Return the cells of a row under `HEADINGS`."""
     latency = row.record.latency
-    return [EMPTY if row.rank is None else str(row.rank), row.label, _model(row.record), _runtime(row.record),
+    return [EMPTY if row.rank is None else str(row.rank), row.label, _model(row.record), runtime_text(row.record),
             milliseconds(latency.p50_ms), interval_text(latency.p50_interval), milliseconds(latency.p99_ms),
             EMPTY if row.ratio is None else ratio_text(row.ratio), "; ".join(row.reasons)]
 
@@ -105,14 +105,15 @@ def _across_sentence(across: Across) -> str:
 
 
 def _named(row: Row) -> str:
-    return "{} on {}".format(_runtime(row.record), row.record.device_found)
+    return "{} on {}".format(runtime_text(row.record), row.record.device_found)
 
 
 def _model(record: LatencyRecord) -> str:
     return "no manifest" if record.model is None else "{}, {}".format(record.model.variant, record.model.precision)
 
 
-def _runtime(record: LatencyRecord) -> str:
+def runtime_text(record: LatencyRecord) -> str:
+    """Return runtime, version, provider where it is not the usual one, and threads."""
     session = record.session
     parts = ["{} {}".format(session.get("runtime", "unknown"), session.get("version", "")).strip()]
     if session.get("provider") not in (None, "CUDA", "CPUExecutionProvider"):

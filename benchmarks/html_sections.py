@@ -9,6 +9,7 @@ from edgenext_deploy.benchmarks.compare_report import (
     PUBLISHED_TITLE,
     interval_text,
     published_cells,
+    runtime_text,
 )
 from edgenext_deploy.benchmarks.hardware.state import Hardware, Reading
 from edgenext_deploy.benchmarks.html_page import bullets, card, cards, facts, folded, legend, paragraph, table
@@ -105,8 +106,8 @@ def _by_setting(rows: Sequence[LatencyRecord]) -> Dict[str, List[Tuple[str, floa
     shared = set(conditions[0]).intersection(*conditions) if conditions else set()
     found: Dict[str, List[Tuple[str, float, str]]] = {}
     for row, words in zip(rows, conditions):
-        own = [word for word in words if word not in shared]
-        name = ", ".join(["measured: " + row.device_found, session_line(row), *own])
+        own = [word for word in words if word not in shared and not word.startswith("threads")]
+        name = ", ".join(["measured: " + row.device_found, runtime_text(row), *own])
         variant = row.model.variant if row.model is not None else ""
         found.setdefault(name, []).append((variant, row.latency.p50_ms, "measured"))
     return found

@@ -121,7 +121,8 @@ def test_the_commands(tmp_path, capsys):
             command.run_command(bench_command, [*arguments, path, "--json", out, "--html", str(tmp_path / "t.html")])
         assert stopped.value.code == 0
         assert "20.00" in capsys.readouterr().out
-    data = json.loads(open(out, encoding="utf-8").read())
+    with open(out, encoding="utf-8") as stream:
+        data = json.load(stream)
     assert (data["kind"], data["name"], len(data["rows"])) == ("table", "table3", 6)
     with pytest.raises(SystemExit) as stopped:
         command.run_command(bench_command, ["table3", "--also", "b"])
