@@ -1,6 +1,7 @@
 import json
 import os
 
+import numpy as np
 import pytest
 from bench_doubles import make_row
 from doubles import gpu
@@ -132,3 +133,17 @@ def test_another_ending_is_refused_after_the_tables(tmp_path, capsys):
     captured = capsys.readouterr()
     assert stopped.value.code == UsageError.exit_code and ".svg or .png" in captured.err
     assert "by stage" in captured.out and not os.path.exists("p.jpg")
+
+
+def test_graphs_are_not_replayed_while_layers_are_timed(monkeypatch, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from edgenext_deploy.runtime.trt import TensorRTSession
+
+    machine = gpu.install(monkeypatch, "10.3")
+    with TensorRTSession(gpu.write_plan(tmp_path, "10.3", layers=LAYERS), cuda_graph=True) as session:
+        assert session.describe()["cuda_graph"] is True
+        image = np.zeros(session.inputs[0].shape, np.float32)
+        assert [len(run) for run in session.profile(image, 2)] == [len(LAYERS)] * 2
+        assert machine.launches[-2:] == ["plain", "plain"]
+        session.infer(image)
+        assert machine.launches[-1] != "plain"
