@@ -104,8 +104,8 @@ def _bound(row: LatencyRecord) -> Iterator[Caution]:
 def _requests(row: LatencyRecord) -> Iterator[Caution]:
     if row.mode.cuda_graph_requested and not row.mode.cuda_graph:
         yield Caution(CUDA_GRAPH_UNUSED, "--cuda-graph was asked for and no graph was launched: {}".format(
-            row.session.get("cuda_graph_refusal") or "{} does not launch graphs here".format(
-                row.session.get("runtime", "the runtime"))))
+            "this session has none" if row.mode.cuda_graph is None else
+            "none can be recorded here that gives the plain run's answer"))
 
 
 def _sensors(row: LatencyRecord) -> Iterator[Caution]:

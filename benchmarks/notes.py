@@ -93,6 +93,8 @@ def session_line(row: LatencyRecord) -> str:
         parts.append("{} thread{}".format(threads, "" if threads == 1 else "s"))
     if row.mode.cuda_graph is not None:
         parts.append("CUDA graph" if row.mode.cuda_graph else "no CUDA graph")
+    if session.get("zero_copy") not in (None, "none"):
+        parts.append("zero-copy of {}".format(session["zero_copy"]))
     if row.device != "cpu":
         parts.append("as --device {}".format(row.device) if row.device_matches else
                      "NOT the --device {} that was asked for".format(row.device))

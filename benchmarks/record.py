@@ -72,7 +72,7 @@ class Mode(NamedTuple):
         latency: what `LatencyRecord.latency` times: ``wall`` (the caller's call, by the host's clock) or ``gpu``
             (GPU compute alone, by CUDA events).
         transfers: whether copies between host and GPU are in it: ``included``, ``excluded``, or ``none`` where
-            there are none to speak of (an engine on the processor).
+            nothing is copied (an engine on the processor, or zero-copy).
         cuda_graph_requested: what ``--cuda-graph/--no-cuda-graph`` asked for; None without either.
         cuda_graph: whether a CUDA graph was launched; None where the runtime does not say.
         threads: CPU threads of one inference; None where no CPU thread computes.

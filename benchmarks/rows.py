@@ -44,7 +44,8 @@ def mode_of(engine: Engine, series: Series, exclude_transfers: bool, cuda_graph:
     """Return how an engine was run, and what its latency is."""
     session = engine.session.describe()
     latency = GPU if exclude_transfers and series.timings else WALL
-    transfers = "none" if runs_on_processor(session) else "excluded" if latency == GPU else "included"
+    copies = not runs_on_processor(session) and not _copies_nothing(series)
+    transfers = "none" if not copies else "excluded" if latency == GPU else "included"
     return record.Mode(latency, transfers, cuda_graph, session.get("cuda_graph"), session.get("threads"))
 
 
@@ -143,6 +144,12 @@ def samples_of(series: Series, limit: int = record.MAX_SAMPLES) -> record.Sample
         values, starts = values[chosen], starts[chosen]
     return record.Samples(tuple(round(float(value), 4) for value in starts),
                           tuple(round(float(value), 4) for value in values), thinned)
+
+
+def _copies_nothing(series: Series) -> bool:
+    """Return whether the session tells its stages and none is a copy: zero-copy of input and outputs."""
+    told = [item for block in series.timings for item in block]
+    return bool(told) and all(item.host_to_device_ms is None and item.device_to_host_ms is None for item in told)
 
 
 def _found(setting: Setting, session: Dict[str, Any]) -> str:

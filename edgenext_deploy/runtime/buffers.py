@@ -67,7 +67,8 @@ class BufferSet:
         if mapped:
             flags = self._driver.host_alloc_flags.DEVICEMAP
             self._host[name] = self._driver.pagelocked_empty(shape, dtype, mem_flags=flags)
-            self.addresses[name] = int(self._host[name].base.get_device_pointer())
+            owner: Any = self._host[name].base
+            self.addresses[name] = int(owner.get_device_pointer())
         else:
             self._host[name] = self._driver.pagelocked_empty(shape, dtype)
             self._device.append(self._driver.mem_alloc(self._host[name].nbytes))

@@ -90,7 +90,7 @@ class GraphApi:
             text = ctypes.c_char_p()
             self.result("cuGetErrorString", result, ctypes.byref(text))
             words = text.value.decode("utf-8", "replace") if text.value else "error {}".format(result)
-            raise GraphError("{} failed: {}".format(name, words))
+            raise GraphError("{}: {}".format(name, words))
 
     def instantiate(self, graph: ctypes.c_void_p) -> ctypes.c_void_p:
         """Return what can be launched of a graph."""

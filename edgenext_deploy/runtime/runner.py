@@ -125,7 +125,7 @@ class Runner:
                 if cuda.is_sticky(str(error)):
                     raise self._context.fail(str(error)) from error
                 self.graphs = False
-                _log.warning("%s: no CUDA graph from now on: %s", self._name, error)
+                _log.warning("%s: no CUDA graph from now on: %s", self._name, str(error))
         if not self._plain(buffers):
             text = last_errors(self._logger)
             if cuda.is_sticky(text):

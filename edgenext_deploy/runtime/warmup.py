@@ -54,7 +54,7 @@ def choose_zero_copy(context: cuda.CudaContext, runner: Runner, tensors: Sequenc
     except context.driver.LogicError as error:
         if cuda.is_sticky(str(error)):
             raise
-        _log.info("no zero-copy: %s", error)
+        _log.info("no zero-copy: %s", str(error))  # a record that is kept must not keep memory
         return ZeroCopy()
     finally:
         for buffers in sets:
@@ -101,7 +101,7 @@ def use_graphs(runner: Runner, sets: Sequence[BufferSet], spec: TensorSpec, want
     except GraphError as error:
         runner.drop_graphs(sets)
         _settle(runner, sets[0], image)
-        _log.log(logging.WARNING if wanted else logging.INFO, "no CUDA graph: %s", error)
+        _log.log(logging.WARNING if wanted else logging.INFO, "no CUDA graph: %s", str(error))
         return
     if wanted is None:
         plain, replayed = medians_ms([_timed(runner, sets[0], image, graphs) for graphs in (False, True)])

@@ -53,7 +53,7 @@ def nano(root, mode=0, locked=True):
     for index, (name, milli) in enumerate([("AO-therm", 43500), ("CPU-therm", 36000), ("GPU-therm", 34500),
                                            ("PLL-therm", 33000), ("PMIC-Die", 100000), ("thermal-fan-est", 35250)]):
         zone(tree, index, name, milli)
-    for index, (name, state) in enumerate([("pwm-fan", 3), ("gpu-balanced", 0), ("cpu-balanced", 0)]):
+    for index, (name, state) in enumerate([("pwm-fan", 3), ("gpu-balanced", 0), ("cpu-balanced", 0), ("cpu-fan", 2)]):
         cooling(tree, index, name, state)
     for index, (name, milliwatts) in enumerate([("POM_5V_IN", 4200), ("POM_5V_GPU", 1300), ("POM_5V_CPU", 700)]):
         tree.write("{}/rail_name_{}".format(NANO_RAILS, index), name)

@@ -53,6 +53,12 @@ def spin(duration_ms):
     return run
 
 
+def disturbed(seed, centre_ms):
+    """Return the cost of a call as a function: noisy, now and then ten times as much."""
+    random = np.random.RandomState(seed)
+    return lambda call: centre_ms * math.exp(0.1 * random.standard_normal()) * (10.0 if random.rand() < 0.02 else 1.0)
+
+
 def inputs(sessions):
     return dict.fromkeys(sessions, IMAGE)
 
@@ -111,9 +117,9 @@ def test_a_session_that_is_slower_by_a_fifth_is_reported_so():
     series = measure(sessions, inputs(sessions), Limits(duration_s=0.5, warmup_s=0.5)).series
     result = compare("slow", series["slow"], "fast", series["fast"])
     assert (result.faster, result.slower) == ("fast", "slow")
-    assert result.ratio == pytest.approx(1.2, abs=0.05)
-    assert result.interval.low - 0.02 <= 1.2 <= result.interval.high + 0.02
-    assert result.interval.low > 1.05
+    # However busy the machine is; with planted noise the test below asks for more.
+    assert result.ratio == pytest.approx(1.2, abs=0.1)
+    assert result.interval.low - 0.05 <= 1.2 <= result.interval.high + 0.05
     assert result.rounds >= 12
 
 
@@ -133,6 +139,19 @@ def test_drift_hits_all_sessions_alike(fake_time):
     assert result.faster == "a"
     assert result.ratio == pytest.approx(1.2, rel=0.002)
     assert 1.198 < result.interval.low <= result.ratio <= result.interval.high < 1.202
+
+
+def test_a_fifth_shows_through_noise_and_disturbances_and_the_interval_covers_it(fake_time):
+    """Noise of 10 %, every fiftieth call ten times as long; of 20 intervals nearly all hold the truth."""
+    covered = 0
+    for seed in range(20):
+        sessions = {"fast": fake_time.takes(disturbed(seed, 1.0)), "slow": fake_time.takes(disturbed(seed + 50, 1.2))}
+        series = measure(sessions, inputs(sessions), Limits(rounds=40, block_s=0.02, warmup_s=0.0)).series
+        result = compare("fast", series["fast"], "slow", series["slow"])
+        assert result.faster == "fast"
+        assert result.ratio == pytest.approx(1.2, rel=0.03)
+        covered += result.interval.low <= 1.2 <= result.interval.high
+    assert covered >= 17
 
 
 @pytest.mark.parametrize("iterations", [1, 7, 100, 1003])

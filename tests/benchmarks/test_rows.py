@@ -107,6 +107,20 @@ def test_without_copies_their_stages_are_none_and_the_sum_still_adds_up():
     assert parts.compute_ms + parts.rest_ms == pytest.approx(5.0)
 
 
+def test_what_is_copied_decides_what_the_latency_holds():
+    session = FakeSession("x", 1, (1, 3, 4, 4), lambda call: None)
+    on_gpu = {"provider": "CUDA", "cuda_graph": True, "threads": None}
+    engine = Engine("x", EngineFile("x", "ab" * 32, 1, None), session, None, np.zeros((1, 3, 4, 4)), "synthetic", None)
+    copying = series_of(np.full(100, 5.0), timings_of(100))
+    mapped = series_of(np.full(100, 5.0), timings_of(100, host_to_device_ms=None, device_to_host_ms=None))
+    assert rows.mode_of(engine, series_of(np.ones(100)), True, None) == ("wall", "none", None, None, 1)
+    session.describe = lambda: on_gpu
+    assert rows.mode_of(engine, copying, False, True) == ("wall", "included", True, True, None)
+    assert rows.mode_of(engine, copying, True, None) == ("gpu", "excluded", None, True, None)
+    assert rows.mode_of(engine, mapped, False, None) == ("wall", "none", None, True, None)
+    assert rows.mode_of(engine, series_of(np.ones(100)), True, None).transfers == "included"
+
+
 def test_a_session_that_tells_no_stages_has_none():
     assert rows.split(series_of(np.ones(100))) == (None, None)
 

@@ -9,7 +9,7 @@ import pytest
 from doubles import gpu
 from doubles.pycuda_double import COPY_MS_PER_BYTE
 from doubles.tensorrt_runtime_double import LAUNCH_MS
-from trt_cases import ORDERS, frames, in_thread, right, run_all, two_heads
+from trt_cases import ORDERS, WAYS, frames, in_thread, right, run_all, two_heads
 
 from edgenext_deploy import Classifier, golden, load_session, manifest
 from edgenext_deploy.errors import BadInputError, UsageError
@@ -191,10 +191,6 @@ def test_describe(machine, tmp_path):
 
 
 # --- what would have to break for a wrong answer ----------------------------------------------------------------
-
-
-# Each way of running: copies or none, plain or replayed.
-WAYS = [{"zero_copy": zero_copy, "cuda_graph": graph} for zero_copy in (False, True) for graph in (False, True)]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -42,16 +42,21 @@ def make_libcuda(machine, release="12.6"):
     version = tuple(int(part) for part in release.split("."))
     driver = Driver(machine)
     library = types.SimpleNamespace(driver=driver)
-    for name, arguments in _PROTOTYPES.items():
+    for name in _PROTOTYPES:
         if version > _BEFORE.get(name, (0, 0)):
-            setattr(library, name, ctypes.CFUNCTYPE(_int, *arguments)(driver.guarded(name)))
+            setattr(library, name, c_function(name, driver.guarded(name)))
     return library
+
+
+def c_function(name, function):
+    """Return a Python function as the C function `name`."""
+    return ctypes.CFUNCTYPE(_int, *_PROTOTYPES[name])(function)
 
 
 class Driver:
     def __init__(self, machine):
         self.machine = machine
-        self.recorded = machine.recorded_graphs = {}  # handle of a graph -> recorded work
+        self.recorded = machine.recorded_graphs
         self.fails = {}  # name of a function -> result that it gives instead of working
         self.calls = []
         self.under_way = []  # executable graphs in streams

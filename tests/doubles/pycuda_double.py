@@ -59,7 +59,8 @@ class Machine:
     """A driver with one or more GPUs; everything that outlives a Python object."""
 
     def __init__(self, devices=1, capability=(8, 7), memory_bytes=1 << 30, name="Double GPU", aborts_at_exit=False,
-                 integrated=False, maps_host_memory=True, mapped_input_ms=0.0, mapped_output_ms=0.0, replay_ms=0.5):
+                 integrated=False, maps_host_memory=True, mapped_input_ms=0.0, mapped_output_ms=0.0, replay_ms=0.5,
+                 copy_ms_per_byte=COPY_MS_PER_BYTE):
         self.lock = threading.RLock()
         self.devices = devices
         self.capability = capability
@@ -71,7 +72,10 @@ class Machine:
         self.mapped_input_ms = mapped_input_ms
         self.mapped_output_ms = mapped_output_ms
         self.replay_ms = replay_ms
-        self.mapped_memory = {}  # device address -> bytes of the processor's
+        self.copy_ms_per_byte = copy_ms_per_byte
+        self.mapped_memory = {}  # device address -> (bytes of the processor's, ContextState)
+        self.events = 0
+        self.recorded_graphs = {}  # handle of a graph -> recorded work
         self.graphs = {}  # handle of an executable graph -> recorded work
         self.launches = []  # "plain" or "graph"
         self.device_memory = {}  # address -> (bytearray, ContextState)
@@ -140,7 +144,7 @@ class Machine:
         with self.lock:
             state.alive = False
             self.contexts_destroyed += 1
-            for table in (self.device_memory, self.host_memory):
+            for table in (self.device_memory, self.host_memory, self.mapped_memory):
                 for key in [key for key, value in table.items() if value[1] is state]:
                     del table[key]
 
@@ -181,8 +185,7 @@ class Machine:
     def at(self, address, size):
         """Return `size` bytes of device memory as a writable view, for what runs on the device."""
         with self.lock:
-            found = [(start, memory) for start, (memory, _) in self.device_memory.items()]
-            for start, memory in found + list(self.mapped_memory.items()):
+            for start, (memory, _) in [*self.device_memory.items(), *self.mapped_memory.items()]:
                 if start <= address and address + size <= start + len(memory):
                     return memoryview(memory)[address - start:address - start + size]
         raise self.fail("an illegal memory access was encountered")
@@ -197,12 +200,23 @@ class Machine:
         if self.sticky is None:
             self.violations.append(text)
 
-    def map(self, memory):
+    def account(self):
+        """Return what is there of everything that has to be given back: bytes, and numbers of the rest."""
+        with self.lock:
+            return {"device": self.allocated_bytes(), "page-locked": self.page_locked_bytes(),
+                    "mapped": len(self.mapped_memory), "streams": len(self.streams), "events": self.events,
+                    "graphs": len(self.graphs) + len(self.recorded_graphs)}
+
+    def everything_released(self):
+        return not any(self.account().values())
+
+    def map(self, memory, routine):
         """Return the device's address of an array of the processor's."""
+        state = self.current(routine)
         with self.lock:
             address = self._next_address
             self._next_address += (memory.nbytes + 1023) // 512 * 512
-            self.mapped_memory[address] = memory
+            self.mapped_memory[address] = (memory, state)
             return address
 
     def handle(self):
@@ -390,11 +404,10 @@ class PagelockedHostAllocation(Dependent):
             self.machine.host_memory[id(self)] = (self.memory.nbytes, state)
 
     def get_device_pointer(self):
-        self.machine.current("cuMemHostGetDevicePointer")
         if not self.flags & DEVICEMAP or not self.machine.maps_host_memory:
             raise LogicError("cuMemHostGetDevicePointer failed: invalid argument")
         if self.device_address is None:
-            self.device_address = self.machine.map(self.memory)
+            self.device_address = self.machine.map(self.memory, "cuMemHostGetDevicePointer")
         return self.device_address
 
     def free(self):
@@ -485,6 +498,8 @@ class StreamQueue:
 class Event(Dependent):
     def __init__(self, flags=0):
         self.acquire("cuEventCreate")
+        with self.machine.lock:
+            self.machine.events += 1
         self.queue = None
         self.number = None
         self.time_ms = None
@@ -514,6 +529,15 @@ class Event(Dependent):
         if self.time_ms is None or other.time_ms is None:
             raise DriverRuntimeError("cuEventElapsedTime failed: device not ready")
         return self.time_ms - other.time_ms
+
+    def __del__(self):
+        if hasattr(self, "context"):
+            self.in_context(self._destroy)
+
+    def _destroy(self):
+        self.machine.current("cuEventDestroy")
+        with self.machine.lock:
+            self.machine.events -= 1
 
 
 def make_pycuda(machine, primary=True):
@@ -549,7 +573,7 @@ def make_pycuda(machine, primary=True):
         def copy():
             machine.at(int(destination), source.nbytes)[:] = source.tobytes()
 
-        stream.shared.put(copy, source.nbytes * COPY_MS_PER_BYTE, "cuMemcpyHtoDAsync")
+        stream.shared.put(copy, source.nbytes * machine.copy_ms_per_byte, "cuMemcpyHtoDAsync")
 
     def copy_to_host(destination, source, stream):
         _require_page_locked(machine, driver, destination)
@@ -558,7 +582,7 @@ def make_pycuda(machine, primary=True):
             flat = np.frombuffer(bytes(machine.at(int(source), destination.nbytes)), destination.dtype)
             destination[...] = flat.reshape(destination.shape)
 
-        stream.shared.put(copy, destination.nbytes * COPY_MS_PER_BYTE, "cuMemcpyDtoHAsync")
+        stream.shared.put(copy, destination.nbytes * machine.copy_ms_per_byte, "cuMemcpyDtoHAsync")
 
     driver.init, driver.pagelocked_empty = init, pagelocked_empty
     driver.memcpy_htod_async, driver.memcpy_dtoh_async = copy_to_device, copy_to_host
