@@ -9,6 +9,7 @@ import click
 from edgenext_deploy.benchmarks.compare_cli import compare_command
 from edgenext_deploy.benchmarks.estimate_cli import estimate_command
 from edgenext_deploy.benchmarks.outputs import STDOUT, chosen_outputs, output_options, write_outputs
+from edgenext_deploy.benchmarks.page_cli import page_command
 from edgenext_deploy.benchmarks.paper_table_cli import COMMANDS as TABLE_COMMANDS
 from edgenext_deploy.benchmarks.profile_cli import profile_command
 from edgenext_deploy.command import common_options, entry_point
@@ -166,7 +167,7 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-for _command in (compare_command, estimate_command, profile_command, *TABLE_COMMANDS):
+for _command in (compare_command, estimate_command, page_command, profile_command, *TABLE_COMMANDS):
     bench_command.add_command(_command)
 main = entry_point(bench_command)
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from edgenext_deploy import records
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.benchmarks.engine import Options, open_engine
 from edgenext_deploy.benchmarks.layers import (
@@ -15,6 +16,8 @@ from edgenext_deploy.benchmarks.layers import (
     place_of_several,
 )
 from edgenext_deploy.engines.layers import nodes_in_name
+from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import require_file
 from edgenext_deploy.runtime.profile import LayerTime, LayerTimes, profile_onnx, profile_plan
 from edgenext_deploy.runtime.trt import TensorRTSession
 
@@ -86,6 +89,24 @@ class Profile(NamedTuple):
     def layers_ms(self) -> float:
         """The sum of the layers' times."""
         return sum(layer.ms for layer in self.layers)
+
+
+def read(path: str) -> Profile:
+    """Read a profile that ``edgenext-bench profile --json`` wrote.
+
+    Raises:
+        BadInputError: missing, not JSON, no profile, or a field that is missing or of another type.
+    """
+    fix = "give a file that edgenext-bench profile --json FILE wrote"
+    require_file(path, "profile", fix)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            data = records.parse(stream.read())
+    except (ValueError, RecursionError) as error:
+        raise BadInputError("{}: not a profile: {}".format(path, error), fix) from error
+    if not isinstance(data, dict) or (data.get("kind"), data.get("schema")) != (KIND, SCHEMA):
+        raise BadInputError("{}: not a profile of schema {}".format(path, SCHEMA), fix)
+    return records.from_json(Profile, data, path)
 
 
 def profile_engine(path: str, runs: int = 20, threads: Optional[int] = None, trust: bool = False) -> Profile:

@@ -29,8 +29,17 @@ def write_or_print(content: bytes, json_file: Optional[str], show: Callable[[], 
     if json_file not in (None, "-"):
         files[str(json_file)] = lambda: content
     for path, make in files.items():
-        try:
-            write_files_atomically({path: make()})
-        except UsageError as error:
-            raise UsageError(error.message, "give another file") from error
-        click.echo("wrote {}".format(path), err=True)
+        write_file(path, make())
+
+
+def write_file(path: str, content: bytes) -> None:
+    """Write a file, and say so.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        write_files_atomically({path: content})
+    except UsageError as error:
+        raise UsageError(error.message, "give another file") from error
+    click.echo("wrote {}".format(path), err=True)

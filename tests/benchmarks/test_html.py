@@ -153,6 +153,25 @@ def test_a_profile_is_drawn_without_any_library():
     assert b"stages.0.0" in drawn
 
 
+def test_a_page_of_a_saved_run_with_its_profile(tmp_path, capsys):
+    from edgenext_deploy import records
+    from edgenext_deploy.benchmarks import record
+
+    row = make_row("xxs.onnx", samples=samples())
+    profile = summed(LayerTimes((LayerTime("stages.2.5.xca.scores", "MatMul", 1.0),), 3, 2.0, {}), row.engine, None)
+    (tmp_path / "run.json").write_bytes(record.dump(make_report(row)))
+    (tmp_path / "profile.json").write_bytes(records.dump(profile))
+    arguments = ["page", str(tmp_path / "run.json"), "--html", str(tmp_path / "page.html"), "--profile"]
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, [*arguments, str(tmp_path / "profile.json")])
+    assert stopped.value.code == 0, capsys.readouterr().err
+    text = check((tmp_path / "page.html").read_bytes())
+    assert "Layers of xxs.onnx" in text and "stages.2.5" in text
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, [*arguments, str(tmp_path / "run.json")])
+    assert stopped.value.code == 3 and "not a profile" in capsys.readouterr().err
+
+
 def test_the_main_command_writes_a_page(tmp_path, capsys):
     pytest.importorskip("onnxruntime")
     from doubles import gpu
