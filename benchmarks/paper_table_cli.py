@@ -1,11 +1,15 @@
 """``edgenext-bench table NAME`` and its aliases: a table of the paper, filled with measurements."""
 import sys
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 import click
 
 from edgenext_deploy.command import common_options
 from edgenext_deploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgenext_deploy.benchmarks.measure import Limits
+    from edgenext_deploy.benchmarks.record import LatencyReport
 
 _NAMES = ("table3", "table7", "table8", "table9", "table10", "fig3")
 
@@ -19,6 +23,8 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--folder", metavar="DIR", help="With --run, where exported graphs are kept and found again."),
         click.option("--duration", "duration_s", type=click.FloatRange(min=0.01), default=3.0, show_default=True,
                      help="With --run, seconds of measurement for each variant."),
+        click.option("--rounds", type=click.IntRange(min=2), help="With --run, so many rounds in which the variants "
+                     "take turns, whatever the duration."),
         click.option("--warmup", "warmup_s", type=click.FloatRange(min=0.0), default=3.0, show_default=True,
                      help="With --run, most seconds of warm-up for each variant."),
         click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True,
@@ -59,10 +65,11 @@ COMMANDS: List[click.Command] = [table_command, *map(_alias, _NAMES)]
 
 
 def _table(name: str, reports: Tuple[str, ...], run: bool, also: Tuple[str, ...], folder: Optional[str],
-           duration_s: float, warmup_s: float, threads: int, report_file: Optional[str], json_file: Optional[str],
-           html_file: Optional[str]) -> None:
+           duration_s: float, rounds: Optional[int], warmup_s: float, threads: int, report_file: Optional[str],
+           json_file: Optional[str], html_file: Optional[str]) -> None:
     from edgenext_deploy.benchmarks import record
     from edgenext_deploy.benchmarks.compare import read_reports
+    from edgenext_deploy.benchmarks.measure import Limits
     from edgenext_deploy.benchmarks.paper_table import fill
     from edgenext_deploy.benchmarks.paper_table_report import dump_filled, print_filled
     from edgenext_deploy.benchmarks.suites import get_suite
@@ -72,8 +79,8 @@ def _table(name: str, reports: Tuple[str, ...], run: bool, also: Tuple[str, ...]
     found = read_reports(reports)
     others: Dict[str, Callable[[], bytes]] = {}
     if run:
-        report = _measured([*dict.fromkeys([row.variant for row in suite.rows] + list(also))], folder, duration_s,
-                           warmup_s, threads)
+        report = _measured([*dict.fromkeys([row.variant for row in suite.rows] + list(also))], folder,
+                           Limits(duration_s=duration_s, warmup_s=warmup_s, rounds=rounds), threads)
         found.append((report_file or "this run", report))
         if report_file is not None:
             others[report_file] = lambda: record.dump(report)
@@ -89,11 +96,9 @@ def _table(name: str, reports: Tuple[str, ...], run: bool, also: Tuple[str, ...]
         click.get_current_context().exit(130)
 
 
-def _measured(variants: List[str], folder: Optional[str], duration_s: float, warmup_s: float, threads: int) -> Any:
+def _measured(variants: List[str], folder: Optional[str], limits: "Limits", threads: int) -> "LatencyReport":
     from edgenext_deploy.benchmarks.cli import show_progress
-    from edgenext_deploy.benchmarks.measure import Limits
     from edgenext_deploy.benchmarks.suite_run import measure_variants
 
     with show_progress() as progress:
-        return measure_variants(variants, Limits(duration_s=duration_s, warmup_s=warmup_s), threads, folder,
-                                lambda line: click.echo(line, err=True), progress)
+        return measure_variants(variants, limits, threads, folder, lambda line: click.echo(line, err=True), progress)
