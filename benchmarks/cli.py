@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Iterator, Optional, Tuple
 
 import click
 
+from edgenext_deploy.benchmarks.compare_cli import compare_command
+from edgenext_deploy.benchmarks.estimate_cli import estimate_command
 from edgenext_deploy.benchmarks.outputs import STDOUT, chosen_outputs, output_options, write_outputs
+from edgenext_deploy.benchmarks.page_cli import page_command
+from edgenext_deploy.benchmarks.paper_table_cli import COMMANDS as TABLE_COMMANDS
+from edgenext_deploy.benchmarks.profile_cli import profile_command
 from edgenext_deploy.command import common_options, entry_point
 from edgenext_deploy.errors import UsageError
 
@@ -76,7 +81,7 @@ def bench_command(context: click.Context, engines: Tuple[str, ...], reference: O
         engines, reference, device, allow_mismatch, exclude_transfers=not transfers,
         options=Options(threads, provider, cuda_graph, trust),
         limits=Limits(duration_s=duration_s, warmup_s=warmup_s, iterations=iterations), keep_samples=samples)
-    with _progress() as progress:
+    with show_progress() as progress:
         report = benchmark(request, progress)
     _finish(context, report)
 
@@ -103,7 +108,7 @@ def routes_command(context: click.Context, variants: Tuple[str, ...], rounds: in
     from edgenext_deploy.benchmarks.measure import Limits
     from edgenext_deploy.benchmarks.routes import compare_routes
 
-    with _progress() as progress:
+    with show_progress() as progress:
         report = compare_routes(variants, Limits(rounds=rounds, warmup_s=warmup_s), threads, _say, progress)
     _finish(context, report)
 
@@ -129,7 +134,7 @@ def _finish(context: click.Context, report: "LatencyReport") -> None:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Optional["Progress"]]:
+def show_progress() -> Iterator[Optional["Progress"]]:
     """Show a bar on standard error when that is a terminal.
 
     It is drawn only when the measurement calls, between blocks: a thread that redraws it would be timed too.
@@ -162,6 +167,8 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
+for _command in (compare_command, estimate_command, page_command, profile_command, *TABLE_COMMANDS):
+    bench_command.add_command(_command)
 main = entry_point(bench_command)
 if __name__ == "__main__":
     main()

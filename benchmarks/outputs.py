@@ -45,10 +45,24 @@ def _markdown(report: "LatencyReport") -> bytes:
     return to_markdown(report)
 
 
+def _html(report: "LatencyReport") -> bytes:
+    from edgenext_deploy.benchmarks.html import report_page
+
+    return report_page(report)
+
+
+def _plot(report: "LatencyReport") -> bytes:
+    from edgenext_deploy.benchmarks.plots import latency_png
+
+    return latency_png(report)
+
+
 OUTPUTS: Tuple[Output, ...] = (
     Output("json", "Write all records as JSON.", _json),
     Output("csv", "Write one line for each row.", _csv),
     Output("markdown", "Write tables for a page or an issue.", _markdown),
+    Output("html", "Write a page with tables and charts.", _html),
+    Output("plot", "Draw the latencies as PNG; needs matplotlib.", _plot),
 )
 
 

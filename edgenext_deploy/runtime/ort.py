@@ -45,6 +45,8 @@ class OnnxRuntimeSession(Session):
         path: the ONNX file; one input, and static shapes.
         threads: threads of one operator; `available_threads()` by default.
         providers: execution providers in order of preference, ``["CPUExecutionProvider"]`` by default.
+        profile_prefix: have ONNX Runtime's profiler, which slows every operator a little, time them, and write
+            into a file whose path begins so; see `end_profiling`.
 
     Raises:
         BadInputError: the file is missing, empty, truncated or no such graph.
@@ -55,7 +57,7 @@ class OnnxRuntimeSession(Session):
     """
 
     def __init__(self, path: str, threads: Optional[int] = None,
-                 providers: Optional[Sequence[str]] = None) -> None:
+                 providers: Optional[Sequence[str]] = None, profile_prefix: Optional[str] = None) -> None:
         path = os.fspath(path)
         require_file(path, "ONNX file", "export one with edgenext-export")
         if threads is not None and threads < 1:
@@ -64,7 +66,8 @@ class OnnxRuntimeSession(Session):
         self._path = path
         self._version = str(onnxruntime.__version__)
         self._threads = threads or available_threads()
-        self._session: Optional[Any] = _open(onnxruntime, path, self._threads, providers)
+        self._session: Optional[Any] = _open(
+            onnxruntime, path, self._threads, providers, profile_prefix)
         self._worker: Optional[concurrent.futures.ThreadPoolExecutor] = None
         self._pending: Deque[concurrent.futures.Future[_Results]] = collections.deque()
         self._provider = str(self._session.get_providers()[0])
@@ -107,6 +110,10 @@ class OnnxRuntimeSession(Session):
         return {"runtime": "onnxruntime", "version": self._version, "provider": self._provider,
                 "threads": self._threads}
 
+    def end_profiling(self) -> str:
+        """Return the path of the profiler's JSON trace, which is complete then."""
+        return str(self._require_open().end_profiling())
+
     def close(self) -> None:
         """Wait for running inferences, drop their results, and release the graph."""
         if self._worker is not None:
@@ -142,7 +149,8 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _open(onnxruntime: Any, path: str, threads: int, providers: Optional[Sequence[str]]) -> Any:
+def _open(onnxruntime: Any, path: str, threads: int, providers: Optional[Sequence[str]],
+          profile_prefix: Optional[str]) -> Any:
     chosen = list(providers or ["CPUExecutionProvider"])
     available = onnxruntime.get_available_providers()
     missing = [name for name in chosen if name not in available]
@@ -156,6 +164,9 @@ def _open(onnxruntime: Any, path: str, threads: int, providers: Optional[Sequenc
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     # What it logs as an error it also raises, and we say it in one line.
     options.log_severity_level = _FATAL_ONLY
+    if profile_prefix is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile_prefix
     try:
         return onnxruntime.InferenceSession(path, options, providers=chosen)
     except Exception as error:  # onnxruntime's exceptions have no common base below Exception

@@ -36,6 +36,7 @@ class Runner:
         self._lock = threading.Lock()
         self.stream: Optional[Any] = context.driver.Stream(_NON_BLOCKING)
         self.graphs = False
+        self._profiled = False
 
     def start(self, buffers: BufferSet, source: Union[np.ndarray, Prepare]) -> None:
         """Put the input, the inference and the copy of the outputs into the stream.
@@ -99,6 +100,13 @@ class Runner:
                 buffers.graph.close()
                 buffers.graph = None
 
+    def attach(self, profiler: Optional[Any]) -> None:
+        """Have layers' times reported until None is attached; graphs, which report none, are not replayed then."""
+        with self._lock:
+            assert self._execution is not None
+            self._execution.attach(profiler)
+            self._profiled = profiler is not None
+
     def close(self) -> None:
         """Destroy the execution context and the stream; buffer sets with graphs have to be freed before."""
         if self._execution is not None:
@@ -108,7 +116,7 @@ class Runner:
         self._logger = None
 
     def _enqueue(self, buffers: BufferSet) -> None:
-        recorded = buffers.recorded if self.graphs else None
+        recorded = buffers.recorded if self.graphs and not self._profiled else None
         if recorded is not None:
             assert self.stream is not None
             try:

@@ -19,6 +19,7 @@ from edgenext_deploy.plan import (
 )
 from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.buffers import BufferSet, Prepare, ZeroCopy
+from edgenext_deploy.runtime.profile import make_profiler
 from edgenext_deploy.runtime.runner import Runner
 from edgenext_deploy.runtime.session import Session
 from edgenext_deploy.runtime.trt_api import Execution, import_tensorrt, last_errors, make_logger, open_execution, split
@@ -173,6 +174,24 @@ class TensorRTSession(Session):
                     return self._finish(buffers, views)
             finally:
                 self._free.append(buffers)
+
+    def profile(self, image: np.ndarray, runs: int) -> List[List[Tuple[str, float]]]:
+        """Return, for each of `runs` inferences, the name and milliseconds of every layer, by TensorRT's profiler.
+
+        Every layer is waited for, so their sum is more than the latency of an inference. Inferences of other threads
+        meanwhile are reported among them.
+        """
+        profiler = make_profiler(import_tensorrt(self._runtime_name))
+        with self._call():
+            assert self._runner is not None
+            self._runner.attach(profiler)
+            try:
+                for _ in range(runs):
+                    profiler.begin()
+                    self.infer_all(image)
+            finally:
+                self._runner.attach(None)
+        return list(profiler.runs)
 
     def describe(self) -> Dict[str, Any]:
         """Return runtime, version, provider, device and how inferences run.

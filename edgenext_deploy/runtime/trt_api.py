@@ -97,6 +97,14 @@ class Execution:
         """
         raise NotImplementedError
 
+    def attach(self, profiler: Optional[Any]) -> None:
+        """Have every layer's time reported to an ``IProfiler``, until None is attached.
+
+        Every inference then waits for the GPU. TensorRT holds a bare pointer: `profiler` has to outlive it.
+        """
+        assert self._context is not None
+        self._context.profiler = profiler
+
     def close(self) -> None:
         """Destroy the execution context."""
         self._context = None

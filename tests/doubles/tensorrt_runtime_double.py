@@ -95,7 +95,8 @@ def make_tensorrt(release, machine):
             setattr(module, name, enum.Enum(name, table[name][1:]))
     module.TensorFormat = enum.Enum("TensorFormat", ["LINEAR", "CHW4", "HWC8"])
     module.ILogger = Logger
-    for name, behaviour in (("Runtime", Runtime), ("ICudaEngine", Engine), ("IExecutionContext", ExecutionContext)):
+    for name, behaviour in (("Runtime", Runtime), ("ICudaEngine", Engine), ("IExecutionContext", ExecutionContext),
+                            ("IProfiler", Profiler)):
         setattr(module, name, restricted(name, behaviour, table[name][1:], module, machine))
     return module
 
@@ -118,6 +119,11 @@ def _not_done(owner, member):
 class Logger:
     Severity = enum.Enum("Severity", ["INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE"])
 
+    def __init__(self):
+        self._ready = True
+
+
+class Profiler:
     def __init__(self):
         self._ready = True
 
@@ -246,8 +252,20 @@ class ExecutionContext:
         self._memory = self._machine.allocate(2048)
         self._addresses = {}
         self._busy = False
+        self._profiler = None
         self._ran = False
         self._tripped = False
+
+    @property
+    def profiler(self):
+        return self._profiler
+
+    @profiler.setter
+    def profiler(self, value):
+        # pybind refuses one whose base was not initialised.
+        if value is not None and not getattr(value, "_ready", False):
+            raise TypeError("IProfiler.__init__() must be called when overriding __init__")
+        self._profiler = value
 
     def __del__(self):
         self._machine.log.append("execution context")
@@ -319,6 +337,9 @@ class ExecutionContext:
         elif self._engine._changes.get("capture") == "forgets":
             return True
         queue.put(launch, cost_ms, "enqueue")
+        if queue.capture is None and self._profiler is not None:
+            for name, ms in self._engine._changes.get("layers", ()):
+                self._profiler.report_layer_time(name, ms)
         self._ran = True
         return True
 

@@ -1,0 +1,149 @@
+"""The time of every layer of an engine, by the profiler that its runtime has."""
+import json
+import os
+import re
+import tempfile
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.runtime.session import Session
+
+# What ONNX Runtime adds to the name of a node: the event's kind, its blocked layout, and a number where names of
+# its own nodes would collide.
+_EVENT = "_kernel_time"
+_SUFFIX = re.compile(r"(_nchwc|_token_\d+|_fused)+$")
+
+
+class LayerTime(NamedTuple):
+    """One layer as the runtime executes it: several nodes of the graph may be fused in it.
+
+    Attributes:
+        name: the runtime's; ONNX Runtime's suffixes are taken off.
+        operator: ONNX Runtime's, such as ``Conv`` or ``ReorderInput``; empty for TensorRT, which has none.
+        ms: median over the runs, milliseconds.
+    """
+
+    name: str
+    operator: str
+    ms: float
+
+
+class LayerTimes(NamedTuple):
+    """Every layer of an engine in the order of execution.
+
+    Attributes:
+        layers: see `LayerTime`.
+        runs: profiled inferences.
+        wall_ms: median of what the caller waited for one of them; the profiler's own cost is in it.
+        session: of the profiled session, as `Session.describe` gives it.
+    """
+
+    layers: Tuple[LayerTime, ...]
+    runs: int
+    wall_ms: float
+    session: Dict[str, Any]
+
+
+def profile_onnx(path: str, image: np.ndarray, runs: int = 20, warmup: int = 3,
+                 threads: Optional[int] = None) -> LayerTimes:
+    """Time the nodes of an ONNX file with ONNX Runtime's profiler.
+
+    Args:
+        path: the ONNX file.
+        image: `[B, 3, H, W]`, as the engine takes it.
+        runs: profiled inferences.
+        warmup: inferences before those.
+        threads: CPU threads of one inference.
+
+    Raises:
+        EdgeNextError: as `OnnxRuntimeSession` raises.
+        VerificationError: the trace is not the runs that were made.
+    """
+    from edgenext_deploy.runtime.ort import OnnxRuntimeSession
+
+    with tempfile.TemporaryDirectory(prefix="edgenext-profile-") as folder:
+        session = OnnxRuntimeSession(path, threads=threads, profile_prefix=os.path.join(folder, "trace"))
+        with session:
+            wall_ms = _wall_ms(session, image, warmup + runs)[warmup:]
+            described = session.describe()
+            trace = session.end_profiling()
+        with open(trace, encoding="utf-8") as stream:
+            events = json.load(stream)
+    layers = layers_of_trace(events, warmup + runs, warmup)
+    return LayerTimes(layers, runs, float(np.median(wall_ms)), described)
+
+
+def layers_of_trace(events: Sequence[Dict[str, Any]], inferences: int, warmup: int) -> Tuple[LayerTime, ...]:
+    """Return the layers of ONNX Runtime's trace.
+
+    Args:
+        events: of the trace, in order.
+        inferences: that it holds.
+        warmup: how many of them, the first, are left out.
+
+    Raises:
+        VerificationError: the events cannot be divided among the inferences.
+    """
+    nodes = [event for event in events if event.get("cat") == "Node" and str(event.get("name")).endswith(_EVENT)]
+    count, rest = divmod(len(nodes), inferences)
+    if rest or not count:
+        raise VerificationError("ONNX Runtime's trace has {} events of nodes, which {} inferences do not share".format(
+            len(nodes), inferences), "profile again; an ONNX Runtime that writes other traces needs a newer toolkit")
+    names = [_named(event) for event in nodes[:count]]
+    times_us = np.array([float(event["dur"]) for event in nodes]).reshape(inferences, count)[warmup:]
+    medians_ms = np.median(times_us, axis=0) / 1e3
+    return tuple(LayerTime(name, operator, float(ms)) for (name, operator), ms in zip(names, medians_ms))
+
+
+def profile_plan(session: Any, image: np.ndarray, runs: int = 20, warmup: int = 3) -> LayerTimes:
+    """Time the layers of an open `TensorRTSession` with TensorRT's profiler.
+
+    Raises:
+        EdgeNextError: as the session raises.
+        VerificationError: not every inference reported the same layers.
+    """
+    _wall_ms(session, image, warmup)
+    start = time.perf_counter()
+    reported: List[List[Tuple[str, float]]] = session.profile(image, runs)
+    wall_ms = (time.perf_counter() - start) * 1e3 / runs
+    names = [name for name, _ in reported[0]]
+    if not names or any([name for name, _ in run] != names for run in reported):
+        raise VerificationError("TensorRT's profiler reported {} layers in the first inference, and not the same in "
+                                "all of {}".format(len(names), runs), "profile again")
+    medians_ms = np.median(np.array([[ms for _, ms in run] for run in reported]), axis=0)
+    return LayerTimes(tuple(LayerTime(name, "", float(ms)) for name, ms in zip(names, medians_ms)), runs, wall_ms,
+                      session.describe())
+
+
+def make_profiler(trt: Any) -> Any:
+    """Return an ``IProfiler`` that keeps what it is told: ``runs``, a list for every ``begin()``."""
+
+    class Profiler(trt.IProfiler):  # type: ignore[misc, name-defined]  # the base exists only once tensorrt is imported
+        def __init__(self) -> None:
+            trt.IProfiler.__init__(self)
+            self.runs: List[List[Tuple[str, float]]] = []
+
+        def begin(self) -> None:
+            self.runs.append([])
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            self.runs[-1].append((layer_name, ms))
+
+    return Profiler()
+
+
+def _wall_ms(session: Session, image: np.ndarray, count: int) -> List[float]:
+    found = []
+    for _ in range(count):
+        start = time.perf_counter()
+        session.infer_all(image)
+        found.append((time.perf_counter() - start) * 1e3)
+    return found
+
+
+def _named(event: Dict[str, Any]) -> Tuple[str, str]:
+    name = str(event["name"])[:-len(_EVENT)]
+    return _SUFFIX.sub("", name), str(event.get("args", {}).get("op_name", ""))

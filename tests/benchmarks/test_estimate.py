@@ -1,0 +1,187 @@
+import json
+
+import numpy as np
+import pytest
+
+from edgenext_deploy import command
+from edgenext_deploy.benchmarks import estimate as module
+from edgenext_deploy.benchmarks.calibration import _NANO_FEATURES, Feature, calibrate, fit
+from edgenext_deploy.benchmarks.cli import bench_command
+from edgenext_deploy.benchmarks.estimate import estimate_file, feature_of
+from edgenext_deploy.benchmarks.estimate_report import summary, title
+from edgenext_deploy.benchmarks.graph_work import read_work, work_of
+from edgenext_deploy.benchmarks.html import estimate_page
+from edgenext_deploy.benchmarks.peaks import PEAKS, get_peak
+from edgenext_deploy.errors import BadInputError, UsageError
+
+# One MAC is two operations; a graph of known work: 3x3 convolution of 2 to 4 channels on 8x8, a norm over channels,
+# and a 1x1 convolution.
+CHANNELS, SIDE = 4, 8
+
+
+@pytest.fixture
+def exported(request):
+    """Return a function from a variant's name to its export for nano, where a workstation's libraries are."""
+    for name in ("onnx", "torch"):
+        pytest.importorskip(name)
+    return request.getfixturevalue("nano_export")
+
+
+def graph(onnx):
+    helper = onnx.helper
+
+    def weights(name, *shape):
+        return onnx.numpy_helper.from_array(np.ones(shape, np.float32), name)
+
+    nodes = [
+        helper.make_node("Conv", ["image", "w0", "b0"], ["x"], "downsample_layers.0.conv", pads=[1, 1, 1, 1]),
+        helper.make_node("ReduceMean", ["x"], ["mean"], "stages.0.0.mlp.norm/mean", axes=[1], keepdims=1),
+        helper.make_node("Sub", ["x", "mean"], ["centre"], "stages.0.0.mlp.norm/centre"),
+        helper.make_node("Mul", ["centre", "centre"], ["square"], "stages.0.0.mlp.norm/square"),
+        helper.make_node("ReduceMean", ["square"], ["variance"], "stages.0.0.mlp.norm/variance", axes=[1], keepdims=1),
+        helper.make_node("Sqrt", ["variance"], ["deviation"], "stages.0.0.mlp.norm/deviation"),
+        helper.make_node("Div", ["centre", "deviation"], ["normed"], "stages.0.0.mlp.norm"),
+        helper.make_node("Conv", ["normed", "w1"], ["y"], "stages.0.0.mlp.pwconv1"),
+        helper.make_node("Reshape", ["y", "shape"], ["flat"], "head.flatten"),
+    ]
+    made = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("image", 1, [1, 2, SIDE, SIDE])],
+        [helper.make_tensor_value_info("flat", 1, [1, 8 * SIDE * SIDE])],
+        [weights("w0", 4, 2, 3, 3), weights("b0", 4), weights("w1", 8, 4, 1, 1),
+         onnx.numpy_helper.from_array(np.array([1, -1], np.int64), "shape")])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 13)])
+    return onnx.shape_inference.infer_shapes(model).graph
+
+
+def test_kernels_operations_and_traffic_of_a_known_graph():
+    onnx = pytest.importorskip("onnx")
+    stem, stage = work_of(graph(onnx))
+    pixels = SIDE * SIDE
+    [conv] = stem.kernels
+    assert (conv.multiply_adds, conv.parameters) == (pixels * 4 * 2 * 9, 4 * 2 * 9 + 4)
+    assert (conv.elements_read, conv.elements_written) == (2 * pixels, 4 * pixels)
+    # Centre and square fuse; the division waits for the variance, which waits for the square.
+    assert [kernel.name.rsplit(".", 1)[-1] for kernel in stage.kernels] == [
+        "norm/mean", "norm/centre", "norm/variance", "norm/deviation", "pwconv1"]
+    centre, divide = stage.kernels[1], stage.kernels[3]
+    assert (centre.elements_read, centre.elements_written) == (4 * pixels + pixels, 2 * 4 * pixels)
+    assert (divide.elements_read, divide.elements_written) == (4 * pixels + pixels, 4 * pixels)
+    assert (stem.elements_in, stem.elements_out) == (2 * pixels, 4 * pixels)
+    assert (stage.elements_in, stage.parameters) == (4 * pixels, 32)
+
+
+def test_the_roofline_is_the_longer_of_operations_and_traffic():
+    onnx = pytest.importorskip("onnx")
+    works = work_of(graph(onnx))
+    peak = get_peak("nano")._replace(fp16_flops=1e9, memory_bytes_s=1e30)
+    operations = sum(kernel.operations for work in works for kernel in work.kernels)
+    assert feature_of(works, peak, "fp16").roofline_ms == pytest.approx(operations / 1e6)
+    peak = peak._replace(fp16_flops=1e30, memory_bytes_s=1e9)
+    elements = sum(kernel.elements for work in works for kernel in work.kernels)
+    assert feature_of(works, peak, "fp16").roofline_ms == pytest.approx(2 * elements / 1e6)
+    assert feature_of(works, peak._replace(fp32_flops=1e30), "fp32").roofline_ms == pytest.approx(4 * elements / 1e6)
+
+
+def test_the_fit_recovers_planted_factors_and_predicts_points_left_out():
+    features = [(str(index), Feature(roofline, kernels)) for index, (roofline, kernels) in enumerate(
+        [(2.0, 200), (4.0, 250), (8.0, 250), (13.0, 270)])]
+    latencies = [3.0 * feature.roofline_ms + 0.05 * feature.kernels for _, feature in features]
+    exact = fit(features, latencies, "planted")
+    assert (exact.roofline_factor, exact.kernel_us) == pytest.approx((3.0, 50.0))
+    assert exact.errors == pytest.approx((0.0, 0.0), abs=1e-9)
+    assert exact.predict_ms(Feature(1.0, 100)) == pytest.approx(8.0)
+    # A point that does not fit is far off where it is left out, and less where it was fitted to.
+    spoilt = fit(features, [*latencies[:3], latencies[3] * 1.5], "planted")
+    last = spoilt.points[3]
+    assert last.left_out_ms == pytest.approx(latencies[3])
+    assert last.left_out_error == pytest.approx(1 / 1.5 - 1)
+    assert abs(last.fitted_ms / last.published_ms - 1) < abs(last.left_out_error)
+
+
+def test_the_range_turns_the_errors_around():
+    found = calibrate("nano", "fp16")
+    low, high = found.range_ms(30.0)
+    worst_low, worst_high = found.errors
+    assert low == pytest.approx(30.0 / (1 + worst_high)) and high == pytest.approx(30.0 / (1 + worst_low))
+    assert low < 30.0 < high
+
+
+def test_only_published_points_calibrate_and_only_where_there_are_some():
+    found = calibrate("nano", "fp16")
+    assert [point.published_ms for point in found.points] == [19.3, 31.6, 48.8, 21.0, 35.1, 53.0]
+    assert "not stated" in found.source
+    assert calibrate("a100", "fp16") is None and calibrate("nano", "fp32") is None
+
+
+@pytest.mark.parametrize("variant", ["xxs", "mobilevit_xxs"])
+def test_the_stored_features_are_those_of_the_export(exported, variant):
+    found = feature_of(read_work(exported(variant).onnx_path), get_peak("nano"), "fp16")
+    assert found.kernels == _NANO_FEATURES[variant].kernels
+    assert found.roofline_ms == pytest.approx(_NANO_FEATURES[variant].roofline_ms, abs=1e-4)
+
+
+def test_an_estimate_is_called_one_everywhere(exported):
+    found = estimate_file(exported("xxs").onnx_path, "nano", "fp16")
+    assert found.kind == "estimate" and found.variant == "xxs" and found.published_ms == 19.3
+    assert found.total.kernels == sum(stage.kernels for stage in found.stages)
+    assert found.total.multiply_adds_m == pytest.approx(254.8, abs=0.5)
+    for stage in (*found.stages, found.total):
+        assert 0.0 < stage.lower_bound_ms <= stage.roofline_ms <= stage.with_launches_ms < stage.expected_ms
+    assert found.expected_low_ms < found.total.expected_ms < found.expected_high_ms
+    assert title(found).startswith("ESTIMATE, not measured")
+    assert all("stimate" in line for line in summary(found)[:2])
+    page = estimate_page(found).decode("utf-8")
+    assert "<title>ESTIMATE, not measured" in page and page.count("stimate") > 5
+
+
+def test_without_a_calibration_there_is_no_expected_figure(exported):
+    found = estimate_file(exported("xxs").onnx_path, "a100", "fp16")
+    assert found.total.expected_ms is None and found.expected_low_ms is None and found.calibration is None
+    assert "nothing to calibrate with" in " ".join(summary(found))
+    # Everything fits the A100's cache, so nothing has to be moved, and only the operations bound.
+    assert found.total.traffic_mb == 0.0
+
+
+def test_unknown_devices_and_broken_files(tmp_path):
+    with pytest.raises(UsageError, match="no peak rates"):
+        get_peak("abacus")
+    pytest.importorskip("onnx")
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no graph")
+    with pytest.raises(BadInputError):
+        read_work(str(broken))
+
+
+def test_every_peak_has_its_source():
+    for peak in PEAKS.values():
+        assert "NVIDIA" in peak.source and peak.fp16_flops >= peak.fp32_flops
+
+
+def test_the_command(tmp_path, capsys, monkeypatch, exported):
+    path = exported("xxs").onnx_path
+    monkeypatch.setattr(module, "run_module", lambda name, arguments, limit: None)
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, ["estimate", "--engine", str(path), "--json", str(tmp_path / "e.json"),
+                                            "--html", str(tmp_path / "e.html")])
+    out = capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert "ESTIMATE, not measured" in out and "Estimated latency" in out
+    assert json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))["kind"] == "estimate"
+    for arguments in ([], ["--variant", "s", "--engine", str(path)]):
+        with pytest.raises(SystemExit) as stopped:
+            command.run_command(bench_command, ["estimate", *arguments])
+        assert stopped.value.code == 2
+
+
+def test_a_variant_is_exported_in_a_child(monkeypatch):
+    asked = []
+
+    def export(name, arguments, limit):
+        asked.append((name, arguments))
+        raise UsageError("stop here")
+
+    monkeypatch.setattr(module, "run_module", export)
+    with pytest.raises(UsageError, match="stop here"):
+        module.estimate_variant("xs", "nano", "fp16")
+    [(name, arguments)] = asked
+    assert name == "edgenext_deploy.export.cli" and arguments[:4] == ["--variant", "xs", "--target", "nano"]

@@ -1,0 +1,184 @@
+import html.parser
+import io
+import re
+
+import numpy as np
+import pytest
+from bench_doubles import make_nano_row, make_report, make_row
+
+from edgenext_deploy import command
+from edgenext_deploy.benchmarks import charts, plots, svg
+from edgenext_deploy.benchmarks.charts import Bar, Cloud, Dot
+from edgenext_deploy.benchmarks.cli import bench_command
+from edgenext_deploy.benchmarks.compare import compare
+from edgenext_deploy.benchmarks.html import comparison_page, report_page, table_page
+from edgenext_deploy.benchmarks.paper_table import fill
+from edgenext_deploy.benchmarks.profile import summed
+from edgenext_deploy.benchmarks.record import Caution, Samples
+from edgenext_deploy.benchmarks.suites import get_suite
+from edgenext_deploy.errors import MissingRuntimeError
+from edgenext_deploy.runtime.profile import LayerTime, LayerTimes
+
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+HOSTILE = "<script>alert(1)</script>&\"'.onnx"
+
+
+def samples(count=400):
+    values = 6.0 + np.random.RandomState(0).gamma(1.5, 0.1, count)
+    return Samples(tuple(np.cumsum(values / 1e3)), tuple(values), False)
+
+
+class Checker(html.parser.HTMLParser):
+    """Collects what is not closed, what would be fetched, and what text the page shows."""
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.open, self.fetched, self.text = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        names = dict(attributes)
+        self.fetched += [names[name] for name in ("src", "href", "data", "action") if name in names]
+        if tag in ("script", "iframe", "object", "link"):
+            self.fetched.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def check(page):
+    checker = Checker()
+    text = page.decode("utf-8")
+    checker.feed(text)
+    assert checker.open == [] and checker.fetched == []
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", text)
+    return " ".join(checker.text)
+
+
+def pages(row):
+    report = make_report(row, make_nano_row(samples=samples()))
+    named = [("a.json", report)]
+    profile = summed(LayerTimes((LayerTime(HOSTILE, "Conv", 1.0),), 3, 2.0, {"runtime": HOSTILE}), row.engine, None)
+    return [report_page(report, [profile]), comparison_page(compare(named), named),
+            table_page(fill(get_suite("table3"), named), named)]
+
+
+def test_pages_are_whole_fetch_nothing_and_escape_everything():
+    row = make_row(HOSTILE, samples=samples(), device_found=HOSTILE, cautions=(Caution("x", HOSTILE),))
+    for page in pages(row):
+        assert "<script>" not in page.decode("utf-8")
+        assert HOSTILE in check(page)
+
+
+def test_a_report_shows_what_its_numbers_depend_on():
+    row = make_row("xxs.onnx", samples=samples(), cautions=(Caution("unstable", "lock the clocks"),))
+    text = check(report_page(make_report(row, make_nano_row())))
+    for part in ("6.500", "6.400–6.600", "lock the clocks", "MAXN", "clocks", "GPU-therm", "41.5 °C", "POM_5V_IN",
+                 "TensorRT", "abababab", "how it was measured is not stated", "what your app sees"):
+        assert part in text, part
+
+
+def test_without_samples_or_manifest_the_page_still_stands():
+    check(report_page(make_report(make_row(samples=None, model=None))))
+
+
+def test_an_interrupted_report_says_so():
+    assert "Interrupted" in check(report_page(make_report(make_row(), interrupted=True)))
+
+
+def test_the_histogram_counts_every_sample():
+    values = [5.0] * 90 + [6.0] * 9 + [50.0]
+    drawn = charts.histogram(values, "d")
+    assert sum(int(count) for count in re.findall(r"(\d+) inferences", drawn)) == 100
+    assert "p50 5" in drawn and "to 50.000 ms" in drawn
+
+
+def test_the_time_line_marks_what_is_far_above():
+    drawn = charts.time_line(list(range(1000)), [5.0] * 999 + [50.0], "d")
+    assert drawn.count("<title>50.000 ms</title>") == 1
+
+
+def test_bars_are_as_long_as_their_values():
+    drawn = charts.bars([Bar("a", 4.0, "x"), Bar("b", 1.0, "x")], "d")
+    long, short = (float(width) for width in re.findall(r'width="([\d.]+)" height="15.0"', drawn))
+    assert long == pytest.approx(4 * short, rel=0.01)
+
+
+def test_published_points_are_marked_otherwise_than_measured_ones():
+    dots = ((Dot("s", 20.0, 79.4, "t"), Dot("xxs", 6.0, 71.2, "t")),)
+    drawn = charts.accuracy_chart([Cloud("p", True, dots), Cloud("m", False, dots)], "d")
+    assert drawn.count("hollow") == 2 and drawn.count("<circle") == 2
+    assert drawn.count("l5.2 -5.2l5.2 5.2l-5.2 5.2z") == 2
+    assert charts.accuracy_chart([Cloud("p", True, ())], "d") is None
+
+
+@pytest.mark.parametrize("low, high, logarithmic", [(0.0, 1.03, False), (6.5, 7.5, False), (3.0, 70.0, True),
+                                                    (5.0, 6.0, True), (4.0, 4.0, False), (0.0001, 0.0004, False)])
+def test_ticks_are_round_on_the_axis_and_neither_few_nor_many(low, high, logarithmic):
+    axis = svg.Axis(low, high, 0.0, 100.0, logarithmic)
+    ticks = axis.ticks()
+    assert 2 <= len(ticks) <= 9
+    assert all(axis.low <= value <= axis.high * (1 + 1e-9) and float(label) == pytest.approx(value)
+               for value, label in ticks)
+
+
+def test_plots_are_png_files():
+    pytest.importorskip("matplotlib")
+    for report in (make_report(make_row("$x$", samples=samples())), make_report(make_row(samples=None))):
+        assert plots.latency_png(report).startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_the_fix_is_named(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingRuntimeError, match="pip install matplotlib"):
+        plots.latency_png(make_report(make_row()))
+
+
+def test_a_profile_is_drawn_without_any_library():
+    profile = summed(LayerTimes((LayerTime("stages.0.0.dwconv.conv", "Conv", 1.0),), 3, 2.0, {}),
+                     make_row().engine, None)
+    import xml.dom.minidom
+
+    drawn = plots.profile_plot(profile, "p.svg")
+    assert xml.dom.minidom.parse(io.BytesIO(drawn)).documentElement.tagName == "svg"
+    assert b"stages.0.0" in drawn
+
+
+def test_a_page_of_a_saved_run_with_its_profile(tmp_path, capsys):
+    from edgenext_deploy import records
+    from edgenext_deploy.benchmarks import record
+
+    row = make_row("xxs.onnx", samples=samples())
+    profile = summed(LayerTimes((LayerTime("stages.2.5.xca.scores", "MatMul", 1.0),), 3, 2.0, {}), row.engine, None)
+    (tmp_path / "run.json").write_bytes(record.dump(make_report(row)))
+    (tmp_path / "profile.json").write_bytes(records.dump(profile))
+    arguments = ["page", str(tmp_path / "run.json"), "--html", str(tmp_path / "page.html"), "--profile"]
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, [*arguments, str(tmp_path / "profile.json")])
+    assert stopped.value.code == 0, capsys.readouterr().err
+    text = check((tmp_path / "page.html").read_bytes())
+    assert "Layers of xxs.onnx" in text and "stages.2.5" in text
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, [*arguments, str(tmp_path / "run.json")])
+    assert stopped.value.code == 3 and "not a profile" in capsys.readouterr().err
+
+
+def test_the_main_command_writes_a_page(tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    from doubles import gpu
+
+    path = tmp_path / "page.html"
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, ["--engine", gpu.TINY, "--duration", "0.05", "--warmup", "0.05",
+                                            "--html", str(path)])
+    assert stopped.value.code == 0, capsys.readouterr().err
+    assert "tiny_classifier.onnx" in check(path.read_bytes())

@@ -1,0 +1,79 @@
+import pytest
+
+from edgenext_deploy.benchmarks import layers
+from edgenext_deploy.benchmarks.layers import Place, kind_of, kind_of_several, place_of, place_of_several
+
+
+@pytest.fixture
+def exported(request):
+    """Return a function from a variant's name to its export for nano, where a workstation's libraries are."""
+    for name in ("onnx", "torch"):
+        pytest.importorskip(name)
+    return request.getfixturevalue("nano_export")
+
+
+@pytest.mark.parametrize("name, place", [
+    ("stages.2.5.xca.scores", Place("stages.2", "stages.2.5")),
+    ("stages.0.1.mlp.norm/variance", Place("stages.0", "stages.0.1")),
+    ("downsample_layers.3.conv", Place("downsample_layers.3", "downsample_layers.3")),
+    ("head.fc", Place("head", "head")),
+    ("head", Place("head", "head")),
+    ("stem.conv", Place("stem", "stem")),
+    ("Gelu", None), ("ReorderInput", None), ("", None),
+])
+def test_place(name, place):
+    assert place_of(name) == place
+
+
+@pytest.mark.parametrize("name, operator, kind", [
+    ("stages.0.1.dwconv.conv", "Conv", layers.DEPTHWISE),
+    ("stages.1.2.split_convs.convs.0", "Conv", layers.DEPTHWISE),
+    ("stages.1.0.conv2_kxk.conv", "Conv", layers.DEPTHWISE),
+    ("stages.2.1.conv_kxk.conv", "Conv", layers.CONVOLUTION),
+    ("downsample_layers.0.conv", "Conv", layers.CONVOLUTION),
+    ("stages.0.1.mlp.pwconv1", "Conv", layers.POINTWISE),
+    ("stages.1.2.xca.qkv", "Conv", layers.POINTWISE),
+    ("stages.2.1.conv_1x1", "Conv", layers.POINTWISE),
+    ("head", "Gemm", layers.POINTWISE),
+    ("stages.0.1.mlp.norm/mean", "ReduceMean", layers.NORM),
+    ("stages.1.2.norm_xca", "Div", layers.NORM),
+    ("stages.1.2.xca.normalise/sum", "ReduceSum", layers.ATTENTION),
+    ("stages.1.2.xca.softmax", "Softmax", layers.ATTENTION),
+    ("stages.1.2.xca.heads", "Reshape", layers.REFORMAT),
+    ("stages.1.2.split_convs.split", "Split", layers.REFORMAT),
+    ("stages.0.1.mlp.act/erf", "Erf", layers.ACTIVATION),
+    ("Gelu", "Gelu", layers.ACTIVATION),
+    ("stages.0.1.skip", "Add", layers.ELEMENTWISE),
+    ("ReorderOutput", "ReorderOutput", layers.REFORMAT),
+])
+def test_kind(name, operator, kind):
+    assert kind_of(name, operator) == kind
+
+
+@pytest.mark.parametrize("name, kind", [
+    ("stages.0.1.dwconv.conv", layers.DEPTHWISE), ("stages.0.1.mlp.pwconv1", layers.POINTWISE),
+    ("stages.1.2.xca.scores", layers.ATTENTION), ("stages.0.1.mlp.norm/mean", layers.NORM),
+    ("stages.0.1.mlp.act/erf", layers.ACTIVATION), ("stages.0.1.skip", layers.ELEMENTWISE),
+    ("Reformatting CopyNode for Input Tensor 0 to stages.0.1.dwconv.conv", layers.REFORMAT),
+    ("myelin_17", layers.OTHER),
+])
+def test_kind_by_the_name_alone_as_tensorrt_gives_it(name, kind):
+    assert kind_of(name) == kind
+
+
+def test_a_fused_layer_is_of_its_heaviest_node_and_of_the_part_that_holds_all():
+    nodes = ("stages.0.1.mlp.pwconv1", "stages.0.1.mlp.act/erf", "stages.0.1.mlp.act")
+    assert kind_of_several(nodes) == layers.POINTWISE
+    assert place_of_several(nodes) == Place("stages.0", "stages.0.1")
+    assert place_of_several(("stages.0.1.skip", "stages.0.2.dwconv.conv")) == Place("stages.0", "stages.0 (several)")
+    assert place_of_several(("stages.0.2.skip", "downsample_layers.1.norm")) == Place("several", "several")
+    assert place_of_several(("myelin_17",)) is None
+
+
+def test_every_node_of_an_export_has_a_place(exported):
+    onnx = pytest.importorskip("onnx")
+    nodes = onnx.load(exported("xxs").onnx_path).graph.node
+    assert len(nodes) > 200
+    assert [node.name for node in nodes if place_of(node.name) is None] == []
+    # By the name alone, as TensorRT gives it, the kind is the same.
+    assert [node.name for node in nodes if kind_of(node.name) != kind_of(node.name, node.op_type)] == []

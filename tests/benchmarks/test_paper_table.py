@@ -1,0 +1,149 @@
+import json
+import sys
+
+import pytest
+from bench_doubles import make_nano_row, make_report, make_row
+
+from edgenext_deploy import command
+from edgenext_deploy.benchmarks import record
+from edgenext_deploy.benchmarks.cli import bench_command
+from edgenext_deploy.benchmarks.paper_table import fill
+from edgenext_deploy.benchmarks.paper_table_report import headings, notes, row_cells
+from edgenext_deploy.benchmarks.record import Comparison, Mode
+from edgenext_deploy.benchmarks.statistics import Interval
+from edgenext_deploy.benchmarks.suites import SUITES, get_suite, published_of
+from edgenext_deploy.errors import UsageError
+
+
+def row(variant, p50_ms, base=make_row, **changes):
+    made = base(variant + ".onnx")
+    return made._replace(model=made.model._replace(variant=variant),
+                         latency=made.latency._replace(p50_ms=p50_ms), **changes)
+
+
+def filled(*rows, **changes):
+    return fill(get_suite("table3"), [("a.json", make_report(*rows, **changes))] if rows else [])
+
+
+def cells_of(table, variant):
+    [found] = [line for line in table.rows if line.variant == variant]
+    return dict(zip(headings(table), row_cells(table, found)))
+
+
+# The paper's Tables 3, 7, 8, 9 and 10: top-1 and A100 microseconds.
+PRINTED = {
+    "table3": [(69.0, 216), (74.8, 423), (78.4, 559), (71.2, 142), (75.0, 227), (79.4, 332)],
+    "table7": [(79.4, 332), (78.3, 265), (77.9, 301), (79.3, 332), (79.2, 301)],
+    "table8": [(79.3, 303), (79.7, 393), (79.4, 332)],
+    "table9": [(78.3, 265), (78.6, 290), (79.1, 310), (79.4, 332), (79.2, 387)],
+    "table10": [(79.0, 332), (79.4, 332)],
+}
+
+
+@pytest.mark.parametrize("name", sorted(PRINTED))
+def test_the_published_columns_are_the_papers(name):
+    suite = get_suite(name)
+    found = [published_of(suite, line.variant) for line in suite.rows]
+    assert [(figure.top1, figure.a100_us) for figure in found] == PRINTED[name]
+
+
+def test_fig3_takes_its_latencies_from_the_repositorys_throughputs():
+    suite = get_suite("fig3")
+    found = {line.variant: published_of(suite, line.variant) for line in suite.rows}
+    assert found["s_bn_hs"].a100_us == pytest.approx(1e6 / 3808.19)
+    assert found["s_bn_hs"].top1 == 78.39 and found["xxs_bn_hs"].nano_ms is None
+
+
+def test_the_nano_column_of_table3():
+    suite = get_suite("table3")
+    assert [published_of(suite, line.variant).nano_ms for line in suite.rows] == [21.0, 35.1, 53.0, 19.3, 31.6, 48.8]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="the registry is for workstations")
+def test_every_variant_is_in_the_registry():
+    from edgenext_deploy.models.registry import VARIANTS
+
+    assert {line.variant for suite in SUITES.values() for line in suite.rows} - set(VARIANTS) == set()
+
+
+def test_without_measurements_the_columns_are_there_and_empty():
+    table = filled()
+    assert headings(table)[-3:] == ["Nano ms, not measured", "A100 ms, not measured", "ONNX Runtime ms, not measured"]
+    assert all(row_cells(table, line)[-3:] == ["–", "–", "–"] for line in table.rows)
+
+
+def test_measured_cells_stand_in_the_column_of_their_device_with_ratios_to_s():
+    comparisons = (Comparison("xxs.onnx", "s.onnx", 3.0, Interval(2.9, 3.1), 40),)
+    table = filled(row("s", 20.0), row("xxs", 6.0), row("s", 47.0, make_nano_row), comparisons=comparisons)
+    cells = cells_of(table, "xxs")
+    assert cells["ONNX Runtime ms, measured [2]"] == "6.000"
+    assert cells["× s [2]"] == "0.33 × (0.32–0.34)"
+    assert cells["Nano, TensorRT ms, measured [1]"] == "–"
+    assert cells_of(table, "s")["Nano, TensorRT ms, measured [1]"] == "47.00"
+    assert cells["A100 ms, not measured"] == "–"
+
+
+def test_rows_measured_otherwise_get_a_column_of_their_own():
+    table = filled(row("xxs", 6.0), row("xxs", 4.0, mode=Mode("wall", "none", None, None, 4)))
+    measured = [text for text in headings(table) if "measured [" in text]
+    assert len(measured) == 2
+    assert "threads 4" in " ".join(notes(table))
+
+
+def test_a_flaw_is_marked_and_explained():
+    table = filled(row("xxs", 6.0, stable=False, window_spread=0.2))
+    assert cells_of(table, "xxs")["ONNX Runtime ms, measured"] == "6.000 !"
+    assert "! xxs: not stable: medians of fifths 20 % apart" in notes(table)
+
+
+def test_a_variant_that_the_table_does_not_have_is_appended_and_marked():
+    table = filled(row("b", 60.0))
+    assert table.rows[-1].variant == "b"
+    assert row_cells(table, table.rows[-1])[0] == "b (not in this table)"
+
+
+def test_methods_are_said():
+    text = " ".join(notes(filled()))
+    assert "batch 256" in text and "nowhere stated" in text and "another profiler" in text
+
+
+def test_an_unknown_table_gets_a_suggestion():
+    with pytest.raises(UsageError, match="did you mean 'table3'"):
+        get_suite("tabel3")
+
+
+def test_the_commands(tmp_path, capsys):
+    path, out = str(tmp_path / "a.json"), str(tmp_path / "t.json")
+    with open(path, "wb") as stream:
+        stream.write(record.dump(make_report(row("s", 20.0))))
+    for arguments in (["table", "table3"], ["table3"]):
+        with pytest.raises(SystemExit) as stopped:
+            command.run_command(bench_command, [*arguments, path, "--json", out, "--html", str(tmp_path / "t.html")])
+        assert stopped.value.code == 0
+        assert "20.00" in capsys.readouterr().out
+    with open(out, encoding="utf-8") as stream:
+        data = json.load(stream)
+    assert (data["kind"], data["name"], len(data["rows"])) == ("table", "table3", 6)
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, ["table3", "--also", "b"])
+    assert stopped.value.code == 2
+
+
+def test_run_exports_in_a_child_and_keeps_what_is_there(tmp_path, monkeypatch, capsys):
+    from bench_doubles import make_report as report_of
+
+    from edgenext_deploy.benchmarks import suite_run
+
+    asked, measured = [], []
+    (tmp_path / "s.onnx").write_bytes(b"x")
+    monkeypatch.setattr(suite_run, "run_module", lambda module, arguments, limit: asked.append(arguments[1]))
+    monkeypatch.setattr(suite_run, "benchmark", lambda request, progress: measured.append(request) or report_of(
+        row("s", 20.0)))
+    arguments = ["table10", "--run", "--also", "xxs", "--folder", str(tmp_path), "--threads", "1", "--duration", "0.5"]
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, arguments)
+    assert stopped.value.code == 0, capsys.readouterr().err
+    assert asked == ["s_sdta_first", "xxs"]
+    [request] = measured
+    assert [path[len(str(tmp_path)) + 1:] for path in request.engines] == ["s_sdta_first.onnx", "s.onnx", "xxs.onnx"]
+    assert request.options.threads == 1 and request.limits.duration_s == 0.5

@@ -1,0 +1,149 @@
+import json
+import os
+
+import numpy as np
+import pytest
+from bench_doubles import make_row
+from doubles import gpu
+
+from edgenext_deploy import command
+from edgenext_deploy.benchmarks import layers
+from edgenext_deploy.benchmarks.cli import bench_command
+from edgenext_deploy.benchmarks.profile import located, profile_engine, summed
+from edgenext_deploy.errors import UsageError, VerificationError
+from edgenext_deploy.runtime.profile import LayerTime, LayerTimes, layers_of_trace
+
+LAYERS = [
+    ["Reformatting CopyNode for Input Tensor 0 to downsample_layers.0.conv", 0.25],
+    ["downsample_layers.0.conv", 1.0],
+    ["stages.0.0.dwconv.conv", 2.0],
+    ["PWN(PWN(stages.0.0.mlp.act/scale), stages.0.0.mlp.act)", 0.5],
+    ["{ForeignNode[stages.1.2.xca.scores...stages.1.2.xca.mix]}", 4.0],
+    ["myelin_17", 0.125],
+    ["stages.1.2.skip + head.pool", 0.0625],
+]
+
+
+def event(name, operator, us):
+    return {"cat": "Node", "name": name + "_kernel_time", "dur": us, "args": {"op_name": operator}}
+
+
+def trace(*runs_us):
+    """Return a trace of a convolution, a reordering and a fused activation, with other events between."""
+    events = [{"cat": "Session", "name": "model_loading_uri", "dur": 9}]
+    for conv, reorder, gelu in runs_us:
+        events += [event("ReorderInput_token_12", "ReorderInput", reorder),
+                   {"cat": "Node", "name": "stages.0.1.dwconv.conv_fence_before", "dur": 1, "args": {}},
+                   event("stages.0.1.dwconv.conv_nchwc", "Conv", conv), event("Gelu_token_0", "Gelu", gelu)]
+    return events
+
+
+def test_a_trace_gives_medians_without_the_warm_up_and_names_without_suffixes():
+    found = layers_of_trace(trace((9000, 9000, 9000), (1000, 10, 300), (3000, 30, 100), (2000, 20, 200)), 4, 1)
+    assert found == (LayerTime("ReorderInput", "ReorderInput", 0.02), LayerTime("stages.0.1.dwconv.conv", "Conv", 2.0),
+                     LayerTime("Gelu", "Gelu", 0.2))
+
+
+def test_a_trace_that_the_inferences_do_not_share_is_refused():
+    with pytest.raises(VerificationError, match="6 events"):
+        layers_of_trace(trace((1, 1, 1), (1, 1, 1)), 4, 1)
+    with pytest.raises(VerificationError, match="0 events"):
+        layers_of_trace([], 4, 1)
+
+
+def test_nodes_of_the_runtime_belong_to_their_neighbours():
+    found = located([
+        LayerTime("ReorderInput", "ReorderInput", 1.0), LayerTime("stages.0.1.dwconv.conv", "Conv", 1.0),
+        LayerTime("Gelu", "Gelu", 1.0), LayerTime("ReorderInput", "ReorderInput", 1.0),
+        LayerTime("stages.1.0.mlp.pwconv1", "Conv", 1.0), LayerTime("ReorderOutput", "ReorderOutput", 1.0)])
+    assert [layer.block for layer in found] == ["stages.0.1"] * 3 + ["stages.1.0"] * 3
+    assert [layer.kind for layer in found] == [layers.REFORMAT, layers.DEPTHWISE, layers.ACTIVATION, layers.REFORMAT,
+                                               layers.POINTWISE, layers.REFORMAT]
+
+
+def test_layers_as_tensorrt_names_them():
+    found = located([LayerTime(name, "", ms) for name, ms in LAYERS])
+    assert [layer.kind for layer in found] == [
+        layers.REFORMAT, layers.CONVOLUTION, layers.DEPTHWISE, layers.ACTIVATION, layers.ATTENTION, layers.OTHER,
+        layers.ELEMENTWISE]
+    assert [layer.block for layer in found] == [
+        "downsample_layers.0", "downsample_layers.0", "stages.0.0", "stages.0.0", "stages.1.2", "stages.1.2", "several"]
+
+
+def test_the_sums_hold_every_layer_once():
+    times = LayerTimes(tuple(LayerTime(name, "", ms) for name, ms in LAYERS), 5, 9.0, {"runtime": "tensorrt"})
+    profile = summed(times, make_row().engine, None)
+    assert profile.layers_ms == pytest.approx(7.9375)
+    for shares in (profile.by_kind, profile.by_stage, profile.by_block):
+        assert sum(share.ms for share in shares) == pytest.approx(7.9375)
+        assert sum(share.share for share in shares) == pytest.approx(1.0)
+        assert sum(share.layers for share in shares) == len(LAYERS)
+    assert [share.ms for share in profile.by_kind] == sorted((share.ms for share in profile.by_kind), reverse=True)
+    assert profile.by_stage[0].name == "downsample_layers.0" and profile.by_stage[0].ms == 1.25
+
+
+def test_onnx_runtime_is_profiled():
+    pytest.importorskip("onnxruntime")
+    profile = profile_engine(gpu.TINY, runs=4, threads=1)
+    assert profile.session["runtime"] == "onnxruntime" and profile.runs == 4
+    assert any(layer.operator in ("Conv", "FusedConv") for layer in profile.layers)
+    assert profile.layers_ms > 0.0 and profile.wall_ms > 0.0
+
+
+@pytest.fixture(params=gpu.RELEASES)
+def plan(request, monkeypatch, tmp_path):
+    pytest.importorskip("onnxruntime")
+    machine = gpu.install(monkeypatch, request.param, primary=request.param != "8.2")
+    yield gpu.write_plan(tmp_path, request.param, layers=LAYERS)
+    assert machine.violations == []
+
+
+def test_a_plan_is_profiled_by_tensorrts_profiler(plan):
+    profile = profile_engine(plan, runs=3)
+    assert [(layer.name, layer.ms) for layer in profile.layers] == [(name, ms) for name, ms in LAYERS]
+    assert profile.session["runtime"] == "tensorrt"
+
+
+def test_after_profiling_nothing_is_reported_any_more(plan):
+    from edgenext_deploy.benchmarks.engine import open_engine
+
+    with open_engine(plan, "plan") as engine:
+        first = engine.session.profile(engine.image, 2)
+        engine.session.infer(engine.image)
+        assert [len(run) for run in first] == [len(LAYERS)] * 2
+
+
+def test_the_command_prints_and_draws(tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    arguments = ["profile", "--engine", gpu.TINY, "--runs", "2", "--threads", "1", "--json",
+                 str(tmp_path / "p.json"), "--plot", str(tmp_path / "p.svg")]
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, arguments)
+    out = capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert "by kind" in out and "slowest layers" in out and "neither is a latency to report" in out
+    assert json.loads((tmp_path / "p.json").read_text())["kind"] == "profile"
+    assert (tmp_path / "p.svg").read_text().startswith("<?xml")
+
+
+def test_another_ending_is_refused_after_the_tables(tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, ["profile", "--engine", gpu.TINY, "--runs", "1", "--plot", "p.jpg"])
+    captured = capsys.readouterr()
+    assert stopped.value.code == UsageError.exit_code and ".svg or .png" in captured.err
+    assert "by stage" in captured.out and not os.path.exists("p.jpg")
+
+
+def test_graphs_are_not_replayed_while_layers_are_timed(monkeypatch, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from edgenext_deploy.runtime.trt import TensorRTSession
+
+    machine = gpu.install(monkeypatch, "10.3")
+    with TensorRTSession(gpu.write_plan(tmp_path, "10.3", layers=LAYERS), cuda_graph=True) as session:
+        assert session.describe()["cuda_graph"] is True
+        image = np.zeros(session.inputs[0].shape, np.float32)
+        assert [len(run) for run in session.profile(image, 2)] == [len(LAYERS)] * 2
+        assert machine.launches[-2:] == ["plain", "plain"]
+        session.infer(image)
+        assert machine.launches[-1] != "plain"
