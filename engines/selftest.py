@@ -134,7 +134,7 @@ def golden_outputs(manifest: Manifest) -> Dict[str, np.ndarray]:
     """Return the golden outputs by name in the shapes that the manifest says, numbers as float64, classes as int64."""
     record = manifest.golden
     first = GoldenOutput(record.output_shape, record.output_base64, record.output_dtype)
-    golden_answer = (first,) + record.more
+    golden_answer = (first, *record.more)
     if len(golden_answer) != len(manifest.outputs):
         raise BadInputError("the manifest has {} golden outputs, its graph has {}".format(
             len(golden_answer), len(manifest.outputs)), _FIX)

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from edgenext_deploy.export.lowering import algebra
-from edgenext_deploy.export.lowering.context import LoweringContext, named
+from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.edgenext import LoweredEdgeNeXtBackbone
 from edgenext_deploy.export.lowering.mobilevit import LoweredMobileViTBackbone
 from edgenext_deploy.export.lowering.ops import (
@@ -30,7 +30,7 @@ from edgenext_deploy.models.edgenext import EdgeNeXtBackbone
 from edgenext_deploy.models.mobilevit import MobileViTBackbone
 from edgenext_deploy.models.ssdlite import LevelHead, SSDLite
 
-_BOXES = "box decoding: 11 bits do not tell pixels apart, and the exponential overflows"
+_BOXES = "box decoding: FP16 has steps of a sixth of a pixel at 320, and the exponential overflows"
 
 
 def lower_backbone(

@@ -180,7 +180,7 @@ def test_segmenter_by_the_share_of_pixels():
     answer[0, 0, :4] = 3
     assert self_test(Several(found.outputs, answer), found).max_relative_error == pytest.approx(0.01)
     answer[0, 0, 4] = 3
-    with pytest.raises(VerificationError, match="0.013 of the pixels found, at most 0.01"):
+    with pytest.raises(VerificationError, match=r"0\.013 of the pixels found, at most 0\.01"):
         self_test(Several(found.outputs, answer), found)
     assert not compare(Several(found.outputs, CLASSES * 0 + 2), found).top1_equal
 

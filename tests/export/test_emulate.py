@@ -16,7 +16,6 @@ from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.typed import to_typed
 from edgenext_deploy.manifest import TensorSpec
 
-
 # They pass on what they are given, so there is nothing to round.
 MOVES = {"split", "split_rows", "concat", "concat_rows", "slice", "reshape", "transpose"}
 

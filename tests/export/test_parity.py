@@ -51,7 +51,7 @@ def test_the_worst_output_counts_and_the_last_has_the_classes():
 def test_a_class_map_counts_by_its_pixels():
     found = np.array([[0, 1], [2, 1]], np.int32)
     assert compare(lambda image: (LOGITS, MAP), lambda image: (LOGITS, found), [None], 1e-4).top1_agreement == 0.75
-    with pytest.raises(VerificationError, match="top-1 agreement 75.00%, at least 90%"):
+    with pytest.raises(VerificationError, match=r"top-1 agreement 75\.00%, at least 90%"):
         compare(lambda image: (LOGITS, MAP), lambda image: (LOGITS, found), [None], 1e-4, least_agreement=0.9)
 
 
