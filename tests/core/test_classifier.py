@@ -95,7 +95,7 @@ def test_best_come_first_among_a_thousand_classes(monkeypatch, top_k):
     logits = (np.random.RandomState(0).permutation(1000) / 100.0).astype(np.float32)[None]
     with Classifier(TINY, top_k=top_k) as classify:
         classify.labels = tuple(str(index) for index in range(1000))
-        monkeypatch.setattr(classify.session, "infer", lambda image: logits)
+        monkeypatch.setattr(classify.session, "infer_all", lambda image: (logits,))
         found = classify(frame(0, 0, 0))
     assert [prediction.index for prediction in found] == np.argsort(-logits[0])[:top_k].tolist()
     assert [prediction.label for prediction in found] == [str(prediction.index) for prediction in found]
@@ -110,7 +110,7 @@ def test_softmax_is_stable_for_large_logits():
 def test_logits_that_are_not_finite_are_an_error_not_a_prediction(classify, monkeypatch, value):
     logits = np.zeros((1, 10), np.float32)
     logits[0, 3] = value
-    monkeypatch.setattr(classify.session, "infer", lambda image: logits)
+    monkeypatch.setattr(classify.session, "infer_all", lambda image: (logits,))
     with pytest.raises(VerificationError, match="1 values that are not finite, out of 10"):
         classify(frame(0, 0, 0))
 
