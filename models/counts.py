@@ -20,7 +20,8 @@ def count_madds(model: nn.Module, height: int, width: int) -> int:
     The rule is that of fvcore 0.1.5, which printed EdgeNeXt's published figures: one per multiply-add of
     convolutions, linear layers and matrix products, without biases; 5 per element of a layer norm that
     calls the library's operator (the channels-first norms are written out by hand and count nothing);
-    2 per element of a batch norm in evaluation mode; nothing for all else.
+    2 per element of a batch norm in evaluation mode; 4 per element that a bilinear resize gives; nothing for all
+    else.
 
     Nothing is computed: the model runs on the meta device, where tensors have shapes and no data.
 
@@ -32,7 +33,7 @@ def count_madds(model: nn.Module, height: int, width: int) -> int:
     state = {
         name: torch.empty_like(value, device="meta")
         for name, value in (*model.named_parameters(), *model.named_buffers())}
-    counter = FlopCounterMode(display=False, custom_mapping=_NORMS)
+    counter = FlopCounterMode(display=False, custom_mapping=_RULES)
     with torch.no_grad(), counter:
         functional_call(model, state, (torch.empty(1, 3, height, width, device="meta"),))
     # The counter gives two operations for one multiply-add.
@@ -47,9 +48,14 @@ def _batch_norm(shape: Sequence[int], *_: Any, **__: Any) -> int:
     return 2 * 2 * math.prod(shape)
 
 
-_NORMS = {
+def _bilinear(shape: Sequence[int], size: Sequence[int], *_: Any, **__: Any) -> int:
+    return 2 * 4 * math.prod(shape[:2]) * math.prod(size)
+
+
+_RULES = {
     torch.ops.aten.native_layer_norm: _layer_norm,
     torch.ops.aten.native_batch_norm: _batch_norm,
     # The name under which newer releases of torch run a batch norm in evaluation mode.
     torch.ops.aten._native_batch_norm_legit_no_training: _batch_norm,
+    torch.ops.aten.upsample_bilinear2d: _bilinear,
 }

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgenext_deploy.models.registry import EdgeNeXtConfig
+from edgenext_deploy.models.config import EdgeNeXtConfig
 
 LAYER_NORM_EPS = 1e-6
 
@@ -125,10 +125,12 @@ class SDTAEncoder(nn.Module):
         super().__init__()
         dim = config.dims[stage]
         self.batch_norm = config.norm == "batch"
-        self.width = math.ceil(dim / config.splits[stage])
+        splits, kernel = config.splits[stage], config.sdta_kernels[stage]
+        self.branching = config.branching
+        self.width = math.ceil(dim / splits) if self.branching else dim
         self.convs = nn.ModuleList(
-            nn.Conv2d(self.width, self.width, 3, padding=1, groups=self.width)
-            for _ in range(config.splits[stage] - 1))
+            nn.Conv2d(self.width, self.width, kernel, padding=kernel // 2, groups=self.width)
+            for _ in range(splits - 1 if self.branching else 1))
         self.pos_embd = PositionCode(dim) if config.position[stage] else None
         self.norm_xca: nn.Module
         self.norm: nn.Module
@@ -144,7 +146,13 @@ class SDTAEncoder(nn.Module):
         self.gamma = _scale(config, dim)
 
     def split_convs(self, x: Tensor) -> Tensor:
-        """Convolve the splits of `[B, C, H, W]` as a chain; the last split is passed on as it is."""
+        """Convolve the splits of `[B, C, H, W]` as a chain; the last split is passed on as it is.
+
+        Without branching, one convolution takes all channels.
+        """
+        if not self.branching:
+            whole: Tensor = self.convs[0](x)
+            return whole
         parts = x.split(self.width, dim=1)
         outputs: list[Tensor] = []
         for conv, part in zip(self.convs, parts):
@@ -170,7 +178,47 @@ class SDTAEncoder(nn.Module):
         return out
 
 
-class EdgeNeXt(nn.Module):
+class EdgeNeXtBackbone(nn.Module):
+    """Stem and stages, any input size from 32 up, fed normalised RGB `[B, 3, H, W]`.
+
+    Args:
+        config: the variant's config.
+        output_stride: of the last map: 32, or 16 for segmentation. Then stage 4's 2x2 convolution has stride 1 and
+            padding 1, so the map is one pixel larger than its input; see `config.DeepLabConfig`.
+    """
+
+    def __init__(self, config: EdgeNeXtConfig, output_stride: int = 32) -> None:
+        super().__init__()
+        self.config = config
+        self.output_stride = output_stride
+        self.downsample_layers = nn.ModuleList(self._downsample(stage) for stage in range(4))
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(
+                SDTAEncoder(config, stage) if config.is_sdta(stage, block) else ConvEncoder(config, stage)
+                for block in range(depth)))
+            for stage, depth in enumerate(config.depths))
+        self.apply(_initialise)
+
+    def _downsample(self, stage: int) -> nn.Sequential:
+        dims, batch_norm = self.config.dims, self.config.norm == "batch"
+        norm = nn.BatchNorm2d if batch_norm else ChannelsFirstLayerNorm
+        if stage == 0:
+            return nn.Sequential(nn.Conv2d(3, dims[0], 4, stride=4, bias=not batch_norm), norm(dims[0]))
+        keeps_size = stage == 3 and self.output_stride == 16
+        return nn.Sequential(norm(dims[stage - 1]), nn.Conv2d(
+            dims[stage - 1], dims[stage], 2, stride=1 if keeps_size else 2, padding=1 if keeps_size else 0,
+            bias=not batch_norm))
+
+    def forward_features(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the four stages' outputs `[B, C, H / s, W / s]` for the strides s = 4, 8, 16, `output_stride`."""
+        maps: list[Tensor] = []
+        for downsample, stage in zip(self.downsample_layers, self.stages):
+            x = stage(downsample(x))
+            maps.append(x)
+        return tuple(maps)
+
+
+class EdgeNeXt(EdgeNeXtBackbone):
     """EdgeNeXt for classification, any input size from 32 up, fed normalised RGB `[B, 3, H, W]`.
 
     Args:
@@ -179,36 +227,12 @@ class EdgeNeXt(nn.Module):
     """
 
     def __init__(self, config: EdgeNeXtConfig, num_classes: int = 1000) -> None:
-        super().__init__()
-        self.config = config
-        self.downsample_layers = nn.ModuleList(self._downsample(stage) for stage in range(4))
-        self.stages = nn.ModuleList(
-            nn.Sequential(*(
-                SDTAEncoder(config, stage) if block >= depth - config.sdta_blocks[stage]
-                else ConvEncoder(config, stage)
-                for block in range(depth)))
-            for stage, depth in enumerate(config.depths))
+        super().__init__(config)
         width = config.dims[-1]
         self.norm: nn.Module = (
             nn.BatchNorm2d(width) if config.norm == "batch" else nn.LayerNorm(width, LAYER_NORM_EPS))
         self.head = nn.Linear(width, num_classes)
-        self.apply(_initialise)
-
-    def _downsample(self, stage: int) -> nn.Sequential:
-        dims, batch_norm = self.config.dims, self.config.norm == "batch"
-        norm = nn.BatchNorm2d if batch_norm else ChannelsFirstLayerNorm
-        if stage == 0:
-            return nn.Sequential(nn.Conv2d(3, dims[0], 4, stride=4, bias=not batch_norm), norm(dims[0]))
-        return nn.Sequential(
-            norm(dims[stage - 1]), nn.Conv2d(dims[stage - 1], dims[stage], 2, stride=2, bias=not batch_norm))
-
-    def forward_features(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the four stages' outputs `[B, C, H / s, W / s]` for the strides s = 4, 8, 16, 32."""
-        maps: list[Tensor] = []
-        for downsample, stage in zip(self.downsample_layers, self.stages):
-            x = stage(downsample(x))
-            maps.append(x)
-        return tuple(maps)
+        _initialise(self.head)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `[B, num_classes]` for `[B, 3, H, W]`."""

@@ -4,26 +4,45 @@ import math
 import torch
 from torch import nn
 
-from edgenext_deploy.models.edgenext import EdgeNeXt
-from edgenext_deploy.models.mobilevit import MobileViT
-from edgenext_deploy.models.registry import EdgeNeXtConfig, get_variant
+from edgenext_deploy.models.config import EdgeNeXtConfig, SSDLiteConfig
+from edgenext_deploy.models.deeplab import DeepLabV3
+from edgenext_deploy.models.edgenext import EdgeNeXt, EdgeNeXtBackbone
+from edgenext_deploy.models.mobilevit import MobileViT, MobileViTBackbone
+from edgenext_deploy.models.registry import Variant, get_variant
+from edgenext_deploy.models.ssdlite import SSDLite
 
 
-def create_model(name: str, num_classes: int = 1000, seed: int = 0) -> nn.Module:
+def create_model(variant: str | Variant, num_classes: int | None = None, seed: int = 0) -> nn.Module:
     """Return the reference module of a variant, initialised as published, in evaluation mode.
 
-    The module has `forward` (`[B, 3, H, W]` to logits `[B, num_classes]`) and `forward_features` (four
-    maps, strides 4, 8, 16, 32). The caller's random state is left alone.
+    A classifier has `forward` (`[B, 3, H, W]` to logits `[B, num_classes]`) and `forward_features` (four maps,
+    strides 4, 8, 16, 32). See `SSDLite` and `DeepLabV3` for the others. The caller's random state is left alone.
+
+    Args:
+        variant: a name in the registry, or a variant of one's own.
+        num_classes: by default the variant's.
+        seed: of the initial parameters.
 
     Raises:
         UsageError: no such variant.
     """
-    config = get_variant(name).config
+    known = get_variant(variant) if isinstance(variant, str) else variant
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = (
-            EdgeNeXt(config, num_classes) if isinstance(config, EdgeNeXtConfig) else MobileViT(config, num_classes))
+        model = _create(known, known.num_classes if num_classes is None else num_classes)
     return model.eval()
+
+
+def _create(variant: Variant, num_classes: int) -> nn.Module:
+    config, head = variant.config, variant.head
+    if head is None:
+        return EdgeNeXt(config, num_classes) if isinstance(config, EdgeNeXtConfig) else MobileViT(config, num_classes)
+    stride = 32 if isinstance(head, SSDLiteConfig) else 16
+    backbone = (EdgeNeXtBackbone(config, stride) if isinstance(config, EdgeNeXtConfig)
+                else MobileViTBackbone(config, stride))
+    if isinstance(head, SSDLiteConfig):
+        return SSDLite(backbone, (config.dims[-2], config.dims[-1]), head, num_classes)
+    return DeepLabV3(backbone, config.dims[-1], head, num_classes)
 
 
 def randomise(model: nn.Module, seed: int) -> nn.Module:

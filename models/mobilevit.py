@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgenext_deploy.models.registry import MobileViTConfig
+from edgenext_deploy.models.config import MobileViTConfig
 
 _LAYER_NORM_EPS = 1e-5
 
@@ -20,10 +20,11 @@ class ConvNorm(nn.Module):
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1,
-        activate: bool = True,
+        activate: bool = True, dilation: int = 1,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2 * dilation, dilation=dilation,
+                              groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(outputs)
         self.act: nn.Module = nn.SiLU() if activate else nn.Identity()
 
@@ -110,10 +111,10 @@ class MobileViTBlock(nn.Module):
     four interleaved grids of the map, each on its own.
     """
 
-    def __init__(self, config: MobileViTConfig, channels: int, dim: int, depth: int) -> None:
+    def __init__(self, config: MobileViTConfig, channels: int, dim: int, depth: int, dilation: int = 1) -> None:
         super().__init__()
         self.patch = config.patch
-        self.conv_kxk = ConvNorm(channels, channels, 3)
+        self.conv_kxk = ConvNorm(channels, channels, 3, dilation=dilation)
         self.conv_1x1 = nn.Conv2d(channels, dim, 1, bias=False)
         self.transformer = nn.Sequential(*(
             TransformerLayer(dim, config.heads, config.mlp_ratio) for _ in range(depth)))
@@ -161,7 +162,48 @@ class ClassifierHead(nn.Module):
         return logits
 
 
-class MobileViT(nn.Module):
+class MobileViTBackbone(nn.Module):
+    """Stem and stages, any input size from 32 up, fed RGB in 0..1 `[B, 3, H, W]`.
+
+    Args:
+        config: the variant's config.
+        output_stride: of the last map: 32, or 16 for segmentation. Then the last stage has stride 1, and the 3x3
+            convolution before its transformer has dilation 2, as in ml-cvnets.
+    """
+
+    def __init__(self, config: MobileViTConfig, output_stride: int = 32) -> None:
+        super().__init__()
+        self.config = config
+        self.output_stride = output_stride
+        self.stem = ConvNorm(3, config.dims[0], 3, stride=2)
+        self.stages = nn.Sequential(*(nn.Sequential(*self._stage(stage)) for stage in range(5)))
+        self.apply(_initialise)
+
+    def _stage(self, stage: int) -> list[nn.Module]:
+        config = self.config
+        inputs, outputs = config.dims[stage], config.dims[stage + 1]
+        keeps_size = stage == 4 and self.output_stride == 16
+        stride = 1 if stage == 0 or keeps_size else 2
+        blocks: list[nn.Module] = [InvertedResidual(inputs, outputs, stride, config.expansion)]
+        if stage == 1:
+            blocks += [InvertedResidual(outputs, outputs, 1, config.expansion) for _ in range(2)]
+        elif stage >= 2:
+            blocks.append(MobileViTBlock(
+                config, outputs, config.transformer_dims[stage - 2], config.transformer_depths[stage - 2],
+                dilation=2 if keeps_size else 1))
+        return blocks
+
+    def forward_features(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the last four stages' outputs `[B, C, H / s, W / s]`, strides s = 4, 8, 16, `output_stride`."""
+        x = self.stem(x)
+        maps: list[Tensor] = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return tuple(maps[1:])
+
+
+class MobileViT(MobileViTBackbone):
     """MobileViT for classification, any input size from 32 up, fed RGB in 0..1 `[B, 3, H, W]`.
 
     Args:
@@ -170,34 +212,11 @@ class MobileViT(nn.Module):
     """
 
     def __init__(self, config: MobileViTConfig, num_classes: int = 1000) -> None:
-        super().__init__()
-        self.config = config
-        self.stem = ConvNorm(3, config.dims[0], 3, stride=2)
-        self.stages = nn.Sequential(*(nn.Sequential(*self._stage(stage)) for stage in range(5)))
+        super().__init__(config)
         self.final_conv = ConvNorm(config.dims[-1], config.head_dim)
         self.head = ClassifierHead(config.head_dim, num_classes)
-        self.apply(_initialise)
-
-    def _stage(self, stage: int) -> list[nn.Module]:
-        config = self.config
-        inputs, outputs = config.dims[stage], config.dims[stage + 1]
-        stride = 1 if stage == 0 else 2
-        blocks: list[nn.Module] = [InvertedResidual(inputs, outputs, stride, config.expansion)]
-        if stage == 1:
-            blocks += [InvertedResidual(outputs, outputs, 1, config.expansion) for _ in range(2)]
-        elif stage >= 2:
-            blocks.append(MobileViTBlock(
-                config, outputs, config.transformer_dims[stage - 2], config.transformer_depths[stage - 2]))
-        return blocks
-
-    def forward_features(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the last four stages' outputs `[B, C, H / s, W / s]` for the strides s = 4, 8, 16, 32."""
-        x = self.stem(x)
-        maps: list[Tensor] = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return tuple(maps[1:])
+        self.final_conv.apply(_initialise)
+        self.head.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `[B, num_classes]` for `[B, 3, H, W]`."""

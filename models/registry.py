@@ -2,71 +2,21 @@
 
 Sources: EdgeNeXt configs from github.com/mmaaz60/EdgeNeXt `models/model.py` at 3884504 (not from Table 1
 of the paper, whose depths for XXS differ from the released code); MobileViT from timm 1.0.31 and
-apple/ml-cvnets v0.1, which agree.
+apple/ml-cvnets v0.1, which agree. Detection and segmentation heads: see `config.SSDLiteConfig` and
+`config.DeepLabConfig`. The rows of the paper's Tables 7 to 10: see `models.ablations`.
 """
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgenext_deploy.errors import UsageError
+from edgenext_deploy.models.ablations import ABLATIONS
+from edgenext_deploy.models.config import DeepLabConfig, EdgeNeXtConfig, MobileViTConfig, SSDLiteConfig
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 _RELEASES = "https://github.com/mmaaz60/EdgeNeXt/releases/download/"
 _HUB = "https://huggingface.co/timm/"
-
-
-@dataclass(frozen=True)
-class EdgeNeXtConfig:
-    """An EdgeNeXt, stage by stage (four stages, strides 4, 8, 16, 32).
-
-    Attributes:
-        dims: channels.
-        depths: blocks in all; the last `sdta_blocks` of them are SDTA encoders, the others conv encoders.
-        kernel_sizes: of the conv encoders' depthwise convolution.
-        heads: of the cross-covariance attention.
-        splits: channel splits of an SDTA encoder; the last one is passed on as it is.
-        position: whether the stage's SDTA encoders add the Fourier position code.
-        norm: ``layer`` or ``batch`` (the BN-HS variants, which also use hard-swish for GELU).
-        expansion: hidden width of the MLPs over `dims`.
-        layer_scale: initial value of the learned scales.
-    """
-
-    dims: tuple[int, ...]
-    depths: tuple[int, ...]
-    sdta_blocks: tuple[int, ...] = (0, 1, 1, 1)
-    kernel_sizes: tuple[int, ...] = (3, 5, 7, 9)
-    heads: tuple[int, ...] = (8, 8, 8, 8)
-    splits: tuple[int, ...] = (2, 2, 3, 4)
-    position: tuple[bool, ...] = (False, True, False, False)
-    norm: str = "layer"
-    expansion: int = 4
-    layer_scale: float = 1e-6
-
-
-@dataclass(frozen=True)
-class MobileViTConfig:
-    """A MobileViT, stage by stage (five stages after the stem, strides 2, 4, 8, 16, 32).
-
-    Attributes:
-        dims: channels of the stem and of the five stages.
-        transformer_dims: token width of the MobileViT blocks in the last three stages.
-        transformer_depths: transformer layers in those blocks.
-        expansion: of the inverted residuals.
-        head_dim: channels of the 1x1 convolution before pooling.
-        heads: attention heads.
-        mlp_ratio: hidden width of the transformer MLP over the token width.
-        patch: side of the square patches.
-    """
-
-    dims: tuple[int, ...]
-    transformer_dims: tuple[int, ...]
-    head_dim: int
-    expansion: int = 4
-    transformer_depths: tuple[int, ...] = (2, 4, 3)
-    heads: int = 4
-    mlp_ratio: int = 2
-    patch: int = 2
 
 
 @dataclass(frozen=True)
@@ -92,7 +42,20 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Variant:
-    """A name in the registry. The first of `checkpoints` is what ``--pretrained`` loads."""
+    """A name in the registry. The first of `checkpoints` is what ``--pretrained`` loads.
+
+    Attributes:
+        name: what ``--variant`` takes.
+        config: of the backbone.
+        mean: of the input, RGB in 0..1.
+        std: likewise.
+        crop_pct: share of the resized photo that is cropped; 1 for the tasks that see all of it.
+        checkpoints: published weights.
+        image_size: side of the square input in pixels, the default.
+        head: what follows the backbone; None is the classifier.
+        group: ``paper``, ``baseline``, ``task`` or ``ablation``.
+        note: what the row is, in a few words.
+    """
 
     name: str
     config: EdgeNeXtConfig | MobileViTConfig
@@ -101,12 +64,31 @@ class Variant:
     crop_pct: float
     checkpoints: tuple[Checkpoint, ...]
     image_size: int = 256
-    task: str = "classification"
+    head: SSDLiteConfig | DeepLabConfig | None = None
+    group: str = "paper"
+    note: str = ""
 
     @property
     def family(self) -> str:
         """``edgenext`` or ``mobilevit``."""
         return "edgenext" if isinstance(self.config, EdgeNeXtConfig) else "mobilevit"
+
+    @property
+    def task(self) -> str:
+        """``classification``, ``detection`` or ``segmentation``."""
+        if self.head is None:
+            return "classification"
+        return "detection" if isinstance(self.head, SSDLiteConfig) else "segmentation"
+
+    @property
+    def labels(self) -> str:
+        """Name of the category list that the published network was trained with."""
+        return {"classification": "imagenet1k", "detection": "coco80", "segmentation": "voc21"}[self.task]
+
+    @property
+    def num_classes(self) -> int:
+        """How many categories that list has; a segmenter's background counts, a detector's does not."""
+        return {"classification": 1000, "detection": 80, "segmentation": 21}[self.task]
 
 
 def _official(path: str, top1: float, crop_pct: float = 0.875) -> Checkpoint:
@@ -122,7 +104,26 @@ def _mobilevit(name: str, top1: float, config: MobileViTConfig) -> Variant:
     tag = name + ".cvnets_in1k"
     checkpoint = Checkpoint(tag + ".safetensors", _HUB + tag + "/resolve/main/model.safetensors", "timm", top1, 0.9,
                             "timm results-imagenet.csv")
-    return Variant(name, config, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.9, (checkpoint,))
+    return Variant(name, config, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.9, (checkpoint,), group="baseline")
+
+
+def _ablation(name: str, changes: dict[str, Any], note: str) -> Variant:
+    return replace(_edgenext(name, EdgeNeXtConfig(**{**_S, **changes})), group="ablation", note=note)
+
+
+def _detector(backbone: Variant) -> Variant:
+    # Normalised as the backbone was trained. ml-cvnets itself only divides by 255, which is MobileViT's way; what
+    # the authors of EdgeNeXt did there is not known.
+    return replace(
+        backbone, name=backbone.name + "_ssdlite", crop_pct=1.0, checkpoints=(), image_size=320,
+        head=SSDLiteConfig(), group="task", note="SSDLite on COCO, Table 5")
+
+
+def _segmenter(backbone: Variant) -> Variant:
+    width = 128 if backbone.family == "edgenext" else 256
+    return replace(
+        backbone, name=backbone.name + "_deeplabv3", crop_pct=1.0, checkpoints=(), image_size=512,
+        head=DeepLabConfig(width), group="task", note="DeepLabv3 on Pascal VOC, Table 6")
 
 
 _XXS: dict[str, Any] = {"dims": (24, 48, 88, 168), "depths": (2, 2, 6, 2), "heads": (4, 4, 4, 4)}
@@ -130,28 +131,38 @@ _XS: dict[str, Any] = {"dims": (32, 64, 100, 192), "depths": (3, 3, 9, 3), "head
 _S: dict[str, Any] = {"dims": (48, 96, 160, 304), "depths": (3, 3, 9, 3)}
 _B: dict[str, Any] = {"dims": (80, 160, 288, 584), "depths": (3, 3, 9, 3)}
 
+_CLASSIFIERS = (
+    _edgenext("xxs", EdgeNeXtConfig(**_XXS), _official("v1.0/edgenext_xx_small.pth", 71.23)),
+    _edgenext("xs", EdgeNeXtConfig(**_XS), _official("v1.0/edgenext_x_small.pth", 74.96)),
+    _edgenext("s", EdgeNeXtConfig(**_S),
+              _official("v1.0/edgenext_small.pth", 79.41),
+              _official("v1.1/edgenext_small_usi.pth", 81.07, 0.95)),
+    _edgenext("b", EdgeNeXtConfig(**_B),
+              _official("v1.2/edgenext_base.pth", 82.47),
+              _official("v1.2/edgenext_base_usi.pth", 83.68, 0.95),
+              _official("v1.21/edgenext_base_IN21K.pth", 83.31)),
+    _edgenext("xxs_bn_hs", EdgeNeXtConfig(**_XXS, norm="batch"),
+              _official("v1.0/edgenext_xx_small_bn_hs.pth", 70.33)),
+    _edgenext("xs_bn_hs", EdgeNeXtConfig(**_XS, norm="batch"),
+              _official("v1.0/edgenext_x_small_bn_hs.pth", 74.87)),
+    _edgenext("s_bn_hs", EdgeNeXtConfig(**_S, norm="batch"),
+              _official("v1.0/edgenext_small_bn_hs.pth", 78.39)),
+    _mobilevit("mobilevit_xxs", 68.936,
+               MobileViTConfig((16, 16, 24, 48, 64, 80), (64, 80, 96), 320, expansion=2)),
+    _mobilevit("mobilevit_xs", 74.618, MobileViTConfig((16, 32, 48, 64, 80, 96), (96, 120, 144), 384)),
+    _mobilevit("mobilevit_s", 78.298, MobileViTConfig((16, 32, 64, 96, 128, 160), (144, 192, 240), 640)),
+)
+_WITH_HEADS = [
+    backbone for backbone in _CLASSIFIERS
+    if backbone.name in ("xxs", "xs", "s", "mobilevit_xxs", "mobilevit_xs", "mobilevit_s")]
+
 VARIANTS: dict[str, Variant] = {
     variant.name: variant
     for variant in (
-        _edgenext("xxs", EdgeNeXtConfig(**_XXS), _official("v1.0/edgenext_xx_small.pth", 71.23)),
-        _edgenext("xs", EdgeNeXtConfig(**_XS), _official("v1.0/edgenext_x_small.pth", 74.96)),
-        _edgenext("s", EdgeNeXtConfig(**_S),
-                  _official("v1.0/edgenext_small.pth", 79.41),
-                  _official("v1.1/edgenext_small_usi.pth", 81.07, 0.95)),
-        _edgenext("b", EdgeNeXtConfig(**_B),
-                  _official("v1.2/edgenext_base.pth", 82.47),
-                  _official("v1.2/edgenext_base_usi.pth", 83.68, 0.95),
-                  _official("v1.21/edgenext_base_IN21K.pth", 83.31)),
-        _edgenext("xxs_bn_hs", EdgeNeXtConfig(**_XXS, norm="batch"),
-                  _official("v1.0/edgenext_xx_small_bn_hs.pth", 70.33)),
-        _edgenext("xs_bn_hs", EdgeNeXtConfig(**_XS, norm="batch"),
-                  _official("v1.0/edgenext_x_small_bn_hs.pth", 74.87)),
-        _edgenext("s_bn_hs", EdgeNeXtConfig(**_S, norm="batch"),
-                  _official("v1.0/edgenext_small_bn_hs.pth", 78.39)),
-        _mobilevit("mobilevit_xxs", 68.936,
-                   MobileViTConfig((16, 16, 24, 48, 64, 80), (64, 80, 96), 320, expansion=2)),
-        _mobilevit("mobilevit_xs", 74.618, MobileViTConfig((16, 32, 48, 64, 80, 96), (96, 120, 144), 384)),
-        _mobilevit("mobilevit_s", 78.298, MobileViTConfig((16, 32, 64, 96, 128, 160), (144, 192, 240), 640)),
+        *_CLASSIFIERS,
+        *map(_detector, _WITH_HEADS),
+        *map(_segmenter, _WITH_HEADS),
+        *(_ablation(name, *ablation) for name, ablation in ABLATIONS.items()),
     )
 }
 
