@@ -1,4 +1,4 @@
-"""Category names: the shipped ImageNet-1k list, or a text file with one name a line."""
+"""Category names: a shipped list, or a text file with one name a line."""
 import os
 from typing import Optional, Tuple
 
@@ -7,6 +7,9 @@ from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import require_file
 
 IMAGENET1K = "imagenet1k"
+COCO80 = "coco80"
+VOC21 = "voc21"
+SHIPPED = (IMAGENET1K, COCO80, VOC21)
 # The longest known label lists are a few hundred kB; this stops a wrong file before it is read.
 _MAX_BYTES = 16 << 20
 
@@ -15,14 +18,15 @@ def load_labels(name_or_path: str, classes: Optional[int] = None) -> Tuple[str, 
     """Return the category names, in the order of the classes.
 
     Args:
-        name_or_path: ``imagenet1k``, or the path of a UTF-8 text file with one name a line.
+        name_or_path: ``imagenet1k``, ``coco80`` (no background), ``voc21`` (the background first), or the path of
+            a UTF-8 text file with one name a line.
         classes: how many names there must be; None takes any number.
 
     Raises:
         BadInputError: no such file, not text, an empty line, or another number of names than `classes`.
     """
-    path = path_of(IMAGENET1K + ".txt") if name_or_path == IMAGENET1K else os.fspath(name_or_path)
-    fix = "pass a text file with one label a line, or {!r}".format(IMAGENET1K)
+    path = path_of(name_or_path + ".txt") if name_or_path in SHIPPED else os.fspath(name_or_path)
+    fix = "pass a text file with one label a line, or one of " + ", ".join(SHIPPED)
     require_file(path, "labels file", fix)
     if os.path.getsize(path) > _MAX_BYTES:
         raise BadInputError("labels file {}: {} bytes found, at most {} expected".format(

@@ -76,12 +76,21 @@ class Precision(NamedTuple):
     casts: int = 0
 
 
+class GoldenOutput(NamedTuple):
+    """A further output of the golden input; the fields are those of `Golden`."""
+
+    output_shape: Tuple[int, ...]
+    output_base64: str
+    output_dtype: str = "float32"
+
+
 class Golden(NamedTuple):
     """A known input and the reference module's answer, for a self-test anywhere.
 
     The input is `edgenext_deploy.golden.golden_input(seed, shape)` after preprocessing, exact on every
-    machine; `input_sha256` proves it. `output_base64` is little-endian float32. Tolerances are relative
-    to the largest magnitude of the output.
+    machine; `input_sha256` proves it. `output_base64` holds the first output, little-endian, in the numpy type
+    `output_dtype`; `more` the others, in order. Tolerances are relative to the largest magnitude of an output of
+    numbers; in one of classes, they are the share of the elements that may differ.
     """
 
     seed: int
@@ -89,10 +98,17 @@ class Golden(NamedTuple):
     output_shape: Tuple[int, ...]
     output_base64: str
     tolerance: Dict[str, float]
+    output_dtype: str = "float32"
+    more: Tuple[GoldenOutput, ...] = ()
 
 
 class Parity(NamedTuple):
-    """The exported file in ONNX Runtime against the reference module, worst over `inputs` inputs."""
+    """The exported file in ONNX Runtime against the reference module, worst over `inputs` inputs.
+
+    Errors are relative to the largest magnitude of the same output. For a segmenter they are of the logits that its
+    class map is the largest of. `top1_agreement` is the share of images, anchors or pixels whose most probable class
+    is the same.
+    """
 
     inputs: int
     max_absolute_error: float

@@ -17,13 +17,14 @@ from edgenext_deploy.export.check import check_command
 @click.option("--fp16", is_flag=True, help="Aim at an FP16 engine.")
 @click.option("--target", default="nano", show_default=True, metavar="NAME", help="Where the engine will run.")
 @click.option("--weights", type=click.Path(), metavar="FILE",
-              help="Checkpoint, official or timm, .pth or .safetensors.")
+              help="Checkpoint, official, timm or one's own, .pth or .safetensors.")
 @click.option("--pretrained", is_flag=True, help="Download the published weights (or take them from the cache).")
-@click.option("--image-size", default="256", show_default=True, metavar="N|HxW", help="Input size in pixels.")
+@click.option("--image-size", metavar="N|HxW", help="Input size in pixels.  [default: the variant's]")
 @click.option("--batch", type=click.IntRange(1, 256), default=1, show_default=True, help="Images per inference.")
-@click.option("--num-classes", type=click.IntRange(1, 100000), default=1000, show_default=True,
-              help="Width of the logits.")
-@click.option("--labels", type=click.Path(), metavar="FILE", help="Class names, one a line.  [default: ImageNet-1k]")
+@click.option("--num-classes", type=click.IntRange(1, 100000),
+              help="Number of classes.  [default: the checkpoint's, or the variant's]")
+@click.option("--labels", type=click.Path(), metavar="FILE",
+              help="Class names, one a line.  [default: those of the published network]")
 @click.option("--crop-pct", type=click.FloatRange(0.1, 1.0), help="Share of the resized photo that is cropped.")
 @click.option("--output", default=".", show_default=True, metavar="DIR", help="Folder for the files.")
 @click.option("--layout", type=click.Choice(["nchw", "tokens"]),
@@ -47,7 +48,7 @@ from edgenext_deploy.export.check import check_command
 @click.pass_context
 def export_command(
     context: click.Context, variant: Optional[str], fp16: bool, target: str, weights: Optional[str], pretrained: bool,
-    image_size: str, batch: int, num_classes: int, labels: Optional[str], crop_pct: Optional[float], output: str,
+    image_size: Optional[str], batch: int, num_classes: Optional[int], labels: Optional[str], crop_pct: Optional[float], output: str,
     layout: Optional[str], padding: Optional[str], fold_normalization: bool, seed: int,
     precision_mode: Optional[str], io: str, drift: bool, samples: Optional[str], auto_pin: bool, tolerance: float,
     as_data: bool,
@@ -63,7 +64,7 @@ def export_command(
     require_libraries("exporting", ("torch", "onnx", "onnxsim", "onnxruntime", "safetensors"))
     from edgenext_deploy.export.request import ExportRequest, parse_image_size
 
-    height, width = parse_image_size(image_size)
+    height, width = (None, None) if image_size is None else parse_image_size(image_size)
     request = ExportRequest(
         variant=variant, target=target, fp16=fp16, weights=weights, pretrained=pretrained, height=height, width=width,
         batch=batch, num_classes=num_classes, labels=labels, crop_pct=crop_pct, output=output, layout=layout,

@@ -10,7 +10,8 @@ from onnx import helper, numpy_helper
 from edgenext_deploy import __version__
 from edgenext_deploy.manifest import TensorSpec
 
-_ELEMENT_TYPE = {"float32": onnx.TensorProto.FLOAT, "float16": onnx.TensorProto.FLOAT16}
+_ELEMENT_TYPE = {
+    "float32": onnx.TensorProto.FLOAT, "float16": onnx.TensorProto.FLOAT16, "int32": onnx.TensorProto.INT32}
 
 
 class GraphBuilder:

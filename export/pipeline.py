@@ -15,19 +15,20 @@ from torch import nn
 from edgenext_deploy import __version__, golden
 from edgenext_deploy import manifest as manifests
 from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.export import tasks
 from edgenext_deploy.export import verdict as verdicts
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
-from edgenext_deploy.export.parity import compare, parity_inputs, reference_function
+from edgenext_deploy.export.parity import Run, compare, parity_inputs, reference_function
 from edgenext_deploy.export.precision.apply import Precise, apply_precision
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.rtx import RtxReport, build_with_rtx
 from edgenext_deploy.export.simplify import simplify
 from edgenext_deploy.export.weights import load_weights
 from edgenext_deploy.files import sha256_of_bytes, write_files_atomically
-from edgenext_deploy.labels import load_labels
-from edgenext_deploy.manifest import Golden, GraphFile, Manifest, Parity, Preprocessing, TensorSpec
+from edgenext_deploy.labels import SHIPPED, load_labels
+from edgenext_deploy.manifest import Golden, GoldenOutput, GraphFile, Manifest, Parity, Preprocessing, TensorSpec
 from edgenext_deploy.models.registry import Variant
 from edgenext_deploy.preprocess import normalise
 from edgenext_deploy.targets import Target
@@ -38,6 +39,8 @@ PARITY_TOLERANCE = 1e-4
 TYPED_TOLERANCE = 1e-2
 # For a self-test on a device: TF32 on Ampere GPUs keeps 10 bits of mantissa, FP16 as many.
 _GOLDEN_TOLERANCE = {"fp32": 5e-3, "fp16": 2e-2}
+# Share of the pixels that may be of another class.
+_GOLDEN_PIXELS = {"fp32": 1e-2, "fp16": 5e-2}
 _GOLDEN_SEED = 7
 
 Progress = Callable[[str], None]
@@ -90,42 +93,40 @@ def run_export(
         MissingRuntimeError: ``--pretrained`` without a network.
     """
     variant, target, precision = request.checked()
-    if request.labels:
-        labels, labels_source = tuple(load_labels(request.labels, request.num_classes)), Path(request.labels).name
-    elif request.num_classes == 1000:
-        labels, labels_source = tuple(load_labels("imagenet1k", 1000)), "imagenet1k"
-    else:
-        labels, labels_source = (), "none"
+    height, width = request.size(variant)
     progress("loading weights")
-    model, weights, crop_pct = load_weights(variant, request, progress)
+    model, weights, crop_pct, classes = load_weights(variant, request, progress)
+    labels, labels_source = _labels(request, variant, classes)
     preprocessing = Preprocessing(
-        request.height, request.width, request.crop_pct or crop_pct, "bicubic", variant.mean, variant.std,
-        request.fold_normalization)
+        height, width, request.crop_pct or crop_pct, "bicubic", variant.mean, variant.std,
+        request.fold_normalization, "crop" if variant.task == "classification" else "stretch")
     progress("lowering")
     input_affine = _input_affine(variant) if request.fold_normalization else None
     context = LoweringContext(
-        request.batch, request.height, request.width, request.layout or target.layout,
+        request.batch, height, width, request.layout or target.layout,
         request.padding or target.padding, input_affine)
     lowered = lower_module(model, context)
-    inputs = (TensorSpec("image", (request.batch, 3, request.height, request.width), "float32"),)
-    outputs = (TensorSpec("logits", (request.batch, request.num_classes), "float32"),)
+    inputs = (TensorSpec("image", (request.batch, 3, height, width), "float32"),)
+    outputs = tasks.output_specs(model, request.batch, height, width, classes)
     emitted, islands = emit(lowered, inputs, outputs, target.opset, target.ir_version, variant.name)
     onnx.checker.check_model(emitted, full_check=True)
     progress("simplifying")
     simplified = simplify(emitted)
-    precise = apply_precision(simplified.model, islands, precision, request, preprocessing, progress)
+    precise = apply_precision(
+        simplified.model, islands, precision, request, inputs[0].shape, preprocessing, progress)
     graph = precise.model
     content = graph.SerializeToString(deterministic=True)
     progress("judging operators")
     analysis = verdicts.analyse(graph)
     verdicts.require_analysis(analysis, target)
     progress("comparing with the reference module")
-    reference = reference_function(model, input_affine)
+    typed = precision.mode == "typed"
+    reference = reference_function(tasks.answer_of(model), input_affine)
     parity = compare(
-        reference, _runtime_function(content), parity_inputs(inputs[0].shape, preprocessing),
-        TYPED_TOLERANCE if precision.mode == "typed" else PARITY_TOLERANCE)
+        reference, _runtime_function(tasks.observed(graph)), parity_inputs(inputs[0].shape, preprocessing),
+        TYPED_TOLERANCE if typed else PARITY_TOLERANCE, tasks.least_agreement(variant, typed))
     progress("building with TensorRT-RTX")
-    rtx = _build(content, variant.name, typed=precision.mode == "typed")
+    rtx = _build(content, variant.name, typed)
     progress("writing")
     manifest = Manifest(
         schema=manifests.SCHEMA, toolkit_version=__version__, task=variant.task, variant=variant.name,
@@ -138,14 +139,25 @@ def run_export(
                   "nodes": len(graph.graph.node), "simplified": simplified.warning is None},
         verdicts=verdicts.summary({name: verdicts.judge_analysis(analysis, name)
                                    for name in verdicts.documented_releases()}),
-        parity=parity, golden=_golden(reference, inputs[0].shape, preprocessing))
+        parity=parity, golden=_golden(reference, inputs[0].shape, preprocessing, outputs),
+        detection=tasks.detection_of(variant))
     folder = Path(request.output)
     onnx_path, manifest_path = str(folder / f"{variant.name}.onnx"), str(folder / f"{variant.name}.json")
     analysed = {str(folder / f"{variant.name}.{ending}"): data for ending, data in precise.files.items()}
     write_files_atomically({onnx_path: content, **analysed, manifest_path: manifests.dump(manifest)})
     return ExportResult(
         manifest, onnx_path, manifest_path, _operator_counts(graph), _operator_counts(emitted),
-        (*precise.warnings, *_warnings(simplified.warning, rtx, target, parity)), rtx, precise, tuple(analysed))
+        (*precise.warnings, *_warnings(simplified.warning, rtx, target, parity, variant.task)), rtx, precise, tuple(analysed))
+
+
+def _labels(request: ExportRequest, variant: Variant, classes: int) -> tuple[tuple[str, ...], str]:
+    """Return the names of the classes, none if nobody says, and where they come from."""
+    if request.labels:
+        name = request.labels if request.labels in SHIPPED else Path(request.labels).name
+        return load_labels(request.labels, classes), name
+    if classes == variant.num_classes:
+        return load_labels(variant.labels, classes), variant.labels
+    return (), "none"
 
 
 def _input_affine(variant: Variant) -> tuple[torch.Tensor, torch.Tensor]:
@@ -155,20 +167,22 @@ def _input_affine(variant: Variant) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _with_type(specs: tuple[TensorSpec, ...], io: str) -> tuple[TensorSpec, ...]:
-    return tuple(spec._replace(dtype={"fp32": "float32", "fp16": "float16"}[io]) for spec in specs)
+    floating = {"fp32": "float32", "fp16": "float16"}[io]
+    return tuple(spec._replace(dtype=floating) if spec.dtype == "float32" else spec for spec in specs)
 
 
-def _runtime_function(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the graph as a function from float32 to float32, whatever the types of its ends."""
+def _runtime_function(graph: onnx.ModelProto) -> Run:
+    """Return the graph as a function from float32 to float32 (or classes), whatever the types of its ends."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1  # the same bits, so the same manifest, on any number of cores
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     kind = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
 
-    def run(image: np.ndarray) -> np.ndarray:
-        result: np.ndarray = session.run(None, {"image": image.astype(kind, copy=False)})[0]
-        return result.astype(np.float32, copy=False)
+    def run(image: np.ndarray) -> tuple[np.ndarray, ...]:
+        results = session.run(None, {"image": image.astype(kind, copy=False)})
+        return tuple(result.astype(np.float32, copy=False) if result.dtype.kind == "f" else result
+                     for result in results)
 
     return run
 
@@ -190,13 +204,21 @@ def _build(content: bytes, name: str, typed: bool) -> RtxReport:
 
 
 def _golden(
-    reference: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], preprocessing: Preprocessing
+    reference: Run, shape: tuple[int, ...], preprocessing: Preprocessing, outputs: tuple[TensorSpec, ...]
 ) -> Golden:
     image = normalise(golden.golden_batch(_GOLDEN_SEED, shape), preprocessing)
-    output = reference(image)
+    first, *more = (_golden_output(output) for output in reference(image)[-len(outputs):])
+    tolerance = _GOLDEN_TOLERANCE if outputs[0].dtype == "float32" else _GOLDEN_PIXELS
     return Golden(
-        seed=_GOLDEN_SEED, input_sha256=golden.digest(image), output_shape=tuple(output.shape),
-        output_base64=base64.b64encode(output.astype("<f4").tobytes()).decode("ascii"), tolerance=_GOLDEN_TOLERANCE)
+        seed=_GOLDEN_SEED, input_sha256=golden.digest(image), tolerance=tolerance, more=tuple(more),
+        **first._asdict())
+
+
+def _golden_output(output: np.ndarray) -> GoldenOutput:
+    # A map of classes is the largest of all answers by far, and a byte holds 256 of them.
+    kind = "float32" if output.dtype.kind == "f" else "uint8" if output.max() < 256 else "int32"
+    content = output.astype(np.dtype(kind).newbyteorder("<")).tobytes()
+    return GoldenOutput(tuple(output.shape), base64.b64encode(content).decode("ascii"), kind)
 
 
 def _operator_counts(graph: onnx.ModelProto) -> dict[str, int]:
@@ -204,12 +226,16 @@ def _operator_counts(graph: onnx.ModelProto) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _warnings(simplifier: str | None, rtx: RtxReport, target: Target, parity: Parity) -> tuple[str, ...]:
+def _warnings(
+    simplifier: str | None, rtx: RtxReport, target: Target, parity: Parity, task: str
+) -> tuple[str, ...]:
     warnings = []
     if simplifier is not None:
         warnings.append(f"{simplifier}; the graph is written unsimplified")
     if not rtx.available and target.tensorrt:
         warnings.append(f"not parsed by NVIDIA's own parser: {rtx.reason}")
     if parity.top1_agreement < 1:
-        warnings.append(f"top-1 differs from the reference module on {1 - parity.top1_agreement:.0%} of the inputs")
+        warnings.append(
+            f"the most probable class is another than the reference module's in {1 - parity.top1_agreement:.2%} of the "
+            + {"classification": "inputs", "detection": "anchors", "segmentation": "pixels"}[task])
     return tuple(warnings)

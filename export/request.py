@@ -15,17 +15,21 @@ _LARGEST = 4096
 
 @dataclasses.dataclass(frozen=True)
 class ExportRequest:
-    """The options of ``edgenext-export``; see its help. `layout` and `padding` None take the target's."""
+    """The options of ``edgenext-export``; see its help.
+
+    `layout` and `padding` None take the target's; `height` and `width` the variant's;
+    `num_classes` the checkpoint's, or else the variant's.
+    """
 
     variant: str
     target: str = "nano"
     fp16: bool = False
     weights: str | None = None
     pretrained: bool = False
-    height: int = 256
-    width: int = 256
+    height: int | None = None
+    width: int | None = None
     batch: int = 1
-    num_classes: int = 1000
+    num_classes: int | None = None
     labels: str | None = None
     crop_pct: float | None = None
     output: str = "."
@@ -48,17 +52,27 @@ class ExportRequest:
             IncompatibleError: FP16 in a way that the target's TensorRT does not have.
         """
         variant, target = get_variant(self.variant), get_target(self.target)
-        for side in (self.height, self.width):
+        height, width = self.size(variant)
+        for side in (height, width):
             if side < _STRIDE or side % _STRIDE or side > _LARGEST:
                 raise UsageError(
-                    f"image size {self.height}x{self.width} found; each side must be a multiple of {_STRIDE} "
-                    f"from {_STRIDE} to {_LARGEST}", f"try --image-size {nearest_size(self.height, self.width)}")
+                    f"image size {height}x{width} found; each side must be a multiple of {_STRIDE} "
+                    f"from {_STRIDE} to {_LARGEST}", f"try --image-size {nearest_size(height, width)}")
         if self.weights and self.pretrained:
             raise UsageError("--weights and --pretrained exclude each other", "give one of them")
         if (self.drift or self.auto_pin) and not self.fp16:
             raise UsageError("--drift and --auto-pin analyse FP16, and --fp16 is missing", "add --fp16")
+        if self.auto_pin and variant.task != "classification":
+            raise UsageError("--auto-pin goes by a classifier's top-1, and " + variant.name + " is none",
+                             "leave it out; --drift works")
         _require_writable(Path(self.output))
         return variant, target, precision_for(target, self.fp16, self.precision_mode, self.io)
+
+
+    def size(self, variant: Variant) -> tuple[int, int]:
+        """Return height and width of the input."""
+        return (variant.image_size if self.height is None else self.height,
+                variant.image_size if self.width is None else self.width)
 
 
 def precision_for(target: Target, fp16: bool, mode: str | None = None, io: str = "fp32") -> Precision:

@@ -29,17 +29,19 @@ def strip_wrappers(key: str) -> str:
 def to_reference(keys: Iterable[str]) -> tuple[str, dict[str, str]]:
     """Find the layout of a state dict and what the reference module calls each of its keys.
 
-    EdgeNeXt's reference layout is the official one, MobileViT's is timm's. A key that belongs to neither
-    model is passed on as it is, for the caller to report.
+    EdgeNeXt's reference layout is the official one, MobileViT's is timm's, and a detector's or segmenter's is its
+    own: nobody has published one. A key that belongs to no model is passed on as it is, for the caller to report.
 
     Returns:
-        The layout, ``official`` or ``timm``, and a dictionary from the file's keys to the reference keys.
+        The layout, ``official``, ``timm`` or ``own``, and a dictionary from the file's keys to the reference keys.
 
     Raises:
         BadInputError: two keys of the file mean the same parameter.
     """
     plain = {key: strip_wrappers(key) for key in keys}
-    if any(key.startswith("downsample_layers.") for key in plain.values()):
+    if any(key.startswith("backbone.") for key in plain.values()):
+        layout, mapping = "own", plain
+    elif any(key.startswith("downsample_layers.") for key in plain.values()):
         layout, mapping = "official", plain
     elif any(key.startswith("stem.0.") or ".blocks." in key for key in plain.values()):
         layout, mapping = "timm", {key: _edgenext_from_timm(name) for key, name in plain.items()}

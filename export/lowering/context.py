@@ -29,6 +29,8 @@ RULES = {
     "pointwise_as_conv": "linear layer as a 1x1 convolution",
     "pointwise_as_gemm": "linear layer as one Gemm on tokens",
     "downsample_as_gemm": "2x2 convolution of stride 2 as one Gemm on patches of tokens",
+    "boxes_decoded": "anchors and variances of the boxes as constants",
+    "pooled_branch_added": "mean of the map added behind the projection, not spread and concatenated before it",
     "input_normalisation_folded": "input normalisation folded into the stem",
 }
 

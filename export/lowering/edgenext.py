@@ -27,39 +27,72 @@ from edgenext_deploy.models.edgenext import (
     ChannelsFirstLayerNorm,
     ConvEncoder,
     EdgeNeXt,
+    EdgeNeXtBackbone,
     SDTAEncoder,
 )
 
 _EXPLICIT_PADDING_KERNEL = 9
 
 
-class LoweredEdgeNeXt(nn.Module):
-    """Stem, stages and head as plain operators on fixed shapes.
+class LoweredEdgeNeXtBackbone(nn.Module):
+    """Stem and stages as plain operators on fixed shapes.
 
     Between blocks the residual stream is a map `[B, C, H, W]` in layout ``nchw`` and tokens
     `[B * H * W, C]` in layout ``tokens``.
+
+    Args:
+        model: the reference module.
+        context: of the lowering.
+        maps: how many of the last stages' outputs `forward` gives, as maps.
     """
 
-    def __init__(self, model: EdgeNeXt, context: LoweringContext) -> None:
+    def __init__(self, model: EdgeNeXtBackbone, context: LoweringContext, maps: int) -> None:
         super().__init__()
         self.downsample_layers = nn.ModuleList()
         self.stages = nn.ModuleList()
+        self.sizes: list[tuple[int, int]] = []
         size = (context.height, context.width)
         for index, (downsample, stage) in enumerate(zip(model.downsample_layers, model.stages)):
-            stride = 4 if index == 0 else 2
-            size = (size[0] // stride, size[1] // stride)
             lower = lower_stem if index == 0 else lower_downsample
+            size = _convolved(size, downsample)
             self.downsample_layers.append(lower(downsample, size, context))
             self.stages.append(nn.Sequential(*(lower_block(block, size, context) for block in stage.children())))
-        self.head = LoweredHead(model, size, context)
+            self.sizes.append(size)
+        self.to_maps = nn.ModuleList(
+            context.to_map(model.config.dims[stage], self.sizes[stage]) for stage in range(4 - maps, 4))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Map `[B, 3, H, W]` to logits `[B, classes]`."""
-        x = image
+    def streams(self, image: Tensor) -> list[Tensor]:
+        """Return the residual stream after every stage for `[B, 3, H, W]`."""
+        streams: list[Tensor] = []
         for downsample, stage in zip(self.downsample_layers, self.stages):
-            x = stage(downsample(x))
-        logits: Tensor = self.head(x)
+            streams.append(stage(downsample(streams[-1] if streams else image)))
+        return streams
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Map `[B, 3, H, W]` to the last stages' outputs `[B, C, H / s, W / s]`."""
+        wanted = self.streams(image)[4 - len(self.to_maps):]
+        return tuple(to_map(stream) for to_map, stream in zip(self.to_maps, wanted))
+
+
+class LoweredEdgeNeXt(LoweredEdgeNeXtBackbone):
+    """The classifier: backbone and head."""
+
+    def __init__(self, model: EdgeNeXt, context: LoweringContext) -> None:
+        super().__init__(model, context, maps=0)
+        self.head = LoweredHead(model, self.sizes[-1], context)
+
+    def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]
+        """Map `[B, 3, H, W]` to logits `[B, classes]`."""
+        logits: Tensor = self.head(self.streams(image)[-1])
         return logits
+
+
+def _convolved(size: tuple[int, int], downsample: nn.Module) -> tuple[int, int]:
+    """Return height and width after the convolution of a downsampling module."""
+    (conv,) = (module for module in downsample.children() if isinstance(module, nn.Conv2d))
+    height, width = (
+        (length + 2 * int(conv.padding[0]) - conv.kernel_size[0]) // conv.stride[0] + 1 for length in size)
+    return height, width
 
 
 def lower_block(block: nn.Module, size: tuple[int, int], context: LoweringContext) -> nn.Module:
@@ -106,6 +139,8 @@ def lower_downsample(downsample: nn.Module, size: tuple[int, int], context: Lowe
     """
     norm, conv = downsample.children()
     weight, bias = _conv_parameters(conv)
+    if isinstance(conv, nn.Conv2d) and conv.padding[0] != 0:
+        return _lower_padded_downsample(norm, conv, size, context)
     if isinstance(norm, ChannelsFirstLayerNorm):
         context.fired("norm_affine_folded")
         weight, bias = algebra.affine_before_conv(weight, bias, norm.weight.detach(), norm.bias.detach())
@@ -126,8 +161,26 @@ def lower_downsample(downsample: nn.Module, size: tuple[int, int], context: Lowe
         conv=Gemm(weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1), bias))
 
 
-def lower_depthwise(conv: nn.Conv2d, norm: nn.Module, context: LoweringContext) -> nn.Sequential:
+def _lower_padded_downsample(
+    norm: nn.Module, conv: nn.Conv2d, size: tuple[int, int], context: LoweringContext
+) -> nn.Sequential:
+    """The same with stride 1 and padding 1: the border is zero behind the norm, so its affine stays where it is."""
+    weight, bias = _conv_parameters(conv)
+    before = (size[0] - 1, size[1] - 1)
+    convolution = Conv(weight, bias, padding=int(conv.padding[0]))
+    parts: dict[str, nn.Module] = {}
+    if isinstance(norm, ChannelsFirstLayerNorm):
+        parts["norm"] = context.channel_norm(norm.eps, norm.weight.detach(), norm.bias.detach())
+    parts["to_map"] = context.to_map(weight.shape[1], before)
+    if isinstance(norm, nn.BatchNorm2d):
+        scale, shift = (value[None, :, None, None] for value in algebra.batch_norm_affine(norm))
+        parts.update(scale=MultiplyConstant(scale), shift=AddConstant(shift))
+    return named(**parts, conv=convolution, to_tokens=context.to_tokens(weight.shape[0], size))
+
+
+def lower_depthwise(conv: nn.Module, norm: nn.Module, context: LoweringContext) -> nn.Sequential:
     """Depthwise convolution; a BatchNorm after it folds in, the 9x9 one gets its padding as a node."""
+    assert isinstance(conv, nn.Conv2d)
     weight, bias = _conv_parameters(conv)
     if isinstance(norm, nn.BatchNorm2d):
         context.fired("batch_norm_folded")
@@ -201,8 +254,8 @@ class LoweredSplitConvs(nn.Module):
         count = len(block.convs)
         widths = [block.width] * count + [channels - count * block.width]
         self.split = Split(widths)
-        self.convs = nn.ModuleList(Conv(*_conv_parameters(conv), padding=1, groups=block.width)
-                                   for conv in block.convs)
+        self.convs = nn.ModuleList(
+            Conv(*_conv_parameters(conv), padding=conv.kernel_size[0] // 2, groups=block.width) for conv in block.convs)
         self.sums = nn.ModuleList(Add() for _ in range(count - 1))
         self.concat = Concat()
 
@@ -266,7 +319,9 @@ class LoweredSDTAEncoder(nn.Module):
         super().__init__()
         channels = block.xca.proj.in_features
         self.to_map = context.to_map(channels, size)
-        self.split_convs = LoweredSplitConvs(block, channels)
+        self.split_convs = (
+            LoweredSplitConvs(block, channels) if block.branching
+            else lower_depthwise(block.convs[0], nn.Identity(), context))
         self.base = lower_base(block, size, context)
         self.to_tokens = context.to_tokens(channels, size)
         if block.batch_norm:

@@ -27,6 +27,7 @@ from edgenext_deploy.models.mobilevit import (
     ConvNorm,
     InvertedResidual,
     MobileViT,
+    MobileViTBackbone,
     MobileViTBlock,
     TransformerLayer,
 )
@@ -43,7 +44,8 @@ def lower_conv_norm(
     if before is not None:
         weight, bias = algebra.affine_before_conv(weight, bias, *before)
     weight, bias = algebra.affine_after_conv(weight, bias, *algebra.batch_norm_affine(block.bn))
-    lowered = Conv(weight, bias, stride=conv.stride[0], padding=int(conv.padding[0]), groups=conv.groups)
+    lowered = Conv(weight, bias, stride=conv.stride[0], padding=int(conv.padding[0]), dilation=conv.dilation[0],
+                   groups=conv.groups)
     if isinstance(block.act, nn.Identity):
         return named(conv=lowered)
     return named(conv=lowered, act=activation_op(block.act))
@@ -197,13 +199,21 @@ class LoweredMobileViTBlock(nn.Module):
         return out
 
 
-class LoweredMobileViT(nn.Module):
-    """Stem, five stages and head as plain operators on fixed shapes."""
+class LoweredMobileViTBackbone(nn.Module):
+    """Stem and five stages as plain operators on fixed shapes.
 
-    def __init__(self, model: MobileViT, context: LoweringContext) -> None:
+    Args:
+        model: the reference module.
+        context: of the lowering.
+        maps: how many of the last stages' outputs `forward` gives.
+    """
+
+    def __init__(self, model: MobileViTBackbone, context: LoweringContext, maps: int) -> None:
         super().__init__()
+        self.maps = maps
         self.stem = lower_conv_norm(model.stem, context, before=fold_input(context, padded=True))
         size = (context.height // 2, context.width // 2)
+        self.sizes: list[tuple[int, int]] = []
         self.stages = nn.ModuleList()
         for stage in model.stages:
             blocks = nn.Sequential()
@@ -216,15 +226,33 @@ class LoweredMobileViT(nn.Module):
                     assert isinstance(block, MobileViTBlock)
                     blocks.append(LoweredMobileViTBlock(block, size, context))
             self.stages.append(blocks)
+            self.sizes.append(size)
+
+    def stage_outputs(self, image: Tensor) -> list[Tensor]:
+        """Return every stage's map for `[B, 3, H, W]`."""
+        x, outputs = self.stem(image), []
+        for stage in self.stages:
+            x = stage(x)
+            outputs.append(x)
+        return outputs
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Map `[B, 3, H, W]` to the last stages' outputs `[B, C, H / s, W / s]`."""
+        return tuple(self.stage_outputs(image)[len(self.stages) - self.maps:])
+
+
+class LoweredMobileViT(LoweredMobileViTBackbone):
+    """The classifier: backbone and head."""
+
+    def __init__(self, model: MobileViT, context: LoweringContext) -> None:
+        super().__init__(model, context, maps=0)
         self.final_conv = lower_conv_norm(model.final_conv, context)
         self.pool = GlobalMean()
         self.flatten = Reshape(context.batch, model.head.fc.in_features)
         self.head = Gemm(model.head.fc.weight.detach(), model.head.fc.bias.detach())
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]
         """Map `[B, 3, H, W]` to logits `[B, classes]`."""
-        x = self.stem(image)
-        for stage in self.stages:
-            x = stage(x)
-        logits: Tensor = self.head(self.flatten(self.pool(self.final_conv(x))))
+        last = self.stage_outputs(image)[-1]
+        logits: Tensor = self.head(self.flatten(self.pool(self.final_conv(last))))
         return logits

@@ -7,6 +7,7 @@ that the target's parser reads right at the builder's opset. tests/export/test_o
 import contextlib
 from collections.abc import Sequence
 
+import onnx
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,6 +25,10 @@ class Op(nn.Module):
     def constant(self, graph: GraphBuilder, name: str, buffer: str) -> str:
         """Add the buffer of that name as an initializer called ``name.buffer``."""
         return graph.constant(f"{name}.{buffer}", getattr(self, buffer).detach().cpu().numpy())
+
+
+def _island(graph: GraphBuilder, reason: str | None) -> contextlib.AbstractContextManager[None]:
+    return graph.fp32(reason) if reason else contextlib.nullcontext()
 
 
 class Conv(Op):
@@ -231,6 +236,35 @@ class Silu(Op):
         return graph.node("Mul", [inputs[0], gate], name)
 
 
+class Relu(Op):
+    """max(x, 0)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` to the same shape."""
+        return F.relu(x)
+
+    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
+        """Relu."""
+        return graph.node("Relu", list(inputs), name)
+
+
+class Exp(Op):
+    """Exponential; `fp32` gives the reason to keep it out of FP16."""
+
+    def __init__(self, fp32: str) -> None:
+        super().__init__()
+        self.fp32 = fp32
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` to the same shape."""
+        return x.exp()
+
+    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
+        """Exp."""
+        with graph.fp32(self.fp32):
+            return graph.node("Exp", list(inputs), name)
+
+
 class Softmax(Op):
     """Softmax over one axis."""
 
@@ -281,25 +315,48 @@ class MatMulConstant(Op):
 
 
 class Add(Op):
-    """Sum of two activations."""
+    """Sum of two activations; `fp32` gives the reason to keep it out of FP16."""
+
+    def __init__(self, fp32: str | None = None) -> None:
+        super().__init__()
+        self.fp32 = fp32
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Map two tensors of one shape to their sum."""
+        """Map two tensors of one shape, or that broadcast, to their sum."""
         return a + b
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """Add."""
-        return graph.node("Add", list(inputs), name)
+        with _island(graph, self.fp32):
+            return graph.node("Add", list(inputs), name)
+
+
+class Subtract(Op):
+    """Difference of two activations; `fp32` gives the reason to keep it out of FP16."""
+
+    def __init__(self, fp32: str | None = None) -> None:
+        super().__init__()
+        self.fp32 = fp32
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Map two tensors of one shape to their difference."""
+        return a - b
+
+    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
+        """Sub."""
+        with _island(graph, self.fp32):
+            return graph.node("Sub", list(inputs), name)
 
 
 class AddConstant(Op):
-    """Sum with a constant that broadcasts."""
+    """Sum with a constant that broadcasts; `fp32` gives the reason to keep it out of FP16."""
 
     value: Tensor
 
-    def __init__(self, value: Tensor) -> None:
+    def __init__(self, value: Tensor, fp32: str | None = None) -> None:
         super().__init__()
         self.register_buffer("value", value)
+        self.fp32 = fp32
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` to the same shape."""
@@ -307,7 +364,8 @@ class AddConstant(Op):
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """Add with an initializer."""
-        return graph.node("Add", [*inputs, self.constant(graph, name, "value")], name)
+        with _island(graph, self.fp32):
+            return graph.node("Add", [*inputs, self.constant(graph, name, "value")], name)
 
 
 class MultiplyConstant(Op):
@@ -326,7 +384,7 @@ class MultiplyConstant(Op):
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """Mul with an initializer."""
-        with graph.fp32(self.fp32) if self.fp32 else contextlib.nullcontext():
+        with _island(graph, self.fp32):
             return graph.node("Mul", [*inputs, self.constant(graph, name, "value")], name)
 
 
@@ -349,16 +407,38 @@ class Split(Op):
         return graph.node_with_outputs("Split", [*inputs, sizes], name, outputs, axis=self.axis)
 
 
+class Slice(Op):
+    """What comes after the first `start` elements of one axis of length `length`."""
+
+    def __init__(self, start: int, length: int, axis: int) -> None:
+        super().__init__()
+        self.start, self.length, self.axis = start, length, axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` to a tensor that is shorter by `start` along the axis."""
+        return x.narrow(self.axis, self.start, self.length - self.start)
+
+    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
+        """Slice with every bound as a constant input."""
+        bounds = [graph.constant(f"{name}.{label}", [value]) for label, value in (
+            ("starts", self.start), ("ends", self.length), ("axes", self.axis), ("steps", 1))]
+        return graph.node("Slice", [*inputs, *bounds], name)
+
+
 class Concat(Op):
-    """Join along the channels."""
+    """Join along one axis, the channels by default."""
+
+    def __init__(self, axis: int = 1) -> None:
+        super().__init__()
+        self.axis = axis
 
     def forward(self, *parts: Tensor) -> Tensor:
-        """Map tensors `[B, C_i, H, W]` to `[B, sum C_i, H, W]`."""
-        return torch.cat(parts, 1)
+        """Map tensors that are alike but for that axis, such as `[B, C_i, H, W]`, to `[B, sum C_i, H, W]`."""
+        return torch.cat(parts, self.axis)
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """Concat."""
-        return graph.node("Concat", list(inputs), name, axis=1)
+        return graph.node("Concat", list(inputs), name, axis=self.axis)
 
 
 class Reshape(Op):
@@ -403,3 +483,34 @@ class GlobalMean(Op):
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """GlobalAveragePool."""
         return graph.node("GlobalAveragePool", list(inputs), name)
+
+
+class ResizeBilinear(Op):
+    """Bilinear resize of a map to a fixed size, as torch does it with ``align_corners=False``."""
+
+    def __init__(self, batch: int, channels: int, height: int, width: int) -> None:
+        super().__init__()
+        self.shape = [batch, channels, height, width]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[B, C, H', W']` to `[B, C, H, W]`."""
+        return F.interpolate(x, size=self.shape[2:], mode="bilinear", align_corners=False)
+
+    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
+        """Resize to constant sizes: a scale such as 512 / 33 is no exact float32, and might give 511 rows."""
+        sizes = graph.constant(f"{name}.sizes", self.shape)
+        return graph.node(
+            "Resize", [*inputs, "", "", sizes], name, mode="linear", coordinate_transformation_mode="half_pixel")
+
+
+class ArgMax(Op):
+    """Index of the largest channel, the first of equal ones, as int32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[B, C, H, W]` to int32 `[B, H, W]`."""
+        return x.argmax(1).int()
+
+    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
+        """ArgMax gives int64 by the standard and int32 in TensorRT; the Cast makes it int32 for both."""
+        index = graph.node("ArgMax", list(inputs), f"{name}/index", axis=1, keepdims=0)
+        return graph.node("Cast", [index], name, to=onnx.TensorProto.INT32)

@@ -38,9 +38,9 @@ class Precise:
 
 def apply_precision(
     model: onnx.ModelProto, islands: Pins, precision: Precision, request: ExportRequest,
-    preprocessing: Preprocessing, progress: Callable[[str], None],
+    shape: tuple[int, ...], preprocessing: Preprocessing, progress: Callable[[str], None],
 ) -> Precise:
-    """Make the graph compute as `precision` says.
+    """Make the graph compute as `precision` says; `shape` is its input's.
 
     Raises:
         VerificationError: too little would compute in FP16, a node computes in FP32 against the plan, or
@@ -59,15 +59,16 @@ def apply_precision(
         from edgenext_deploy.export.precision.drift_plot import drift_svg
         from edgenext_deploy.export.precision.drift_report import drift_json
         from edgenext_deploy.export.precision.samples import drift_samples
+        from edgenext_deploy.export.tasks import without_class_map
 
-        shape = (request.batch, 3, request.height, request.width)
         samples = drift_samples(request.samples, shape, preprocessing, warn=warnings.append)
+        analysed = without_class_map(model)
         if request.auto_pin:
             progress("looking for pins")
-            proposal = propose_pins(model, pins, samples, request.tolerance, progress)
+            proposal = propose_pins(analysed, pins, samples, request.tolerance, progress)
             pins = proposal.pins
         progress("analysing drift")
-        drift = analyse_drift(model, pins, samples, progress)
+        drift = analyse_drift(analysed, pins, samples, progress)
         files = {"drift.json": drift_json(drift, proposal), "drift.svg": drift_svg(drift)}
     share = require_fp16(model, pins)
     casts = 0

@@ -62,7 +62,8 @@ class _Typing:
         typed.graph.node.extend(self.nodes)
         typed.graph.initializer.extend(self.initializers.values())
         for value in (*typed.graph.input, *typed.graph.output):
-            value.type.tensor_type.elem_type = self.io_type
+            if value.name in self.floating:
+                value.type.tensor_type.elem_type = self.io_type
         onnx.checker.check_model(typed, full_check=True)
         return typed
 
