@@ -109,7 +109,8 @@ def test_photos_are_never_overwritten_nor_mixed_up(run, detector, tmp_path):
     photo = tmp_path / "photo.png"
     Image.new("RGB", (40, 30)).save(str(photo))
     before = photo.read_bytes()
-    for target, message in ((photo, "would overwrite"), (tmp_path, "would overwrite"), (tmp_path / "x.txt", "a folder")):
+    for target, message in (
+            (photo, "would overwrite"), (tmp_path, "would overwrite"), (tmp_path / "x.txt", "a folder, or")):
         code, out, err = run(detector, photo, "--save", target)
         assert code == 2 and out == "" and message in err
     code, _, err = run(detector, photo, COFFEE, "--save", tmp_path / "one.jpg")
@@ -122,7 +123,8 @@ def test_streams(run, request, tmp_path, task):
     pytest.importorskip("cv2")
     engine = request.getfixturevalue(task)
     video = str(tmp_path / "out.avi")
-    code, out, err = run(engine, "synthetic://64x48@60?frames=4&color=white", "--every-frame", "--json", "--save", video)
+    source = "synthetic://64x48@60?frames=4&color=white"
+    code, out, err = run(engine, source, "--every-frame", "--json", "--save", video)
     assert code == 0 and os.path.getsize(video) > 1000 and "4 frames" in err
     lines = [json.loads(line) for line in out.splitlines()]
     assert lines[0]["task"] == {"detector": "detection", "segmenter": "segmentation"}[task]
