@@ -21,9 +21,11 @@ import numpy as np
 from edgenext_deploy import manifest as manifests
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.files import require_file
+from edgenext_deploy.frames import FramePreparer
 from edgenext_deploy.labels import load_labels
 from edgenext_deploy.manifest import TensorSpec
-from edgenext_deploy.preprocess import load_photo, preprocess
+from edgenext_deploy.pixels import check_color, frame_layout
+from edgenext_deploy.preprocess import load_photo
 from edgenext_deploy.runtime import load_session
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ TASKS = {"classification": "a classifier", "detection": "a detector", "segmentat
 
 
 class Timings(NamedTuple):
-    """Milliseconds of the last call. `preprocess_ms` includes decoding, where a path was given."""
+    """Milliseconds of the last call: see `frames.FrameTimings`, and `postprocess_ms` for what makes the answer."""
 
     preprocess_ms: float
     inference_ms: float
@@ -56,6 +58,7 @@ class Network(abc.ABC, Generic[Answer]):
         task: the manifest's task that the class is for.
         manifest: the engine's sidecar.
         session: the open session.
+        frames: what prepares frames for the session.
         labels: one name for each class.
         timings: of the last call, None before the first.
 
@@ -64,8 +67,9 @@ class Network(abc.ABC, Generic[Answer]):
         labels: the names themselves, the name of a shipped list, or the path of a text file with one name a
             line; by default those in the manifest, and "class N" where it has none.
         threads: CPU threads of one inference; all available ones by default.
-        color: channel order of camera frames, ``bgr`` (OpenCV's) or ``rgb``.
+        color: of camera frames: ``bgr`` (OpenCV's), ``rgb`` or ``nv12``; see `pixels.frame_layout`.
         trust: accept a plan without a sidecar, which can run code.
+        preprocess_on: where camera frames are prepared: ``auto``, ``cpu`` or ``gpu``; see `frames.FramePreparer`.
 
     Raises:
         BadInputError: engine, manifest or labels are missing, broken, or do not fit together.
@@ -77,9 +81,8 @@ class Network(abc.ABC, Generic[Answer]):
     task = ""
 
     def __init__(self, engine: EnginePath, labels: Labels = None, threads: Optional[int] = None,
-                 color: str = "bgr", trust: bool = False) -> None:
-        if color not in ("bgr", "rgb"):
-            raise UsageError("color must be 'bgr' or 'rgb', found {!r}".format(color))
+                 color: str = "bgr", trust: bool = False, preprocess_on: str = "auto") -> None:
+        check_color(color)
         path = os.fspath(engine)
         require_file(path, "engine", "export one with edgenext-export")
         self.manifest = manifests.read_for(path, trust)
@@ -90,6 +93,7 @@ class Network(abc.ABC, Generic[Answer]):
             self._check_task(path)
             self._check_input(path)
             self.labels = self._choose_labels(labels, self._classes(path, self.session.outputs))
+            self.frames = FramePreparer(self.manifest.preprocessing, self.session, color, preprocess_on)
         except Exception:
             self.session.close()
             raise
@@ -99,8 +103,12 @@ class Network(abc.ABC, Generic[Answer]):
         """True when the network was never trained, so that its answers mean nothing."""
         return self.manifest.weights.random
 
-    def __call__(self, frame: "Source") -> Answer:
-        """Answer for a path, a PIL image or a camera frame; see `preprocess.preprocess`.
+    def __call__(self, frame: "Source", color: Optional[str] = None) -> Answer:
+        """Answer for a path, a PIL image or a camera frame; see `frames.FramePreparer`.
+
+        Args:
+            frame: see `preprocess.preprocess`.
+            color: of this frame; by default what the network was opened with.
 
         Raises:
             BadInputError: the photo cannot be read.
@@ -109,12 +117,13 @@ class Network(abc.ABC, Generic[Answer]):
         """
         start = time.perf_counter()
         source = load_photo(os.fspath(frame)) if isinstance(frame, (str, os.PathLike)) else frame
-        image = preprocess(source, self.manifest.preprocessing, self._color)
-        preprocessed = time.perf_counter()
-        outputs = self.session.infer_all(image.astype(self.session.inputs[0].dtype, copy=False))
+        decoded_ms = (time.perf_counter() - start) * 1e3
+        outputs = self.frames.infer(source, color)
         inferred = time.perf_counter()
-        answer = self._answer(outputs, _size(source))
-        self.timings = Timings((preprocessed - start) * 1e3, (inferred - preprocessed) * 1e3,
+        answer = self._answer(outputs, _size(source, color or self._color))
+        taken = self.frames.timings
+        assert taken is not None
+        self.timings = Timings(decoded_ms + taken.preprocess_ms, taken.inference_ms,
                                (time.perf_counter() - inferred) * 1e3)
         return answer
 
@@ -122,21 +131,16 @@ class Network(abc.ABC, Generic[Answer]):
         """Answer for a camera's newest frame, again and again, until the source ends; see `camera.stream`.
 
         Args:
-            camera: stays open afterwards.
+            camera: stays open afterwards. It says what its frames are, whatever `color` this network has.
             stop: ends the stream when it returns True; asked at least ten times a second.
-
-        Raises:
-            UsageError: this network takes RGB frames; a camera's are BGR.
         """
         from edgenext_deploy.camera.stream import stream
 
-        if self._color != "bgr":
-            raise UsageError("a camera's frames are BGR, this {} takes RGB".format(type(self).__name__.lower()),
-                             "make it with color='bgr'")
         return stream(self, camera, stop)
 
     def close(self) -> None:
         """Release the engine; closing twice does no harm."""
+        self.frames.close()
         self.session.close()
 
     def __enter__(self: "Self") -> "Self":
@@ -202,8 +206,9 @@ def require_finite(values: np.ndarray) -> None:
             "check the engine's precision; export it again")
 
 
-def _size(source: "Union[Image.Image, np.ndarray]") -> Tuple[int, int]:
-    """Return width and height of what `preprocess` has accepted."""
+def _size(source: "Union[Image.Image, np.ndarray]", color: str) -> Tuple[int, int]:
+    """Return width and height of what was prepared."""
     if isinstance(source, np.ndarray):
-        return int(source.shape[1]), int(source.shape[0])
+        layout = frame_layout(source, color)
+        return layout.width, layout.height
     return source.width, source.height

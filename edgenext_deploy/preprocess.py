@@ -9,16 +9,19 @@ resizes in another order than every release before (`scale_and_crop` keeps to th
 As in that transform, the EXIF orientation of a photo is not applied. Whoever wants it applied passes
 ``PIL.ImageOps.exif_transpose(image)`` instead of the path. Greyscale, palette, CMYK and transparent photos
 become RGB the way Pillow's ``convert("RGB")`` does it: transparency is dropped, not blended.
+
+This is the exact way, for photos. `edgenext_deploy.frames` is the fast one for a camera's frames.
 """
 import os
 import warnings
-from typing import TYPE_CHECKING, Tuple, Union
+from typing import TYPE_CHECKING, NamedTuple, Tuple, Union
 
 import numpy as np
 
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.files import require_file
 from edgenext_deploy.manifest import Preprocessing
+from edgenext_deploy.pixels import frame_layout, nv12_to_rgb
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,19 +36,24 @@ _MAX_SIDE = 4096
 # Pillow's number of the filter, the same on every release; its name has moved around.
 _BICUBIC = 3
 _PHOTO_FIX = "pass a photo in one of the formats " + ", ".join(PHOTO_FORMATS)
-# Pillow's names for the byte orders of a camera frame.
-_RAW_MODES = {("rgb", 3): "RGB", ("bgr", 3): "BGR", ("rgb", 4): "RGBX", ("bgr", 4): "BGRX"}
+
+
+class Placement(NamedTuple):
+    """Size of the whole image after resizing, and where the network's input is cut out of it, in pixels."""
+
+    width: int
+    height: int
+    left: int
+    top: int
 
 
 def preprocess(source: "Source", preprocessing: Preprocessing, color: str = "bgr") -> np.ndarray:
     """Return the network input for one photo or frame.
 
     Args:
-        source: path of a photo, a PIL image, or a camera frame: uint8 `[H, W, 3]`, `[H, W, 4]` (the fourth
-            channel is dropped) or `[H, W]` and `[H, W, 1]` (grey, repeated in all channels).
+        source: path of a photo, a PIL image, or a camera frame; see `pixels.frame_layout` for its shapes.
         preprocessing: the manifest's.
-        color: channel order of a camera frame, ``bgr`` (OpenCV's) or ``rgb``; photos and PIL images know
-            their own.
+        color: of a camera frame: ``bgr`` (OpenCV's), ``rgb`` or ``nv12``; photos and PIL images know their own.
 
     Returns:
         float32 `[1, 3, height, width]`, RGB.
@@ -72,19 +80,32 @@ def normalise(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     Returns:
         float32 `[B, 3, H, W]`, C-contiguous.
     """
-    _check_preprocessing(preprocessing)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
         raise UsageError("pixels must be uint8 [B, 3, H, W], found {} {}".format(
             images.dtype.name, list(images.shape)))
+    factors = scale_and_offset(preprocessing)
     if preprocessing.folded:
         return np.ascontiguousarray(images, dtype=np.float32)
     result = np.empty(images.shape, dtype=np.float32)
-    for channel, (mean, std) in enumerate(zip(preprocessing.mean, preprocessing.std)):
+    for channel, (scale, offset) in enumerate(factors):
         plane = result[:, channel]
         # dtype is spelled out because numpy 1 would pick float16 for uint8 times a small scalar.
-        np.multiply(images[:, channel], np.float32(1.0 / (255.0 * std)), out=plane, dtype=np.float32)
-        np.add(plane, np.float32(-mean / std), out=plane, dtype=np.float32)
+        np.multiply(images[:, channel], scale, out=plane, dtype=np.float32)
+        np.add(plane, offset, out=plane, dtype=np.float32)
     return result
+
+
+def scale_and_offset(preprocessing: Preprocessing) -> Tuple[Tuple[np.float32, np.float32], ...]:
+    """Return for R, G and B what a grey level (0..255) is multiplied by, and what is added, in float32.
+
+    Raises:
+        BadInputError: the manifest's preprocessing is impossible.
+    """
+    _check_preprocessing(preprocessing)
+    if preprocessing.folded:
+        return ((np.float32(1.0), np.float32(0.0)),) * 3
+    return tuple((np.float32(1.0 / (255.0 * std)), np.float32(-mean / std))
+                 for mean, std in zip(preprocessing.mean, preprocessing.std))
 
 
 def scaled_size(width: int, height: int, preprocessing: Preprocessing) -> Tuple[int, int]:
@@ -104,23 +125,32 @@ def scaled_size(width: int, height: int, preprocessing: Preprocessing) -> Tuple[
     return target_height * width // height, target_height
 
 
-def scale_and_crop(image: "Image.Image", preprocessing: Preprocessing) -> "Image.Image":
-    """Resize an RGB image and crop its centre to the network's height and width."""
+def place(width: int, height: int, preprocessing: Preprocessing) -> Placement:
+    """Return where the network's input lies in the resized image.
+
+    Raises:
+        BadInputError: the manifest's preprocessing is impossible, or the image is too elongated for it.
+    """
     _check_preprocessing(preprocessing)
-    width, height = preprocessing.width, preprocessing.height
-    scaled_width, scaled_height = scaled_size(image.width, image.height, preprocessing)
-    if max(scaled_width * scaled_height, scaled_width * image.height) > _MAX_PIXELS:
+    scaled_width, scaled_height = scaled_size(width, height, preprocessing)
+    if max(scaled_width * scaled_height, scaled_width * height) > _MAX_PIXELS:
         raise BadInputError(
             "an image of {}x{} pixels is too elongated: it would be scaled to {}x{}".format(
-                image.width, image.height, scaled_width, scaled_height), "crop it first")
-    left = round((scaled_width - width) / 2.0)
-    top = round((scaled_height - height) / 2.0)
+                width, height, scaled_width, scaled_height), "crop it first")
+    return Placement(scaled_width, scaled_height, round((scaled_width - preprocessing.width) / 2.0),
+                     round((scaled_height - preprocessing.height) / 2.0))
+
+
+def scale_and_crop(image: "Image.Image", preprocessing: Preprocessing) -> "Image.Image":
+    """Resize an RGB image and crop its centre to the network's height and width."""
+    scaled_width, scaled_height, left, top = place(image.width, image.height, preprocessing)
+    right, bottom = left + preprocessing.width, top + preprocessing.height
     # Pillow up to 12 resizes rows first and columns second, with 8-bit pixels in between; 13 turns that
     # round for very tall images. Asking for one pass at a time gives the same pixels on every release, and
     # cropping in between saves work. `resize(box=...)` would save more, but is held in single precision,
     # which changes some pixels.
-    rows = image.resize((scaled_width, image.height), _BICUBIC).crop((left, 0, left + width, image.height))
-    return rows.resize((width, scaled_height), _BICUBIC).crop((0, top, width, top + height))
+    rows = image.resize((scaled_width, image.height), _BICUBIC).crop((left, 0, right, image.height))
+    return rows.resize((preprocessing.width, scaled_height), _BICUBIC).crop((0, top, preprocessing.width, bottom))
 
 
 def to_image(source: "Source", color: str = "bgr") -> "Image.Image":
@@ -177,20 +207,14 @@ def _to_rgb(image: "Image.Image", name: str) -> "Image.Image":
 def _from_frame(frame: np.ndarray, color: str) -> "Image.Image":
     from PIL import Image
 
-    if color not in ("bgr", "rgb"):
-        raise UsageError("color must be 'bgr' or 'rgb', found {!r}".format(color))
-    if frame.ndim == 3 and frame.shape[2] == 1:
-        frame = frame[:, :, 0]
-    channels = frame.shape[2] if frame.ndim == 3 else 1
-    if frame.dtype != np.uint8 or frame.ndim not in (2, 3) or channels not in (1, 3, 4) or frame.size == 0:
-        raise UsageError("a frame must be uint8 [H, W, 3], [H, W, 4] or [H, W], found {} {}".format(
-            frame.dtype.name, list(frame.shape)))
-    size = frame.shape[1], frame.shape[0]
-    data = frame.tobytes()
-    if channels == 1:
+    layout = frame_layout(frame, color)
+    if layout.format.name == "nv12":
+        return Image.fromarray(nv12_to_rgb(frame))
+    size, data = (layout.width, layout.height), frame.tobytes()
+    if layout.format.name == "grey":
         return Image.frombytes("L", size, data).convert("RGB")
     # Pillow reorders while it unpacks, so BGR costs no extra pass.
-    return Image.frombytes("RGB", size, data, "raw", _RAW_MODES[color, channels], 0, 1)
+    return Image.frombytes("RGB", size, data, "raw", layout.format.name.upper(), 0, 1)
 
 
 def _check_preprocessing(preprocessing: Preprocessing) -> None:

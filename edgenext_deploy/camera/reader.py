@@ -132,6 +132,11 @@ class Camera:
         return self._source.fps
 
     @property
+    def color(self) -> str:
+        """What the frames are, as `pixels.frame_layout` takes it: ``bgr`` or ``nv12``."""
+        return self._source.color
+
+    @property
     def every_frame(self) -> bool:
         """Whether the source waits for the consumer."""
         return self._every_frame

@@ -23,11 +23,13 @@ class FrameSource(abc.ABC):
         name: for messages, without passwords.
         live: whether it is opened again after a failure. What is not live ends.
         fps: frames a second; None if unknown or meaningless.
+        color: of the frames that `read` gives, ``bgr`` or ``nv12``; see `pixels.frame_layout`.
     """
 
     name: str = "source"
     live: bool = False
     fps: Optional[float] = None
+    color: str = "bgr"
 
     @abc.abstractmethod
     def open(self) -> None:

@@ -44,7 +44,7 @@ def stream(network: "Network[Any]", camera: "Camera", stop: Optional[Callable[[]
     """Yield a result for the newest frame each time, until the source ends or `stop` says so.
 
     Args:
-        network: takes BGR frames.
+        network: takes frames of any color.
         camera: stays open afterwards.
         stop: asked before each frame, and ten times a second while none comes.
     """
@@ -57,7 +57,7 @@ def stream(network: "Network[Any]", camera: "Camera", stop: Optional[Callable[[]
                 return
             continue
         taken_at = camera.now()
-        predictions = network(frame.image)
+        predictions = network(frame.image, camera.color)
         latency_ms = (camera.now() - frame.captured_at) * 1e3
         timings = network.timings
         assert timings is not None

@@ -1,18 +1,22 @@
 """The memory of one inference: page-locked arrays, device memory, and the events that time it."""
 import contextlib
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from edgenext_deploy.runtime.session import Timings
 from edgenext_deploy.runtime.trt_api import Tensor
 
+# Puts into a stream whatever writes the input: (pycuda.driver, stream, device address of the input).
+Prepare = Callable[[Any, Any, int], None]
+
 
 class BufferSet:
     """Host and device memory for every tensor of an engine, allocated once. Every method needs an active context.
 
-    The order of one use: `fill`, `copy_in`, the inference, `copy_out`, `wait`, `read`. Until `wait` returns the arrays
-    belong to the GPU. A use that is broken off spoils only its own result: the next one follows it in the stream.
+    The order of one use: `fill` and `copy_in`, or `prepare` in their place; the inference; `copy_out`, `wait`, `read`.
+    Until `wait` returns the arrays belong to the GPU. A use that is broken off spoils only its own result: the next
+    one follows it in the stream.
 
     Attributes:
         addresses: device address of every tensor by name.
@@ -27,6 +31,7 @@ class BufferSet:
         self.addresses: Dict[str, int] = {}
         self.spent_ms = 0.0
         self.enqueue_ms = 0.0
+        self._prepared = False
         self._driver = driver
         self._inputs = tuple(tensor.spec.name for tensor in tensors if tensor.is_input)
         self._outputs = tuple(tensor.spec.name for tensor in tensors if not tensor.is_input)
@@ -49,9 +54,17 @@ class BufferSet:
 
     def copy_in(self, stream: Any) -> None:
         """Put the copy of the input to the device into the stream."""
+        self._prepared = False
         self._marks[0].record(stream)
         for name in self._inputs:
             self._driver.memcpy_htod_async(self.addresses[name], self._host[name], stream)
+        self._marks[1].record(stream)
+
+    def prepare(self, stream: Any, prepare: Prepare) -> None:
+        """Have the caller put into the stream what writes the input on the device."""
+        self._prepared = True
+        self._marks[0].record(stream)
+        prepare(self._driver, stream, self.addresses[self._inputs[0]])
         self._marks[1].record(stream)
 
     def copy_out(self, stream: Any) -> None:
@@ -77,8 +90,10 @@ class BufferSet:
     def timings(self) -> Timings:
         """Return the times of the last use; only after `wait`."""
         start, copied_in, computed, copied_out = self._marks
-        return Timings(self.spent_ms, self.enqueue_ms, float(copied_in.time_since(start)),
-                       float(computed.time_since(copied_in)), float(copied_out.time_since(computed)))
+        input_ms = float(copied_in.time_since(start))
+        return Timings(self.spent_ms, self.enqueue_ms, None if self._prepared else input_ms,
+                       float(computed.time_since(copied_in)), float(copied_out.time_since(computed)),
+                       input_ms if self._prepared else None)
 
     def free(self) -> None:
         """Free the memory; what the driver refuses to free goes with the context."""

@@ -9,9 +9,11 @@ from edgenext_deploy.manifest import TensorSpec
 
 
 class Timings(NamedTuple):
-    """Milliseconds of the last inference; None where the runtime cannot tell.
+    """Milliseconds of the last inference; None where the runtime cannot tell or no such stage took place.
 
-    `wall_ms` is what the caller waited. The others are GPU stages, measured with events.
+    `wall_ms` is what the caller waited, `enqueue_ms` the part of it that starting the engine took. The others are
+    GPU stages, measured with events; `prepare_ms` takes the place of `host_to_device_ms` where somebody else's work
+    in the stream wrote the input (`TensorRTSession.infer_prepared`).
     """
 
     wall_ms: float
@@ -19,6 +21,7 @@ class Timings(NamedTuple):
     host_to_device_ms: Optional[float] = None
     compute_ms: Optional[float] = None
     device_to_host_ms: Optional[float] = None
+    prepare_ms: Optional[float] = None
 
 
 class Session(abc.ABC):

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 import traceback
-from typing import Any, Deque, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Deque, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from edgenext_deploy.plan import (
     rebuild_command,
 )
 from edgenext_deploy.runtime import cuda
-from edgenext_deploy.runtime.buffers import BufferSet
+from edgenext_deploy.runtime.buffers import BufferSet, Prepare
 from edgenext_deploy.runtime.session import Session
 from edgenext_deploy.runtime.trt_api import (
     Execution,
@@ -112,9 +112,26 @@ class TensorRTSession(Session):
         """
         with self._call():
             self._check(image)
-            with self._infer_lock, self._cuda.active():
-                self._start(self._sets[0], image)
-                return self._finish(self._sets[0], views)
+            return self._run(image, views)
+
+    def infer_prepared(self, prepare: Prepare, views: bool = False) -> Tuple[np.ndarray, ...]:
+        """Run once on an input that the caller writes on the device, such as with a preprocessing kernel.
+
+        Args:
+            prepare: called once, in this thread and before this method returns, as
+                ``prepare(driver, stream, address)`` with the CUDA context current: ``pycuda.driver``, the session's
+                ``pycuda.driver.Stream``, and the device address of the input tensor, ``inputs[0]`` in shape and dtype,
+                contiguous. It puts into that stream whatever writes every element of the input. It must not
+                synchronise, call this session or keep the address. What it reads has to stay as it is until this
+                method returns. Nothing checks what it writes, for finiteness neither.
+            views: as for `infer_all`.
+
+        Raises:
+            UsageError: a closed session.
+            CudaError: CUDA or TensorRT failed; whatever else `prepare` raises passes through.
+        """
+        with self._call():
+            return self._run(prepare, views)
 
     def submit(self, image: np.ndarray) -> None:
         """Start one inference and return; `image` is copied, its buffer may be reused at once.
@@ -125,13 +142,17 @@ class TensorRTSession(Session):
         """
         with self._call():
             self._check(image)
-            with self._queue_lock:
-                if not self._free:
-                    raise UsageError("all {} buffer sets hold inferences that were not collected".format(
-                        self._buffer_sets), "call collect first, or open the session with more buffer_sets")
-                with self._cuda.active():
-                    self._start(self._free[0], image)
-                self._pending.append(self._free.popleft())
+            self._submit(image)
+
+    def submit_prepared(self, prepare: Prepare) -> None:
+        """Start one inference as `infer_prepared` does, and return; what `prepare` reads is in use until `collect`.
+
+        Raises:
+            UsageError: as for `submit`.
+            CudaError: as for `infer_prepared`.
+        """
+        with self._call():
+            self._submit(prepare)
 
     def collect(self, views: bool = False) -> Tuple[np.ndarray, ...]:
         """Wait for the oldest submitted inference and return every output of it.
@@ -226,14 +247,32 @@ class TensorRTSession(Session):
             raise UsageError("input {!r}: {} values of {} are not finite".format(
                 self.inputs[0].name, int((~np.isfinite(image)).sum()), image.size))
 
-    def _start(self, buffers: BufferSet, image: np.ndarray) -> None:
-        """Put copy, inference and copy back into the stream."""
+    def _run(self, source: Union[np.ndarray, Prepare], views: bool) -> Tuple[np.ndarray, ...]:
+        with self._infer_lock, self._cuda.active():
+            self._start(self._sets[0], source)
+            return self._finish(self._sets[0], views)
+
+    def _submit(self, source: Union[np.ndarray, Prepare]) -> None:
+        with self._queue_lock:
+            if not self._free:
+                raise UsageError("all {} buffer sets hold inferences that were not collected".format(
+                    self._buffer_sets), "call collect first, or open the session with more buffer_sets")
+            with self._cuda.active():
+                self._start(self._free[0], source)
+            self._pending.append(self._free.popleft())
+
+    def _start(self, buffers: BufferSet, source: Union[np.ndarray, Prepare]) -> None:
+        """Put the input, the inference and the copy back into the stream."""
         begin = time.perf_counter()
-        buffers.fill(image)
+        if isinstance(source, np.ndarray):
+            buffers.fill(source)
         # TensorRT's execution context belongs to one thread at a time.
         with self._enqueue_lock:
             assert self._stream is not None and self._execution is not None
-            buffers.copy_in(self._stream)
+            if isinstance(source, np.ndarray):
+                buffers.copy_in(self._stream)
+            else:
+                buffers.prepare(self._stream, source)
             enqueue = time.perf_counter()
             done = self._execution.enqueue(buffers.addresses, self._stream.handle)
             buffers.enqueue_ms = (time.perf_counter() - enqueue) * 1e3

@@ -138,9 +138,10 @@ def test_results_of_something_else_are_refused_and_left_as_they_are(tmp_path):
     with pytest.raises(BadInputError, match="line 3 is of 'b', which is no image"):
         Results(str(path), HEADER, ["a", "c"])
     assert path.read_bytes() == content
-    for damage, message in ((content + b"xx\n", "line 4 is damaged"), (content + content.splitlines(True)[1], "already"),
-                            (b"\x89PNG\r\n\x1a\nxx", "line 1 is damaged"), (b"a note", "not a results file"),
-                            (b'{"a": 1}\n', "another evaluation")):
+    for damage, message in (
+            (content + b"xx\n", "line 4 is damaged"), (content + content.splitlines(True)[1], "already"),
+            (b"\x89PNG\r\n\x1a\nxx", "line 1 is damaged"), (b"a note", "not a results file"),
+            (b'{"a": 1}\n', "another evaluation")):
         path.write_bytes(damage)
         with pytest.raises((BadInputError, UsageError), match=message):
             Results(str(path), HEADER, ["a", "b", "c"])

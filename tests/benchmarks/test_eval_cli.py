@@ -17,7 +17,8 @@ pytest.importorskip("onnxruntime")
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 TINY = os.path.join(DATA, "tiny_classifier.onnx")
 # What the tiny classifier answers to each is known from tests/core/test_classifier.py.
-PHOTOS = {"red": [(255, 0, 0), (240, 20, 20)], "green": [(0, 255, 0), (0, 0, 255)], "black": [(3, 0, 4), (250, 250, 250)]}
+PHOTOS = {"red": [(255, 0, 0), (240, 20, 20)], "green": [(0, 255, 0), (0, 0, 255)],
+          "black": [(3, 0, 4), (250, 250, 250)]}
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_limit_and_resume(run, photos, tmp_path, monkeypatch):
     monkeypatch.setattr("edgenext_deploy.benchmarks.accuracy.evaluate.load_photo", None)
     code, again, err = run(*arguments)
     assert code == 0 and again == whole and "6 of 6 images" in err
-    code, out, err = run("--engine", TINY, "--data", photos, "--resume", rows, "--limit", "3")
+    code, _, err = run("--engine", TINY, "--data", photos, "--resume", rows, "--limit", "3")
     assert code == 2 and "of another evaluation" in err and rows.read_bytes() == content
 
 
@@ -243,7 +244,7 @@ def test_mean_intersection_over_union(run, voc, tmp_path):
     (engine,) = document["engines"]
     # Background right; grass never seen; sky half of what is called sky. Void does not count.
     assert engine["iou"] == {"background": 1.0, "grass": 0.0, "sky": 0.5}
-    assert engine["metrics"]["miou"] == pytest.approx(0.5) and engine["metrics"]["pixel_accuracy"] == pytest.approx(0.75)
+    assert engine["metrics"] == {"miou": pytest.approx(0.5), "pixel_accuracy": pytest.approx(0.75)}
     code, out, _ = run("--engine", write_segmenter(tmp_path), "--data", voc)
     assert code == 0 and "50.00%" in out and "75.00%" in out
 
@@ -268,7 +269,7 @@ def test_masks_that_cannot_be_used_are_named(run, voc, tmp_path):
                        ("class", Image.new("L", (12, 8), 9))):
         mask.save(str(masks / (name + ".png")))
         shutil.copyfile(str(voc / "JPEGImages" / "0.png"), str(voc / "JPEGImages" / (name + ".png")))
-    code, out, err = run("--engine", write_segmenter(tmp_path), "--data", voc, "--json")
+    code, out, _ = run("--engine", write_segmenter(tmp_path), "--data", voc, "--json")
     reasons = {image["image"]: image["error"] for image in json.loads(out)["unreadable"]}
     assert code == 0 and json.loads(out)["used"] == 2
     assert "has mode RGB" in reasons["rgb"] and "is 3x3, its photo 12x8" in reasons["size"]

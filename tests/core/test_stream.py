@@ -11,7 +11,7 @@ import pytest
 
 from edgenext_deploy.camera import Backoff, Camera, Frame, FrameSource, SourceLostError, number_in
 from edgenext_deploy.classifier import Classifier
-from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.errors import BadInputError
 
 pytest.importorskip("onnxruntime")
 
@@ -32,9 +32,9 @@ class Slow:
     def __init__(self, classify, busy_s):
         self.classify, self.busy_s = classify, busy_s
 
-    def __call__(self, image):
+    def __call__(self, image, color):
         time.sleep(self.busy_s)
-        return self.classify(image)
+        return self.classify(image, color)
 
     @property
     def timings(self):
@@ -167,6 +167,8 @@ def test_stop_is_noticed_while_no_frame_comes(classify):
 class EndsWhileRead:
     """A camera whose source ends between the time-out of a `read` and the next look at `ended`."""
 
+    color = "bgr"
+
     def __init__(self, last):
         self.ended, self.last = False, last
 
@@ -190,10 +192,10 @@ def test_what_came_just_before_the_end_is_not_lost(classify):
         list(classify.stream(EndsWhileRead(BadInputError("broken"))))
 
 
-def test_a_classifier_for_rgb_is_refused():
-    with Classifier(TINY, color="rgb") as classifier, Camera("synthetic://64x48@30") as camera, \
-            pytest.raises(UsageError, match="BGR"):
-        classifier.stream(camera)
+def test_the_camera_says_what_its_frames_are():
+    with Classifier(TINY, color="rgb") as classifier, Camera("synthetic://64x48@30?frames=1&color=red") as camera:
+        assert [result.predictions[0].label for result in classifier.stream(camera)] == ["red"]
+        assert classifier(np.full((8, 8, 3), (255, 0, 0), np.uint8))[0].label == "red"
 
 
 def test_the_example_runs():

@@ -3,6 +3,7 @@ import os
 import shutil
 import sys
 
+from doubles.kernel_double import make_compiler
 from doubles.pycuda_double import Machine, make_pycuda
 from doubles.tensorrt_runtime_double import VERSIONS, make_tensorrt, plan_bytes
 
@@ -17,16 +18,19 @@ TINY = os.path.join(DATA, "tiny_classifier.onnx")
 RELEASES = ("8.2", "8.6", "10.3", "11.1")
 
 
-def modules(machine, release, primary=True):
+def modules(machine, release, primary=True, compiler=False):
     """Return what stands in `sys.modules` for the doubles."""
     package, driver = make_pycuda(machine, primary)
-    return {"pycuda": package, "pycuda.driver": driver, "tensorrt": make_tensorrt(release, machine)}
+    found = {"pycuda": package, "pycuda.driver": driver, "tensorrt": make_tensorrt(release, machine)}
+    if compiler:
+        found["pycuda.compiler"] = make_compiler(machine)
+    return found
 
 
-def install(monkeypatch, release="10.3", primary=True, **options):
-    """Put the doubles in place for one test and return the machine."""
+def install(monkeypatch, release="10.3", primary=True, compiler=False, **options):
+    """Put the doubles in place for one test and return the machine; with `compiler`, kernels can be compiled."""
     machine = Machine(**options)
-    for name, module in modules(machine, release, primary).items():
+    for name, module in modules(machine, release, primary, compiler).items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(cuda, "_contexts", {})
     return machine
