@@ -1,36 +1,13 @@
 """Class-wise suppression: equal to plain loops, on random boxes and on those that are odd."""
 import numpy as np
 import pytest
+from plain_nms import plain_nms
 
 from edgenext_deploy.errors import UsageError, VerificationError
 from edgenext_deploy.manifest import Detection
 from edgenext_deploy.nms import suppress
 
 SSD = Detection(0.01, 0.5, 400, 200)
-
-
-def overlap(a, b):
-    """Return intersection over union of two boxes, by the definition."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    common = max(width, 0.0) * max(height, 0.0)
-    areas = [max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0) for box in (a, b)]
-    union = areas[0] + areas[1] - common
-    return common / union if union > 0.0 else 0.0
-
-
-def plain(boxes, scores, settings):
-    """Return (class, anchor) of what stays, computed with loops: each class alone, then the best of all."""
-    everything = []
-    for index in range(scores.shape[1]):
-        candidates = [anchor for anchor in range(len(boxes)) if scores[anchor, index] > settings.score_threshold]
-        candidates.sort(key=lambda anchor: (-scores[anchor, index], anchor))
-        kept = []
-        for anchor in candidates[:settings.candidates]:
-            if all(overlap(boxes[anchor], boxes[other]) <= settings.iou_threshold for other in kept):
-                kept.append(anchor)
-        everything += [(index, anchor) for anchor in kept]
-    everything.sort(key=lambda pair: (-scores[pair[1], pair[0]], pair))
-    return everything[:settings.keep]
 
 
 def found(boxes, scores, settings):
@@ -53,7 +30,7 @@ def random_boxes(random, anchors, classes):
 def test_random_boxes_as_plain_loops(settings, seed):
     random = np.random.RandomState(seed)
     boxes, scores = random_boxes(random, 80, 6)
-    expected = plain(boxes, scores, settings)
+    expected = plain_nms(boxes, scores, settings)
     assert found(boxes, scores, settings) == expected
     assert expected
 
@@ -67,7 +44,7 @@ def test_ties_of_scores_and_boxes_as_plain_loops(seed):
     boxes[:5, [0, 2]] = boxes[:5, [2, 0]]  # and some inside out
     scores = (random.randint(0, 4, (60, 5)) / 4.0).astype(np.float32)
     for settings in (SSD, Detection(0.25, 0.5, 7, 1000), Detection(0.25, 0.25, 400, 9)):
-        assert found(boxes, scores, settings) == plain(boxes, scores, settings)
+        assert found(boxes, scores, settings) == plain_nms(boxes, scores, settings)
 
 
 def test_one_cell_by_hand():
