@@ -44,7 +44,7 @@ def print_report(evaluation: Evaluation, stream: IO[str]) -> None:
     data = evaluation.data
     console.print("{} of {} images: {}".format(evaluation.used, data.total, shown(data.description)), soft_wrap=True)
     table = Table()
-    table.add_column("engine")
+    table.add_column("engine", overflow="fold")
     for metric in evaluation.engines[0].metrics:
         table.add_column(metric.title, justify="right")
         if metric.low is not None:

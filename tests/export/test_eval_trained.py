@@ -18,6 +18,7 @@ from PIL import Image
 from plain_nms import plain_nms
 from safetensors.torch import load_file
 
+from edgenext_deploy import Classifier
 from edgenext_deploy.benchmarks.accuracy.evaluate import Options, evaluate
 from edgenext_deploy.export import pipeline
 from edgenext_deploy.export.pipeline import run_export
@@ -93,6 +94,9 @@ def test_digits_as_pytorch_answers_image_for_image(digits_engine, digits_folder,
     assert top1.value == np.mean([top[0] == label for top, label in zip(best, labels)]) > 0.95
     assert top5.value == np.mean([label in top for top, label in zip(best, labels)]) > top1.value
     assert top1.low < top1.value < top1.high
+    with Classifier(digits_engine, top_k=1, threads=1) as classify:
+        key = next(iter(expected))
+        assert classify(str(digits_folder / key))[0].label == NAMES[expected[key][0]]
 
 
 def test_killed_and_resumed_the_result_is_the_same(digits_engine, digits_folder, tmp_path):
