@@ -11,7 +11,8 @@ class PublishedFigure(NamedTuple):
     Attributes:
         variant: a name in the registry.
         quantity: ``parameters``, ``madds``, ``top1`` and ``top5`` (ImageNet-1k validation set),
-            ``nano_latency``, ``nano_throughput``, ``a100_latency``, ``a100_throughput_batch1`` or
+            ``coco_map`` (COCO 2017, box AP), ``voc_miou`` (Pascal VOC validation set), ``nano_latency``,
+            ``nano_throughput``, ``a100_latency``, ``a100_throughput_batch1`` or
             ``a100_throughput_batch256``.
         value: in `unit`.
         unit: ``M`` (millions), ``%``, ``ms``, ``us`` or ``images/s``.

@@ -6,17 +6,21 @@ import base64
 import binascii
 import statistics
 import time
-from typing import NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional
 
 import numpy as np
 
 from edgenext_deploy import golden
 from edgenext_deploy.errors import BadInputError, VerificationError
-from edgenext_deploy.manifest import Manifest
+from edgenext_deploy.manifest import GoldenOutput, Manifest
 from edgenext_deploy.preprocess import normalise
 from edgenext_deploy.runtime.session import Session
 
 _TIMED_RUNS = 5
+# How a manifest may store an output.
+_KINDS = {"float32": "<f4", "uint8": "u1", "int32": "<i4"}
+# What an error is a part of, by task.
+_MEASURE = {"classification": "largest logit", "segmentation": "pixels"}
 _FIX = "export again with edgenext-export, and build again"
 
 
@@ -25,11 +29,12 @@ class SelfTest(NamedTuple):
 
     Attributes:
         ok: whether every value is finite and the error within the tolerance.
-        max_relative_error: largest difference from the golden logits, relative to the largest golden logit;
-            None where a value is not finite.
+        max_relative_error: largest difference from a golden output, relative to the largest value of that output;
+            for a map of classes, the share of the pixels that differ; None where a value is not finite.
         tolerance: the manifest's for this precision.
         precision: ``fp32`` or ``fp16``, which chose the tolerance.
-        top1_equal: whether the same class comes first, in every image of the batch.
+        top1_equal: whether the same class comes first in every image of the batch: the most probable one, for a
+            detector that of the surest box, for a segmenter the most frequent one.
         latency_ms: median wall time of a few inferences after the first; a hint, not a measurement.
     """
 
@@ -58,7 +63,8 @@ def self_test(session: Session, manifest: Manifest, precision: Optional[str] = N
     result = compare(session, manifest, precision)
     if not result.ok:
         found = ("values that are not finite" if result.max_relative_error is None else
-                 "an error of {:.2g} of the largest logit".format(result.max_relative_error))
+                 "an error of {:.2g} of the {}".format(
+                     result.max_relative_error, _MEASURE.get(manifest.task, "largest value")))
         raise VerificationError(
             "the engine of {} fails its self-test: {} found, at most {:.2g} expected in {} ({} top-1)".format(
                 manifest.variant, found, result.tolerance, result.precision,
@@ -75,19 +81,40 @@ def compare(session: Session, manifest: Manifest, precision: Optional[str] = Non
     if tolerance is None:
         raise BadInputError("the manifest has no golden tolerance for {}, only for {}".format(
             precision, ", ".join(sorted(manifest.golden.tolerance)) or "nothing"), _FIX)
-    expected = golden_output(manifest)
+    golden_answer = golden_outputs(manifest)
     image = golden_input(manifest).astype(session.inputs[0].dtype, copy=False)
-    found = session.infer(image)
-    if found.shape != expected.shape:
-        raise VerificationError("the engine of {} gives {}, its golden output is {}".format(
-            manifest.variant, list(found.shape), list(expected.shape)), _FIX)
+    # By name: a builder may number the outputs in another order.
+    found = dict(zip((spec.name for spec in session.outputs), session.infer_all(image)))
+    errors, same = [], True
+    for name, expected in golden_answer.items():
+        answer = found.get(name)
+        if answer is None or answer.shape != expected.shape:
+            raise VerificationError("the engine of {} gives {}, its golden output {!r} is {}".format(
+                manifest.variant, "no such output" if answer is None else list(answer.shape), name,
+                list(expected.shape)), _FIX)
+        errors.append(_error(answer, expected))
+        if name != "boxes":
+            same = same and bool((_first_class(answer) == _first_class(expected)).all())
     latency_ms = _latency_ms(session, image)
-    found = found.astype(np.float64)
-    error = None
-    if np.isfinite(found).all():
-        error = float(np.abs(found - expected).max() / np.abs(expected).max())
-    same = bool((found.argmax(axis=-1) == expected.argmax(axis=-1)).all())
+    error = None if None in errors else max(error for error in errors if error is not None)
     return SelfTest(error is not None and error <= tolerance, error, tolerance, precision, same, latency_ms)
+
+
+def _error(found: np.ndarray, expected: np.ndarray) -> Optional[float]:
+    """Return the largest difference over the largest value, of classes the share that differs; None if not finite."""
+    if expected.dtype.kind != "f":
+        return float((found != expected).mean())
+    found = found.astype(np.float64)
+    return float(np.abs(found - expected).max() / np.abs(expected).max()) if np.isfinite(found).all() else None
+
+
+def _first_class(output: np.ndarray) -> np.ndarray:
+    """Return the class that comes first in each image, see `SelfTest.top1_equal`."""
+    if output.dtype.kind != "f":
+        return np.array([np.bincount(np.maximum(image.ravel(), 0)).argmax() for image in output])
+    rows = output.reshape(len(output), -1)
+    classes: np.ndarray = rows.argmax(axis=-1) % output.shape[-1]
+    return classes
 
 
 def golden_input(manifest: Manifest) -> np.ndarray:
@@ -103,15 +130,30 @@ def golden_input(manifest: Manifest) -> np.ndarray:
     return image
 
 
-def golden_output(manifest: Manifest) -> np.ndarray:
-    """Return the golden output, float64 in the shape that the manifest says."""
+def golden_outputs(manifest: Manifest) -> Dict[str, np.ndarray]:
+    """Return the golden outputs by name in the shapes that the manifest says, numbers as float64, classes as int64."""
     record = manifest.golden
+    first = GoldenOutput(record.output_shape, record.output_base64, record.output_dtype)
+    golden_answer = (first, *record.more)
+    if len(golden_answer) != len(manifest.outputs):
+        raise BadInputError("the manifest has {} golden outputs, its graph has {}".format(
+            len(golden_answer), len(manifest.outputs)), _FIX)
+    return {spec.name: _decoded(output) for spec, output in zip(manifest.outputs, golden_answer)}
+
+
+def _decoded(output: GoldenOutput) -> np.ndarray:
+    kind = _KINDS.get(output.output_dtype)
+    if kind is None:
+        raise BadInputError("the manifest's golden output is of type {!r}, one of {} expected".format(
+            output.output_dtype, ", ".join(_KINDS)), _FIX)
     try:
-        data = base64.b64decode(record.output_base64.encode("ascii"), validate=True)
-        values = np.frombuffer(data, "<f4").astype(np.float64).reshape(record.output_shape)
+        data = base64.b64decode(output.output_base64.encode("ascii"), validate=True)
+        stored = np.frombuffer(data, kind).reshape(output.output_shape)
     except (ValueError, binascii.Error) as error:
         raise BadInputError("the manifest's golden output cannot be read: {}".format(error), _FIX) from error
-    if not values.size or not np.isfinite(values).all() or not values.any():
+    values = stored.astype(np.float64 if stored.dtype.kind == "f" else np.int64)
+    unusable = values.dtype.kind == "f" and not (np.isfinite(values).all() and values.any())
+    if not values.size or unusable:
         raise BadInputError("the manifest's golden output is empty, all zero or not finite", _FIX)
     return values
 
@@ -128,6 +170,6 @@ def _latency_ms(session: Session, image: np.ndarray) -> float:
     values = []
     for _ in range(_TIMED_RUNS):
         start = time.perf_counter()
-        session.infer(image)
+        session.infer_all(image)
         values.append((time.perf_counter() - start) * 1e3)
     return float(statistics.median(values))

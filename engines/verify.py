@@ -25,7 +25,7 @@ _TIME_LIMIT_S = 300.0
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @common_options
 def test_command(engine: str, trust: bool, as_json: bool) -> None:
-    """Run ENGINE, a plan or an ONNX file, on the golden input of its manifest and compare with the golden logits.
+    """Run ENGINE, a plan or an ONNX file, on the golden input of its manifest and compare with the golden answer.
 
     Exit code 5 if the answer is wrong. Needs neither torch nor, for a plan, ONNX Runtime.
     """
@@ -44,7 +44,7 @@ def test_command(engine: str, trust: bool, as_json: bool) -> None:
 
 def describe(result: "SelfTest") -> str:
     """Return a passed self-test as a few words."""
-    return "passed: error {:.2g} of the largest logit, {:g} allowed in {}, {} top-1, {:.2f} ms".format(
+    return "passed: error {:.2g}, {:g} allowed in {}, {} top-1, {:.2f} ms".format(
         result.max_relative_error or 0.0, result.tolerance, result.precision,
         "same" if result.top1_equal else "another", result.latency_ms)
 

@@ -48,8 +48,8 @@ from edgenext_deploy.export.check import check_command
 @click.pass_context
 def export_command(
     context: click.Context, variant: Optional[str], fp16: bool, target: str, weights: Optional[str], pretrained: bool,
-    image_size: Optional[str], batch: int, num_classes: Optional[int], labels: Optional[str], crop_pct: Optional[float], output: str,
-    layout: Optional[str], padding: Optional[str], fold_normalization: bool, seed: int,
+    image_size: Optional[str], batch: int, num_classes: Optional[int], labels: Optional[str], crop_pct: Optional[float],
+    output: str, layout: Optional[str], padding: Optional[str], fold_normalization: bool, seed: int,
     precision_mode: Optional[str], io: str, drift: bool, samples: Optional[str], auto_pin: bool, tolerance: float,
     as_data: bool,
 ) -> None:

@@ -147,7 +147,8 @@ def run_export(
     write_files_atomically({onnx_path: content, **analysed, manifest_path: manifests.dump(manifest)})
     return ExportResult(
         manifest, onnx_path, manifest_path, _operator_counts(graph), _operator_counts(emitted),
-        (*precise.warnings, *_warnings(simplified.warning, rtx, target, parity, variant.task)), rtx, precise, tuple(analysed))
+        (*precise.warnings, *_warnings(simplified.warning, rtx, target, parity, variant.task)), rtx, precise,
+        tuple(analysed))
 
 
 def _labels(request: ExportRequest, variant: Variant, classes: int) -> tuple[tuple[str, ...], str]:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+# What a parity error is a part of, by task.
+_LARGEST = {"classification": "logit", "detection": "value of an output", "segmentation": "logit"}
+
+
 def print_report(result: ExportResult, console: "Console", plan: str | None = None) -> None:
     """Print what was written, how it was checked, and the next command."""
     from rich.table import Table
@@ -34,10 +38,11 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
     table.add_row("builder", _rtx_line(result))
     table.add_row("precision", _precision_line(result))
     parity = manifest.parity
+    digits = 0 if manifest.task == "classification" else 2
     table.add_row("parity", f"[green]ok[/]: largest difference {parity.max_absolute_error:.2g}, "
-                  f"{parity.max_relative_error:.2g} of the largest logit ({parity.tolerance:g} allowed), "
-                  f"cosine {parity.min_cosine:.6f}, top-1 agreement {parity.top1_agreement:.0%} on "
-                  f"{parity.inputs} inputs")
+                  f"{parity.max_relative_error:.2g} of the largest {_LARGEST[manifest.task]} ({parity.tolerance:g} "
+                  f"allowed), cosine {parity.min_cosine:.6f}, top-1 agreement {parity.top1_agreement:.{digits}%} "
+                  f"on {parity.inputs} inputs")
     table.add_row("files", f"{result.onnx_path}  {manifest.graph.bytes / 2**20:.2f} MiB  "
                   f"sha256 {manifest.graph.sha256[:16]}…\n" + "\n".join((result.manifest_path, *result.other_paths)))
     console.print(table)
@@ -83,7 +88,8 @@ def _preprocessing(result: ExportResult) -> str:
     preprocessing = result.manifest.preprocessing
     if preprocessing.folded:
         return "pixels 0..255 (the graph normalises)"
-    return f"mean {list(preprocessing.mean)}, std {list(preprocessing.std)}, crop {preprocessing.crop_pct}"
+    fit = "stretched" if preprocessing.fit == "stretch" else f"crop {preprocessing.crop_pct}"
+    return f"mean {list(preprocessing.mean)}, std {list(preprocessing.std)}, {fit}"
 
 
 def _operator_line(result: ExportResult) -> str:

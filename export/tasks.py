@@ -74,7 +74,7 @@ def without_class_map(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def least_agreement(variant: Variant, typed: bool) -> float:
-    """Return the share of pixels, 0..1, on which a segmenter's graph must agree; 0 for other tasks, whose error counts."""
+    """Return the share of pixels, 0..1, on which a segmenter's graph must agree; 0 for other tasks."""
     return _LEAST_PIXELS["typed" if typed else "fp32"] if variant.task == "segmentation" else 0.0
 
 

@@ -19,7 +19,8 @@ def load_weights(
     """Return the reference module with its parameters, where they came from, the crop they expect, and the classes.
 
     The crop is that of the published evaluation if the file has a published file's name, otherwise the
-    variant's. The number of classes is the request's, else the file's, else the variant's. Random parameters are all far from neutral, see `models.factory.randomise`.
+    variant's. The number of classes is the request's, else the file's, else the variant's. Random
+    parameters are all far from neutral, see `models.factory.randomise`.
 
     Raises:
         BadInputError: the file does not fit the variant or the number of classes.

@@ -16,7 +16,7 @@ ABLATIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"branching": False}, "Table 7, w/o adaptive branching: one 3x3 depthwise convolution"),
     "s_no_branching_k579": (
         {"branching": False, "sdta_kernels": (3, 5, 7, 9)},
-        "the same with the kernel of the stage's conv encoders; the paper does not say which"),
+        "as s_no_branching, its kernel that of the stage; the paper does not say which"),
     "s_no_branching_no_pe": (
         {"branching": False, "position": _NO_POSITION}, "Table 7, + w/o PE, on top of w/o adaptive branching"),
     "s_no_pe": ({"position": _NO_POSITION}, "w/o position code alone; not in the paper"),

@@ -55,8 +55,8 @@ def load_checkpoint(
 
     Without `num_classes`, any number does, and the result says which. Official EdgeNeXt, timm EdgeNeXt and timm
     MobileViT key layouts are understood, and for detectors and segmenters the reference modules' own; half
-    precision becomes float32. See `weights_file.read_state_dict` for the kinds of files, the parts of a training checkpoint and
-    the safety of reading one.
+    precision becomes float32. See `weights_file.read_state_dict` for the kinds of files, the parts of a training
+    checkpoint and the safety of reading one.
 
     Raises:
         BadInputError: no such file, not a checkpoint, damaged, asking to run code, or of another model.

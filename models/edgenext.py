@@ -125,11 +125,11 @@ class SDTAEncoder(nn.Module):
         super().__init__()
         dim = config.dims[stage]
         self.batch_norm = config.norm == "batch"
-        splits, kernel = config.splits[stage], config.sdta_kernels[stage]
+        splits, self.kernel = config.splits[stage], config.sdta_kernels[stage]
         self.branching = config.branching
         self.width = math.ceil(dim / splits) if self.branching else dim
         self.convs = nn.ModuleList(
-            nn.Conv2d(self.width, self.width, kernel, padding=kernel // 2, groups=self.width)
+            nn.Conv2d(self.width, self.width, self.kernel, padding=self.kernel // 2, groups=self.width)
             for _ in range(splits - 1 if self.branching else 1))
         self.pos_embd = PositionCode(dim) if config.position[stage] else None
         self.norm_xca: nn.Module

@@ -25,6 +25,23 @@ def nano_export(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def nano_head(tmp_path_factory):
+    """Return a function from the name of a detector or segmenter to its export for nano at 96x96, made once."""
+    from edgenext_deploy.export.pipeline import run_export
+    from edgenext_deploy.export.request import ExportRequest
+
+    done = {}
+
+    def export(variant):
+        if variant not in done:
+            done[variant] = run_export(ExportRequest(
+                variant, fp16=True, height=96, width=96, output=str(tmp_path_factory.mktemp(variant))))
+        return done[variant]
+
+    return export
+
+
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """Return the path of the project's wheel, built once from a copy of what it is made of."""
     import pathlib

@@ -78,20 +78,39 @@ assert onnxruntime.__version__ == "1.10.0", onnxruntime.__version__
 image = np.load(sys.argv[1])
 for path in sys.argv[2:]:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    np.save(path + ".npy", session.run(None, {"image": image})[0])
+    for spec, value in zip(session.get_outputs(), session.run(None, {"image": image})):
+        np.save(path + "." + spec.name + ".npy", value)
 """
 
 
 def test_onnxruntime_1_10_runs_every_nano_file(nano_export, tmp_path):
     np = pytest.importorskip("numpy")
-    from golden_exports import GOLDEN
+    from golden_exports import GOLDEN, SHAPES
     from golden_parameters import image
 
-    from edgenext_deploy.models.registry import VARIANTS
-
     np.save(tmp_path / "image.npy", image(256, 256))
-    paths = {variant: nano_export(variant).onnx_path for variant in VARIANTS}
+    paths = {variant: nano_export(variant).onnx_path for variant in SHAPES}
     subprocess.run([PYTHON36, "-c", RUN, str(tmp_path / "image.npy"), *paths.values()], check=True)
     for variant, path in paths.items():
-        found, expected = np.load(path + ".npy"), GOLDEN["{}_256x256".format(variant)]
+        found, expected = np.load(path + ".logits.npy"), GOLDEN["{}_256x256".format(variant)]
         assert np.abs(found - expected).max() / np.abs(expected).max() < 1e-4, variant
+
+
+def test_onnxruntime_1_10_runs_both_heads(nano_head, tmp_path):
+    np = pytest.importorskip("numpy")
+    from edgenext_deploy import golden, preprocess
+    from edgenext_deploy.engines.selftest import golden_outputs
+
+    for variant in ("xxs_ssdlite", "xxs_deeplabv3"):
+        result = nano_head(variant)
+        manifest = result.manifest
+        pixels = golden.golden_batch(manifest.golden.seed, manifest.inputs[0].shape)
+        np.save(tmp_path / "image.npy", preprocess.normalise(pixels, manifest.preprocessing))
+        subprocess.run([PYTHON36, "-c", RUN, str(tmp_path / "image.npy"), result.onnx_path], check=True)
+        for name, expected in golden_outputs(manifest).items():
+            found = np.load("{}.{}.npy".format(result.onnx_path, name))
+            assert found.shape == expected.shape
+            if name == "classes":
+                assert found.dtype == np.int32 and (found == expected).mean() > 0.999
+            else:
+                assert np.abs(found - expected).max() / np.abs(expected).max() < 1e-4, name

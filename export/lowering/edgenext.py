@@ -255,7 +255,7 @@ class LoweredSplitConvs(nn.Module):
         widths = [block.width] * count + [channels - count * block.width]
         self.split = Split(widths)
         self.convs = nn.ModuleList(
-            Conv(*_conv_parameters(conv), padding=conv.kernel_size[0] // 2, groups=block.width) for conv in block.convs)
+            Conv(*_conv_parameters(conv), padding=block.kernel // 2, groups=block.width) for conv in block.convs)
         self.sums = nn.ModuleList(Add() for _ in range(count - 1))
         self.concat = Concat()
 

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from edgenext_deploy.export.lowering import algebra
-from edgenext_deploy.export.lowering.context import LoweringContext, named
+from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.edgenext import LoweredEdgeNeXtBackbone
 from edgenext_deploy.export.lowering.mobilevit import LoweredMobileViTBackbone
 from edgenext_deploy.export.lowering.ops import (

@@ -87,7 +87,8 @@ class Effect:
         samples: how many inputs were run.
         error: largest difference divided by the largest FP32 magnitude of the same output; infinite if not finite.
         cosine: smallest cosine between the FP32 and FP16 outputs of one image; 0 if not finite.
-        top1_agreement: share of images whose largest logit is the same one.
+        top1_agreement: share of images (of a detector's anchors, of a segmenter's pixels) whose most probable class
+            is the same one.
         non_finite: values inside the graph and at its outputs that are infinite or NaN, in all samples.
     """
 
@@ -243,8 +244,10 @@ def compare_outputs(
         for a, b in zip(left.reshape(len(left), -1).astype(np.float64), right.reshape(len(right), -1)):
             norms = float(np.linalg.norm(a) * np.linalg.norm(b))
             cosine = min(cosine, float(np.dot(a, b)) / norms if norms else float(not a.any() and not b.any()))
-    finite = np.isfinite(found[0]).all(axis=-1)
-    agreed = (expected[0].argmax(-1) == found[0].argmax(-1)) & finite
+    # The last output has the classes: along the last axis, or in a map `[B, classes, H, W]` along the second.
+    axis = 1 if found[-1].ndim == 4 else -1
+    finite = np.isfinite(found[-1]).all(axis=axis)
+    agreed = (expected[-1].argmax(axis) == found[-1].argmax(axis)) & finite
     return Effect(accumulate, 1, error, cosine, float(agreed.mean()), non_finite)
 
 

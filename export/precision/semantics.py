@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from onnx import TensorProto
 from torch import Tensor
 
 from edgenext_deploy.errors import IncompatibleError
@@ -153,6 +154,36 @@ def _transpose(a: Float32, step: Step, x: Operands) -> Tensor:
     return x[0].permute(step.get("perm", list(reversed(range(x[0].dim())))))
 
 
+def _slice(a: Float32, step: Step, x: Operands) -> Tensor:
+    starts, ends, axes = (x[index].tolist() for index in (1, 2, 3))
+    if len(x) > 4 and any(stride != 1 for stride in x[4].tolist()):
+        raise refusal(step, "Slice with steps")
+    result = x[0]
+    for start, end, axis in zip(starts, ends, axes):
+        result = result.narrow(axis, start, min(end, result.shape[axis]) - start)
+    return result
+
+
+def _resize(a: Float32, step: Step, x: Operands) -> Tensor:
+    coordinates = step.get("coordinate_transformation_mode", b"half_pixel")
+    # Absent roi and scales are left out of the operands.
+    if step.get("mode") != b"linear" or coordinates != b"half_pixel" or len(x) != 2:
+        raise refusal(step, "a Resize that is not bilinear to given sizes")
+    return a.round(F.interpolate(x[0], size=x[1].tolist()[2:], mode="bilinear", align_corners=False))
+
+
+def _arg_max(a: Float32, step: Step, x: Operands) -> Tensor:
+    if step.get("select_last_index", 0):
+        raise refusal(step, "ArgMax for the last of equal values")
+    return x[0].argmax(step.get("axis", 0), keepdim=bool(step.get("keepdims", 1)))
+
+
+def _cast(a: Float32, step: Step, x: Operands) -> Tensor:
+    if x[0].is_floating_point() or step.get("to") != TensorProto.INT32:
+        raise refusal(step, "a Cast other than from one integer to int32")
+    return x[0].int()
+
+
 RULES: dict[str, Rule] = {
     "Conv": _conv,
     "Pad": _pad,
@@ -168,6 +199,12 @@ RULES: dict[str, Rule] = {
     "HardSwish": _hard_swish,
     "Sigmoid": lambda a, step, x: a.round(x[0].sigmoid()),
     "Erf": lambda a, step, x: a.round(torch.erf(x[0])),
+    "Relu": lambda a, step, x: x[0].clamp(min=0),
+    "Exp": lambda a, step, x: a.round(x[0].exp()),
+    "Slice": _slice,
+    "ArgMax": _arg_max,
+    "Cast": _cast,
+    "Resize": _resize,
     "Sqrt": lambda a, step, x: a.round(x[0].sqrt()),
     "Add": lambda a, step, x: a.round(x[0] + x[1]),
     "Sub": lambda a, step, x: a.round(x[0] - x[1]),

@@ -11,6 +11,13 @@ def test_imagenet_names_are_in_class_order():
         "tench", "tabby", "missile", "espresso", "toilet tissue")
 
 
+def test_coco_and_voc_names_are_in_class_order():
+    coco, voc = load_labels("coco80", 80), load_labels("voc21", 21)
+    assert len(set(coco)) == 80 and len(set(voc)) == 21
+    assert (coco[0], coco[14], coco[79]) == ("person", "bird", "toothbrush")
+    assert (voc[0], voc[1], voc[15], voc[20]) == ("background", "aeroplane", "person", "tvmonitor")
+
+
 def test_file_is_read_whatever_its_line_ends(tmp_path):
     path = tmp_path / "labels.txt"
     path.write_bytes("\ufeffcat\r\n  größer dog \r\nbird\r\n\r\n".encode("utf-8"))

@@ -6,12 +6,12 @@ import pytest
 from doubles import gpu
 
 from edgenext_deploy import golden, load_session, manifest
-from edgenext_deploy.engines.selftest import SelfTest, compare, golden_input, golden_output, self_test
+from edgenext_deploy.engines.selftest import SelfTest, compare, golden_input, golden_outputs, self_test
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.runtime.session import Session
 
 TINY = manifest.read_for(gpu.TINY)
-ANSWER = golden_output(TINY).astype(np.float32)
+ANSWER = golden_outputs(TINY)["logits"].astype(np.float32)
 
 
 class Fixed(Session):
@@ -131,3 +131,63 @@ def test_a_session_of_another_size_is_refused():
     session.inputs = (TINY.inputs[0]._replace(shape=(1, 3, 64, 64)),)
     with pytest.raises(UsageError, match="expected"):
         self_test(session, TINY)
+
+
+def with_outputs(task, *answers):
+    """Return a manifest of that task whose golden outputs these are, by name and dtype of storage."""
+    stored = [manifest.GoldenOutput(
+        answer.shape, base64.b64encode(answer.astype(kind).tobytes()).decode(), kind) for _, answer, kind in answers]
+    specs = tuple(manifest.TensorSpec(name, answer.shape, answer.dtype.name) for name, answer, _ in answers)
+    return TINY._replace(task=task, outputs=specs, golden=TINY.golden._replace(
+        more=tuple(stored[1:]), **stored[0]._asdict()))
+
+
+class Several(Fixed):
+    def __init__(self, specs, *answers):
+        self.outputs, self.answers = specs, answers
+
+    def infer_all(self, image):
+        return self.answers
+
+
+RNG = np.random.default_rng(0)
+BOXES = RNG.uniform(size=(1, 12, 4)).astype(np.float32)
+SCORES = RNG.uniform(0.1, 0.9, size=(1, 12, 5)).astype(np.float32)
+CLASSES = np.repeat(np.arange(4, dtype=np.int32), 100).reshape(1, 20, 20)
+
+
+def test_detector_by_the_names_of_its_outputs():
+    found = with_outputs("detection", ("boxes", BOXES, "float32"), ("scores", SCORES, "float32"))
+    boxes, scores = found.outputs
+    assert self_test(Several((boxes, scores), BOXES, SCORES), found).ok
+    assert self_test(Several((scores, boxes), SCORES, BOXES), found).top1_equal
+    result = compare(Several((boxes, scores), BOXES, SCORES + np.float32(9e-4)), found)
+    assert not result.ok and result.max_relative_error == pytest.approx(1e-3, rel=0.2)
+    with pytest.raises(VerificationError, match="of the largest value"):
+        self_test(Several((boxes, scores), BOXES * 2, SCORES), found)
+    other = SCORES.copy()
+    other[0, 3, 2] = 1.0
+    assert not compare(Several((boxes, scores), BOXES, other), found).top1_equal
+    assert compare(Several((boxes, scores), BOXES * np.nan, SCORES), found).max_relative_error is None
+    with pytest.raises(VerificationError, match="no such output"):
+        self_test(Several((boxes,), BOXES), found)
+
+
+def test_segmenter_by_the_share_of_pixels():
+    found = with_outputs("segmentation", ("classes", CLASSES, "uint8"))
+    found = found._replace(golden=found.golden._replace(tolerance={"fp32": 0.01}))
+    answer = CLASSES.copy()
+    answer[0, 0, :4] = 3
+    assert self_test(Several(found.outputs, answer), found).max_relative_error == pytest.approx(0.01)
+    answer[0, 0, 4] = 3
+    with pytest.raises(VerificationError, match=r"0\.013 of the pixels found, at most 0\.01"):
+        self_test(Several(found.outputs, answer), found)
+    assert not compare(Several(found.outputs, CLASSES * 0 + 2), found).top1_equal
+
+
+def test_golden_outputs_that_are_not_the_graphs():
+    found = with_outputs("segmentation", ("classes", CLASSES, "uint8"))
+    with pytest.raises(BadInputError, match="type 'float64'"):
+        golden_outputs(found._replace(golden=found.golden._replace(output_dtype="float64")))
+    with pytest.raises(BadInputError, match="1 golden outputs, its graph has 2"):
+        golden_outputs(found._replace(outputs=found.outputs * 2))

@@ -63,7 +63,7 @@ def test_a_result_comes_back(monkeypatch):
     answering(monkeypatch, PASSED)
     assert verify.verify_in_child("x.plan") == (PASSED, "")
     assert verify.describe(PASSED) == (
-        "passed: error 0.001 of the largest logit, 0.02 allowed in fp16, same top-1, 1.50 ms")
+        "passed: error 0.001, 0.02 allowed in fp16, same top-1, 1.50 ms")
 
 
 @pytest.mark.parametrize("reply", [MissingRuntimeError("no GPU"), IncompatibleError("built for another GPU")])

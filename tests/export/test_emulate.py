@@ -7,7 +7,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
-from test_ops import CASES, OPSETS, module_of
+from test_ops import CASES, OPSETS, kind_of, module_of
 
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.export.lowering.trace import emit
@@ -15,6 +15,9 @@ from edgenext_deploy.export.precision.arithmetic import Float16Sums, float16, la
 from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.typed import to_typed
 from edgenext_deploy.manifest import TensorSpec
+
+# They pass on what they are given, so there is nothing to round.
+MOVES = {"split", "split_rows", "concat", "concat_rows", "slice", "reshape", "transpose"}
 
 
 def ones(*shape):
@@ -52,7 +55,7 @@ def operator(case, opset, ir_version):
     expected = op(*(torch.from_numpy(value).double() for value in values))
     expected = expected if isinstance(expected, tuple) else (expected,)
     inputs = tuple(TensorSpec(f"x{i}", value.shape, "float32") for i, value in enumerate(values))
-    outputs = tuple(TensorSpec(f"y{i}", tuple(value.shape), "float32") for i, value in enumerate(expected))
+    outputs = tuple(TensorSpec(f"y{i}", tuple(value.shape), kind_of(value)) for i, value in enumerate(expected))
     model, _ = emit(module_of(op, len(values)), inputs, outputs, opset, ir_version, case)
     return with_one_input(model, values), values[0]
 
@@ -66,7 +69,7 @@ def test_every_operator_in_fp32_is_what_onnx_runtime_computes(case, opset, ir_ve
 
 
 @pytest.mark.parametrize("accumulate", ["fp32", "fp16"])
-@pytest.mark.parametrize("case", sorted(set(CASES) - {"split", "concat", "reshape", "transpose"}))
+@pytest.mark.parametrize("case", sorted(set(CASES) - MOVES))
 def test_every_operator_in_fp16_is_near_and_representable(case, accumulate):
     model, image = operator(case, *OPSETS[-1])
     exact = Emulator(model).run(image)
@@ -197,8 +200,8 @@ def test_layer_normalization_in_fp16_collapses_when_its_squares_overflow():
 
 
 def test_an_operator_that_the_lowering_never_writes_is_named_with_its_node():
-    model = graphs.graph([("Relu", ["x"], "odd.one", {})], [1])
-    with pytest.raises(IncompatibleError, match=r"Relu.*'odd\.one'"):
+    model = graphs.graph([("Tanh", ["x"], "odd.one", {})], [1])
+    with pytest.raises(IncompatibleError, match=r"Tanh.*'odd\.one'"):
         Emulator(model)
 
 

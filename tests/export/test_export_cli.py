@@ -176,13 +176,15 @@ def weights_file(tmp_path, variant, classes=1000):
 def test_weights_of_another_variant_or_class_count(tmp_path):
     result = command("--variant", "xxs", "--weights", weights_file(tmp_path, "xs"), "--output", tmp_path / "out")
     assert result.returncode == 3 and "--variant xs" in result.stderr
-    result = command("--variant", "xxs", "--weights", weights_file(tmp_path, "xxs", 10), "--output", tmp_path / "out")
+    result = command("--variant", "xxs", "--weights", weights_file(tmp_path, "xxs", 10), "--num-classes", 9,
+                     "--output", tmp_path / "out")
     assert result.returncode == 3 and "--num-classes 10" in result.stderr
     assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_is_named_and_not_called_random(tmp_path):
-    result = run_export(small(tmp_path, weights=str(weights_file(tmp_path, "xxs", 10)), num_classes=10))
+    result = run_export(small(tmp_path, weights=str(weights_file(tmp_path, "xxs", 10))))
+    assert result.manifest.outputs[0].shape == (1, 10)
     assert not result.manifest.weights.random
     assert "xxs_10.pth" in result.manifest.weights.source
     assert result.manifest.labels == ()

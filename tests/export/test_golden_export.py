@@ -7,11 +7,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from golden_exports import GOLDEN, export_golden
+from golden_exports import GOLDEN, SHAPES, export_golden
 from golden_parameters import image
 
 from edgenext_deploy import manifest as manifests
-from edgenext_deploy.models.registry import VARIANTS
 
 TOLERANCE = 1e-4
 FORBIDDEN = {"Einsum", "Shape", "Gather", "CumSum", "Expand", "If", "Loop", "Range", "ConstantOfShape"}
@@ -26,7 +25,7 @@ def relative_error(found, key):
     return np.abs(found - GOLDEN[key]).max() / np.abs(GOLDEN[key]).max()
 
 
-@pytest.mark.parametrize("variant", sorted(VARIANTS))
+@pytest.mark.parametrize("variant", sorted(SHAPES))
 def test_the_nano_file_reproduces_the_published_code(variant, nano_export):
     result = nano_export(variant)
     assert relative_error(run_onnx(result.onnx_path, 256), f"{variant}_256x256") < TOLERANCE

@@ -39,6 +39,16 @@ CASES = {
     "matmul_constant_left": (ops.MatMulConstant(random(6, 3), left=True), [(1, 2, 3, 4)]),
     "matmul_constant_right": (ops.MatMulConstant(random(4, 6), left=False), [(1, 2, 3, 4)]),
     "add": (ops.Add(), [(2, 3), (2, 3)]),
+    "add_broadcast": (ops.Add(), [(2, 3, 4, 4), (2, 3, 1, 1)]),
+    "subtract": (ops.Subtract(), [(2, 3), (2, 3)]),
+    "relu": (ops.Relu(), [(2, 30)]),
+    "exp": (ops.Exp("a test"), [(2, 30)]),
+    "slice": (ops.Slice(1, 5, axis=2), [(2, 3, 5)]),
+    "concat_rows": (ops.Concat(axis=2), [(1, 2, 3), (1, 2, 4)]),
+    "split_rows": (ops.Split([4, 3], axis=2), [(1, 2, 7)]),
+    "resize": (ops.ResizeBilinear(1, 2, 40, 56), [(1, 2, 3, 4)]),
+    "resize_by_an_odd_factor": (ops.ResizeBilinear(1, 2, 512, 96), [(1, 2, 33, 7)]),
+    "arg_max": (ops.ArgMax(), [(2, 5, 3, 4)]),
     "add_constant": (ops.AddConstant(random(1, 3, 1, 1)), [(2, 3, 4, 4)]),
     "multiply_constant": (ops.MultiplyConstant(random(3, 1, 1)), [(2, 3, 4, 4)]),
     "split": (ops.Split([2, 5, 1]), [(1, 8, 3, 3)]),
@@ -67,6 +77,10 @@ def module_of(op, arity):
     return (Unary, Binary)[arity - 1](op)
 
 
+def kind_of(value):
+    return "float32" if value.is_floating_point() else "int32"
+
+
 def test_every_operator_has_a_case():
     known = {cls for cls in vars(ops).values() if isinstance(cls, type) and issubclass(cls, ops.Op)} - {ops.Op}
     assert known == {type(op) for op, _ in CASES.values()}
@@ -81,7 +95,7 @@ def test_onnx_means_what_torch_means(case, opset, ir_version):
     expected = list(expected) if isinstance(expected, tuple) else [expected]
     model, _ = emit(
         module_of(op, len(inputs)), tuple(TensorSpec(f"x{i}", shape, "float32") for i, shape in enumerate(shapes)),
-        tuple(TensorSpec(f"y{i}", tuple(value.shape), "float32") for i, value in enumerate(expected)),
+        tuple(TensorSpec(f"y{i}", tuple(value.shape), kind_of(value)) for i, value in enumerate(expected)),
         opset, ir_version, case)
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])

@@ -10,7 +10,7 @@ LOGITS = np.array([[1.0, -4.0, 2.0]], np.float32)
 
 
 def run(found, tolerance=1e-4):
-    return compare(lambda image: LOGITS, lambda image: found, [None, None], tolerance)
+    return compare(lambda image: (LOGITS,), lambda image: (found,), [None, None], tolerance)
 
 
 def test_equal_outputs():
@@ -35,6 +35,24 @@ def test_different_outputs_are_an_error(found, words):
     with pytest.raises(VerificationError, match=words) as caught:
         run(found)
     assert caught.value.exit_code == 5
+
+
+BOXES = np.array([[[1.0, 2.0], [3.0, 4.0]]], np.float32)
+MAP = np.array([[0, 1], [2, 2]], np.int32)
+
+
+def test_the_worst_output_counts_and_the_last_has_the_classes():
+    parity = compare(lambda image: (BOXES, LOGITS), lambda image: (BOXES * 1.00005, LOGITS), [None], 1e-4)
+    assert parity.max_relative_error == pytest.approx(5e-5, rel=0.01) and parity.top1_agreement == 1.0
+    with pytest.raises(VerificationError, match="differs"):
+        compare(lambda image: (BOXES, LOGITS), lambda image: (BOXES * 1.001, LOGITS), [None], 1e-4)
+
+
+def test_a_class_map_counts_by_its_pixels():
+    found = np.array([[0, 1], [2, 1]], np.int32)
+    assert compare(lambda image: (LOGITS, MAP), lambda image: (LOGITS, found), [None], 1e-4).top1_agreement == 0.75
+    with pytest.raises(VerificationError, match=r"top-1 agreement 75\.00%, at least 90%"):
+        compare(lambda image: (LOGITS, MAP), lambda image: (LOGITS, found), [None], 1e-4, least_agreement=0.9)
 
 
 def test_inputs_are_several_different_and_of_the_right_shape():

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from golden_exports import GOLDEN, export_golden
+from golden_exports import GOLDEN, SHAPES, export_golden
 from golden_parameters import image
 from onnx import TensorProto
 
@@ -31,7 +31,6 @@ from edgenext_deploy.export.precision.typed import count_casts, to_typed
 from edgenext_deploy.export.request import ExportRequest, precision_for
 from edgenext_deploy.manifest import TensorSpec
 from edgenext_deploy.models.factory import create_model, randomise
-from edgenext_deploy.models.registry import VARIANTS
 from edgenext_deploy.targets import TARGETS, get_target
 
 PHOTO = Path(__file__).resolve().parent.parent.parent / "edgenext_deploy" / "data" / "photos" / "cat.jpg"
@@ -46,7 +45,7 @@ def small_graph(opset=20, ir_version=9, layout="nchw", variant="xxs"):
     return graph, pins_of(graph, islands)
 
 
-@pytest.mark.parametrize("variant", sorted(VARIANTS))
+@pytest.mark.parametrize("variant", sorted(SHAPES))
 def test_every_variant_typed(variant, tmp_path):
     result = export_golden(variant, tmp_path, target="a100", fp16=True)
     model = onnx.load(result.onnx_path)

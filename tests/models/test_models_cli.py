@@ -22,15 +22,16 @@ def run(capsys, *arguments):
     return stop.value.code, output.out, output.err
 
 
-def test_json_lists_every_variant(capsys):
-    code, out, err = run(capsys, "--json")
+def test_json_lists_every_variant_of_a_group(capsys):
+    code, out, err = run(capsys, "--json", "--group", "paper")
     assert (code, err) == (0, "")
     rows = json.loads(out)
-    assert {row["name"]: row["parameters"] for row in rows} == PARAMETERS
+    assert {row["name"]: row["parameters"] for row in rows} == {
+        name: count for name, count in PARAMETERS.items() if not name.startswith("mobilevit")}
     for row in rows:
         assert set(row) == {
-            "name", "family", "parameters", "madds_224", "madds_256", "top1", "image_size", "crop_pct",
-            "published", "checkpoints"}
+            "name", "family", "task", "group", "note", "parameters", "madds", "madds_224", "madds_256", "top1",
+            "image_size", "crop_pct", "published", "checkpoints"}
         assert row["top1"] == row["checkpoints"][0]["top1"]
         assert set(row["checkpoints"][0]) == {"file", "url", "layout", "top1", "crop_pct", "source"}
         assert 0 < row["madds_224"] < row["madds_256"]
@@ -60,6 +61,20 @@ def test_table_fits_110_columns(capsys, monkeypatch):
         assert f"{parameters:,}" in line
         assert "…" not in line
     assert any("edgenext_base_IN21K.pth" in line for line in lines)
+    for title in ("EdgeNeXt", "Baselines", "Detection and segmentation", "Ablations of EdgeNeXt-S"):
+        assert title in lines
+    [detector] = [line.split() for line in lines if line.split()[:1] == ["s_ssdlite"]]
+    assert detector[1:6] == ["6,277,794", "6.2", "320", "3840.9", "2100"] and "27.9" in detector
+    [row] = [line.split() for line in lines if line.split()[:1] == ["s_sdta_0093"]]
+    assert row[1] == "7,016,232" and row[4:6] == ["79.7", "393"]
+
+
+def test_json_of_a_segmenter_counts_at_its_own_size(capsys):
+    code, out, _ = run(capsys, "--json", "--variant", "xxs_deeplabv3")
+    assert code == 0
+    [row] = json.loads(out)
+    assert (row["task"], row["group"], row["image_size"]) == ("segmentation", "task", 512)
+    assert row["madds"] == pytest.approx(2359.1e6, rel=1e-4) and row["madds_256"] is None and row["top1"] is None
 
 
 def test_unknown_variant(capsys):
