@@ -2,8 +2,8 @@
 
 Nothing is computed that the crop does not need, and the two passes of the resize are matrix products of numpy's BLAS:
 the taps of 16 neighbouring outputs overlap, so each group is one small dense product. The result is within one grey
-level of `preprocess.preprocess`, and equal to it for all but a few pixels in 10,000, whose sums end near a half: they are
-made in float32 here and in fixed point in Pillow.
+level of `preprocess.preprocess`, and equal to it for all but a few pixels in 10,000, whose sums end near a half: they
+are made in float32 here and in fixed point in Pillow.
 """
 import threading
 from typing import Dict, List, Tuple

@@ -27,7 +27,7 @@ def noise(height, width, channels=3, seed=0):
 
 
 def gradient(height, width):
-    """Return ramps in both directions, with edges of the full range every 16 pixels: bicubic weights overshoot there."""
+    """Return ramps in both directions, with edges of the full range every 16 pixels, where bicubic overshoots."""
     rows, columns = np.mgrid[:height, :width]
     image = np.stack([columns * 255 // max(width - 1, 1), rows * 255 // max(height - 1, 1),
                       (rows // 16 + columns // 16) % 2 * 255], axis=2)

@@ -1,7 +1,7 @@
 """From a camera's frame to the network's input on the GPU: the kernels of ``preprocess.cu``.
 
-The part of the frame that the crop needs is copied to the device as it is, through page-locked memory. Two kernels, with
-the taps of `resampling`, write the network's input where the engine reads it; nothing comes back to the processor.
+The part of the frame that the crop needs is copied to the device as it is, through page-locked memory. Two kernels,
+with the taps of `resampling`, write the network's input where the engine reads it; nothing comes back to the processor.
 
 pycuda compiles them with nvcc for the GPU at hand, which takes some seconds once. The result is kept in the folder
 ``kernels`` of the cache (`files.cache_folder`); another nvcc, GPU or source text makes another file there.
@@ -25,7 +25,8 @@ from edgenext_deploy.runtime import cuda
 _SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preprocess.cu")
 # JetPack installs nvcc here and does not put it on PATH.
 _NVCC = "/usr/local/cuda/bin/nvcc"
-_FIX = "install CUDA's compiler and put it on PATH (export PATH=/usr/local/cuda/bin:$PATH), or prepare frames on the CPU"
+_FIX = ("install CUDA's compiler and put it on PATH: export PATH=/usr/local/cuda/bin:$PATH, "
+        "or prepare frames on the CPU")
 _BLOCK = (32, 8, 1)
 # Of `close` for a call that runs: at exit a daemon thread may never return, and a signal's handler interrupts one.
 _CLOSE_TIMEOUT_S = 5.0

@@ -137,7 +137,7 @@ def test_taps_cover_the_crop_and_no_more():
 
 
 def usual(frame):
-    """What torchvision's Resize, CenterCrop, ToTensor and Normalize do with a camera frame, as it is usually written."""
+    """What torchvision's Resize, CenterCrop, ToTensor and Normalize do with a camera frame, as usually written."""
     image = Image.fromarray(np.ascontiguousarray(frame[:, :, ::-1]))
     scaled = image.resize((519, 292), Image.BICUBIC).crop((132, 18, 132 + 256, 18 + 256))
     pixels = np.asarray(scaled).astype(np.float32) / np.float32(255.0)

@@ -1,4 +1,4 @@
-"""pycuda.compiler without a GPU: kernels are compiled as C++ and run, thread by thread, on the device memory of the double.
+"""pycuda.compiler without a GPU: kernels are compiled as C++ and run, thread by thread, on the double's device memory.
 
 It proves the kernels' arithmetic and their arguments; it proves nothing about nvcc, a GPU's rounding or its speed.
 The memory a kernel gets has guards on both sides, so that a write outside of an allocation is an error. Kernels that
@@ -58,6 +58,7 @@ static void launch(void (*kernel)(T...), const unsigned *sizes, void **values)
     call(kernel, values, std::index_sequence_for<T...>());
 }
 """
+_AFTER = 'extern "C" void launch_{0}(const unsigned *sizes, void **values) {{ launch({0}, sizes, values); }}\n'
 _KERNEL = re.compile(r"__global__\s+void\s+(\w+)\s*\(([^)]*)\)")
 _SCALARS = {"int": np.int32, "float": np.float32}
 # Path of the C++ compiler, or None; found here, because tests change what is on PATH.
@@ -78,8 +79,7 @@ def build(source, *flags):
         atexit.register(shutil.rmtree, _folder, True)
     name = os.path.join(_folder, hashlib.sha256(repr((source, flags)).encode()).hexdigest()[:16])
     if name not in _built:
-        after = "".join('extern "C" void launch_{0}(const unsigned *sizes, void **values) {{ launch({0}, sizes, values); }}\n'
-                        .format(kernel) for kernel, _ in _KERNEL.findall(source))
+        after = "".join(_AFTER.format(kernel) for kernel, _ in _KERNEL.findall(source))
         with open(name + ".cpp", "w") as stream:
             stream.write(_BEFORE + source + after)
         # Without -ffp-contract=off, the result would depend on the machine.
