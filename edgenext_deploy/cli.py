@@ -26,14 +26,10 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all available]")
 @click.option("--trust", is_flag=True, help="Accept a plan without a sidecar; it can run code.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; of a stream, one object a line.")
-@click.option("--save", type=click.Path(),
-              help="Write what is seen into copies of the photos (a name ending in .jpg or .png, or a folder), or of a "
-                   "stream into a video (.mp4 or .avi).")
 @live_options
 @common_options
 def command(engine: str, sources: Tuple[str, ...], top_k: Optional[int], threshold: Optional[float],
-            labels: Optional[str], threads: Optional[int], trust: bool, as_json: bool, save: Optional[str],
-            **live: Any) -> int:
+            labels: Optional[str], threads: Optional[int], trust: bool, as_json: bool, **live: Any) -> int:
     """Run a classifier, detector or segmenter on photos, or on a camera's frames.
 
     IMAGE is a photo, or a folder: then every photo in it, sorted by name. A photo that cannot be read is
@@ -50,8 +46,8 @@ def command(engine: str, sources: Tuple[str, ...], top_k: Optional[int], thresho
     with view.network:
         _warm_up(view)
         if stream is not None:
-            return run_live(engine, stream, view, options, save, as_json)
-        return _run_photos(engine, sources, view, save, as_json)
+            return run_live(engine, stream, view, options, as_json)
+        return _run_photos(engine, sources, view, options.save, as_json)
 
 
 def _run_photos(engine: str, images: Tuple[str, ...], view: "View", save: Optional[str], as_json: bool) -> int:

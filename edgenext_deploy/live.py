@@ -25,6 +25,9 @@ _OPTIONS = (
     click.option("--height", type=int, help="Stream: pixels.  [default: the source's]"),
     click.option("--fps", type=float, help="Stream: frames a second.  [default: the source's]"),
     click.option("--every-frame", is_flag=True, help="Stream: drop nothing, wait instead (files, folders)."),
+    click.option("--save", type=click.Path(),
+                 help="Draw what is seen into a copy of the photo (.jpg, .png), of several photos (a folder), or into a "
+                      "video of the stream (.mp4, .avi)."),
     click.option("--display", is_flag=True, help="Stream: show a window; Q ends."),
 )
 
@@ -39,6 +42,7 @@ class LiveOptions(NamedTuple):
     height: Optional[int] = None
     fps: Optional[float] = None
     every_frame: bool = False
+    save: Optional[str] = None
     display: bool = False
 
 
@@ -59,7 +63,7 @@ def chosen_stream(sources: Tuple[str, ...], options: LiveOptions) -> Optional[st
 
     streams = [source for source in sources if options.stream or is_stream(source)]
     if not streams:
-        given = [name for name, value in options._asdict().items() if value not in (None, False)]
+        given = [name for name, value in options._asdict().items() if value not in (None, False) and name != "save"]
         if given:
             raise UsageError(
                 "--{} is for streams, and {} is a photo or a folder of photos".format(
@@ -74,7 +78,7 @@ def chosen_stream(sources: Tuple[str, ...], options: LiveOptions) -> Optional[st
     return streams[0]
 
 
-def run_live(engine: str, source: str, view: "View", options: LiveOptions, save: Optional[str], as_json: bool) -> int:
+def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_json: bool) -> int:
     """Run a network on a stream until it ends, a limit is reached, a signal comes, or the window is closed.
 
     Returns:
@@ -92,7 +96,7 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, save:
         stack.enter_context(_logged(report))
         camera = stack.enter_context(Camera(source, options.width, options.height, options.fps,
                                             options.every_frame or None))
-        video, window = _outputs(stack, save, options.display, camera)
+        video, window = _outputs(stack, options, camera)
         until = stack.enter_context(_Until(options))
         report.start(engine, camera.name, camera)
         for result in view.network.stream(camera, until):
@@ -163,15 +167,15 @@ class _Until:
         self._signal = number
 
 
-def _outputs(stack: contextlib.ExitStack, save: Optional[str], display: bool, camera: "Camera"
+def _outputs(stack: contextlib.ExitStack, options: LiveOptions, camera: "Camera"
              ) -> "Tuple[Optional[VideoFile], Optional[Window]]":
     from edgenext_deploy.video import VideoFile, Window
 
     video = window = None
-    if save is not None:
-        video = VideoFile(save, camera.fps, camera.every_frame)
+    if options.save is not None:
+        video = VideoFile(options.save, camera.fps, camera.every_frame)
         stack.callback(video.close)
-    if display:
+    if options.display:
         window = Window(camera.name)
         stack.callback(window.close)
     return video, window

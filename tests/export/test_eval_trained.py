@@ -44,7 +44,7 @@ def load(variant, classes, weights):
 
 @contextlib.contextmanager
 def quick():
-    """Leave out the simplifier and TensorRT-RTX, two child processes that change no answer and take most of the time."""
+    """Leave out the simplifier and TensorRT-RTX: child processes that change no answer and take most of the time."""
     with mock.patch.multiple(
             pipeline, simplify=lambda model: Simplified(model, "left out"),
             _build=lambda *arguments: RtxReport(available=False, ok=False, reason="left out")):
