@@ -107,7 +107,7 @@ class FramePreparer:
         """
         start = time.perf_counter()
         gpu = self._choose() if isinstance(source, np.ndarray) else None
-        if gpu is not None:
+        if gpu is not None and isinstance(source, np.ndarray):
             chosen = time.perf_counter()
             outputs, prepare_ms = gpu.infer_all(self._session, source, color or self._color)
             preprocess_ms = (chosen - start) * 1e3 + prepare_ms

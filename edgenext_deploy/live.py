@@ -25,6 +25,8 @@ _OPTIONS = (
     click.option("--height", type=int, help="Stream: pixels.  [default: the source's]"),
     click.option("--fps", type=float, help="Stream: frames a second.  [default: the source's]"),
     click.option("--every-frame", is_flag=True, help="Stream: drop nothing, wait instead (files, folders)."),
+    click.option("--pixel-format", type=click.Choice(["bgr", "bgrx", "nv12"]),
+                 help="Stream: what GStreamer hands over.  [default: bgrx; bgr with --save and --display]"),
     click.option("--save", type=click.Path(),
                  help="Draw what is seen into a copy of the photo (.jpg, .png), of several photos (a folder), or into a "
                       "video of the stream (.mp4, .avi)."),
@@ -42,6 +44,7 @@ class LiveOptions(NamedTuple):
     height: Optional[int] = None
     fps: Optional[float] = None
     every_frame: bool = False
+    pixel_format: Optional[str] = None
     save: Optional[str] = None
     display: bool = False
 
@@ -75,6 +78,9 @@ def chosen_stream(sources: Tuple[str, ...], options: LiveOptions) -> Optional[st
                          "start one command for each")
     if options.duration is not None and not options.duration > 0.0:
         raise UsageError("--duration must be above 0, found {:g}".format(options.duration), "pass seconds")
+    if _draws(options) and options.pixel_format not in (None, "bgr"):
+        raise UsageError("--save and --display need bgr, --pixel-format {} found".format(options.pixel_format),
+                         "leave out --pixel-format")
     return streams[0]
 
 
@@ -95,7 +101,8 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
     with contextlib.ExitStack() as stack:
         stack.enter_context(_logged(report))
         camera = stack.enter_context(Camera(source, options.width, options.height, options.fps,
-                                            options.every_frame or None))
+                                            options.every_frame or None, pixel_format=options.pixel_format or
+                                            ("bgr" if _draws(options) else "bgrx")))
         video, window = _outputs(stack, options, camera)
         until = stack.enter_context(_Until(options))
         report.start(engine, camera.name, camera)
@@ -179,6 +186,10 @@ def _outputs(stack: contextlib.ExitStack, options: LiveOptions, camera: "Camera"
         window = Window(camera.name)
         stack.callback(window.close)
     return video, window
+
+
+def _draws(options: LiveOptions) -> bool:
+    return options.save is not None or options.display
 
 
 @contextlib.contextmanager

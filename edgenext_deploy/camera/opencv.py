@@ -60,14 +60,16 @@ class OpenCvSource(FrameSource):
         width: of the frames in pixels; a camera is asked for it, a file or network stream is scaled.
         height: likewise.
         fps: that a camera is asked for, and at which a file is played.
+        pixel_format: ``bgr``, ``bgrx`` or ``nv12``; see `Camera`.
     """
 
     def __init__(self, address: Address, width: Optional[int] = None, height: Optional[int] = None,
-                 fps: Optional[float] = None) -> None:
+                 fps: Optional[float] = None, pixel_format: str = "bgr") -> None:
         self.name = without_password(address.target if address.kind != "csi" else "csi://" + address.target)
         self.live = address.kind != "file"
         self.fps = fps
         self._address = address
+        self._pixel_format = pixel_format
         self._width, self._height, self._asked_fps = width, height, fps
         self._capture: Any = None
         self._cv2: Any = None
@@ -77,7 +79,7 @@ class OpenCvSource(FrameSource):
         """Open the first of GStreamer and OpenCV's own backend that works."""
         cv2 = self._cv2 = load_cv2()
         self._check_there()
-        for what, argument, backend in self._ways(cv2):
+        for what, argument, backend, pixel_format in self._ways(cv2):
             _LOG.debug("opening %s with %s: %s", self.name, what, without_password(argument))
             try:
                 capture = cv2.VideoCapture(argument, backend)
@@ -88,6 +90,7 @@ class OpenCvSource(FrameSource):
                 if backend != cv2.CAP_GSTREAMER and self._address.kind == "v4l2":
                     self._ask(capture)
                 self._capture, self._frames = capture, 0
+                self.color = "nv12" if pixel_format == "nv12" else "bgr"
                 self.fps = self._asked_fps or self._rate_of(capture)
                 return
             capture.release()
@@ -114,18 +117,20 @@ class OpenCvSource(FrameSource):
         if capture is not None:
             capture.release()
 
-    def _ways(self, cv2: Any) -> Iterator[Tuple[str, str, int]]:
-        """Yield (what it is, argument, backend), the preferred one first."""
+    def _ways(self, cv2: Any) -> Iterator[Tuple[str, str, int, str]]:
+        """Yield (what it is, argument, backend, pixel format), the preferred one first."""
         address = self._address
         target = os.path.abspath(address.target) if address.kind == "file" else address.target
         if has_gstreamer(cv2) and can_be_quoted(target):
-            yield "GStreamer", pipeline(address._replace(target=target), self._width, self._height, self._asked_fps,
-                                        on_jetson()), cv2.CAP_GSTREAMER
+            # Not every release of OpenCV takes BGRx or NV12 from a pipeline; all take BGR.
+            for pixel_format in sorted({self._pixel_format, "bgr"}, reverse=True):
+                yield "GStreamer", pipeline(address._replace(target=target), self._width, self._height,
+                                            self._asked_fps, on_jetson(), pixel_format), cv2.CAP_GSTREAMER, pixel_format
         if address.kind == "v4l2":
-            yield "V4L2", target, cv2.CAP_V4L2
+            yield "V4L2", target, cv2.CAP_V4L2, "bgr"
         elif address.kind in ("file", "rtsp"):
             # Named, because CAP_ANY may hand a text that is no file to GStreamer, as a pipeline.
-            yield "FFmpeg", target, cv2.CAP_FFMPEG
+            yield "FFmpeg", target, cv2.CAP_FFMPEG, "bgr"
 
     def _check_there(self) -> None:
         """Raise for what can be told without opening it, in better words than OpenCV has."""
@@ -177,7 +182,8 @@ class OpenCvSource(FrameSource):
     def _scaled(self, image: np.ndarray) -> np.ndarray:
         height, width = int(image.shape[0]), int(image.shape[1])
         size = self._width or width, self._height or height
-        if self._address.kind in ("csi", "v4l2") or size == (width, height):
+        # A pipeline has scaled NV12 already, and its array is not the picture's size.
+        if self._address.kind in ("csi", "v4l2") or size == (width, height) or self.color == "nv12":
             return image
         scaled: np.ndarray = self._cv2.resize(image, size, interpolation=self._cv2.INTER_AREA)
         return scaled

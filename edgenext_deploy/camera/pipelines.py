@@ -2,8 +2,8 @@
 
 The rules are those of a source that must not lag: no clock synchronisation (``sync=false``), one buffer in the sink and
 the older one dropped, and in front of the conversion a queue of one frame that leaks the older one (GStreamer's own
-default is 200). OpenCV takes BGR from its appsink and no memory of the GPU, so on a Jetson ``nvvidconv`` brings a frame
-to system memory as BGRx (it has no BGR) and the CPU drops the fourth byte.
+default is 200). OpenCV takes no memory of the GPU, so on a Jetson ``nvvidconv`` brings a frame to system memory. It has
+no BGR: for that it gives BGRx, and the CPU drops the fourth byte. With BGRx or NV12 asked for, the CPU does nothing.
 
 A file's pipeline neither leaks nor drops: its pace is kept by the reader.
 """
@@ -21,12 +21,17 @@ RTSP_LATENCY_MS = 100
 _LEAKY = "queue leaky=downstream max-size-buffers=1"
 _NEWEST = "appsink drop=true max-buffers=1 sync=false"
 _ALL = "appsink drop=false max-buffers=1 sync=false"
-_BGR = "video/x-raw,format=BGR"
+# What a frame may be handed over as, in GStreamer's words. Without its colorimetry NV12 would keep the matrix of its
+# source, which for high definition is another one than `pixels` undoes.
+_CAPS = {"bgr": "video/x-raw,format=BGR", "bgrx": "video/x-raw,format=BGRx",
+         "nv12": "video/x-raw,format=NV12,colorimetry=bt601"}
+# What nvvidconv gives for it.
+_JETSON = {"bgr": "BGRx", "bgrx": "BGRx", "nv12": "NV12"}
 _UNQUOTABLE = '"\\!'
 
 
 def pipeline(address: Address, width: Optional[int] = None, height: Optional[int] = None,
-             fps: Optional[float] = None, jetson: bool = False) -> str:
+             fps: Optional[float] = None, jetson: bool = False, pixel_format: str = "bgr") -> str:
     """Return the pipeline for a CSI, V4L2, RTSP or file address.
 
     Args:
@@ -35,6 +40,7 @@ def pipeline(address: Address, width: Optional[int] = None, height: Optional[int
         height: likewise.
         fps: that a camera is asked for; None leaves it to the source.
         jetson: convert and scale with ``nvvidconv``.
+        pixel_format: ``bgr``, ``bgrx`` or ``nv12``.
 
     Raises:
         UsageError: a path that cannot be quoted, see `can_be_quoted`, or a kind without pipeline.
@@ -42,7 +48,7 @@ def pipeline(address: Address, width: Optional[int] = None, height: Optional[int
     parts = {"csi": _csi, "v4l2": _v4l2, "rtsp": _rtsp, "file": _file}
     if address.kind not in parts:
         raise UsageError("a source of the kind {} has no GStreamer pipeline".format(address.kind))
-    return " ! ".join(parts[address.kind](address, width, height, fps, jetson))
+    return " ! ".join(parts[address.kind](address, width, height, fps, jetson, pixel_format))
 
 
 def can_be_quoted(value: str) -> bool:
@@ -55,49 +61,55 @@ def can_be_quoted(value: str) -> bool:
 
 
 def _csi(address: Address, width: Optional[int], height: Optional[int], fps: Optional[float],
-         jetson: bool) -> List[str]:
+         jetson: bool, pixel_format: str) -> List[str]:
     size = width or CSI_SIZE[0], height or CSI_SIZE[1]
     return [
         "nvarguscamerasrc sensor-id=" + address.target,
         _caps("video/x-raw(memory:NVMM)", size[0], size[1], fps or CSI_FPS) + ",format=NV12",
         "nvvidconv flip-method=" + address.options.get("flip", "0"),
-        "video/x-raw,format=BGRx",
-        _LEAKY, "videoconvert", _BGR, _NEWEST,
+        "video/x-raw,format=" + _JETSON[pixel_format],
+        _LEAKY, *_from_jetson(pixel_format), _NEWEST,
     ]
 
 
 def _v4l2(address: Address, width: Optional[int], height: Optional[int], fps: Optional[float],
-          jetson: bool) -> List[str]:
+          jetson: bool, pixel_format: str) -> List[str]:
     parts = ["v4l2src device={} do-timestamp=true".format(_quoted(address.target))]
     if address.options.get("format") == "mjpeg":
         parts += [_caps("image/jpeg", width, height, fps), _LEAKY, "jpegdec"]
     else:
         parts += [_caps("video/x-raw", width, height, fps), _LEAKY]
-    return [*parts, "videoconvert", _BGR, _NEWEST]
+    return [*parts, "videoconvert", _CAPS[pixel_format], _NEWEST]
 
 
 def _rtsp(address: Address, width: Optional[int], height: Optional[int], fps: Optional[float],
-          jetson: bool) -> List[str]:
+          jetson: bool, pixel_format: str) -> List[str]:
     return [
         "rtspsrc location={} protocols=tcp latency={} drop-on-latency=true".format(
             _quoted(address.target), RTSP_LATENCY_MS),
         "application/x-rtp,media=video",
-        "decodebin", _LEAKY, *_converted(width, height, jetson), _NEWEST,
+        "decodebin", _LEAKY, *_converted(width, height, jetson, pixel_format), _NEWEST,
     ]
 
 
 def _file(address: Address, width: Optional[int], height: Optional[int], fps: Optional[float],
-          jetson: bool) -> List[str]:
-    return ["filesrc location=" + _quoted(address.target), "decodebin", *_converted(width, height, jetson), _ALL]
+          jetson: bool, pixel_format: str) -> List[str]:
+    return ["filesrc location=" + _quoted(address.target), "decodebin",
+            *_converted(width, height, jetson, pixel_format), _ALL]
 
 
-def _converted(width: Optional[int], height: Optional[int], jetson: bool) -> List[str]:
-    """Return the parts that turn decoded frames, which a Jetson's decoder leaves in its own memory, into BGR."""
+def _converted(width: Optional[int], height: Optional[int], jetson: bool, pixel_format: str) -> List[str]:
+    """Return the parts that bring decoded frames, which a Jetson's decoder leaves in its own memory, to the sink."""
     if jetson:
-        return ["nvvidconv", _caps("video/x-raw", width, height, None) + ",format=BGRx", "videoconvert", _BGR]
+        caps = _caps("video/x-raw", width, height, None) + ",format=" + _JETSON[pixel_format]
+        return ["nvvidconv", caps, *_from_jetson(pixel_format)]
     if width or height:
-        return ["videoscale", _caps("video/x-raw", width, height, None), "videoconvert", _BGR]
-    return ["videoconvert", _BGR]
+        return ["videoscale", _caps("video/x-raw", width, height, None), "videoconvert", _CAPS[pixel_format]]
+    return ["videoconvert", _CAPS[pixel_format]]
+
+
+def _from_jetson(pixel_format: str) -> List[str]:
+    return ["videoconvert", _CAPS["bgr"]] if pixel_format == "bgr" else []
 
 
 def _caps(media: str, width: Optional[int], height: Optional[int], fps: Optional[float]) -> str:

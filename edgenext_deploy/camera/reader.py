@@ -19,7 +19,8 @@ class Frame(NamedTuple):
     """One picture.
 
     Attributes:
-        image: uint8 BGR `[H, W, 3]`, the consumer's own.
+        image: uint8 BGR `[H, W, 3]`, the consumer's own; BGRx `[H, W, 4]` or NV12 `[H * 3 / 2, W]` only where that was
+            asked for, see `Camera.color`.
         number: of the frame among those captured, from 0; a gap means that frames were dropped.
         captured_at: `Clock.now` in seconds, when the source had handed the frame over.
     """
@@ -90,6 +91,9 @@ class Camera:
         fps: that a camera is asked for, and at which a file or folder is played.
         every_frame: drop nothing and wait for the consumer instead. Not for live sources. By default only a folder
             without `fps` is read like that.
+        pixel_format: what the consumer takes: ``bgr``; ``bgrx``, which spares a Jetson's CPU the last conversion; or
+            ``nv12``, which is what its cameras give. Sources that do not go through GStreamer, and releases of OpenCV
+            that cannot take it from there, give BGR all the same.
         backoff: how long to wait before opening a failed source again.
         clock: the time.
 
@@ -101,8 +105,9 @@ class Camera:
 
     def __init__(self, source: Union[str, FrameSource], width: Optional[int] = None, height: Optional[int] = None,
                  fps: Optional[float] = None, every_frame: Optional[bool] = None,
-                 backoff: Optional[Backoff] = None, clock: Optional[Clock] = None) -> None:
-        self._source = make_source(source, width, height, fps) if isinstance(source, str) else source
+                 backoff: Optional[Backoff] = None, clock: Optional[Clock] = None, pixel_format: str = "bgr") -> None:
+        self._source = (make_source(source, width, height, fps, pixel_format) if isinstance(source, str)
+                        else source)
         if every_frame and self._source.live:
             raise UsageError("{} is live: it does not wait, so not every frame can be had".format(self._source.name),
                              "leave out every_frame")
@@ -133,7 +138,7 @@ class Camera:
 
     @property
     def color(self) -> str:
-        """What the frames are, as `pixels.frame_layout` takes it: ``bgr`` or ``nv12``."""
+        """What the frames are, as `pixels.frame_layout` takes it: ``bgr`` (BGRx too) or ``nv12``."""
         return self._source.color
 
     @property

@@ -10,6 +10,7 @@ from edgenext_deploy.photos import photos_in
 
 _SIDES = (32, 8192)
 _RATES = (0.1, 1000.0)
+PIXEL_FORMATS = ("bgr", "bgrx", "nv12")
 
 
 class SourceLostError(BadInputError):
@@ -42,7 +43,7 @@ class FrameSource(abc.ABC):
 
     @abc.abstractmethod
     def read(self) -> Optional[np.ndarray]:
-        """Wait for the next frame, uint8 BGR `[H, W, 3]` that belongs to the caller, or return None at the end.
+        """Wait for the next frame, uint8 of `color`, that belongs to the caller, or return None at the end.
 
         Raises:
             SourceLostError: it is live, and failed.
@@ -80,7 +81,7 @@ class FolderSource(FrameSource):
 
 
 def make_source(text: str, width: Optional[int] = None, height: Optional[int] = None,
-                fps: Optional[float] = None) -> FrameSource:
+                fps: Optional[float] = None, pixel_format: str = "bgr") -> FrameSource:
     """Return the source of an address, not yet open.
 
     Args:
@@ -88,14 +89,17 @@ def make_source(text: str, width: Optional[int] = None, height: Optional[int] = 
         width: of the frames in pixels; by default the source's own.
         height: likewise.
         fps: that a camera is asked for, and at which a file or folder is played.
+        pixel_format: see `Camera`.
 
     Raises:
-        UsageError: not an address, or a size or rate that cannot be.
+        UsageError: not an address, a size or rate that cannot be, or an unknown pixel format.
     """
     address = parse_address(text)
     _check("width", width, _SIDES)
     _check("height", height, _SIDES)
     _check("fps", fps, _RATES)
+    if pixel_format not in PIXEL_FORMATS:
+        raise UsageError("pixel_format must be one of {}, found {!r}".format(", ".join(PIXEL_FORMATS), pixel_format))
     if address.kind == "synthetic":
         return _synthetic(address, width, height, fps)
     if address.kind == "folder":
@@ -104,7 +108,7 @@ def make_source(text: str, width: Optional[int] = None, height: Optional[int] = 
         return FolderSource(address.target, fps)
     from edgenext_deploy.camera.opencv import OpenCvSource
 
-    return OpenCvSource(address, width, height, fps)
+    return OpenCvSource(address, width, height, fps, pixel_format)
 
 
 def _synthetic(address: Address, width: Optional[int], height: Optional[int], fps: Optional[float]) -> FrameSource:

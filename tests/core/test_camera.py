@@ -14,6 +14,7 @@ from edgenext_deploy.camera import Backoff, Camera, Clock, FrameSource, SourceLo
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError, UsageError
 
 LOST = SourceLostError("unplugged")
+SINK = "appsink drop=true max-buffers=1 sync=false"
 
 
 class Script(FrameSource):
@@ -333,6 +334,7 @@ class FakeCapture:
 
     def __init__(self, argument, backend):
         FakeCapture.opened.append((argument, backend))
+        self.line = argument
         self.good = backend in FakeCapture.opens_with
 
     def isOpened(self):  # noqa: N802
@@ -406,6 +408,29 @@ def test_a_usb_camera_falls_back_to_opencvs_own_driver(fake_cv2):
     fake_cv2(True)
     with pytest.raises(BadInputError, match="cannot open /dev/video0"):
         Camera("/dev/video0")
+
+
+def test_a_pixel_format_that_opencv_does_not_take_becomes_bgr(fake_cv2, monkeypatch):
+    fake_cv2(True, 0)
+    for wanted, color in (("nv12", "nv12"), ("bgrx", "bgr"), ("bgr", "bgr")):
+        with Camera("csi://0", pixel_format=wanted) as camera:
+            assert camera.color == color
+    assert len(FakeCapture.opened) == 3
+    # OpenCV 4.1.1 opens no pipeline with BGRx.
+    monkeypatch.setattr(FakeCapture, "isOpened", lambda self: self.line.endswith("format=BGR ! " + SINK), raising=False)
+    with Camera("csi://0", pixel_format="bgrx") as camera:
+        assert camera.color == "bgr"
+    assert ["format=BGR !" in line for line, _ in FakeCapture.opened[3:]] == [False, True]
+    with pytest.raises(UsageError, match="pixel_format"):
+        Camera("csi://0", pixel_format="yuv")
+
+
+def test_nv12_of_a_file_is_not_scaled_again(fake_cv2, monkeypatch, tmp_path):
+    fake_cv2(True, 0)
+    (tmp_path / "a.mp4").write_bytes(b"video")
+    monkeypatch.setattr(FakeCapture, "read", lambda self: (True, np.zeros((360, 320), np.uint8)))
+    with Camera(str(tmp_path / "a.mp4"), width=320, height=240, pixel_format="nv12") as camera:
+        assert camera.read(5.0).image.shape == (360, 320) and camera.color == "nv12"
 
 
 @pytest.mark.parametrize("name, expected", [("a.mp4", [0, 2]), ("a!b.mp4", [2]), ('a".mp4', [2]), ("a\\.mp4", [2])])

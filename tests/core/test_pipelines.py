@@ -5,6 +5,7 @@ from edgenext_deploy.camera.address import is_stream, parse_address, without_pas
 from edgenext_deploy.camera.opencv import has_gstreamer
 from edgenext_deploy.camera.pipelines import pipeline
 from edgenext_deploy.errors import UsageError
+from edgenext_deploy.pixels import nv12_to_rgb
 
 NEWEST = "appsink drop=true max-buffers=1 sync=false"
 LEAKY = "queue leaky=downstream max-size-buffers=1"
@@ -45,6 +46,23 @@ def made(text, *arguments, **options):
 ])
 def test_pipelines(text, options, expected):
     assert made(text, **options) == expected
+
+
+NV12 = "video/x-raw,format=NV12,colorimetry=bt601"
+
+
+@pytest.mark.parametrize("text, options, expected", [
+    ("csi://0", {"pixel_format": "bgrx"}, "video/x-raw,format=BGRx ! " + LEAKY + " ! " + NEWEST),
+    ("csi://0", {"pixel_format": "nv12"},
+     "nvvidconv flip-method=0 ! video/x-raw,format=NV12 ! " + LEAKY + " ! " + NEWEST),
+    ("/dev/video0", {"pixel_format": "nv12"}, " ! " + LEAKY + " ! videoconvert ! " + NV12 + " ! " + NEWEST),
+    ("rtsp://camera/live", {"jetson": True, "pixel_format": "nv12"},
+     " ! " + LEAKY + " ! nvvidconv ! video/x-raw,format=NV12 ! " + NEWEST),
+    ("a.mp4", {"pixel_format": "bgrx", "width": 320},
+     "videoconvert ! video/x-raw,format=BGRx ! appsink drop=false max-buffers=1 sync=false")])
+def test_pipelines_without_the_last_conversion(text, options, expected):
+    line = made(text, **options)
+    assert line.endswith(expected) and "format=BGR " not in line
 
 
 @pytest.mark.parametrize("text", [
@@ -101,16 +119,22 @@ STAND_INS = [
     ("nvvidconv flip-method=0", "videoconvert")]
 
 
+@pytest.mark.parametrize("pixel_format, shape", [("bgr", (240, 320, 3)), ("bgrx", (240, 320, 4)), ("nv12", (360, 320))])
 @pytest.mark.parametrize("text", ["csi://0", "/dev/video0", "/dev/video0?format=mjpeg"])
-def test_pipelines_give_bgr_frames_in_gstreamer(text):
+def test_pipelines_give_frames_in_gstreamer(text, pixel_format, shape):
     cv2 = pytest.importorskip("cv2")
     if not has_gstreamer(cv2):
         pytest.skip("this OpenCV has no GStreamer")
-    line = made(text, 320, 240, 15.0)
+    line = made(text, 320, 240, 15.0, pixel_format=pixel_format)
     for hardware, stand_in in STAND_INS:
         line = line.replace(hardware, stand_in)
     capture = cv2.VideoCapture(line, cv2.CAP_GSTREAMER)
     given, image = capture.read()
     rate = capture.get(cv2.CAP_PROP_FPS)
     capture.release()
-    assert given and image.shape == (240, 320, 3) and rate == 15.0
+    assert given and image.shape == shape and rate == 15.0
+    # The test pattern's bars begin with white, yellow, cyan, green, magenta, red and blue, at 75 and 100 per cent.
+    rgb = nv12_to_rgb(image) if pixel_format == "nv12" else image[:, :, 2::-1]
+    bars = [tuple((rgb[100, 320 * index // 7 + 20] > 128).tolist()) for index in range(7)]
+    assert bars == [(True, True, True), (True, True, False), (False, True, True), (False, True, False),
+                    (True, False, True), (True, False, False), (False, False, True)]
