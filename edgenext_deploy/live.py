@@ -28,8 +28,8 @@ _OPTIONS = (
     click.option("--pixel-format", type=click.Choice(["bgr", "bgrx", "nv12"]),
                  help="Stream: what GStreamer hands over.  [default: bgrx; bgr with --save and --display]"),
     click.option("--save", type=click.Path(),
-                 help="Draw what is seen into a copy of the photo (.jpg, .png), of several photos (a folder), or into a "
-                      "video of the stream (.mp4, .avi)."),
+                 help="Draw what is seen into a copy of the photo (.jpg, .png), of several photos (a folder), or into "
+                      "a video of the stream (.mp4, .avi)."),
     click.option("--display", is_flag=True, help="Stream: show a window; Q ends."),
 )
 

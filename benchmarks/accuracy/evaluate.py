@@ -158,7 +158,7 @@ def _judged(name: str, task: Task, data: Data, results: Results, engines: List[D
         if judged:
             comparison = task.compare(used, answers[0], answer)
             comparison["differences"] = {
-                metric.key: None if None in (metric.value, other.value) else float(metric.value) - float(other.value)
+                metric.key: None if metric.value is None or other.value is None else metric.value - other.value
                 for metric, other in zip(metrics, judged[0].metrics)}
         judged.append(EngineResult(engine, metrics, task.details(data, used, answer, labels), comparison))
     return Evaluation(name, data, len(used), unreadable, results.resumed, judged)
