@@ -30,7 +30,7 @@ from edgenext_deploy.models.edgenext import EdgeNeXtBackbone
 from edgenext_deploy.models.mobilevit import MobileViTBackbone
 from edgenext_deploy.models.ssdlite import LevelHead, SSDLite
 
-_BOXES = "box decoding: 11 bits do not tell pixels apart, and the exponential overflows"
+_BOXES = "box decoding: FP16 has steps of a sixth of a pixel at 320, and the exponential overflows"
 
 
 def lower_backbone(
