@@ -103,7 +103,7 @@ def _look_at(view: "View", path: str, pictures: "Optional[PictureFiles]") -> Tup
     result.update(view.document(answer))
     result.update((name, round(value, 3)) for name, value in timings._asdict().items())
     if pictures is not None:
-        result["saved"] = pictures.write(path, view.draw(load_photo(path), answer))
+        result["saved"] = pictures.write(path, view.picture(load_photo(path), answer))
     return result, answer
 
 

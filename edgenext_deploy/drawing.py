@@ -59,6 +59,13 @@ def draw_lines(image: "Image.Image", lines: Sequence[Line]) -> "Image.Image":
     return picture
 
 
+def draw_note(image: "Image.Image", text: str) -> "Image.Image":
+    """Return a copy of an RGB picture with a line of text at its bottom left, white on black."""
+    picture, draw = _canvas(image)
+    _draw_line(picture, draw, (0, picture.height), _BLACK, text, _text_height(picture))
+    return picture
+
+
 def draw_into(frame: np.ndarray, picture: "Image.Image") -> None:
     """Put an RGB picture into a frame, uint8 BGR `[H, W, 3]`, of the same size, in place."""
     frame[:] = np.asarray(picture)[:, :, ::-1]

@@ -54,14 +54,16 @@ class View(abc.ABC):
     def draw(self, image: "Image.Image", answer: Any) -> "Image.Image":
         """Return a copy of the RGB picture with the answer drawn into it."""
 
+    def picture(self, image: "Image.Image", answer: Any) -> "Image.Image":
+        """Return what `draw` returns, marked if the network is untrained."""
+        drawn = self.draw(image, answer)
+        return drawing.draw_note(drawn, "random weights") if self.network.random_weights else drawn
+
     def draw_frame(self, frame: np.ndarray, answer: Any) -> None:
         """Draw into a camera's frame, uint8 BGR `[H, W, 3]`, in place."""
         from edgenext_deploy.preprocess import to_image
-        from edgenext_deploy.video import draw_label
 
-        drawing.draw_into(frame, self.draw(to_image(frame), answer))
-        if self.network.random_weights:
-            draw_label(frame, "random weights")
+        drawing.draw_into(frame, self.picture(to_image(frame), answer))
 
 
 class ClassificationView(View):

@@ -94,6 +94,18 @@ def test_one_picture_of_each_task(run, detector, segmenter, tmp_path, name):
         assert (np.abs(saved - original).max(axis=2) > 60).sum() > 300
 
 
+def test_a_picture_of_an_untrained_network_says_so(run, tmp_path):
+    pixels = []
+    for random in (False, True):
+        engine = write_segmenter(
+            tmp_path, "x", change=lambda data, random=random: data["weights"].update(random=random))
+        path = tmp_path / "{}.png".format(random)
+        assert run(engine, COFFEE, "--save", path)[0] == 0
+        pixels.append(np.asarray(Image.open(str(path))))
+    changed = (pixels[0] != pixels[1]).any(axis=2)
+    assert changed[-20:, :60].any() and not changed[:-40].any()
+
+
 def test_pictures_of_several_photos_go_into_a_folder(run, detector, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
