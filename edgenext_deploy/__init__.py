@@ -1,7 +1,7 @@
-"""EdgeNeXt on the device: manifest, preprocessing, sessions, classifier.
+"""EdgeNeXt on the device: manifest, preprocessing, sessions, and what an application calls.
 
-``from edgenext_deploy import Classifier`` is the whole interface of a camera app. Importing this
-package loads neither numpy nor any runtime; the names below are imported when first used.
+``from edgenext_deploy import Classifier`` (or Detector, or Segmenter) is the whole interface of a camera app.
+Importing this package loads neither numpy nor any runtime; the names below are imported when first used.
 """
 import importlib
 import os
@@ -14,17 +14,27 @@ __version__ = "0.1.0"
 _LAZY = {
     "Camera": "edgenext_deploy.camera",
     "Classifier": "edgenext_deploy.classifier",
+    "DetectedObject": "edgenext_deploy.detector",
+    "Detector": "edgenext_deploy.detector",
     "Prediction": "edgenext_deploy.classifier",
+    "Segmentation": "edgenext_deploy.segmenter",
+    "Segmenter": "edgenext_deploy.segmenter",
     "load_session": "edgenext_deploy.runtime",
+    "open_network": "edgenext_deploy.tasks",
     "EdgeNextError": "edgenext_deploy.errors",
 }
-__all__ = ["Camera", "Classifier", "EdgeNextError", "Prediction", "__version__", "load_session"]
+__all__ = [
+    "Camera", "Classifier", "DetectedObject", "Detector", "EdgeNextError", "Prediction", "Segmentation", "Segmenter",
+    "__version__", "load_session", "open_network"]
 
 if TYPE_CHECKING:
     from edgenext_deploy.camera import Camera
     from edgenext_deploy.classifier import Classifier, Prediction
+    from edgenext_deploy.detector import DetectedObject, Detector
     from edgenext_deploy.errors import EdgeNextError
     from edgenext_deploy.runtime import load_session
+    from edgenext_deploy.segmenter import Segmentation, Segmenter
+    from edgenext_deploy.tasks import open_network
 
 # In a checkout the stages lie beside this folder, as `models/`, `export/` and so on. Python started in
 # the checkout's root finds this folder before any installed copy, and finds the stages through this line.

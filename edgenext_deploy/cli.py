@@ -1,24 +1,26 @@
-"""edgenext-run: classify photos, or a camera's frames, with an exported network."""
+"""edgenext-run: what an exported network sees in photos, or in a camera's frames."""
 import json
 import os
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import click
 
 from edgenext_deploy.command import common_options, entry_point
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.live import LiveOptions, chosen_stream, live_options, run_live
-from edgenext_deploy.live_report import RANDOM
 from edgenext_deploy.photos import photos_in
 
 if TYPE_CHECKING:
-    from edgenext_deploy.classifier import Classifier
+    from edgenext_deploy.saving import PictureFiles
+    from edgenext_deploy.views import View
 
 
 @click.command()
 @click.option("--engine", required=True, type=click.Path(), help="ONNX file or plan, its .json manifest beside it.")
 @click.argument("sources", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...|STREAM")
-@click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Predictions an image.")
+@click.option("--top-k", type=click.IntRange(1), help="Classifier: predictions an image.  [default: 5]")
+@click.option("--threshold", type=click.FloatRange(0, 1),
+              help="Detector: score that an object has to exceed.  [default: 0.3]")
 @click.option("--labels", type=click.Path(),
               help="Text file with one label a line, or 'imagenet1k'.  [default: the manifest's]")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all available]")
@@ -26,120 +28,142 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; of a stream, one object a line.")
 @live_options
 @common_options
-def command(engine: str, sources: Tuple[str, ...], top_k: int, labels: Optional[str], threads: Optional[int],
-            trust: bool, as_json: bool, **live: Any) -> int:
-    """Classify photos, or a camera's frames, with an exported network.
+def command(engine: str, sources: Tuple[str, ...], top_k: Optional[int], threshold: Optional[float],
+            labels: Optional[str], threads: Optional[int], trust: bool, as_json: bool, **live: Any) -> int:
+    """Run a classifier, detector or segmenter on photos, or on a camera's frames.
 
     IMAGE is a photo, or a folder: then every photo in it, sorted by name. A photo that cannot be read is
-    reported, the others are classified, and the exit code is 3.
+    reported, the others go on, and the exit code is 3.
 
     STREAM is csi://0, /dev/video0, rtsp://HOST/PATH, a video file, or synthetic://640x480@30. Its newest frame is
-    classified again and again until it ends, or Ctrl-C. `docs/camera.md` has the rules.
+    looked at again and again until it ends, or Ctrl-C. `docs/camera.md` has the rules.
     """
-    from edgenext_deploy.classifier import Classifier
+    from edgenext_deploy.views import open_view
 
     options = LiveOptions(**live)
     stream = chosen_stream(sources, options)
-    with Classifier(engine, labels=labels, top_k=top_k, threads=threads, trust=trust) as classify:
-        _warm_up(classify)
+    view = open_view(engine, labels, top_k, threshold, threads, trust)
+    with view.network:
+        _warm_up(view)
         if stream is not None:
-            return run_live(engine, stream, classify, options, as_json)
-        return _run_photos(engine, sources, classify, as_json)
+            return run_live(engine, stream, view, options, as_json)
+        return _run_photos(engine, sources, view, options.save, as_json)
 
 
-def _run_photos(engine: str, images: Tuple[str, ...], classify: "Classifier", as_json: bool) -> int:
+def _run_photos(engine: str, images: Tuple[str, ...], view: "View", save: Optional[str], as_json: bool) -> int:
     results: List[Dict[str, Any]] = []
+    photos, missing = _expand(images)
+    pictures = _pictures(save, photos)
     if not as_json:
-        _print_header(engine, classify)
-    for argument in images:
-        for result in _classify_all(classify, argument):
-            results.append(result)
-            if "error" in result:
-                click.echo("error: " + _printable(result["error"]), err=True)
-            elif not as_json:
-                _print_table(result, classify.random_weights)
+        _print_header(engine, view)
+    for path in photos:
+        try:
+            if path in missing:
+                raise missing[path]
+            result, answer = _look_at(view, path, pictures)
+        except BadInputError as error:
+            results.append({"image": path, "error": str(error)})
+            click.echo("error: " + _printable(str(error)), err=True)
+            continue
+        results.append(result)
+        if not as_json:
+            _print_table(result, view, answer)
     if as_json:
-        click.echo(json.dumps(_document(engine, classify, results), indent=2))
+        click.echo(json.dumps(_document(engine, view, results), indent=2))
     return BadInputError.exit_code if any("error" in result for result in results) else 0
 
 
-def _classify_all(classify: "Classifier", argument: str) -> Iterator[Dict[str, Any]]:
-    """Classify one argument, which may be a folder; what cannot be read becomes a result with an error."""
-    try:
-        paths = photos_in(argument) if os.path.isdir(argument) else [argument]
-    except BadInputError as error:
-        yield {"image": argument, "error": str(error)}
-        return
-    for path in paths:
+def _expand(images: Tuple[str, ...]) -> Tuple[List[str], Dict[str, BadInputError]]:
+    """Return the photos that the arguments stand for, and for folders without any what is wrong with them."""
+    photos: List[str] = []
+    missing: Dict[str, BadInputError] = {}
+    for argument in images:
         try:
-            yield _classify(classify, path)
+            photos += photos_in(argument) if os.path.isdir(argument) else [argument]
         except BadInputError as error:
-            yield {"image": path, "error": str(error)}
+            photos.append(argument)
+            missing[argument] = error
+    return photos, missing
 
 
-def _classify(classify: "Classifier", path: str) -> Dict[str, Any]:
-    predictions = classify(path)
-    timings = classify.timings
+def _pictures(save: Optional[str], photos: List[str]) -> "Optional[PictureFiles]":
+    from edgenext_deploy.saving import PictureFiles
+
+    return None if save is None else PictureFiles(save, photos)
+
+
+def _look_at(view: "View", path: str, pictures: "Optional[PictureFiles]") -> Tuple[Dict[str, Any], Any]:
+    """Return what is in one photo, as fields of a JSON object and as the network's own answer."""
+    from edgenext_deploy.preprocess import load_photo
+
+    answer = view.network(path)
+    timings = view.network.timings
     assert timings is not None
-    return {
-        "image": path,
-        "predictions": [prediction._asdict() for prediction in predictions],
-        "preprocess_ms": round(timings.preprocess_ms, 3),
-        "inference_ms": round(timings.inference_ms, 3),
-    }
+    result: Dict[str, Any] = {"image": path}
+    result.update(view.document(answer))
+    result.update((name, round(value, 3)) for name, value in timings._asdict().items())
+    if pictures is not None:
+        result["saved"] = pictures.write(path, view.picture(load_photo(path), answer))
+    return result, answer
 
 
-def _warm_up(classify: "Classifier") -> None:
+def _warm_up(view: "View") -> None:
     """Run once on zeros, so that the first photo's time is not the cost of the first run."""
     import numpy as np
 
-    taken = classify.session.inputs[0]
-    classify.session.infer(np.zeros(taken.shape, taken.dtype))
+    taken = view.network.session.inputs[0]
+    view.network.session.infer_all(np.zeros(taken.shape, taken.dtype))
 
 
-def _document(engine: str, classify: "Classifier", results: List[Dict[str, Any]]) -> Dict[str, Any]:
+def _document(engine: str, view: "View", results: List[Dict[str, Any]]) -> Dict[str, Any]:
+    from edgenext_deploy.views import RANDOM
+
+    manifest = view.network.manifest
     document = {
         "engine": engine,
-        "variant": classify.manifest.variant,
-        "weights": classify.manifest.weights._asdict(),
-        "random_weights": classify.random_weights,
-        "session": classify.session.describe(),
+        "task": manifest.task,
+        "variant": manifest.variant,
+        "weights": manifest.weights._asdict(),
+        "random_weights": view.network.random_weights,
+        "session": view.network.session.describe(),
         "images": results,
     }
-    if classify.random_weights:
+    if view.network.random_weights:
         document["warning"] = RANDOM
     return document
 
 
-def _print_header(engine: str, classify: "Classifier") -> None:
-    session = classify.session.describe()
+def _print_header(engine: str, view: "View") -> None:
+    from edgenext_deploy.views import RANDOM
+
+    session = view.network.session.describe()
     where = session.get("device") or "threads: {}".format(session["threads"])
     click.echo("{}: {}, {} {}, {}, {}".format(
-        _printable(engine), classify.manifest.variant, session["runtime"], session["version"], session["provider"],
-        where))
-    if classify.random_weights:
+        _printable(engine), view.network.manifest.variant, session["runtime"], session["version"],
+        session["provider"], where))
+    if view.network.random_weights:
         click.echo(RANDOM)
 
 
-def _print_table(result: Dict[str, Any], random_weights: bool) -> None:
+def _print_table(result: Dict[str, Any], view: "View", answer: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
     click.echo("\n{}{}".format(_printable(result["image"]),
-                              " (random weights)" if random_weights else ""))
+                              " (random weights)" if view.network.random_weights else ""))
     table = Table()
-    table.add_column("rank", justify="right")
-    table.add_column("label")
-    table.add_column("probability", justify="right")
-    for rank, prediction in enumerate(result["predictions"], 1):
-        table.add_row(str(rank), prediction["label"], "{:.2%}".format(prediction["probability"]))
+    for column in view.columns:
+        table.add_column(column.strip(), justify="right" if column.startswith(" ") else "left")
+    for row in view.rows(answer):
+        table.add_row(*row)
     # Markup off: a label such as "[red]" is printed as it is.
     console = Console(markup=False, highlight=False, emoji=False)
     with console.capture() as capture:
         console.print(table)
-    click.echo(capture.get(), nl=False)
-    click.echo("preprocess {:.1f} ms, inference {:.1f} ms".format(
-        result["preprocess_ms"], result["inference_ms"]))
+    click.echo(capture.get() if table.row_count else view.headline(answer) + "\n", nl=False)
+    click.echo("preprocess {:.1f} ms, inference {:.1f} ms, postprocess {:.1f} ms{}".format(
+        result["preprocess_ms"], result["inference_ms"], result["postprocess_ms"],
+        ", saved as " + _printable(result["saved"]) if "saved" in result else ""))
 
 
 def _printable(text: str) -> str:

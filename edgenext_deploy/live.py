@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from edgenext_deploy.camera import Camera
-    from edgenext_deploy.classifier import Classifier
     from edgenext_deploy.live_report import Report
     from edgenext_deploy.video import VideoFile, Window
+    from edgenext_deploy.views import View
 
 _OPTIONS = (
     click.option("--stream", is_flag=True, help="Play a folder of photos as a stream."),
-    click.option("--frames", type=click.IntRange(1), help="Stream: stop after so many classified frames."),
+    click.option("--frames", type=click.IntRange(1), help="Stream: stop after so many frames."),
     click.option("--duration", type=float, metavar="SECONDS", help="Stream: stop after so long."),
     click.option("--width", type=int, help="Stream: pixels.  [default: the source's]"),
     click.option("--height", type=int, help="Stream: pixels.  [default: the source's]"),
@@ -27,7 +27,9 @@ _OPTIONS = (
     click.option("--every-frame", is_flag=True, help="Stream: drop nothing, wait instead (files, folders)."),
     click.option("--pixel-format", type=click.Choice(["bgr", "bgrx", "nv12"]),
                  help="Stream: what GStreamer hands over.  [default: bgrx; bgr with --save and --display]"),
-    click.option("--save", type=click.Path(), help="Stream: write a video with the label in it, .mp4 or .avi."),
+    click.option("--save", type=click.Path(),
+                 help="Draw what is seen into a copy of the photo (.jpg, .png), of several photos (a folder), or into "
+                      "a video of the stream (.mp4, .avi)."),
     click.option("--display", is_flag=True, help="Stream: show a window; Q ends."),
 )
 
@@ -64,7 +66,7 @@ def chosen_stream(sources: Tuple[str, ...], options: LiveOptions) -> Optional[st
 
     streams = [source for source in sources if options.stream or is_stream(source)]
     if not streams:
-        given = [name for name, value in options._asdict().items() if value not in (None, False)]
+        given = [name for name, value in options._asdict().items() if value not in (None, False) and name != "save"]
         if given:
             raise UsageError(
                 "--{} is for streams, and {} is a photo or a folder of photos".format(
@@ -82,8 +84,8 @@ def chosen_stream(sources: Tuple[str, ...], options: LiveOptions) -> Optional[st
     return streams[0]
 
 
-def run_live(engine: str, source: str, classify: "Classifier", options: LiveOptions, as_json: bool) -> int:
-    """Classify a stream until it ends, a limit is reached, a signal comes, or the window is closed.
+def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_json: bool) -> int:
+    """Run a network on a stream until it ends, a limit is reached, a signal comes, or the window is closed.
 
     Returns:
         The exit code: 0, or 128 plus the number of the signal.
@@ -94,8 +96,8 @@ def run_live(engine: str, source: str, classify: "Classifier", options: LiveOpti
     from edgenext_deploy.live_report import Report
 
     # The first call imports and allocates; no frame should wait for that.
-    classify(np.zeros((64, 64, 3), np.uint8))
-    report = Report(as_json)
+    view.network(np.zeros((64, 64, 3), np.uint8))
+    report = Report(view, as_json)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_logged(report))
         camera = stack.enter_context(Camera(source, options.width, options.height, options.fps,
@@ -103,12 +105,12 @@ def run_live(engine: str, source: str, classify: "Classifier", options: LiveOpti
                                             ("bgr" if _draws(options) else "bgrx")))
         video, window = _outputs(stack, options, camera)
         until = stack.enter_context(_Until(options))
-        report.start(engine, camera.name, classify, camera)
-        for result in classify.stream(camera, until):
+        report.start(engine, camera.name, camera)
+        for result in view.network.stream(camera, until):
             until.processed += 1
-            report.frame(result, camera, classify.random_weights)
+            report.frame(result, camera)
             if video is not None or window is not None:
-                _draw(result, classify.random_weights)
+                view.draw_frame(result.frame.image, result.predictions)
             if video is not None:
                 video.write(result.frame.image, result.frame.captured_at)
             if window is not None:
@@ -188,14 +190,6 @@ def _outputs(stack: contextlib.ExitStack, options: LiveOptions, camera: "Camera"
 
 def _draws(options: LiveOptions) -> bool:
     return options.save is not None or options.display
-
-
-def _draw(result: Any, random_weights: bool) -> None:
-    from edgenext_deploy.video import draw_label
-
-    best = result.predictions[0]
-    draw_label(result.frame.image, "{} {:.1%}{}".format(
-        best.label, best.probability, " (random weights)" if random_weights else ""))
 
 
 @contextlib.contextmanager

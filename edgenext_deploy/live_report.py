@@ -11,9 +11,8 @@ import click
 
 if TYPE_CHECKING:
     from edgenext_deploy.camera import Camera, StreamResult
-    from edgenext_deploy.classifier import Classifier
+    from edgenext_deploy.views import View
 
-RANDOM = "random weights: the network is untrained, its predictions mean nothing"
 # Latencies kept for the percentiles: some minutes of video, and no growth over days.
 _KEPT = 10000
 _RATE_OVER = 30
@@ -40,12 +39,14 @@ class Report:
     """Takes every result of a run and tells about it.
 
     Args:
+        view: shows the answers.
         as_json: one JSON object a line on stdout: the first of type ``stream``, then one of type ``frame`` for each
             frame, the last of type ``summary``. Otherwise a line on stderr, rewritten on a terminal, and a summary
             on stdout.
     """
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, view: "View", as_json: bool) -> None:
+        self._view = view
         self._as_json = as_json
         self._terminal = sys.stderr.isatty()
         self._started = self._shown = time.perf_counter()
@@ -54,25 +55,29 @@ class Report:
         self._max_ms = 0.0
         self._line_open = False
 
-    def start(self, engine: str, source: str, classify: "Classifier", camera: "Camera") -> None:
+    def start(self, engine: str, source: str, camera: "Camera") -> None:
         """Say what runs."""
-        session = classify.session.describe()
+        from edgenext_deploy.views import RANDOM
+
+        network = self._view.network
+        session = network.session.describe()
         if self._as_json:
-            document = {"type": "stream", "engine": engine, "source": source, "variant": classify.manifest.variant,
-                        "random_weights": classify.random_weights, "session": session, "source_fps": camera.fps,
+            document = {"type": "stream", "engine": engine, "source": source, "task": network.task,
+                        "variant": network.manifest.variant,
+                        "random_weights": network.random_weights, "session": session, "source_fps": camera.fps,
                         "every_frame": camera.every_frame}
-            if classify.random_weights:
+            if network.random_weights:
                 document["warning"] = RANDOM
             self._print_json(document)
         else:
             rate = "" if camera.fps is None else ", {:g} FPS".format(camera.fps)
             click.echo(printable("{}: {}, {} {}; {}{}".format(
-                engine, classify.manifest.variant, session["runtime"], session["version"], source, rate)))
-            if classify.random_weights:
+                engine, network.manifest.variant, session["runtime"], session["version"], source, rate)))
+            if network.random_weights:
                 click.echo(RANDOM)
         self._started = self._shown = time.perf_counter()
 
-    def frame(self, result: "StreamResult", camera: "Camera", random_weights: bool) -> None:
+    def frame(self, result: "StreamResult", camera: "Camera") -> None:
         """Tell about one frame."""
         now = time.perf_counter()
         latency_ms = result.timings.latency_ms
@@ -80,15 +85,16 @@ class Report:
         self._max_ms = max(self._max_ms, latency_ms)
         self._moments.append(now)
         if self._as_json:
-            self._print_json(dict(
-                {"type": "frame", "number": result.frame.number, "dropped": camera.counters.dropped,
-                 "predictions": [prediction._asdict() for prediction in result.predictions]},
-                **{name: round(value, 3) for name, value in result.timings._asdict().items()}))
+            document: Dict[str, Any] = {
+                "type": "frame", "number": result.frame.number, "dropped": camera.counters.dropped}
+            document.update(self._view.document(result.predictions))
+            document.update((name, round(value, 3)) for name, value in result.timings._asdict().items())
+            self._print_json(document)
         elif now - self._shown >= (_TERMINAL_EVERY_S if self._terminal else _LOG_EVERY_S):
             self._shown = now
-            self._show("{} {:.1%}{}  {:.1f} FPS  latency {:.1f} ms  dropped {}".format(
-                result.predictions[0].label, result.predictions[0].probability,
-                " (random weights)" if random_weights else "", self._rate(), latency_ms, camera.counters.dropped))
+            random = " (random weights)" if self._view.network.random_weights else ""
+            self._show("{}{}  {:.1f} FPS  latency {:.1f} ms  dropped {}".format(
+                self._view.headline(result.predictions), random, self._rate(), latency_ms, camera.counters.dropped))
 
     def message(self, text: str) -> None:
         """Print a line on stderr, beside the live line."""
@@ -115,7 +121,7 @@ class Report:
             reason, summary.processed, summary.seconds, summary.fps, summary.captured, summary.dropped,
             summary.reconnects))
         if summary.processed:
-            click.echo("latency from captured frame to prediction: p50 {:.1f} ms, p95 {:.1f} ms, max {:.1f} ms".format(
+            click.echo("latency from captured frame to answer: p50 {:.1f} ms, p95 {:.1f} ms, max {:.1f} ms".format(
                 *(value or 0.0 for value in summary[-3:])))
 
     def _summary(self, reason: str, camera: "Camera") -> Summary:

@@ -106,7 +106,8 @@ def test_import_is_quick():
 
 @pytest.mark.parametrize("module", [
     "edgenext_deploy.cli", "edgenext_deploy.models.cli", "edgenext_deploy.export.cli",
-    "edgenext_deploy.benchmarks.cli", "edgenext_deploy.engines.cli", "edgenext_deploy.doctor.cli"])
+    "edgenext_deploy.benchmarks.cli", "edgenext_deploy.benchmarks.accuracy.cli", "edgenext_deploy.engines.cli",
+    "edgenext_deploy.doctor.cli"])
 def test_help_is_quick_and_loads_nothing_heavy(module):
     assert seconds([sys.executable, "-m", module, "--help"]) < 0.5
     heavy = run(

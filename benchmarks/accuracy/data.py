@@ -1,0 +1,109 @@
+"""What an evaluation runs on: images with their truth, in a fixed order, and a digest of them."""
+import hashlib
+import json
+import os
+from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+
+from edgenext_deploy.errors import BadInputError, UsageError
+
+
+class Item(NamedTuple):
+    """One image.
+
+    Attributes:
+        key: names it in results: its path below the data folder.
+        path: of the photo.
+        truth: class index (classification), image id (detection), or path of the mask (segmentation).
+    """
+
+    key: str
+    path: str
+    truth: Any
+
+
+class Data(NamedTuple):
+    """The images of one evaluation.
+
+    Attributes:
+        items: in the order in which they are evaluated.
+        total: how many there are without ``--limit``.
+        description: how the truth was read, for a person.
+        sha256: of every item's name, size and truth, and of the annotation file; not of the pixels.
+        annotations: path of the COCO file; empty for the other tasks.
+        categories: detection: the annotation file's category id of each of the engine's classes.
+    """
+
+    items: Tuple[Item, ...]
+    total: int
+    description: str
+    sha256: str
+    annotations: str = ""
+    categories: Tuple[int, ...] = ()
+
+
+def finish(items: Sequence[Item], description: str, limit: Optional[int], annotations: str = "",
+           categories: Tuple[int, ...] = ()) -> Data:
+    """Return the data of these items, at most `limit` of them, spread evenly over all.
+
+    Raises:
+        BadInputError: there are none.
+    """
+    if not items:
+        raise BadInputError("no image to evaluate: " + description, "see docs/evaluation.md for the layout of --data")
+    count = len(items) if limit is None else min(limit, len(items))
+    chosen = tuple(items[index * len(items) // count] for index in range(count))
+    return Data(chosen, len(items), description, _digest(chosen, annotations), annotations, categories)
+
+
+def listdir(folder: str) -> List[str]:
+    """Return the names in a folder, sorted, without the hidden ones.
+
+    Raises:
+        BadInputError: no such folder, or one that cannot be read.
+    """
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        raise BadInputError("cannot read the folder {}: {}".format(folder, error.strerror or error),
+                            "give an existing folder with --data") from error
+
+
+def read_lines(path: str) -> List[str]:
+    """Return the lines of a text file, without blank ends and empty lines.
+
+    Raises:
+        BadInputError: it cannot be read, or is no text.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as stream:
+            lines = [line.strip() for line in stream]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError("cannot read {}: {}".format(path, error), "give a text file with --labels") from error
+    return [line for line in lines if line]
+
+
+def require_unique(names: Iterable[str], what: str) -> None:
+    """Raise BadInputError if one of `names` comes twice."""
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise BadInputError("{} comes twice in {}".format(name, what), "remove one of the two")
+        seen.add(name)
+
+
+def require_none(labels: Optional[str], task: str) -> None:
+    """Raise UsageError if a labels file was given where none is used."""
+    if labels is not None:
+        raise UsageError("--labels does not go with {}".format(task), "leave it out")
+
+
+def _digest(items: Sequence[Item], annotations: str) -> str:
+    digest = hashlib.sha256()
+    for item in items:
+        size = os.path.getsize(item.path) if os.path.isfile(item.path) else -1
+        truth = os.path.basename(item.truth) if isinstance(item.truth, str) else item.truth
+        digest.update(json.dumps([item.key, size, truth]).encode("ascii"))
+    if annotations:
+        with open(annotations, "rb") as stream:
+            digest.update(stream.read())
+    return digest.hexdigest()

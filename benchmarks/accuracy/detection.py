@@ -1,0 +1,108 @@
+"""Mean average precision on COCO's annotations, computed by pycocotools."""
+import contextlib
+import io
+import os
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+
+from edgenext_deploy import records
+from edgenext_deploy.benchmarks.accuracy.data import Data, Item, finish, require_unique
+from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
+from edgenext_deploy.errors import BadInputError, MissingRuntimeError
+from edgenext_deploy.files import require_file
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from edgenext_deploy.network import Network
+
+DEFAULT_ANNOTATIONS = "instances.json"
+_FIX = "give a COCO instances file with --labels"
+# The order of pycocotools' summary.
+_METRICS = (("map", "mAP"), ("map50", "mAP@.50"), ("map75", "mAP@.75"), ("map_small", "small"),
+            ("map_medium", "medium"), ("map_large", "large"))
+
+
+class DetectionTask(Task):
+    """A row holds `objects`: class index, score, left, top, right, bottom in pixels of each."""
+
+    def read_data(self, folder: str, labels_file: Optional[str], labels: Sequence[str], limit: Optional[int]) -> Data:
+        """Return the images that a COCO file names; they lie in `folder`."""
+        _require_pycocotools()
+        path = os.path.join(folder, DEFAULT_ANNOTATIONS) if labels_file is None else labels_file
+        document = _read(path)
+        try:
+            categories, how = map_categories(document["categories"], labels)
+            items = [Item(str(image["file_name"]), os.path.join(folder, image["file_name"]), int(image["id"]))
+                     for image in sorted(document["images"], key=lambda image: image["id"])]
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInputError("{} is not a COCO file: {} is missing or wrong".format(path, error), _FIX) from error
+        require_unique((item.key for item in items), path)
+        return finish(items, "{} images of {}, categories {}".format(
+            len(items), os.path.basename(path), how), limit, path, categories)
+
+    def row(self, network: "Network[Any]", item: Item, image: "Image.Image") -> Row:
+        """Return the objects."""
+        return {"objects": [[found.index, found.score, *found[3:]] for found in network(image)]}
+
+    def metrics(self, data: Data, items: Sequence[Item], rows: Sequence[Row], classes: int) -> List[Metric]:
+        """Return COCO's six average precisions; the first is the mean over overlaps .50 to .95."""
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
+        found = [
+            {"image_id": item.truth, "category_id": data.categories[index], "score": score,
+             "bbox": [left, top, right - left, bottom - top]}
+            for item, row in zip(items, rows) for index, score, left, top, right, bottom in row["objects"]]
+        if not found:
+            return [Metric(key, title, 0.0) for key, title in _METRICS[:3]]
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = COCO(data.annotations)
+            evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
+            evaluation.params.imgIds = [item.truth for item in items]
+            evaluation.params.catIds = sorted(data.categories)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        # pycocotools says -1 where there is nothing to find, such as no small objects.
+        return [Metric(key, title, float(value) if value >= 0 else None)
+                for (key, title), value in zip(_METRICS, evaluation.stats)]
+
+
+def map_categories(categories: Sequence[Dict[str, Any]], labels: Sequence[str]) -> Tuple[Tuple[int, ...], str]:
+    """Return the category id of each of the engine's classes, and which rule gave it.
+
+    By name, if every label is a category's name; otherwise by id, the categories sorted, if there are as many. COCO's
+    own 80 categories have ids from 1 to 90.
+
+    Raises:
+        BadInputError: neither fits.
+    """
+    require_unique((str(category["id"]) for category in categories), "the categories' ids")
+    by_name = {category["name"]: int(category["id"]) for category in categories}
+    if all(label in by_name for label in labels) and len(set(labels)) == len(labels):
+        return tuple(by_name[label] for label in labels), "by name"
+    if len(categories) == len(labels):
+        return tuple(sorted(int(category["id"]) for category in categories)), "sorted by id, in the classes' order"
+    stranger = next(label for label in labels if label not in by_name)
+    raise BadInputError("{} categories found, the engine has {} classes, and {!r} is no category".format(
+        len(categories), len(labels), stranger), _FIX)
+
+
+def _read(path: str) -> Dict[str, Any]:
+    require_file(path, "COCO annotations", _FIX)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            document = records.parse(stream.read())
+    except (ValueError, RecursionError) as error:
+        raise BadInputError("{} is not JSON: {}".format(path, error), _FIX) from error
+    if not isinstance(document, dict):
+        raise BadInputError("{} is not a COCO file".format(path), _FIX)
+    return document
+
+
+def _require_pycocotools() -> None:
+    try:
+        import pycocotools.cocoeval  # noqa: F401
+    except ImportError as error:
+        raise MissingRuntimeError("detectors are evaluated by pycocotools, which cannot be imported: {}".format(error),
+                                  'python3 -m pip install "edgenext-deploy[eval]"') from error

@@ -1,0 +1,164 @@
+"""The evaluation: engines over images, row by row, and what the rows say."""
+import contextlib
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from edgenext_deploy import __version__
+from edgenext_deploy.benchmarks.accuracy.classification import ClassificationTask
+from edgenext_deploy.benchmarks.accuracy.data import Data, Item
+from edgenext_deploy.benchmarks.accuracy.detection import DetectionTask
+from edgenext_deploy.benchmarks.accuracy.results import Results
+from edgenext_deploy.benchmarks.accuracy.segmentation import SegmentationTask
+from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
+from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.files import sha256_of_file
+from edgenext_deploy.manifest import manifest_path
+from edgenext_deploy.network import TASKS, Network
+from edgenext_deploy.preprocess import load_photo
+from edgenext_deploy.tasks import open_network, task_of
+
+_TASKS: Dict[str, Callable[[], Task]] = {
+    "classification": ClassificationTask, "detection": DetectionTask, "segmentation": SegmentationTask}
+
+# Called with images done, images in all, and the name of the one at hand.
+Progress = Callable[[int, int, str], None]
+
+
+class Options(NamedTuple):
+    """The options of ``edgenext-eval``; see its help."""
+
+    engines: Tuple[str, ...]
+    data: str
+    labels: Optional[str] = None
+    limit: Optional[int] = None
+    threads: Optional[int] = None
+    resume: Optional[str] = None
+    trust: bool = False
+
+
+class EngineResult(NamedTuple):
+    """One engine: what it is, its metrics, and for all but the first how it compares with the first."""
+
+    engine: Dict[str, Any]
+    metrics: List[Metric]
+    details: Dict[str, Any]
+    comparison: Dict[str, Any]
+
+
+class Evaluation(NamedTuple):
+    """The result.
+
+    Attributes:
+        task: of the engines.
+        data: what they were evaluated on.
+        used: number of images that every engine could use.
+        unreadable: image and reason, for the others.
+        resumed: how many images were taken from the results file.
+        engines: one for each, in the order given.
+    """
+
+    task: str
+    data: Data
+    used: int
+    unreadable: List[Dict[str, str]]
+    resumed: int
+    engines: List[EngineResult]
+
+
+def evaluate(options: Options, progress: Optional[Progress] = None) -> Evaluation:
+    """Evaluate engines of one task on the same images.
+
+    An image that cannot be used is left out for every engine, and named.
+
+    Raises:
+        BadInputError: engines, data or results file are missing, broken or do not fit together; or no image could
+            be used.
+        UsageError: engines of several tasks, or options that do not fit.
+        MissingRuntimeError: a runtime, or pycocotools for a detector, is not installed.
+    """
+    name = _common_task(options.engines)
+    task = _TASKS[name]()
+    with contextlib.ExitStack() as stack:
+        networks = [stack.enter_context(open_network(path, threads=options.threads, trust=options.trust))
+                    for path in options.engines]
+        labels = _common_labels(options.engines, networks)
+        data = task.read_data(options.data, options.labels, labels, options.limit)
+        engines = [_described(path, network) for path, network in zip(options.engines, networks)]
+        results = stack.enter_context(Results(
+            options.resume, _header(name, engines, data), [item.key for item in data.items]))
+        for number, item in enumerate(data.items):
+            if item.key not in results.rows:
+                if progress is not None:
+                    progress(number, len(data.items), item.key)
+                results.add(item.key, _row(task, networks, item))
+    return _judged(name, task, data, results, engines, labels)
+
+
+def _common_task(engines: Sequence[str]) -> str:
+    tasks = [task_of(engine) for engine in engines]
+    for engine, task in zip(engines, tasks):
+        if task != tasks[0]:
+            raise UsageError("{} is {}, {} is {}; engines of one task can be compared".format(
+                engines[0], TASKS[tasks[0]], engine, TASKS[task]), "run one command for each task")
+    return tasks[0]
+
+
+def _common_labels(engines: Sequence[str], networks: "Sequence[Network[Any]]") -> Tuple[str, ...]:
+    """Return the names of the classes; an engine without any takes those of another."""
+    named = [network for network in networks if network.manifest.labels] or list(networks)
+    for engine, network in zip(engines, networks):
+        same = len(network.labels) == len(named[0].labels) and (
+            not network.manifest.labels or network.labels == named[0].labels)
+        if not same:
+            raise UsageError("{} has {} classes ({}, …), another engine has {} ({}, …)".format(
+                engine, len(network.labels), network.labels[0], len(named[0].labels), named[0].labels[0]),
+                "compare engines that were trained for the same classes")
+    return named[0].labels
+
+
+def _described(path: str, network: "Network[Any]") -> Dict[str, Any]:
+    manifest = network.manifest
+    return {"file": path, "sha256": sha256_of_file(path), "manifest_sha256": sha256_of_file(manifest_path(path)),
+            "variant": manifest.variant, "weights": manifest.weights._asdict(), "target": manifest.target,
+            "precision": manifest.precision.requested, "session": network.session.describe()}
+
+
+def _header(task: str, engines: Sequence[Dict[str, Any]], data: Data) -> Dict[str, Any]:
+    """Return what the rows depend on: a file of results with another header is of another evaluation."""
+    sessions = [engine["session"] for engine in engines]
+    return {
+        "toolkit": __version__, "task": task, "images": len(data.items), "data": data.sha256,
+        "engines": [engine["sha256"] for engine in engines],
+        "manifests": [engine["manifest_sha256"] for engine in engines],
+        "runtimes": ["{} {} {}".format(session.get("runtime"), session.get("version"),
+                                       session.get("device") or session.get("provider")) for session in sessions]}
+
+
+def _row(task: Task, networks: "Sequence[Network[Any]]", item: Item) -> Row:
+    try:
+        image = load_photo(item.path)
+        return {"engines": [task.row(network, item, image) for network in networks]}
+    except BadInputError as error:
+        return {"error": error.message}
+
+
+def _judged(name: str, task: Task, data: Data, results: Results, engines: List[Dict[str, Any]],
+            labels: Tuple[str, ...]) -> Evaluation:
+    rows = [results.rows[item.key] for item in data.items]
+    used = [item for item, row in zip(data.items, rows) if "error" not in row]
+    unreadable = [{"image": item.key, "error": str(row["error"])}
+                  for item, row in zip(data.items, rows) if "error" in row]
+    if not used:
+        raise BadInputError("none of {} images can be used; the first: {}".format(
+            len(rows), unreadable[0]["error"]), "check --data, see docs/evaluation.md")
+    answers = [[row["engines"][index] for row in rows if "error" not in row] for index in range(len(engines))]
+    judged: List[EngineResult] = []
+    for engine, answer in zip(engines, answers):
+        metrics = task.metrics(data, used, answer, len(labels))
+        comparison: Dict[str, Any] = {}
+        if judged:
+            comparison = task.compare(used, answers[0], answer)
+            comparison["differences"] = {
+                metric.key: None if metric.value is None or other.value is None else metric.value - other.value
+                for metric, other in zip(metrics, judged[0].metrics)}
+        judged.append(EngineResult(engine, metrics, task.details(data, used, answer, labels), comparison))
+    return Evaluation(name, data, len(used), unreadable, results.resumed, judged)

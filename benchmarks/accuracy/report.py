@@ -1,0 +1,91 @@
+"""An evaluation as JSON and as tables."""
+import json
+from typing import IO, Any, Dict, List, Optional
+
+from edgenext_deploy import __version__
+from edgenext_deploy.benchmarks.accuracy.evaluate import EngineResult, Evaluation
+from edgenext_deploy.files import shown
+
+SCHEMA = 1
+_NAMED = 10
+
+
+def to_document(evaluation: Evaluation) -> Dict[str, Any]:
+    """Return the evaluation as a JSON object; `docs/evaluation.md` describes it."""
+    engines = []
+    for result in evaluation.engines:
+        metrics: Dict[str, Any] = {}
+        for metric in result.metrics:
+            metrics[metric.key] = metric.value
+            if metric.low is not None:
+                metrics[metric.key + "_low"], metrics[metric.key + "_high"] = metric.low, metric.high
+        engine = dict(result.engine, metrics=metrics, **result.details)
+        if result.comparison:
+            engine["against_first"] = result.comparison
+        engines.append(engine)
+    return {
+        "schema": SCHEMA, "toolkit_version": __version__, "task": evaluation.task,
+        "data": {"description": evaluation.data.description, "sha256": evaluation.data.sha256,
+                 "available": evaluation.data.total, "images": len(evaluation.data.items)},
+        "used": evaluation.used, "unreadable": evaluation.unreadable, "engines": engines}
+
+
+def dump(evaluation: Evaluation) -> bytes:
+    """Return the JSON, indented, with a final newline."""
+    return (json.dumps(to_document(evaluation), indent=2, allow_nan=False) + "\n").encode("ascii")
+
+
+def print_report(evaluation: Evaluation, stream: IO[str]) -> None:
+    """Print what was evaluated, a table of the engines, and how each compares with the first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(file=stream, markup=False, highlight=False, emoji=False)
+    data = evaluation.data
+    console.print("{} of {} images: {}".format(evaluation.used, data.total, shown(data.description)), soft_wrap=True)
+    table = Table()
+    table.add_column("engine", overflow="fold")
+    for metric in evaluation.engines[0].metrics:
+        table.add_column(metric.title, justify="right")
+        if metric.low is not None:
+            table.add_column("95 %", justify="right")
+    for result in evaluation.engines:
+        cells = [shown(result.engine["file"]) + (" (random weights)" if result.engine["weights"]["random"] else "")]
+        for metric in result.metrics:
+            cells.append(_percent(metric.value))
+            if metric.low is not None:
+                cells.append("{} – {}".format(_percent(metric.low), _percent(metric.high)))
+        table.add_row(*cells)
+    console.print(table)
+    for result in evaluation.engines[1:]:
+        for line in _comparison(evaluation, result):
+            console.print(line, soft_wrap=True)
+
+
+def _comparison(evaluation: Evaluation, result: EngineResult) -> List[str]:
+    first, comparison = evaluation.engines[0], result.comparison
+    names = shown(result.engine["file"]), shown(first.engine["file"])
+    if "agreement" not in comparison:
+        metric = result.metrics[0]
+        return ["{} against {}: {} {}".format(*names, metric.title, _points(comparison["differences"][metric.key]))]
+    lines = [
+        "{} against {}: top-1 {} (95 %: {} to {}), McNemar p = {:.3g}".format(
+            *names, _points(comparison["top1_difference"]), _points(comparison["top1_difference_low"]),
+            _points(comparison["top1_difference_high"]), comparison["mcnemar_p"]),
+        "  same answer on {} of the images; only the first is right on {}, only the second on {}".format(
+            _percent(comparison["agreement"]), comparison["only_first_right"], comparison["only_second_right"])]
+    changed = comparison["changed"]
+    for change in changed[:_NAMED]:
+        lines.append("  {image}: class {first} became {second}, the truth is {truth}".format(
+            **dict(change, image=shown(change["image"]))))
+    if len(changed) > _NAMED:
+        lines.append("  and {} more; --json has them all".format(len(changed) - _NAMED))
+    return lines
+
+
+def _percent(value: Optional[float]) -> str:
+    return "–" if value is None else "{:.2%}".format(value)
+
+
+def _points(value: Optional[float]) -> str:
+    return "–" if value is None else "{:+.2f} points".format(100 * value)

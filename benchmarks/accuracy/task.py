@@ -1,0 +1,76 @@
+"""What an evaluation does for each image and at the end; one subclass for each task of a network."""
+import abc
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence
+
+from edgenext_deploy.benchmarks.accuracy.data import Data, Item
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from edgenext_deploy.network import Network
+
+Row = Dict[str, Any]
+
+
+class Metric(NamedTuple):
+    """One number of an engine.
+
+    Attributes:
+        key: its name in JSON.
+        title: its name in the table.
+        value: a share, 0..1; None where it is undefined.
+        low: of its 95 % confidence interval, None where there is none.
+        high: likewise.
+    """
+
+    key: str
+    title: str
+    value: Optional[float]
+    low: Optional[float] = None
+    high: Optional[float] = None
+
+
+class Task(abc.ABC):
+    """How one task is evaluated."""
+
+    @abc.abstractmethod
+    def read_data(self, folder: str, labels_file: Optional[str], labels: Sequence[str], limit: Optional[int]) -> Data:
+        """Return the images of ``--data``.
+
+        Args:
+            folder: ``--data``.
+            labels_file: ``--labels``, None if not given.
+            labels: names of the engine's classes.
+            limit: ``--limit``, None if not given.
+
+        Raises:
+            BadInputError: they are not there, or do not fit the engine.
+            MissingRuntimeError: a library for this task is missing.
+        """
+
+    @abc.abstractmethod
+    def row(self, network: "Network[Any]", item: Item, image: "Image.Image") -> Row:
+        """Return what the network makes of an image, as JSON; all metrics come from these rows.
+
+        Raises:
+            BadInputError: image or truth cannot be used; the image is left out and named.
+        """
+
+    @abc.abstractmethod
+    def metrics(self, data: Data, items: Sequence[Item], rows: Sequence[Row], classes: int) -> List[Metric]:
+        """Return the metrics of one engine, the most important first.
+
+        Args:
+            data: the data.
+            items: the images that could be used.
+            rows: of these.
+            classes: number of the engine's classes.
+        """
+
+    def details(self, data: Data, items: Sequence[Item], rows: Sequence[Row], labels: Sequence[str]) -> Dict[str, Any]:
+        """Return what else belongs into the JSON of one engine."""
+        return {}
+
+    def compare(self, items: Sequence[Item], first: Sequence[Row], second: Sequence[Row]) -> Dict[str, Any]:
+        """Return what can be said about two engines beyond the difference of their metrics."""
+        return {}

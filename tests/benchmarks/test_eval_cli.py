@@ -1,0 +1,276 @@
+"""edgenext-eval on small engines that name colours, boxes and brightest channels."""
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_tasks import DETECTOR_LABELS, detector_frame, write_detector, write_segmenter
+
+from edgenext_deploy.benchmarks.accuracy import cli, detection
+from edgenext_deploy.command import run_command
+from edgenext_deploy.palette import voc_palette
+
+pytest.importorskip("onnxruntime")
+
+DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
+TINY = os.path.join(DATA, "tiny_classifier.onnx")
+# What the tiny classifier answers to each is known from tests/core/test_classifier.py.
+PHOTOS = {"red": [(255, 0, 0), (240, 20, 20)], "green": [(0, 255, 0), (0, 0, 255)],
+          "black": [(3, 0, 4), (250, 250, 250)]}
+
+
+@pytest.fixture
+def run(capsys):
+    """Run edgenext-eval in this process; returns (exit code, stdout, stderr)."""
+    def call(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            run_command(cli.eval_command, [str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        return stop.value.code, output.out, output.err
+
+    return call
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Six photos; four of them are in the folder of the colour that they have."""
+    folder = tmp_path / "photos"
+    for name, colors in PHOTOS.items():
+        (folder / name).mkdir(parents=True)
+        for number, color in enumerate(colors):
+            Image.new("RGB", (40, 50), color).save(str(folder / name / "{}.png".format(number)))
+    return folder
+
+
+@pytest.fixture
+def worse(tmp_path):
+    """The tiny classifier with red and blue mixed up, as a wrong channel order would have it."""
+    engine = str(tmp_path / "worse.onnx")
+    shutil.copyfile(TINY, engine)
+    with open(os.path.splitext(TINY)[0] + ".json") as stream:
+        data = json.load(stream)
+    data["preprocessing"].update(mean=[0.9, 0.456, 0.406], std=[0.1, 0.224, 0.225])
+    (tmp_path / "worse.json").write_text(json.dumps(data))
+    return engine
+
+
+def test_accuracy_is_the_share_of_right_answers(run, photos):
+    code, out, err = run("--engine", TINY, "--data", photos, "--json", "--threads", "1")
+    document = json.loads(out)
+    assert code == 0 and err == ""
+    assert (document["task"], document["used"], document["unreadable"]) == ("classification", 6, [])
+    (engine,) = document["engines"]
+    assert engine["metrics"]["top1"] == pytest.approx(4 / 6)
+    assert engine["metrics"]["top1_low"] == pytest.approx(0.3000, abs=1e-4)  # Wilson's interval of 4 in 6
+    assert engine["metrics"]["top1_high"] == pytest.approx(0.9032, abs=1e-4)
+    assert engine["metrics"]["top5"] <= 1.0 and engine["session"]["threads"] == 1
+    code, out, err = run("--engine", TINY, "--data", photos)
+    assert code == 0 and err == ""
+    assert "66.67%" in out and "30.00% – 90.32%" in out and "top-5" in out and "named by the engine's labels" in out
+
+
+def test_engines_are_compared_on_the_same_images(run, photos, worse, tmp_path):
+    target = tmp_path / "result.json"
+    code, out, err = run("--engine", TINY, "--engine", worse, "--data", photos, "--json", target)
+    assert code == 0 and "wrote" in err and "McNemar p" in out and "same answer on" in out and "truth is" in out
+    first, second = json.loads(target.read_text())["engines"]
+    assert "against_first" not in first
+    against = second["against_first"]
+    assert against["top1_difference"] == pytest.approx(second["metrics"]["top1"] - first["metrics"]["top1"])
+    assert against["top1_difference"] == pytest.approx(against["differences"]["top1"])
+    assert against["top1_difference_low"] < against["top1_difference"] < against["top1_difference_high"]
+    assert against["agreement"] == pytest.approx(1 - len(against["changed"]) / 6) and against["changed"]
+    for change in against["changed"]:
+        assert change["first"] != change["second"]
+    assert against["only_first_right"] - against["only_second_right"] == pytest.approx(-6 * against["top1_difference"])
+    _, out, _ = run("--engine", TINY, "--engine", TINY, "--data", photos)
+    assert "top-1 +0.00 points" in out and "McNemar p = 1" in out and "same answer on 100.00%" in out
+
+
+def test_a_flat_folder(run, photos, tmp_path):
+    lines = []
+    for path in sorted(photos.glob("*/*.png")):
+        name = path.parent.name + path.name
+        path.rename(tmp_path / name)
+        lines.append("{} {}".format(name, path.parent.name))
+    (tmp_path / "truth.txt").write_text("\n".join(lines))
+    code, out, _ = run("--engine", TINY, "--data", tmp_path, "--labels", tmp_path / "truth.txt", "--json")
+    assert code == 0 and json.loads(out)["engines"][0]["metrics"]["top1"] == pytest.approx(4 / 6)
+
+
+def test_corrupt_images_are_left_out_and_named(run, photos):
+    (photos / "red" / "bad.png").write_bytes(b"no image")
+    (photos / "red" / "empty.jpg").write_bytes(b"")
+    whole = (photos / "red" / "0.png").read_bytes()
+    (photos / "red" / "cut.png").write_bytes(whole[:len(whole) // 2])
+    code, out, err = run("--engine", TINY, "--data", photos, "--json")
+    document = json.loads(out)
+    assert code == 0 and document["used"] == 6
+    assert [image["image"] for image in document["unreadable"]] == ["red/bad.png", "red/cut.png", "red/empty.jpg"]
+    assert document["engines"][0]["metrics"]["top1"] == pytest.approx(4 / 6)
+    assert err.count("left out red/") == 3 and "3 of 9 images were left out" in err
+    for path in photos.glob("*/*"):
+        path.write_bytes(b"no image")
+    code, out, err = run("--engine", TINY, "--data", photos)
+    assert code == 3 and out == "" and "none of 9 images can be used" in err
+
+
+def test_limit_and_resume(run, photos, tmp_path, monkeypatch):
+    rows = tmp_path / "rows.jsonl"
+    arguments = ("--engine", TINY, "--data", photos, "--json", "--resume", rows)
+    code, whole, err = run(*arguments)
+    assert code == 0 and err == ""
+    content = rows.read_bytes()
+    rows.write_bytes(content[:content.index(b"\n", 2 * len(content) // 3) - 5])  # within a line
+    code, again, err = run(*arguments)
+    assert code == 0 and again == whole and "of 6 images were evaluated before" in err
+    assert rows.read_bytes() == content
+    # Nothing is computed any more.
+    monkeypatch.setattr("edgenext_deploy.benchmarks.accuracy.evaluate.load_photo", None)
+    code, again, err = run(*arguments)
+    assert code == 0 and again == whole and "6 of 6 images" in err
+    code, _, err = run("--engine", TINY, "--data", photos, "--resume", rows, "--limit", "3")
+    assert code == 2 and "of another evaluation" in err and rows.read_bytes() == content
+
+
+def test_limit_evaluates_so_many(run, photos):
+    code, out, _ = run("--engine", TINY, "--data", photos, "--limit", "3", "--json")
+    document = json.loads(out)
+    assert code == 0 and document["used"] == 3 and document["data"]["available"] == 6
+
+
+def test_control_c_says_how_to_go_on(run, photos, tmp_path, monkeypatch):
+    def interrupt(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgenext_deploy.benchmarks.accuracy.evaluate.load_photo", interrupt)
+    code, _, err = run("--engine", TINY, "--data", photos, "--resume", tmp_path / "rows.jsonl")
+    assert code == 130 and "the same command goes on from here" in err
+    code, _, err = run("--engine", TINY, "--data", photos)
+    assert code == 130 and err == "interrupted\n"
+
+
+def test_engines_of_several_tasks_or_classes_are_refused(run, photos, tmp_path):
+    code, _, err = run("--engine", TINY, "--engine", write_detector(tmp_path), "--data", photos)
+    assert code == 2 and "engines of one task" in err
+    other = write_detector(tmp_path, "other", change=lambda data: data.update(labels=list("abcd")))
+    code, _, err = run("--engine", write_detector(tmp_path), "--engine", other, "--data", photos)
+    assert code == 2 and "another engine has 4 (cup" in err
+    code, _, err = run("--engine", tmp_path / "none.onnx", "--data", photos)
+    assert code == 3 and "engine not found" in err
+    assert run("--data", photos)[0] == 2
+
+
+def test_a_detector_without_pycocotools_names_the_command(run, photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pycocotools.cocoeval", None)
+    code, out, err = run("--engine", write_detector(tmp_path), "--data", photos)
+    assert code == 6 and out == "" and 'pip install "edgenext-deploy[eval]"' in err
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """Two photos of the detector's; it is right on the cup, wrong on the dog, and the tree is not seen."""
+    folder = tmp_path / "coco"
+    folder.mkdir()
+    frames = (detector_frame((0, 250, 0, 51, 102, 204)), detector_frame((1, 200, 0, 0, 128, 128)))
+    for number, frame in enumerate(frames):
+        Image.fromarray(np.ascontiguousarray(frame[:, :, ::-1])).save(str(folder / "{}.png".format(number)))
+    boxes = ((0, 0, [0, 1.2, 1.6, 3.6]), (1, 1, [2, 3, 2, 3]), (1, 2, [0, 0, 1, 1]))
+    document = {
+        "images": [{"id": 5 + number, "file_name": "{}.png".format(number), "width": 4, "height": 6}
+                   for number in range(2)],
+        "categories": [{"id": 10 + index, "name": name} for index, name in enumerate(DETECTOR_LABELS)],
+        "annotations": [{"id": number + 1, "image_id": 5 + image, "category_id": 10 + index, "bbox": box,
+                         "area": box[2] * box[3], "iscrowd": 0} for number, (image, index, box) in enumerate(boxes)]}
+    (folder / detection.DEFAULT_ANNOTATIONS).write_text(json.dumps(document))
+    return folder
+
+
+def test_mean_average_precision(run, coco, tmp_path):
+    pytest.importorskip("pycocotools")
+    code, out, err = run("--engine", write_detector(tmp_path), "--data", coco, "--json")
+    document = json.loads(out)
+    assert code == 0 and err == "" and "categories by name" in document["data"]["description"]
+    metrics = document["engines"][0]["metrics"]
+    # Of three classes that occur, one is found, exactly.
+    assert metrics["map"] == metrics["map50"] == pytest.approx(1 / 3, abs=1e-6)
+    assert metrics["map_large"] is None
+    code, out, _ = run("--engine", write_detector(tmp_path), "--data", coco)
+    assert code == 0 and "33.33%" in out and "mAP@.50" in out
+
+
+def test_a_detector_that_finds_nothing_has_no_precision(run, coco, tmp_path):
+    pytest.importorskip("pycocotools")
+    blind = write_detector(tmp_path, change=lambda data: data["detection"].update(score_threshold=1.0))
+    code, out, _ = run("--engine", blind, "--data", coco, "--json")
+    assert code == 0 and json.loads(out)["engines"][0]["metrics"] == {"map": 0.0, "map50": 0.0, "map75": 0.0}
+
+
+def test_annotations_that_are_none(run, coco, tmp_path):
+    pytest.importorskip("pycocotools")
+    for text in ("[]", "{", "{}", '{"images": [{"id": 1}], "categories": []}'):
+        (coco / "instances.json").write_text(text)
+        code, out, err = run("--engine", write_detector(tmp_path), "--data", coco)
+        assert code == 3 and out == "" and "instances" in err, text
+
+
+@pytest.fixture
+def voc(tmp_path):
+    """Two photos, 12x8 and 24x16, of which the segmenter sees three quarters of the pixels right."""
+    folder = tmp_path / "voc"
+    for name in ("JPEGImages", "SegmentationClass"):
+        (folder / name).mkdir(parents=True)
+    for number, scale in enumerate((1, 2)):
+        seen = np.zeros((8 * scale, 12 * scale), np.uint8)
+        seen[:, 6 * scale:] = 2
+        truth = seen.copy()
+        truth[:, 9 * scale:] = 1
+        truth[0] = 255
+        pixels = np.eye(3, dtype=np.uint8)[seen] * 255
+        Image.fromarray(pixels).save(str(folder / "JPEGImages" / "{}.png".format(number)))
+        mask = Image.fromarray(truth).convert("P")
+        mask.putdata(truth.ravel().tolist())
+        mask.putpalette(voc_palette().ravel().tolist())
+        mask.save(str(folder / "SegmentationClass" / "{}.png".format(number)))
+    return folder
+
+
+def test_mean_intersection_over_union(run, voc, tmp_path):
+    code, out, err = run("--engine", write_segmenter(tmp_path), "--data", voc, "--json")
+    document = json.loads(out)
+    assert code == 0 and err == "" and document["used"] == 2
+    (engine,) = document["engines"]
+    # Background right; grass never seen; sky half of what is called sky. Void does not count.
+    assert engine["iou"] == {"background": 1.0, "grass": 0.0, "sky": 0.5}
+    assert engine["metrics"] == {"miou": pytest.approx(0.5), "pixel_accuracy": pytest.approx(0.75)}
+    code, out, _ = run("--engine", write_segmenter(tmp_path), "--data", voc)
+    assert code == 0 and "50.00%" in out and "75.00%" in out
+
+
+def test_lists_of_names(run, voc, tmp_path):
+    engine = write_segmenter(tmp_path)
+    (voc / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (voc / "ImageSets" / "Segmentation" / "val.txt").write_text("1\n")
+    code, out, _ = run("--engine", engine, "--data", voc, "--json")
+    assert code == 0 and json.loads(out)["used"] == 1
+    (tmp_path / "list.txt").write_text("0\n1\n")
+    code, out, _ = run("--engine", engine, "--data", voc, "--labels", tmp_path / "list.txt", "--json")
+    assert code == 0 and json.loads(out)["used"] == 2
+    (tmp_path / "list.txt").write_text("0\n7\n")
+    code, _, err = run("--engine", engine, "--data", voc, "--labels", tmp_path / "list.txt")
+    assert code == 3 and "no photo '7' (1 of 2 names" in err
+
+
+def test_masks_that_cannot_be_used_are_named(run, voc, tmp_path):
+    masks = voc / "SegmentationClass"
+    for name, mask in (("rgb", Image.new("RGB", (12, 8))), ("size", Image.new("L", (3, 3))),
+                       ("class", Image.new("L", (12, 8), 9))):
+        mask.save(str(masks / (name + ".png")))
+        shutil.copyfile(str(voc / "JPEGImages" / "0.png"), str(voc / "JPEGImages" / (name + ".png")))
+    code, out, _ = run("--engine", write_segmenter(tmp_path), "--data", voc, "--json")
+    reasons = {image["image"]: image["error"] for image in json.loads(out)["unreadable"]}
+    assert code == 0 and json.loads(out)["used"] == 2
+    assert "has mode RGB" in reasons["rgb"] and "is 3x3, its photo 12x8" in reasons["size"]
+    assert "has class 9; 0 to 2 and 255 expected" in reasons["class"]
