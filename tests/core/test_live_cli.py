@@ -92,15 +92,14 @@ def test_folder_stays_photos_unless_asked(run, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["x.jpg", "--save", "out.mp4"], "a folder, or a name ending in one of .jpg"),
-    (["x.jpg", "--every-frame"], "--every-frame is for"),
+    (["x.jpg", "--save", "out.mp4"], "--save is for streams"), (["x.jpg", "--every-frame"], "--every-frame is for"),
     (["synthetic://", "x.jpg"], "streams come alone"), (["synthetic://", "synthetic://"], "streams come alone"),
     (["synthetic://", "--duration", "0"], "--duration"), (["synthetic://", "--duration", "nan"], "--duration"),
     (["synthetic://", "--frames", "0"], "frames"), (["synthetic://", "--width", "9"], "width"),
     (["csi://0 ! filesink location=/tmp/x"], "csi://0"), (["rtsp://h/x ! fakesink"], "RTSP"),
     (["http://h/x.mp4"], "unknown kind"), (["synthetic://", "--display", "--pixel-format", "nv12"], "need bgr"),
     (["synthetic://", "--pixel-format", "yuv"], "pixel-format"),
-    (["x.jpg", "--pixel-format", "nv12"], "is for streams")])
+    (["x.jpg", "--pixel-format", "nv12"], "--pixel-format is for streams")])
 def test_usage_errors(run, arguments, message):
     code, out, err = run(*arguments)
     assert code == 2 and out == "" and message in err
