@@ -19,6 +19,9 @@ _MS_PER_TICK = 1e-6 if hasattr(time, "perf_counter_ns") else 1e3
 
 # A round is short against drift and there are enough of them for an interval.
 _ROUNDS_WANTED = 40
+# A ratio's interval needs six pairs of rounds; a machine that slows down after the warm-up makes blocks longer, so
+# that the duration is over before.
+_MIN_ROUNDS = 12
 # Keeps a session that does next to nothing from filling the memory.
 _MAX_BLOCK = 10000
 _MAX_SAMPLES = 1000000
@@ -202,6 +205,8 @@ def _take_turns(
     try:
         while True:
             fractions = [_fraction(counts[name], spent_ms[name], round_index, limits) for name in names]
+            if len(names) > 1 and limits.iterations is None and limits.rounds is None:
+                fractions.append(round_index / _MIN_ROUNDS)
             if min(fractions) >= 1.0:
                 return False
             for current in names if round_index % 2 == 0 else names[::-1]:

@@ -114,7 +114,7 @@ def test_reading_the_stages_does_not_count_as_latency():
 
 def test_a_session_that_is_slower_by_a_fifth_is_reported_so():
     sessions = {"slow": spin(0.6), "fast": spin(0.5)}
-    series = measure(sessions, inputs(sessions), Limits(duration_s=0.5, warmup_s=0.5)).series
+    series = measure(sessions, inputs(sessions), Limits(rounds=40, block_s=0.01, warmup_s=0.3)).series
     result = compare("slow", series["slow"], "fast", series["fast"])
     assert (result.faster, result.slower) == ("fast", "slow")
     # However busy the machine is; with planted noise the test below asks for more.
@@ -173,6 +173,16 @@ def test_duration_is_spent_inside_the_calls_of_each_session(fake_time):
 def test_at_least_min_iterations_are_made_however_slow(fake_time):
     values = values_of({"a": fake_time.takes(5000.0)}, Limits(duration_s=1.0, min_iterations=12))
     assert len(values["a"]) == 12
+
+
+def test_a_machine_that_slows_down_after_the_warm_up_still_gives_an_interval(fake_time):
+    def cost(call):
+        return 1.0 if call < 300 else 10.0
+
+    sessions = {"a": fake_time.takes(cost), "b": fake_time.takes(cost)}
+    series = measure(sessions, inputs(sessions), Limits(duration_s=2.0)).series
+    assert len(series["a"].blocks) == len(series["b"].blocks) >= 12
+    assert compare("a", series["a"], "b", series["b"]).interval is not None
 
 
 def test_rounds_are_exact_and_every_session_has_one_block_in_each(fake_time):
