@@ -74,8 +74,10 @@ def stages(report: LatencyReport) -> str:
         split, sums = row.stages, row.reconciliation
         if split is None or sums is None:
             continue
-        parts = (("GPU compute", sums.compute_ms), ("copy in", split.host_to_device.mean_ms),
-                 ("copy out", split.device_to_host.mean_ms), ("enqueue and Python", sums.rest_ms))
+        # With zero-copy nothing is copied.
+        copies = [(name, times.mean_ms) for name, times in (
+            ("copy in", split.host_to_device), ("copy out", split.device_to_host)) if times is not None]
+        parts = [("GPU compute", sums.compute_ms), *copies, ("enqueue and Python", sums.rest_ms)]
         words = "GPU only {} + copies {} + enqueue and Python {} = {} ms, what your app sees (means).".format(
             *map(milliseconds, (sums.compute_ms, sums.copies_ms, sums.rest_ms, sums.wall_ms)))
         made.append(card(row.name, charts.stacked(parts, "parts of the latency of " + row.name),

@@ -89,6 +89,13 @@ def test_without_samples_or_manifest_the_page_still_stands():
     check(report_page(make_report(make_row(samples=None, model=None))))
 
 
+def test_a_plan_that_copies_nothing_shows_no_copies():
+    row = make_nano_row()
+    text = check(report_page(make_report(row._replace(stages=row.stages._replace(
+        host_to_device=None, device_to_host=None)))))
+    assert "GPU compute" in text and "copy in" not in text
+
+
 def test_an_interrupted_report_says_so():
     assert "Interrupted" in check(report_page(make_report(make_row(), interrupted=True)))
 
