@@ -10,14 +10,16 @@ from edgenext_deploy.runtime.session import Session, Timings
 __all__ = ["Session", "Timings", "load_session"]
 
 
-
-def load_session(path: str, threads: Optional[int] = None, trust: bool = False) -> Session:
+def load_session(path: str, threads: Optional[int] = None, trust: bool = False, zero_copy: Optional[bool] = None,
+                 cuda_graph: Optional[bool] = None) -> Session:
     """Open an engine file with the runtime that its name's ending asks for.
 
     Args:
         path: ``.onnx`` for ONNX Runtime; ``.plan``, ``.engine`` or ``.trt`` for TensorRT.
         threads: CPU threads of one inference; all available ones by default. A plan needs none.
         trust: accept a plan without a sidecar, which can run code; see `edgenext_deploy.plan`.
+        zero_copy: of a plan: whether the GPU works in the processor's memory; None to find out what pays.
+        cuda_graph: of a plan: whether inferences are replayed from a CUDA graph; None to do so unless it is slower.
 
     Raises:
         BadInputError: no such file, empty, broken, neither an ONNX file nor a plan, or a plan without a sidecar.
@@ -35,7 +37,7 @@ def load_session(path: str, threads: Optional[int] = None, trust: bool = False) 
     if suffix in PLAN_SUFFIXES:
         from edgenext_deploy.runtime.trt import TensorRTSession
 
-        return TensorRTSession(path, trust=trust)
+        return TensorRTSession(path, trust=trust, zero_copy=zero_copy, cuda_graph=cuda_graph)
     raise BadInputError(
         "{} is no engine: a name ending in .onnx or .plan expected, {!r} found".format(path, suffix),
         "pass the .onnx file that edgenext-export wrote, or the .plan file that edgenext-build wrote")

@@ -1,14 +1,26 @@
 """The memory of one inference: page-locked arrays, device memory, and the events that time it."""
 import contextlib
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from edgenext_deploy.runtime.graph import Graph
 from edgenext_deploy.runtime.session import Timings
 from edgenext_deploy.runtime.trt_api import Tensor
 
 # Puts into a stream whatever writes the input: (pycuda.driver, stream, device address of the input).
 Prepare = Callable[[Any, Any, int], None]
+
+
+class ZeroCopy(NamedTuple):
+    """Which tensors the GPU reads or writes in the processor's page-locked memory, without a copy of its own."""
+
+    input: bool = False
+    outputs: bool = False
+
+    def __str__(self) -> str:
+        names = [name for name, mapped in zip(self._fields, self) if mapped]
+        return " and ".join(names) or "none"
 
 
 class BufferSet:
@@ -19,18 +31,22 @@ class BufferSet:
     one follows it in the stream.
 
     Attributes:
-        addresses: device address of every tensor by name.
+        addresses: device address of every tensor by name; of mapped tensors, that of the page-locked array.
+        graph: the inference recorded on these addresses, if it was.
         spent_ms: what the caller has waited for this inference so far.
         enqueue_ms: host time that putting the inference into the stream took.
 
     Raises:
         pycuda.driver.MemoryError: not enough memory; nothing stays allocated.
+        pycuda.driver.LogicError: the driver does not map page-locked memory.
     """
 
-    def __init__(self, driver: Any, tensors: Sequence[Tensor]) -> None:
+    def __init__(self, driver: Any, tensors: Sequence[Tensor], zero_copy: ZeroCopy) -> None:
         self.addresses: Dict[str, int] = {}
+        self.graph: Optional[Graph] = None
         self.spent_ms = 0.0
         self.enqueue_ms = 0.0
+        self._zero_copy = zero_copy
         self._prepared = False
         self._driver = driver
         self._inputs = tuple(tensor.spec.name for tensor in tensors if tensor.is_input)
@@ -39,25 +55,36 @@ class BufferSet:
         self._device: List[Any] = []
         self._marks: List[Any] = []
         try:
-            for spec in (tensor.spec for tensor in tensors):
-                self._host[spec.name] = driver.pagelocked_empty(spec.shape, np.dtype(spec.dtype))
-                self._device.append(driver.mem_alloc(self._host[spec.name].nbytes))
-                self.addresses[spec.name] = int(self._device[-1])
+            for tensor in tensors:
+                self._allocate(tensor, zero_copy.input if tensor.is_input else zero_copy.outputs)
             self._marks = [driver.Event() for _ in range(4)]
         except BaseException:
             self.free()
             raise
+
+    def _allocate(self, tensor: Tensor, mapped: bool) -> None:
+        name, shape, dtype = tensor.spec.name, tensor.spec.shape, np.dtype(tensor.spec.dtype)
+        if mapped:
+            flags = self._driver.host_alloc_flags.DEVICEMAP
+            self._host[name] = self._driver.pagelocked_empty(shape, dtype, mem_flags=flags)
+            owner: Any = self._host[name].base
+            self.addresses[name] = int(owner.get_device_pointer())
+        else:
+            self._host[name] = self._driver.pagelocked_empty(shape, dtype)
+            self._device.append(self._driver.mem_alloc(self._host[name].nbytes))
+            self.addresses[name] = int(self._device[-1])
 
     def fill(self, image: np.ndarray) -> None:
         """Write the input, whatever its strides and byte order, in one pass; Nano reads this memory slowly."""
         np.copyto(self._host[self._inputs[0]], image)
 
     def copy_in(self, stream: Any) -> None:
-        """Put the copy of the input to the device into the stream."""
+        """Put the copy of the input to the device into the stream; there is none of a mapped one."""
         self._prepared = False
         self._marks[0].record(stream)
-        for name in self._inputs:
-            self._driver.memcpy_htod_async(self.addresses[name], self._host[name], stream)
+        if not self._zero_copy.input:
+            for name in self._inputs:
+                self._driver.memcpy_htod_async(self.addresses[name], self._host[name], stream)
         self._marks[1].record(stream)
 
     def prepare(self, stream: Any, prepare: Prepare) -> None:
@@ -68,10 +95,11 @@ class BufferSet:
         self._marks[1].record(stream)
 
     def copy_out(self, stream: Any) -> None:
-        """Put the copies of the outputs to the host into the stream."""
+        """Put the copies of the outputs to the host into the stream; there are none of mapped ones."""
         self._marks[2].record(stream)
-        for name in self._outputs:
-            self._driver.memcpy_dtoh_async(self._host[name], self.addresses[name], stream)
+        if not self._zero_copy.outputs:
+            for name in self._outputs:
+                self._driver.memcpy_dtoh_async(self._host[name], self.addresses[name], stream)
         self._marks[3].record(stream)
 
     def wait(self) -> None:
@@ -88,16 +116,24 @@ class BufferSet:
         return found
 
     def timings(self) -> Timings:
-        """Return the times of the last use; only after `wait`."""
-        start, copied_in, computed, copied_out = self._marks
-        input_ms = float(copied_in.time_since(start))
-        return Timings(self.spent_ms, self.enqueue_ms, None if self._prepared else input_ms,
-                       float(computed.time_since(copied_in)), float(copied_out.time_since(computed)),
-                       input_ms if self._prepared else None)
+        """Return the times of the last use; only after `wait`. A copy that was not made has none."""
+        start, ready, computed, end = self._marks
+        input_ms = float(ready.time_since(start))
+        return Timings(
+            self.spent_ms, self.enqueue_ms, None if self._prepared or self._zero_copy.input else input_ms,
+            float(computed.time_since(ready)), None if self._zero_copy.outputs else float(end.time_since(computed)),
+            input_ms if self._prepared else None)
+
+    def span_ms(self) -> float:
+        """Return the GPU's time from the start of the last use to its end, gaps included; only after `wait`."""
+        return float(self._marks[3].time_since(self._marks[0]))
 
     def free(self) -> None:
         """Free the memory; what the driver refuses to free goes with the context."""
         self._marks = []
+        if self.graph is not None:
+            self.graph.close()
+            self.graph = None
         while self._device:
             with contextlib.suppress(self._driver.Error):
                 self._device.pop().free()

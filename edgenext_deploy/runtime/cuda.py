@@ -63,6 +63,8 @@ class CudaContext:
         device: the device's number.
         name: the device's name.
         compute_capability: such as ``(5, 3)``.
+        integrated: True if the GPU shares its memory with the processor, as on a Jetson.
+        maps_host_memory: True if the GPU can read and write page-locked memory of the processor.
         primary: True if this is the device's primary context, False if it is a context of our own.
     """
 
@@ -72,6 +74,8 @@ class CudaContext:
         self.device = device
         self.name = str(handle.name())
         self.compute_capability: Tuple[int, int] = tuple(handle.compute_capability())
+        self.integrated = bool(handle.get_attribute(driver.device_attribute.INTEGRATED))
+        self.maps_host_memory = bool(handle.get_attribute(driver.device_attribute.CAN_MAP_HOST_MEMORY))
         self.primary = hasattr(handle, "retain_primary_context")
         self._pid = os.getpid()
         self._users = 0

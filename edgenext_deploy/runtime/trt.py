@@ -3,7 +3,6 @@ import collections
 import contextlib
 import os
 import threading
-import time
 import traceback
 from typing import Any, Deque, Dict, Iterator, List, Optional, Tuple, Union
 
@@ -19,16 +18,11 @@ from edgenext_deploy.plan import (
     rebuild_command,
 )
 from edgenext_deploy.runtime import cuda
-from edgenext_deploy.runtime.buffers import BufferSet, Prepare
+from edgenext_deploy.runtime.buffers import BufferSet, Prepare, ZeroCopy
+from edgenext_deploy.runtime.runner import Runner
 from edgenext_deploy.runtime.session import Session
-from edgenext_deploy.runtime.trt_api import (
-    Execution,
-    import_tensorrt,
-    last_errors,
-    make_logger,
-    open_execution,
-    split,
-)
+from edgenext_deploy.runtime.trt_api import Execution, import_tensorrt, last_errors, make_logger, open_execution, split
+from edgenext_deploy.runtime.warmup import choose_zero_copy, use_graphs
 
 # Of `close` for calls that run: at exit a daemon thread may never return, and a signal's handler interrupts one.
 _CLOSE_TIMEOUT_S = 5.0
@@ -49,17 +43,23 @@ class TensorRTSession(Session):
         device: number of the GPU.
         buffer_sets: inferences that can be submitted and not yet collected; `submit` refuses one more.
         check_finite: refuse inputs with values that are not finite; costs a pass over the input.
+        zero_copy: have the GPU read the input and write the outputs in the processor's memory. None to find out at
+            opening what of it pays, on boards whose GPU shares that memory, and to copy on others; see docs/runtime.md.
+        cuda_graph: start inferences by replaying a CUDA graph, if one can be recorded and gives the same answer. None
+            to do so unless it is slower, which is measured at opening.
 
     Raises:
         BadInputError: no such file, not a plan, or not the one its sidecar describes.
-        IncompatibleError: built for another TensorRT or GPU, refused by TensorRT, or too large for the memory.
+        IncompatibleError: built for another TensorRT or GPU, refused by TensorRT, too large for the memory, or
+            `zero_copy` on a GPU that cannot.
         MissingRuntimeError: no TensorRT, no pycuda, no driver or no GPU.
         UsageError: no such device, or `buffer_sets` less than 1.
         CudaError: CUDA failed; its message says when the process has to be restarted.
     """
 
     def __init__(self, path: str, trust: bool = False, device: int = 0, buffer_sets: int = 2,
-                 check_finite: bool = False) -> None:
+                 check_finite: bool = False, zero_copy: Optional[bool] = None,
+                 cuda_graph: Optional[bool] = None) -> None:
         self._path = path = os.fspath(path)
         self._idle = threading.Condition()
         self._calls = 0
@@ -69,15 +69,14 @@ class TensorRTSession(Session):
             raise UsageError("buffer_sets must be at least 1, found {}".format(buffer_sets))
         self._buffer_sets = buffer_sets
         self._check_finite = check_finite
-        self._enqueue_lock = threading.Lock()
         self._infer_lock = threading.Lock()
         self._queue_lock = threading.Lock()
         self._free: Deque[BufferSet] = collections.deque()
         self._pending: Deque[BufferSet] = collections.deque()
         self._sets: List[BufferSet] = []
         self._engine: Optional[Any] = None
-        self._execution: Optional[Execution] = None
-        self._stream: Optional[Any] = None
+        self._runner: Optional[Runner] = None
+        self._zero_copy = ZeroCopy()
         self._runtime: Optional[Any] = None
         self._runtime_name = read_header(path).flavour
         try:
@@ -95,8 +94,8 @@ class TensorRTSession(Session):
                 gpu=self._cuda.name, compute_capability="{}.{}".format(*self._cuda.compute_capability))
             data, self.record = read_plan(path, environment, trust)
             with self._cuda.active() as driver:
-                self._load(trt, data)
-                self._allocate(driver, buffer_sets + 1)
+                execution = self._load(trt, data)
+                self._allocate(driver, execution, zero_copy, cuda_graph)
         except BaseException as error:
             _clear_frames(error)
             self.close()
@@ -123,7 +122,8 @@ class TensorRTSession(Session):
                 ``pycuda.driver.Stream``, and the device address of the input tensor, ``inputs[0]`` in shape and dtype,
                 contiguous. It puts into that stream whatever writes every element of the input. It must not
                 synchronise, call this session or keep the address. What it reads has to stay as it is until this
-                method returns. Nothing checks what it writes, for finiteness neither.
+                method returns; the stream does not wait for others, not even for the default stream. With zero-copy
+                of the input, the address is in mapped memory. Nothing checks what it writes, for finiteness neither.
             views: as for `infer_all`.
 
         Raises:
@@ -175,10 +175,15 @@ class TensorRTSession(Session):
                 self._free.append(buffers)
 
     def describe(self) -> Dict[str, Any]:
-        """Return runtime, version, provider and device; threads is None, for no CPU thread computes."""
+        """Return runtime, version, provider, device and how inferences run.
+
+        ``threads`` is None, for no CPU thread computes. ``zero_copy`` is ``none``, ``input``, ``outputs`` or
+        ``input and outputs``; ``cuda_graph`` is True while graphs are replayed.
+        """
         return {"runtime": self._runtime_name, "version": self._version, "provider": "CUDA", "threads": None,
                 "device": self._cuda.name, "compute_capability": "{}.{}".format(*self._cuda.compute_capability),
-                "buffer_sets": self._buffer_sets}
+                "buffer_sets": self._buffer_sets, "zero_copy": str(self._zero_copy),
+                "cuda_graph": self._runner is not None and self._runner.graphs}
 
     def close(self) -> None:
         """Wait for running calls, drop what was not collected, and release everything, the context last."""
@@ -198,28 +203,30 @@ class TensorRTSession(Session):
     def _release(self) -> None:
         try:
             if not self._cuda.usable:
+                for buffers in self._sets:
+                    buffers.graph = None  # a driver that is broken, or was forked, is better not asked for anything
                 self._release_all()
                 return
             # An error here is about results that nobody collects, or memory that goes with the process.
             with contextlib.suppress(EdgeNextError), self._cuda.active() as driver:
                 with contextlib.suppress(driver.Error):
-                    if self._stream is not None:
-                        self._stream.synchronize()
+                    if self._runner is not None and self._runner.stream is not None:
+                        self._runner.stream.synchronize()
                 self._release_all()
         finally:
             self._cuda.release()
 
     def _release_all(self) -> None:
-        if self._execution is not None:
-            self._execution.close()
-        self._execution = None
-        self._engine = None
+        # Graphs go with their buffer sets, before the execution context whose memory they use.
         for buffers in self._sets:
             buffers.free()
+        if self._runner is not None:
+            self._runner.close()
+        self._runner = None
+        self._engine = None
         self._pending.clear()
         self._free.clear()
         self._sets.clear()
-        self._stream = None
         self._runtime = None
         self._logger = None
 
@@ -249,7 +256,8 @@ class TensorRTSession(Session):
 
     def _run(self, source: Union[np.ndarray, Prepare], views: bool) -> Tuple[np.ndarray, ...]:
         with self._infer_lock, self._cuda.active():
-            self._start(self._sets[0], source)
+            assert self._runner is not None
+            self._runner.start(self._sets[0], source)
             return self._finish(self._sets[0], views)
 
     def _submit(self, source: Union[np.ndarray, Prepare]) -> None:
@@ -258,57 +266,30 @@ class TensorRTSession(Session):
                 raise UsageError("all {} buffer sets hold inferences that were not collected".format(
                     self._buffer_sets), "call collect first, or open the session with more buffer_sets")
             with self._cuda.active():
-                self._start(self._free[0], source)
+                assert self._runner is not None
+                self._runner.start(self._free[0], source)
             self._pending.append(self._free.popleft())
 
-    def _start(self, buffers: BufferSet, source: Union[np.ndarray, Prepare]) -> None:
-        """Put the input, the inference and the copy back into the stream."""
-        begin = time.perf_counter()
-        if isinstance(source, np.ndarray):
-            buffers.fill(source)
-        # TensorRT's execution context belongs to one thread at a time.
-        with self._enqueue_lock:
-            assert self._stream is not None and self._execution is not None
-            if isinstance(source, np.ndarray):
-                buffers.copy_in(self._stream)
-            else:
-                buffers.prepare(self._stream, source)
-            enqueue = time.perf_counter()
-            done = self._execution.enqueue(buffers.addresses, self._stream.handle)
-            buffers.enqueue_ms = (time.perf_counter() - enqueue) * 1e3
-            if not done:
-                raise self._refused()
-            buffers.copy_out(self._stream)
-        buffers.spent_ms = (time.perf_counter() - begin) * 1e3
-
-    def _refused(self) -> EdgeNextError:
-        """Return the error of an inference that TensorRT did not take."""
-        text = last_errors(self._logger)
-        if cuda.is_sticky(text):
-            return self._cuda.fail(text)
-        return cuda.CudaError("{}: TensorRT {} does not run it: {}".format(self._path, self._version, text))
-
     def _finish(self, buffers: BufferSet, views: bool) -> Tuple[np.ndarray, ...]:
-        begin = time.perf_counter()
-        buffers.wait()
-        outputs = buffers.read(views)
-        buffers.spent_ms += (time.perf_counter() - begin) * 1e3
+        assert self._runner is not None
+        outputs = self._runner.finish(buffers, views)
         self.timings = buffers.timings()
         return outputs
 
-    def _load(self, trt: Any, data: bytes) -> None:
+    def _load(self, trt: Any, data: bytes) -> Execution:
         self._runtime = trt.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(data)
         if self._engine is None:
             raise self._not_loaded()
         try:
-            self._execution = open_execution(self._engine)
+            execution = open_execution(self._engine)
         except IncompatibleError as error:
             raise IncompatibleError("{}: {}".format(self._path, error.message), error.fix) from error
-        self.inputs, self.outputs = split(self._execution.tensors)
+        self.inputs, self.outputs = split(execution.tensors)
         if len(self.inputs) != 1 or not self.outputs:
             raise BadInputError("{}: one input and at least one output expected, {} inputs and {} outputs found".format(
                 self._path, len(self.inputs), len(self.outputs)), "export again with edgenext-export")
+        return execution
 
     def _not_loaded(self) -> EdgeNextError:
         reason = last_errors(self._logger)
@@ -320,12 +301,16 @@ class TensorRTSession(Session):
                 *self._cuda.compute_capability, reason),
             "build it on this machine: " + rebuild_command(self._path))
 
-    def _allocate(self, driver: Any, count: int) -> None:
-        assert self._execution is not None
-        self._stream = driver.Stream()
-        for _ in range(count):
-            self._sets.append(BufferSet(driver, self._execution.tensors))
+    def _allocate(self, driver: Any, execution: Execution, zero_copy: Optional[bool],
+                  cuda_graph: Optional[bool]) -> None:
+        name = "{}: TensorRT {}".format(self._path, self._version)
+        self._runner = Runner(self._cuda, execution, self._logger, name)
+        self._zero_copy = choose_zero_copy(self._cuda, self._runner, execution.tensors, zero_copy)
+        for _ in range(self._buffer_sets + 1):
+            self._sets.append(BufferSet(driver, execution.tensors, self._zero_copy))
         self._free.extend(self._sets[1:])
+        if cuda_graph is not False:
+            use_graphs(self._runner, self._sets, self.inputs[0], cuda_graph)
 
 
 def _clear_frames(error: BaseException) -> None:

@@ -7,7 +7,7 @@ from trt_cases import MACHINES
 @pytest.fixture(params=MACHINES, ids=lambda made: "{}{}".format(made[0], "" if made[1] else "-old-pycuda"))
 def machine(request, monkeypatch):
     made = gpu.install(monkeypatch, request.param[0], primary=request.param[1])
-    made.release = request.param[0]
+    made.release, made.has_primary = request.param
     yield made
     assert made.violations == []
     assert made.driver_stack == [] and made.pycuda_stack == []

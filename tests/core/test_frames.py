@@ -23,12 +23,15 @@ RED = {"bgr": np.full((48, 64, 3), (0, 0, 255), np.uint8), "rgb": np.full((48, 6
        "nv12": np.concatenate([np.full((48, 64), 81), np.tile([90, 240], (24, 32))]).astype(np.uint8)}
 
 
-@pytest.fixture(params=[("8.2", False), ("8.2", True), ("10.3", True)], ids=["8.2-old-pycuda", "8.2", "10.3"])
+# Release of TensorRT, whether pycuda has primary contexts, and whether the GPU shares the processor's memory.
+@pytest.fixture(params=[("8.2", False, False), ("8.2", True, True), ("10.3", True, False)],
+                ids=["8.2-old-pycuda", "8.2-integrated", "10.3"])
 def machine(request, monkeypatch, tmp_path):
     """A double of a machine with a GPU and, if there is a g++ for it, nvcc."""
     monkeypatch.setenv("EDGENEXT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(preprocess_cuda.shutil, "which", lambda name: "/cuda/bin/" + name)
-    made = gpu.install(monkeypatch, request.param[0], primary=request.param[1], compiler=True)
+    made = gpu.install(monkeypatch, request.param[0], primary=request.param[1], compiler=True,
+                       integrated=request.param[2])
     made.release = request.param[0]
     yield made
     assert made.violations == [] and made.allocated_bytes() == 0

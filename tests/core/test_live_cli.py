@@ -98,7 +98,9 @@ def test_folder_stays_photos_unless_asked(run, tmp_path):
     (["synthetic://", "--duration", "0"], "--duration"), (["synthetic://", "--duration", "nan"], "--duration"),
     (["synthetic://", "--frames", "0"], "frames"), (["synthetic://", "--width", "9"], "width"),
     (["csi://0 ! filesink location=/tmp/x"], "csi://0"), (["rtsp://h/x ! fakesink"], "RTSP"),
-    (["http://h/x.mp4"], "unknown kind")])
+    (["http://h/x.mp4"], "unknown kind"), (["synthetic://", "--display", "--pixel-format", "nv12"], "need bgr"),
+    (["synthetic://", "--pixel-format", "yuv"], "pixel-format"),
+    (["x.jpg", "--pixel-format", "nv12"], "--pixel-format is for streams")])
 def test_usage_errors(run, arguments, message):
     code, out, err = run(*arguments)
     assert code == 2 and out == "" and message in err
@@ -121,6 +123,37 @@ def test_saved_video(run, tmp_path):
     # The label is white on black at the bottom left; elsewhere the frame is blue.
     assert images[5][200:, :160].min(axis=2).max() > 150 and images[5][100:150].min(axis=2).max() < 60
     assert os.listdir(str(tmp_path)) == ["out.mp4"]
+
+
+def test_a_video_file_played_like_a_camera_and_saved(run, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    import numpy as np
+
+    from edgenext_deploy.camera import number_in
+    from edgenext_deploy.camera.synthetic import write_number
+
+    given, saved = str(tmp_path / "in.avi"), str(tmp_path / "out.avi")
+    writer = cv2.VideoWriter(given, cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (320, 240))
+    for number in range(20):
+        image = np.full((240, 320, 3), (0, 255, 0), np.uint8)
+        write_number(image, number)
+        writer.write(image)
+    writer.release()
+    code, out, _ = run(given, "--save", saved, "--json", "--top-k", "1")
+    first, frames, summary = lines_of(out)
+    assert code == 0 and first["source_fps"] == 20.0 and not first["every_frame"]
+    numbers = [frame["number"] for frame in frames]
+    assert numbers == sorted(set(numbers)) and all(frame["predictions"][0]["label"] == "green" for frame in frames)
+    assert summary["captured"] == 20 == summary["processed"] + summary["dropped"]
+    assert summary["processed"] == len(frames) and frames[-1]["dropped"] <= summary["dropped"]
+    # Within the pace of the file: what was captured first and last is as far apart as in the file.
+    capture, shown = cv2.VideoCapture(saved), []
+    while True:
+        there, image = capture.read()
+        if not there:
+            break
+        shown.append(number_in(image))
+    assert set(shown) <= set(numbers) and shown == sorted(shown) and 15 <= len(shown) <= 40
 
 
 def test_a_saved_stream_lasts_as_long_as_it_took(run, tmp_path):

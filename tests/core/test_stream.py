@@ -78,6 +78,31 @@ def test_a_slow_classifier_is_shown_the_newest_frame_and_latency_stays_bounded(c
     assert min(steps) >= 3
 
 
+def test_a_video_file_is_classified_at_its_newest_frame(classify, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    from edgenext_deploy.camera.stream import stream
+    from edgenext_deploy.camera.synthetic import write_number
+
+    path = str(tmp_path / "a.avi")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"MJPG"), 60.0, (320, 240))
+    for number in range(60):
+        image = np.full((240, 320, 3), (0, 0, 255), np.uint8)
+        write_number(image, number)
+        writer.write(image)
+    writer.release()
+    with Camera(path) as camera:
+        results = list(stream(Slow(classify, 0.05), camera))
+        counters = camera.counters
+    numbers = [result.frame.number for result in results]
+    assert [number_in(result.frame.image) for result in results] == numbers == sorted(set(numbers))
+    assert numbers[-1] == 59 and all(result.predictions[0].label == "red" for result in results)
+    assert counters == (60, len(results), 60 - len(results), 0, 0) and counters.dropped >= 30
+    # Nothing piles up: the last third waits no longer than the first, however long it goes on.
+    waits = [result.timings.queue_ms for result in results]
+    third = len(waits) // 3
+    assert sorted(waits[-third:])[third // 2] < 2 * 1000.0 / 60 + sorted(waits[:third])[third // 2]
+
+
 def test_frames_that_come_while_one_is_classified_replace_each_other(classify):
     """The same without a clock: two frames arrive during a classification, the second of them is next."""
     step, busy = threading.Semaphore(0), []

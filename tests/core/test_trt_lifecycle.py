@@ -1,4 +1,5 @@
 """Threads, closing and interpreter exit of the TensorRT session, on doubles."""
+import gc
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import time
 import pytest
 from doubles import gpu
 from doubles.pycuda_double import Torch
-from trt_cases import MACHINES, TESTS, frames, in_thread, right, run_all, two_heads
+from trt_cases import MACHINES, TESTS, WAYS, frames, in_thread, right, run_all, two_heads
 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.runtime import trt as module
@@ -16,10 +17,11 @@ from edgenext_deploy.runtime.buffers import BufferSet
 from edgenext_deploy.runtime.trt import TensorRTSession
 
 
-def test_a_thousand_frames_from_four_threads(machine, tmp_path):
+@pytest.mark.parametrize("way", WAYS[::3])
+def test_a_thousand_frames_from_four_threads(machine, tmp_path, way):
     images = frames(1000)
-    with TensorRTSession(two_heads(machine, tmp_path)) as session:
-        allocated = machine.allocated_bytes(), machine.page_locked_bytes()
+    with TensorRTSession(two_heads(machine, tmp_path), **way) as session:
+        account = machine.account()
         wrong = []
 
         def work(start):
@@ -29,13 +31,14 @@ def test_a_thousand_frames_from_four_threads(machine, tmp_path):
 
         in_thread(*[lambda start=start: work(start) for start in range(4)])
         assert wrong == []
-        assert (machine.allocated_bytes(), machine.page_locked_bytes()) == allocated
+        assert machine.account() == account
 
 
-def test_one_thread_captures_and_another_collects(machine, tmp_path):
+@pytest.mark.parametrize("way", WAYS[::3])
+def test_one_thread_captures_and_another_collects(machine, tmp_path, way):
     images = frames(100)
     ready, room, wrong = threading.Semaphore(0), threading.Semaphore(2), []
-    with TensorRTSession(two_heads(machine, tmp_path)) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), **way) as session:
         def capture():
             for image in images:
                 room.acquire()
@@ -53,22 +56,35 @@ def test_one_thread_captures_and_another_collects(machine, tmp_path):
     assert wrong == []
 
 
-def test_eight_sessions_opened_and_closed_two_hundred_times(machine, tmp_path):
+# The oldest and the newest machine take the full number; what the others do differently shows in a few rounds.
+@pytest.mark.parametrize("way", WAYS[::3])
+def test_eight_sessions_opened_and_closed_two_hundred_times(machine, tmp_path, way):
+    full = way == WAYS[-1] and (machine.release, machine.has_primary) in (MACHINES[0], MACHINES[-1])
+    rounds = 200 if full else 10
     path = two_heads(machine, tmp_path)
     images = frames(8)
-    started = time.time()
-    for _ in range(200):
-        sessions = [TensorRTSession(path) for _ in range(8)]
-        image = images[0]
+    resident = []
+    for index in range(rounds):
+        sessions = [TensorRTSession(path, **way) for _ in range(8)]
+        image = images[index % 8]
         assert right(sessions[3], sessions[3].infer_all(image), image)
         for session in sessions:
             session.close()
-    assert time.time() - started < 120
-    assert machine.allocated_bytes() == 0 and machine.page_locked_bytes() == 0 and machine.streams == {}
+        if index in (rounds // 4, rounds - 1):
+            del sessions, session
+            gc.collect()
+            resident.append(resident_bytes())
+    assert machine.everything_released()
     # The primary context stays; one of our own goes with the last session.
-    primary = bool(machine.primary)
-    assert machine.contexts_made == (1 if primary else 200)
-    assert machine.contexts_destroyed == (0 if primary else 200)
+    assert machine.contexts_made == (1 if machine.has_primary else rounds)
+    assert machine.contexts_destroyed == (0 if machine.has_primary else rounds)
+    # 1200 sessions in between: what each leaves behind, it leaves 1200 times.
+    assert resident[1] - resident[0] < 2 << 20
+
+
+def resident_bytes():
+    with open("/proc/self/statm") as stream:
+        return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_opened_in_one_thread_used_in_another_closed_in_a_third(machine, tmp_path):
@@ -79,7 +95,7 @@ def test_opened_in_one_thread_used_in_another_closed_in_a_third(machine, tmp_pat
     in_thread(lambda: opened.append(right(session, session.infer_all(image), image)))
     assert opened[1]
     in_thread(session.close)
-    assert machine.allocated_bytes() == 0 and machine.page_locked_bytes() == 0 and machine.streams == {}
+    assert machine.everything_released()
 
 
 def test_closed_session_cannot_be_used_and_closes_twice(machine, tmp_path):
@@ -91,7 +107,7 @@ def test_closed_session_cannot_be_used_and_closes_twice(machine, tmp_path):
     for function in (lambda: session.infer(image), lambda: session.submit(image), session.collect):
         with pytest.raises(UsageError, match="closed"):
             function()
-    assert machine.allocated_bytes() == 0 and machine.page_locked_bytes() == 0 and machine.streams == {}
+    assert machine.everything_released()
 
 
 def test_closing_goes_from_the_execution_context_to_the_runtime(machine, tmp_path):
@@ -105,7 +121,7 @@ def test_a_forgotten_session_is_released(machine, tmp_path):
     session = TensorRTSession(two_heads(machine, tmp_path))
     assert machine.allocated_bytes() > 0
     del session
-    assert machine.allocated_bytes() == 0 and machine.page_locked_bytes() == 0
+    assert machine.everything_released()
 
 
 def test_close_waits_for_a_running_call(new_machine, tmp_path, monkeypatch):
@@ -126,7 +142,7 @@ def test_close_waits_for_a_running_call(new_machine, tmp_path, monkeypatch):
         session.close()
 
     in_thread(lambda: good.append(right(session, session.infer_all(image), image)), close)
-    assert good == [True] and new_machine.allocated_bytes() == 0
+    assert good == [True] and new_machine.everything_released()
 
 
 def test_close_from_inside_a_call_releases_when_the_call_ends(new_machine, tmp_path, monkeypatch):
@@ -137,7 +153,7 @@ def test_close_from_inside_a_call_releases_when_the_call_ends(new_machine, tmp_p
     monkeypatch.setattr(BufferSet, "wait", lambda self: (session.close(), original(self)))
     image = frames(1)[0]
     assert right(session, session.infer_all(image), image)
-    assert new_machine.allocated_bytes() == 0
+    assert new_machine.everything_released()
 
 
 def test_an_interrupt_while_waiting_spoils_nothing(machine, tmp_path, monkeypatch):
@@ -175,7 +191,7 @@ from doubles.pycuda_double import Machine
 machine = Machine(aborts_at_exit=True)
 import atexit
 def account():
-    print(machine.allocated_bytes(), machine.page_locked_bytes(), machine.log, machine.violations)
+    print(machine.everything_released(), machine.log, machine.violations)
     sys.stdout.flush()
 atexit.register(account)
 sys.modules.update(gpu.modules(machine, sys.argv[1], primary=sys.argv[2] == "primary"))
@@ -203,7 +219,7 @@ def test_interpreter_exit_with_an_open_session_is_clean(tmp_path, release, prima
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "[20.0, 20.0, 20.0]", "0 0 ['execution context', 'engine', 'runtime'] []"]
+        "[20.0, 20.0, 20.0]", "True ['execution context', 'engine', 'runtime'] []"]
 
 
 def test_the_double_aborts_at_exit_where_a_context_is_left(tmp_path):

@@ -82,7 +82,7 @@ def test_a_type_that_numpy_lacks_is_refused(new_machine, tmp_path):
 
 def test_a_refused_inference_says_why_and_the_next_one_runs(machine, tmp_path, monkeypatch):
     images = frames(2)
-    with TensorRTSession(two_heads(machine, tmp_path)) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=False) as session:
         changes = session._engine._changes
         changes["refusal"] = "Error Code 9: not today"
         for function in (session.infer, session.submit):
@@ -101,6 +101,13 @@ def test_a_refused_inference_says_why_and_the_next_one_runs(machine, tmp_path, m
             session.infer(images[0])
         with pytest.raises(cuda.CudaError, match="restart this process"):
             session.infer(images[0])
+
+
+@pytest.mark.parametrize("way", [{}, {"cuda_graph": True}, {"zero_copy": True}])
+def test_an_engine_that_never_runs_is_refused_at_opening_where_it_is_tried_out(machine, tmp_path, way):
+    with pytest.raises(cuda.CudaError, match="not ever"):
+        TensorRTSession(two_heads(machine, tmp_path, refusal="Error Code 9: not ever"), **way)
+    assert machine.everything_released()
 
 
 def test_too_little_memory_is_said_and_nothing_stays_allocated(monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from doubles import gpu
 from doubles.pycuda_double import COPY_MS_PER_BYTE
 from doubles.tensorrt_runtime_double import LAUNCH_MS
-from trt_cases import ORDERS, frames, in_thread, right, run_all, two_heads
+from trt_cases import ORDERS, WAYS, frames, in_thread, right, run_all, two_heads
 
 from edgenext_deploy import Classifier, golden, load_session, manifest
 from edgenext_deploy.errors import BadInputError, UsageError
@@ -163,21 +163,23 @@ def test_one_more_than_there_are_buffer_sets_is_refused(machine, tmp_path):
         TensorRTSession(two_heads(machine, tmp_path), buffer_sets=0)
 
 
-def test_timings_are_the_events(machine, tmp_path):
-    with TensorRTSession(two_heads(machine, tmp_path)) as session:
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_timings_are_the_events(machine, tmp_path, cuda_graph):
+    expected_ms = machine.replay_ms if cuda_graph else LAUNCH_MS
+    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=cuda_graph) as session:
         assert session.timings is None
         (image,) = frames(1)
         session.infer(image)
         timings = session.timings
         assert timings.host_to_device_ms == pytest.approx(image.nbytes * COPY_MS_PER_BYTE)
-        assert timings.compute_ms == pytest.approx(LAUNCH_MS)
+        assert timings.compute_ms == pytest.approx(expected_ms)
         assert timings.device_to_host_ms == pytest.approx(24 * COPY_MS_PER_BYTE)
         assert 0 < timings.enqueue_ms < timings.wall_ms
         session.timings = None
         session.submit(image)
         assert session.timings is None
         session.collect()
-        assert session.timings.compute_ms == pytest.approx(LAUNCH_MS)
+        assert session.timings.compute_ms == pytest.approx(expected_ms)
 
 
 def test_describe(machine, tmp_path):
@@ -191,22 +193,28 @@ def test_describe(machine, tmp_path):
 # --- what would have to break for a wrong answer ----------------------------------------------------------------
 
 
-def test_without_a_mutation_all_answers_are_right(machine, tmp_path):
-    with TensorRTSession(two_heads(machine, tmp_path)) as session:
+@pytest.mark.parametrize("way", WAYS)
+def test_without_a_mutation_all_answers_are_right(machine, tmp_path, way):
+    with TensorRTSession(two_heads(machine, tmp_path), **way) as session:
         assert run_all(session, frames(4)) == 1.0
+        described = session.describe()
+        assert described["cuda_graph"] is way["cuda_graph"]
+        assert described["zero_copy"] == ("input and outputs" if way["zero_copy"] else "none")
 
 
-def test_mutation_no_synchronise(machine, tmp_path, monkeypatch):
-    monkeypatch.setattr(BufferSet, "wait", lambda self: None)
-    monkeypatch.setattr(BufferSet, "timings", lambda self: None)
-    with TensorRTSession(two_heads(machine, tmp_path)) as session:
+@pytest.mark.parametrize("way", WAYS)
+def test_mutation_no_synchronise(machine, tmp_path, monkeypatch, way):
+    with TensorRTSession(two_heads(machine, tmp_path), **way) as session:
+        monkeypatch.setattr(BufferSet, "wait", lambda self: None)
+        monkeypatch.setattr(BufferSet, "timings", lambda self: None)
         assert run_all(session, frames(4)) < 0.5
 
 
 def test_mutation_no_wait_for_the_device_fails_even_in_the_timings(machine, tmp_path, monkeypatch):
-    monkeypatch.setattr(BufferSet, "wait", lambda self: None)
-    with TensorRTSession(two_heads(machine, tmp_path)) as session, pytest.raises(cuda.CudaError, match="not ready"):
-        session.infer(frames(1)[0])
+    with TensorRTSession(two_heads(machine, tmp_path)) as session:
+        monkeypatch.setattr(BufferSet, "wait", lambda self: None)
+        with pytest.raises(cuda.CudaError, match="not ready"):
+            session.infer(frames(1)[0])
 
 
 @pytest.mark.parametrize("first, second", [("sums", "scores"), ("image", "scores")])
@@ -218,7 +226,7 @@ def test_mutation_two_bindings_swapped(machine, tmp_path, monkeypatch, first, se
             return original(self, addresses, stream_handle)
 
         monkeypatch.setattr(kind, "enqueue", swapped)
-    with TensorRTSession(two_heads(machine, tmp_path)) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=False) as session:
         if "image" not in (first, second):
             assert run_all(session, frames(4)) == 0.0
         else:
@@ -226,8 +234,9 @@ def test_mutation_two_bindings_swapped(machine, tmp_path, monkeypatch, first, se
                 session.infer(frames(1)[0])
 
 
-def test_mutation_a_busy_buffer_set_is_used_again(machine, tmp_path):
-    with TensorRTSession(two_heads(machine, tmp_path)) as session:
+@pytest.mark.parametrize("way", WAYS)
+def test_mutation_a_busy_buffer_set_is_used_again(machine, tmp_path, way):
+    with TensorRTSession(two_heads(machine, tmp_path), **way) as session:
         session._free.clear()
         session._free.extend([session._sets[1]] * 2)
         assert run_all(session, frames(4)) < 1.0
@@ -255,15 +264,16 @@ def test_mutation_no_context_pushed(machine, tmp_path, monkeypatch):
         assert right(session, session.infer_all(image), image)
 
 
-def test_mutation_input_overwritten_before_it_was_copied(machine, tmp_path, monkeypatch):
+@pytest.mark.parametrize("way", WAYS)
+def test_mutation_input_overwritten_before_it_was_read(machine, tmp_path, monkeypatch, way):
     original = BufferSet.copy_out
 
     def early(self, stream):
         original(self, stream)
         self.fill(np.zeros((1, 3, 4, 5), np.float32))
 
-    monkeypatch.setattr(BufferSet, "copy_out", early)
-    with TensorRTSession(two_heads(machine, tmp_path)) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), **way) as session:
+        monkeypatch.setattr(BufferSet, "copy_out", early)
         assert run_all(session, frames(4)) == 0.0
 
 
@@ -275,9 +285,9 @@ def test_mutation_no_lock_around_the_execution_context(new_machine, tmp_path, mo
         def __exit__(self, *exception):
             return None
 
-    with TensorRTSession(two_heads(new_machine, tmp_path), buffer_sets=64) as session:
-        session._enqueue_lock = session._infer_lock = session._queue_lock = NoLock()
-        context, seen = session._execution._context, []
+    with TensorRTSession(two_heads(new_machine, tmp_path), buffer_sets=64, cuda_graph=False) as session:
+        session._runner._lock = session._infer_lock = session._queue_lock = NoLock()
+        context, seen = session._runner._execution._context, []
         original = type(context)._enqueue_alone
 
         def slow(self, addresses, stream_handle):

@@ -4,13 +4,14 @@ import shutil
 import sys
 
 from doubles.kernel_double import make_compiler
+from doubles.libcuda_double import make_libcuda
 from doubles.pycuda_double import Machine, make_pycuda
 from doubles.tensorrt_runtime_double import VERSIONS, make_tensorrt, plan_bytes
 
 from edgenext_deploy import plan
 from edgenext_deploy.environment import present_environment
 from edgenext_deploy.files import sha256_of_file
-from edgenext_deploy.runtime import cuda
+from edgenext_deploy.runtime import cuda, graph
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 TINY = os.path.join(DATA, "tiny_classifier.onnx")
@@ -27,9 +28,14 @@ def modules(machine, release, primary=True, compiler=False):
     return found
 
 
-def install(monkeypatch, release="10.3", primary=True, compiler=False, **options):
-    """Put the doubles in place for one test and return the machine; with `compiler`, kernels can be compiled."""
+def install(monkeypatch, release="10.3", primary=True, driver="12.6", compiler=False, **options):
+    """Put the doubles in place for one test and return the machine.
+
+    `driver` is the CUDA release of libcuda; with `compiler`, kernels can be compiled.
+    """
     machine = Machine(**options)
+    library = make_libcuda(machine, driver)
+    monkeypatch.setattr(graph, "driver_library", lambda: library)
     for name, module in modules(machine, release, primary, compiler).items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(cuda, "_contexts", {})

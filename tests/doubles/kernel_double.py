@@ -149,18 +149,18 @@ class Function:
                 start, memory = allocation(machine, int(value))
                 if start not in guarded:
                     guarded[start] = np.full(len(memory) + 2 * GUARD_BYTES, GUARD, np.uint8)
-                    guarded[start][GUARD_BYTES:-GUARD_BYTES] = memory
+                    guarded[start][GUARD_BYTES:-GUARD_BYTES] = np.frombuffer(memory, np.uint8)
                 value = np.uintp(guarded[start].ctypes.data + GUARD_BYTES + int(value) - start)
             arguments.append(value)
         run(self.module.library, self.name, sizes, arguments)
         for start, copy in guarded.items():
             if (copy[:GUARD_BYTES] != GUARD).any() or (copy[-GUARD_BYTES:] != GUARD).any():
                 raise machine.fail("an illegal memory access was encountered")
-            machine.device_memory[start][0][:] = copy[GUARD_BYTES:-GUARD_BYTES].tobytes()
+            machine.at(start, copy.size - 2 * GUARD_BYTES)[:] = copy[GUARD_BYTES:-GUARD_BYTES].tobytes()
 
 
 def allocation(machine, address):
-    for start, (memory, _) in machine.device_memory.items():
+    for start, (memory, _) in [*machine.device_memory.items(), *machine.mapped_memory.items()]:
         if start <= address < start + len(memory):
             return start, memory
     raise machine.fail("an illegal memory access was encountered")

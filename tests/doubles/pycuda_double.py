@@ -9,6 +9,8 @@ What it is strict about, because the real thing is, or may be on a bad day:
   is not there, and a buffer that is overwritten too early is copied as it is by then.
 * Device memory is an address space with gaps: an access outside an allocation is a sticky error.
 * Fresh memory is filled with garbage, and an account is kept of everything allocated.
+* Page-locked memory is the GPU's only where it was asked to be mapped, and then at another address.
+* A stream that is captured runs nothing, and what cannot be captured spoils the capture.
 """
 import atexit
 import collections
@@ -20,6 +22,8 @@ import types
 import numpy as np
 
 COPY_MS_PER_BYTE = 1e-6
+DEVICEMAP = 2  # CU_MEMHOSTALLOC_DEVICEMAP
+CAPTURE_UNSUPPORTED = "operation not permitted when stream is capturing"
 GARBAGE = 0xCD
 
 
@@ -54,12 +58,26 @@ class ContextState:
 class Machine:
     """A driver with one or more GPUs; everything that outlives a Python object."""
 
-    def __init__(self, devices=1, capability=(8, 7), memory_bytes=1 << 30, name="Double GPU", aborts_at_exit=False):
+    def __init__(self, devices=1, capability=(8, 7), memory_bytes=1 << 30, name="Double GPU", aborts_at_exit=False,
+                 integrated=False, maps_host_memory=True, mapped_input_ms=0.0, mapped_output_ms=0.0, replay_ms=0.5,
+                 copy_ms_per_byte=COPY_MS_PER_BYTE):
         self.lock = threading.RLock()
         self.devices = devices
         self.capability = capability
         self.memory_bytes = memory_bytes
         self.name = name
+        self.integrated = integrated
+        self.maps_host_memory = maps_host_memory
+        # What an inference takes longer because of mapped memory, and how long a replayed one takes.
+        self.mapped_input_ms = mapped_input_ms
+        self.mapped_output_ms = mapped_output_ms
+        self.replay_ms = replay_ms
+        self.copy_ms_per_byte = copy_ms_per_byte
+        self.mapped_memory = {}  # device address -> (bytes of the processor's, ContextState)
+        self.events = 0
+        self.recorded_graphs = {}  # handle of a graph -> recorded work
+        self.graphs = {}  # handle of an executable graph -> recorded work
+        self.launches = []  # "plain" or "graph"
         self.device_memory = {}  # address -> (bytearray, ContextState)
         self.host_memory = {}  # id -> (bytes, ContextState)
         self.streams = {}  # handle -> Stream
@@ -126,12 +144,20 @@ class Machine:
         with self.lock:
             state.alive = False
             self.contexts_destroyed += 1
-            for table in (self.device_memory, self.host_memory):
+            for table in (self.device_memory, self.host_memory, self.mapped_memory):
                 for key in [key for key, value in table.items() if value[1] is state]:
                     del table[key]
 
+    def no_capture(self, routine):
+        """Refuse what a thread must not do while it captures, and spoil the capture."""
+        for stream in list(self.streams.values()):
+            if stream.capture is not None and stream.capture.thread is self.thread:
+                stream.capture.spoilt = True
+                raise LogicError("{} failed: {}".format(routine, CAPTURE_UNSUPPORTED))
+
     def allocate(self, size, routine="cuMemAlloc"):
         state = self.current(routine)
+        self.no_capture(routine)
         with self.lock:
             if self.allocated_bytes() + size > self.memory_bytes:
                 raise DriverMemoryError("{} failed: out of memory".format(routine))
@@ -142,6 +168,7 @@ class Machine:
 
     def free(self, address, routine="cuMemFree"):
         self.current(routine)
+        self.no_capture(routine)
         with self.lock:
             if address not in self.device_memory:
                 raise LogicError("{} failed: invalid argument".format(routine))
@@ -158,7 +185,7 @@ class Machine:
     def at(self, address, size):
         """Return `size` bytes of device memory as a writable view, for what runs on the device."""
         with self.lock:
-            for start, (memory, _) in self.device_memory.items():
+            for start, (memory, _) in [*self.device_memory.items(), *self.mapped_memory.items()]:
                 if start <= address and address + size <= start + len(memory):
                     return memoryview(memory)[address - start:address - start + size]
         raise self.fail("an illegal memory access was encountered")
@@ -172,6 +199,25 @@ class Machine:
         """Note what should not happen; after a sticky error nothing can be cleaned up, and nobody is to blame."""
         if self.sticky is None:
             self.violations.append(text)
+
+    def account(self):
+        """Return what is there of everything that has to be given back: bytes, and numbers of the rest."""
+        with self.lock:
+            return {"device": self.allocated_bytes(), "page-locked": self.page_locked_bytes(),
+                    "mapped": len(self.mapped_memory), "streams": len(self.streams), "events": self.events,
+                    "graphs": len(self.graphs) + len(self.recorded_graphs)}
+
+    def everything_released(self):
+        return not any(self.account().values())
+
+    def map(self, memory, routine):
+        """Return the device's address of an array of the processor's."""
+        state = self.current(routine)
+        with self.lock:
+            address = self._next_address
+            self._next_address += (memory.nbytes + 1023) // 512 * 512
+            self.mapped_memory[address] = (memory, state)
+            return address
 
     def handle(self):
         with self.lock:
@@ -282,6 +328,7 @@ class Context:
     @classmethod
     def synchronize(cls):
         cls.machine.current("cuCtxSynchronize")
+        cls.machine.no_capture("cuCtxSynchronize")
         for stream in list(cls.machine.streams.values()):
             stream.run()
 
@@ -304,6 +351,10 @@ class Device:
 
     def compute_capability(self):
         return self.machine.capability
+
+    def get_attribute(self, attribute):
+        return int({"INTEGRATED": self.machine.integrated,
+                    "CAN_MAP_HOST_MEMORY": self.machine.maps_host_memory}[attribute])
 
     def make_context(self, flags=0):
         if self.machine.pycuda_stack:
@@ -340,8 +391,11 @@ class DeviceAllocation(Dependent):
 class PagelockedHostAllocation(Dependent):
     """Owner of page-locked memory; the array on it has this as its base."""
 
-    def __init__(self, shape, dtype):
+    def __init__(self, shape, dtype, flags=0):
         state = self.acquire("cuMemHostAlloc")
+        self.machine.no_capture("cuMemHostAlloc")
+        self.flags = flags
+        self.device_address = None
         count = int(np.prod(shape))
         self.memory = np.full(count * dtype.itemsize, GARBAGE, np.uint8)
         self.__array_interface__ = {"version": 3, "shape": tuple(shape), "typestr": dtype.str,
@@ -349,11 +403,19 @@ class PagelockedHostAllocation(Dependent):
         with self.machine.lock:
             self.machine.host_memory[id(self)] = (self.memory.nbytes, state)
 
+    def get_device_pointer(self):
+        if not self.flags & DEVICEMAP or not self.machine.maps_host_memory:
+            raise LogicError("cuMemHostGetDevicePointer failed: invalid argument")
+        if self.device_address is None:
+            self.device_address = self.machine.map(self.memory, "cuMemHostGetDevicePointer")
+        return self.device_address
+
     def free(self):
         def work():
             self.machine.current("cuMemFreeHost")
             with self.machine.lock:
                 del self.machine.host_memory[id(self)]
+                self.machine.mapped_memory.pop(self.device_address, None)
 
         self.in_context(work)
         self.memory = None
@@ -366,18 +428,29 @@ class PagelockedHostAllocation(Dependent):
 class Stream(Dependent):
     def __init__(self, flags=0):
         state = self.acquire("cuStreamCreate")
+        self.flags = flags
         self.handle = self.machine.handle()
         self.shared = StreamQueue(self.machine, state)
         self.machine.streams[self.handle] = self.shared
 
     def synchronize(self):
         self.machine.current("cuStreamSynchronize")
+        self.shared.no_capture("cuStreamSynchronize")
         self.shared.run()
 
     def __del__(self):
         if hasattr(self, "handle"):
             self.in_context(lambda: (self.machine.current("cuStreamDestroy"),
                                      self.machine.streams.pop(self.handle)))
+
+
+class Capture:
+    """What a stream has recorded since it is captured."""
+
+    def __init__(self, thread):
+        self.thread = thread
+        self.work = []
+        self.spoilt = False
 
 
 class StreamQueue:
@@ -389,15 +462,27 @@ class StreamQueue:
         self.work = collections.deque()
         self.queued = 0
         self.finished = 0
+        self.capture = None
 
     def put(self, function, cost_ms, routine):
         """Queue `function`; return its number."""
         if self.machine.current(routine) is not self.state:
             raise LogicError("{} failed: invalid resource handle".format(routine))
         with self.machine.lock:
+            if self.capture is not None:
+                self.capture.work.append(function)
+                return None
             self.work.append((function, cost_ms))
             self.queued += 1
             return self.queued
+
+    def begin_capture(self):
+        self.capture = Capture(self.machine.thread)
+
+    def no_capture(self, routine):
+        if self.capture is not None:
+            self.capture.spoilt = True
+            raise LogicError("{} failed: {}".format(routine, CAPTURE_UNSUPPORTED))
 
     def run(self, until=None):
         with self.machine.lock:
@@ -413,6 +498,8 @@ class StreamQueue:
 class Event(Dependent):
     def __init__(self, flags=0):
         self.acquire("cuEventCreate")
+        with self.machine.lock:
+            self.machine.events += 1
         self.queue = None
         self.number = None
         self.time_ms = None
@@ -421,6 +508,8 @@ class Event(Dependent):
         def mark():
             self.time_ms = self.machine.clock_ms
 
+        if stream.shared.capture is not None:
+            self.machine.violations.append("an event recorded in a graph, where it tells no time")
         self.queue = stream.shared
         self.time_ms = None
         self.number = self.queue.put(mark, 0.0, "cuEventRecord")
@@ -429,6 +518,7 @@ class Event(Dependent):
     def synchronize(self):
         self.machine.current("cuEventSynchronize")
         if self.queue is not None:
+            self.queue.no_capture("cuEventSynchronize")
             self.queue.run(self.number)
         return self
 
@@ -439,6 +529,15 @@ class Event(Dependent):
         if self.time_ms is None or other.time_ms is None:
             raise DriverRuntimeError("cuEventElapsedTime failed: device not ready")
         return self.time_ms - other.time_ms
+
+    def __del__(self):
+        if hasattr(self, "context"):
+            self.in_context(self._destroy)
+
+    def _destroy(self):
+        self.machine.current("cuEventDestroy")
+        with self.machine.lock:
+            self.machine.events -= 1
 
 
 def make_pycuda(machine, primary=True):
@@ -457,13 +556,16 @@ def make_pycuda(machine, primary=True):
     driver.DeviceAllocation = driver.mem_alloc = bound(DeviceAllocation)
     driver.PagelockedHostAllocation = bound(PagelockedHostAllocation)
     driver.ctx_flags = types.SimpleNamespace(MAP_HOST=8, SCHED_AUTO=0)
+    driver.host_alloc_flags = types.SimpleNamespace(PORTABLE=1, DEVICEMAP=DEVICEMAP, WRITECOMBINED=4)
+    driver.device_attribute = types.SimpleNamespace(
+        INTEGRATED="INTEGRATED", CAN_MAP_HOST_MEMORY="CAN_MAP_HOST_MEMORY")
 
     def init(flags=0):
         if machine.devices == 0:
             raise DriverRuntimeError("cuInit failed: no CUDA-capable device is detected")
 
     def pagelocked_empty(shape, dtype, order="C", mem_flags=0):
-        return np.asarray(driver.PagelockedHostAllocation(shape, np.dtype(dtype)))
+        return np.asarray(driver.PagelockedHostAllocation(shape, np.dtype(dtype), mem_flags))
 
     def copy_to_device(destination, source, stream):
         _require_page_locked(machine, driver, source)
@@ -471,7 +573,7 @@ def make_pycuda(machine, primary=True):
         def copy():
             machine.at(int(destination), source.nbytes)[:] = source.tobytes()
 
-        stream.shared.put(copy, source.nbytes * COPY_MS_PER_BYTE, "cuMemcpyHtoDAsync")
+        stream.shared.put(copy, source.nbytes * machine.copy_ms_per_byte, "cuMemcpyHtoDAsync")
 
     def copy_to_host(destination, source, stream):
         _require_page_locked(machine, driver, destination)
@@ -480,7 +582,7 @@ def make_pycuda(machine, primary=True):
             flat = np.frombuffer(bytes(machine.at(int(source), destination.nbytes)), destination.dtype)
             destination[...] = flat.reshape(destination.shape)
 
-        stream.shared.put(copy, destination.nbytes * COPY_MS_PER_BYTE, "cuMemcpyDtoHAsync")
+        stream.shared.put(copy, destination.nbytes * machine.copy_ms_per_byte, "cuMemcpyDtoHAsync")
 
     driver.init, driver.pagelocked_empty = init, pagelocked_empty
     driver.memcpy_htod_async, driver.memcpy_dtoh_async = copy_to_device, copy_to_host

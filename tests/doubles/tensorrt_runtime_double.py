@@ -37,7 +37,8 @@ def plan_bytes(release, onnx_path=None, order=None, **changes):
         onnx_path: network to run in ONNX Runtime; by default the two-headed one of `TwoHeads`.
         order: names of inputs and outputs in the engine's order; by default inputs first.
         changes: what the engine says that is not so by itself: `profiles`, `implicit_batch`, `shape` of the
-            first tensor, `dtype` of all, `layout`, `location`, `context` (False: no execution context).
+            first tensor, `dtype` of all, `layout`, `location`, `context` (False: no execution context), `capture`
+            (what running it inside a capture does: "allocates", "refuses", "forgets" or "trips").
     """
     onnx = b""
     if onnx_path is not None:
@@ -245,6 +246,8 @@ class ExecutionContext:
         self._memory = self._machine.allocate(2048)
         self._addresses = {}
         self._busy = False
+        self._ran = False
+        self._tripped = False
 
     def __del__(self):
         self._machine.log.append("execution context")
@@ -289,6 +292,10 @@ class ExecutionContext:
             self._engine._logger.log(Logger.Severity.ERROR, refusal)
             return False
 
+        queue = machine.streams[stream_handle]
+        if queue.capture is not None and not self._can_be_captured(queue.capture):
+            return False
+
         def at(name):
             shape, dtype = network.specs[name]
             count = int(np.prod(shape))
@@ -300,5 +307,33 @@ class ExecutionContext:
             for name, value in outputs.items():
                 at(name)[...] = value
 
-        machine.streams[stream_handle].put(launch, LAUNCH_MS, "enqueue")
+        mapped = [name in network.inputs for name in addresses if addresses[name] in machine.mapped_memory]
+        cost_ms = LAUNCH_MS + machine.mapped_input_ms * (True in mapped) + machine.mapped_output_ms * (False in mapped)
+        if queue.capture is None:
+            machine.launches.append("plain")
+            if self._tripped:
+                # As the CUDA runtime does, whose last error stays until somebody asks for it.
+                self._tripped = False
+                self._engine._logger.log(Logger.Severity.ERROR, "Cuda Runtime (operation not permitted)")
+                return False
+        elif self._engine._changes.get("capture") == "forgets":
+            return True
+        queue.put(launch, cost_ms, "enqueue")
+        self._ran = True
+        return True
+
+    def _can_be_captured(self, capture):
+        how = self._engine._changes.get("capture")
+        if how == "allocates" or not self._ran:
+            # The first run of TensorRT allocates.
+            try:
+                self._machine.allocate(64)
+            except Exception as error:
+                self._engine._logger.log(Logger.Severity.ERROR, str(error))
+                return False
+        if how in ("refuses", "trips"):
+            capture.spoilt = True
+            self._tripped = how == "trips"
+            self._engine._logger.log(Logger.Severity.ERROR, "this network has a loop")
+            return False
         return True
