@@ -15,6 +15,7 @@ MODULES = {
     "edgenext-bench": "edgenext_deploy.benchmarks.cli",
     "edgenext-build": "edgenext_deploy.engines.cli",
     "edgenext-doctor": "edgenext_deploy.doctor.cli",
+    "edgenext-eval": "edgenext_deploy.benchmarks.accuracy.cli",
 }
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 
