@@ -63,7 +63,7 @@ def histogram(values_ms: Sequence[float], title: str) -> str:
                              count * scale, "s1" if last else "s0", tip))
     taken = -1e9
     for name, value in (("p50", p50), ("p90", p90), ("p99", p99)):
-        label = "{} {:.3g}".format(name, value)
+        label = "{} {:.0f}".format(name, value) if value >= 100 else "{} {:.3g}".format(name, value)
         half = 0.5 * _LETTER * len(label)
         place = min(max(x(value), left + half, taken + 2 * half + _LETTER), right - half)
         parts.append(line(x(value), top - 12, x(value), bottom, "mark"))
