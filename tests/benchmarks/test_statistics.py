@@ -123,9 +123,9 @@ def test_no_interval_is_claimed_from_a_handful():
 
 def test_a_million_values_cost_no_more_than_sorting_allows():
     values = noise(0, 1000000)
-    start = time.perf_counter()
+    start = time.process_time()
     statistics.median_interval(values)
-    assert time.perf_counter() - start < 5.0  # building the resamples would take minutes
+    assert time.process_time() - start < 5.0  # building the resamples would take minutes
 
 
 def test_drift_that_hits_both_cancels_in_the_ratio():

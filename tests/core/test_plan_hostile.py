@@ -180,9 +180,9 @@ def deep(levels):
 def test_sidecars_that_are_none(tmp_path, data):
     path = written(tmp_path)
     put(sidecar_path(path), data)
-    started = time.time()
+    started = time.process_time()
     assert refusal(check_plan, path, NANO).exit_code == 3
-    assert time.time() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_depth_and_keys_inside_a_right_record(tmp_path):
@@ -234,20 +234,20 @@ def test_two_sparse_gigabytes(tmp_path, head, trust):
     path = written(tmp_path)
     sparse(path, 2 << 30, head)
     alone = sparse(tmp_path / "alone.plan", 2 << 30, head)
-    before, started = peak_kib(), time.time()
+    before, started = peak_kib(), time.process_time()
     for check in BOTH:
         assert refusal(check, path, NANO, trust).exit_code == 3
         assert refusal(check, alone, NANO, trust).exit_code == 3
-    assert time.time() - started < 1
+    assert time.process_time() - started < 1
     assert peak_kib() - before < 64 << 10
 
 
 def test_a_sidecar_of_two_sparse_gigabytes(tmp_path):
     path = written(tmp_path)
     sparse(sidecar_path(path), 2 << 30, b'{"schema": 1, ')
-    before, started = peak_kib(), time.time()
+    before, started = peak_kib(), time.process_time()
     assert "too large" in refusal(check_plan, path, NANO).message
-    assert time.time() - started < 1
+    assert time.process_time() - started < 1
     assert peak_kib() - before < 64 << 10
 
 
@@ -366,9 +366,10 @@ def test_killed_at_random_moments(tmp_path):
             write_one(path, number)
 
     kills = 0
-    while kills < 60 and (kills < 30 or time.time() < deadline):
+    while kills < 30 or ((kills < 60 or len(seen) < 2) and time.time() < deadline):
         child = in_a_child(write_for_ever)
-        time.sleep(chance.uniform(0.001, 0.03))
+        # On a busy machine a child needs longer to get as far as to replace the plan.
+        time.sleep(chance.uniform(0.001, 0.03 if len(seen) > 1 else 0.03 * (1 + kills // 10)))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
