@@ -3,8 +3,8 @@ import pytest
 from doubles import gpu
 from trt_cases import MACHINES
 
-# Its failed assertions tell the values, as those of a test do.
-pytest.register_assert_rewrite("doctor_trees")
+# Their failed assertions tell the values, as those of a test do.
+pytest.register_assert_rewrite("camera_checks", "doctor_trees")
 
 
 @pytest.fixture(params=MACHINES, ids=lambda made: "{}{}".format(made[0], "" if made[1] else "-old-pycuda"))
