@@ -1,4 +1,5 @@
 """Plans that are made up, with the headers of `edgenext_deploy.plan_header`, and the machines they are for."""
+import json
 import os
 import struct
 
@@ -66,3 +67,25 @@ def put(path, data):
     with open(str(path), "wb") as stream:
         stream.write(data)
     return str(path)
+
+
+def fields(data, prefix=()):
+    """Yield the place of every field of a sidecar, as the names on the way to it."""
+    for name, value in data.items():
+        yield (*prefix, name)
+        if isinstance(value, dict) and name in ("plan", "environment"):
+            for inner in fields(value, (*prefix, name)):
+                yield inner
+
+
+def changed(data, place, value):
+    """Return a copy of a sidecar with another value at a place, or without that field where `value` is `...`."""
+    copy = json.loads(json.dumps(data))
+    inner = copy
+    for name in place[:-1]:
+        inner = inner[name]
+    if value is ...:
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = value
+    return copy

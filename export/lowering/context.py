@@ -5,17 +5,9 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.export.lowering.ops import (
-    Conv,
-    Gelu,
-    Gemm,
-    HardSwish,
-    Normalise,
-    Op,
-    Reshape,
-    Silu,
-    Transpose,
-)
+from edgenext_deploy.export.lowering.elementwise_ops import Gelu, HardSwish, Silu
+from edgenext_deploy.export.lowering.ops import Conv, Gemm, Normalise, Op
+from edgenext_deploy.export.lowering.shape_ops import Reshape, Transpose
 
 RULES = {
     "attention_as_matmul": "attention written as MatMul and Softmax on fixed shapes",

@@ -4,23 +4,9 @@ from torch import Tensor, nn
 
 from edgenext_deploy.export.lowering import algebra
 from edgenext_deploy.export.lowering.context import LoweringContext, activation_op, fold_input, named
-from edgenext_deploy.export.lowering.ops import (
-    Add,
-    AddConstant,
-    Concat,
-    Conv,
-    Gemm,
-    GlobalMean,
-    L2Normalise,
-    MatMul,
-    MultiplyConstant,
-    Normalise,
-    Pad,
-    Reshape,
-    Softmax,
-    Split,
-    Transpose,
-)
+from edgenext_deploy.export.lowering.elementwise_ops import Add, AddConstant, MultiplyConstant
+from edgenext_deploy.export.lowering.ops import Conv, Gemm, L2Normalise, MatMul, Normalise, Softmax
+from edgenext_deploy.export.lowering.shape_ops import Concat, GlobalMean, Pad, Reshape, Split, Transpose
 from edgenext_deploy.models.edgenext import (
     LAYER_NORM_EPS,
     XCA,

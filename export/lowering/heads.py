@@ -5,24 +5,17 @@ from torch import Tensor, nn
 from edgenext_deploy.export.lowering import algebra
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.edgenext import LoweredEdgeNeXtBackbone
+from edgenext_deploy.export.lowering.elementwise_ops import Add, AddConstant, Exp, MultiplyConstant, Relu, Subtract
 from edgenext_deploy.export.lowering.mobilevit import LoweredMobileViTBackbone
-from edgenext_deploy.export.lowering.ops import (
-    Add,
-    AddConstant,
+from edgenext_deploy.export.lowering.ops import Conv, Op, Softmax
+from edgenext_deploy.export.lowering.shape_ops import (
     ArgMax,
     Concat,
-    Conv,
-    Exp,
     GlobalMean,
-    MultiplyConstant,
-    Op,
-    Relu,
     Reshape,
     ResizeBilinear,
     Slice,
-    Softmax,
     Split,
-    Subtract,
     Transpose,
 )
 from edgenext_deploy.models.deeplab import DeepLabV3, PyramidPooling

@@ -9,19 +9,9 @@ from torch import Tensor, nn
 
 from edgenext_deploy.export.lowering import algebra
 from edgenext_deploy.export.lowering.context import LoweringContext, activation_op, fold_input, named
-from edgenext_deploy.export.lowering.ops import (
-    Add,
-    Concat,
-    Conv,
-    Gemm,
-    GlobalMean,
-    MatMul,
-    MatMulConstant,
-    Reshape,
-    Softmax,
-    Split,
-    Transpose,
-)
+from edgenext_deploy.export.lowering.elementwise_ops import Add
+from edgenext_deploy.export.lowering.ops import Conv, Gemm, MatMul, MatMulConstant, Softmax
+from edgenext_deploy.export.lowering.shape_ops import Concat, GlobalMean, Reshape, Split, Transpose
 from edgenext_deploy.models.mobilevit import (
     Attention,
     ConvNorm,

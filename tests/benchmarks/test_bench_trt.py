@@ -6,7 +6,7 @@ import os
 
 import pytest
 from doubles import gpu
-from doubles.pycuda_double import COPY_MS_PER_BYTE
+from doubles.cuda_machine import COPY_MS_PER_BYTE
 from doubles.tensorrt_runtime_double import LAUNCH_MS
 
 from edgenext_deploy import command

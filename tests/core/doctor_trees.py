@@ -1,8 +1,9 @@
-"""Recorded machines: a tree of files, and what commands and child processes would answer there."""
+"""Recorded machines: a tree of files, what commands and child processes would answer there, and their diagnosis."""
 import json
 import os
 import stat
 
+from edgenext_deploy.doctor.diagnosis import diagnose
 from edgenext_deploy.doctor.machine import Interpreter, Machine, Outcome
 
 SYSTEM36 = Interpreter((3, 6, 9), 64, "/usr/bin/python3", "/usr", "/usr")
@@ -172,3 +173,14 @@ def laptop(root, **options):
     answers.update(pip=library("23.2.1"), environment={"platform": "linux-x86_64"})
     answers.update(options.pop("answers", {}))
     return Recorded(root, answers, groups=("jane",), **options)
+
+
+def examine(machine):
+    """Return the checks and the routes of a machine by name, and the diagnosis, which must hold together."""
+    diagnosis = diagnose(machine)
+    checks = {check.name: check for check in diagnosis.checks}
+    assert len(checks) == len(diagnosis.checks)
+    for check in diagnosis.checks:
+        assert check.status in ("ok", "problem", "note") and check.found
+        assert check.status != "ok" or check.fix is None, check
+    return checks, {route.name: route for route in diagnosis.routes}, diagnosis

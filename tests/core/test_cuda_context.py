@@ -5,7 +5,8 @@ import threading
 
 import pytest
 from doubles import gpu
-from doubles.pycuda_double import DriverMemoryError, LogicError, Torch
+from doubles.cuda_machine import DriverMemoryError, LogicError
+from doubles.pycuda_double import Torch
 
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.runtime import cuda

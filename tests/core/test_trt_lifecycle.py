@@ -187,7 +187,7 @@ EXIT = """
 import sys, threading
 sys.path[:0] = sys.argv[3:]
 from doubles import gpu
-from doubles.pycuda_double import Machine
+from doubles.cuda_machine import Machine
 machine = Machine(aborts_at_exit=True)
 import atexit
 def account():

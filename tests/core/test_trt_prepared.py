@@ -1,7 +1,7 @@
 """Inputs that somebody else's work in the stream writes, on doubles of TensorRT and pycuda."""
 import numpy as np
 import pytest
-from doubles.pycuda_double import COPY_MS_PER_BYTE
+from doubles.cuda_machine import COPY_MS_PER_BYTE
 from trt_cases import frames, in_thread, right, run_all, two_heads
 
 from edgenext_deploy.errors import UsageError

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 from doubles import gpu
-from doubles.pycuda_double import COPY_MS_PER_BYTE
+from doubles.cuda_machine import COPY_MS_PER_BYTE
 from doubles.tensorrt_runtime_double import LAUNCH_MS
 from trt_cases import ORDERS, WAYS, frames, in_thread, right, run_all, two_heads
 

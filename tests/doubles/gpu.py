@@ -3,9 +3,10 @@ import os
 import shutil
 import sys
 
+from doubles.cuda_machine import Machine
 from doubles.kernel_double import make_compiler
 from doubles.libcuda_double import make_libcuda
-from doubles.pycuda_double import Machine, make_pycuda
+from doubles.pycuda_double import make_pycuda
 from doubles.tensorrt_runtime_double import VERSIONS, make_tensorrt, plan_bytes
 
 from edgenext_deploy import plan

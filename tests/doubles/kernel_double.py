@@ -15,7 +15,8 @@ import tempfile
 import types
 
 import numpy as np
-from doubles.pycuda_double import Dependent, Error, LogicError
+from doubles.cuda_machine import Error, LogicError
+from doubles.pycuda_contexts import Dependent
 
 GUARD_BYTES, GUARD = 4096, 0xA5
 LAUNCH_MS = 0.25

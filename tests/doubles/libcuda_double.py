@@ -1,4 +1,4 @@
-"""The part of the driver library that deals with CUDA graphs, on the machine of `pycuda_double`.
+"""The part of the driver library that deals with CUDA graphs, on the machine of `cuda_machine`.
 
 The functions are real C functions (ctypes callbacks) with the prototypes of cuda.h, written down here on their own,
 so a wrong signature on the other side goes wrong. What a stream is given between the begin and the end of its capture
@@ -7,7 +7,7 @@ is recorded and not run; a launch puts the recorded work, on the recorded addres
 import ctypes
 import types
 
-from doubles.pycuda_double import Error
+from doubles.cuda_machine import Error
 
 SUCCESS, INVALID_VALUE, INVALID_CONTEXT, INVALID_HANDLE, ILLEGAL_STATE = 0, 1, 201, 400, 401
 CAPTURE_INVALIDATED, CAPTURE_WRONG_THREAD, LAUNCH_FAILED = 901, 908, 719

@@ -1,4 +1,4 @@
-"""A double of the part of `tensorrt` that runs plans, for one chosen release, on the machine of `pycuda_double`.
+"""A double of the part of `tensorrt` that runs plans, for one chosen release, on the machine of `cuda_machine`.
 
 It proves that our code asks for the right things; it proves nothing about TensorRT.
 
@@ -85,7 +85,7 @@ def _network(onnx):
 
 
 def make_tensorrt(release, machine):
-    """Return the module ``tensorrt`` of a release; its engines live on `machine` (`pycuda_double.Machine`)."""
+    """Return the module ``tensorrt`` of a release; its engines live on `machine` (`cuda_machine.Machine`)."""
     with open(_TABLE) as stream:
         table = json.load(stream)[release]
     module = types.ModuleType("tensorrt")

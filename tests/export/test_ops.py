@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 import torch
 
-from edgenext_deploy.export.lowering import ops
+from edgenext_deploy.export.lowering import elementwise_ops, ops, shape_ops
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.manifest import TensorSpec
 from edgenext_deploy.targets import TARGETS
@@ -22,7 +22,7 @@ CASES = {
     "conv": (ops.Conv(random(6, 2, 3, 3), random(6), stride=2, padding=1, groups=2), [(2, 4, 8, 8)]),
     "conv_without_bias": (ops.Conv(random(6, 4, 1, 1), None), [(2, 4, 8, 8)]),
     "conv_dilated": (ops.Conv(random(4, 4, 3, 3), random(4), padding=2, dilation=2), [(1, 4, 8, 8)]),
-    "pad": (ops.Pad(4), [(1, 3, 8, 8)]),
+    "pad": (shape_ops.Pad(4), [(1, 3, 8, 8)]),
     "gemm": (ops.Gemm(random(5, 7), random(5)), [(3, 7)]),
     "normalise_map": (ops.Normalise(1, 1e-6, torch.ones(7, dtype=torch.float64)), [(2, 7, 4, 5)]),
     "normalise_map_affine": (ops.Normalise(1, 1e-6, random(7), random(7)), [(2, 7, 4, 5)]),
@@ -30,32 +30,32 @@ CASES = {
     "normalise_tokens": (ops.Normalise(-1, 1e-5, torch.ones(7, dtype=torch.float64)), [(6, 7)]),
     "normalise_tokens_affine": (ops.Normalise(-1, 1e-5, random(7), random(7)), [(6, 7)]),
     "l2_normalise": (ops.L2Normalise(), [(2, 4, 3, 9)]),
-    "gelu": (ops.Gelu(), [(2, 30)]),
-    "hard_swish": (ops.HardSwish(), [(2, 30)]),
-    "silu": (ops.Silu(), [(2, 30)]),
+    "gelu": (elementwise_ops.Gelu(), [(2, 30)]),
+    "hard_swish": (elementwise_ops.HardSwish(), [(2, 30)]),
+    "silu": (elementwise_ops.Silu(), [(2, 30)]),
     "softmax": (ops.Softmax(axis=3), [(2, 2, 3, 4)]),
     "softmax_middle_axis": (ops.Softmax(axis=2), [(2, 2, 3, 4)]),
     "matmul": (ops.MatMul(), [(2, 3, 4), (2, 4, 5)]),
     "matmul_constant_left": (ops.MatMulConstant(random(6, 3), left=True), [(1, 2, 3, 4)]),
     "matmul_constant_right": (ops.MatMulConstant(random(4, 6), left=False), [(1, 2, 3, 4)]),
-    "add": (ops.Add(), [(2, 3), (2, 3)]),
-    "add_broadcast": (ops.Add(), [(2, 3, 4, 4), (2, 3, 1, 1)]),
-    "subtract": (ops.Subtract(), [(2, 3), (2, 3)]),
-    "relu": (ops.Relu(), [(2, 30)]),
-    "exp": (ops.Exp("a test"), [(2, 30)]),
-    "slice": (ops.Slice(1, 5, axis=2), [(2, 3, 5)]),
-    "concat_rows": (ops.Concat(axis=2), [(1, 2, 3), (1, 2, 4)]),
-    "split_rows": (ops.Split([4, 3], axis=2), [(1, 2, 7)]),
-    "resize": (ops.ResizeBilinear(1, 2, 40, 56), [(1, 2, 3, 4)]),
-    "resize_by_an_odd_factor": (ops.ResizeBilinear(1, 2, 512, 96), [(1, 2, 33, 7)]),
-    "arg_max": (ops.ArgMax(), [(2, 5, 3, 4)]),
-    "add_constant": (ops.AddConstant(random(1, 3, 1, 1)), [(2, 3, 4, 4)]),
-    "multiply_constant": (ops.MultiplyConstant(random(3, 1, 1)), [(2, 3, 4, 4)]),
-    "split": (ops.Split([2, 5, 1]), [(1, 8, 3, 3)]),
-    "concat": (ops.Concat(), [(1, 2, 3, 3), (1, 4, 3, 3)]),
-    "reshape": (ops.Reshape(2, 12), [(2, 3, 4)]),
-    "transpose": (ops.Transpose(0, 2, 1), [(2, 3, 4)]),
-    "global_mean": (ops.GlobalMean(), [(2, 3, 4, 5)]),
+    "add": (elementwise_ops.Add(), [(2, 3), (2, 3)]),
+    "add_broadcast": (elementwise_ops.Add(), [(2, 3, 4, 4), (2, 3, 1, 1)]),
+    "subtract": (elementwise_ops.Subtract(), [(2, 3), (2, 3)]),
+    "relu": (elementwise_ops.Relu(), [(2, 30)]),
+    "exp": (elementwise_ops.Exp("a test"), [(2, 30)]),
+    "slice": (shape_ops.Slice(1, 5, axis=2), [(2, 3, 5)]),
+    "concat_rows": (shape_ops.Concat(axis=2), [(1, 2, 3), (1, 2, 4)]),
+    "split_rows": (shape_ops.Split([4, 3], axis=2), [(1, 2, 7)]),
+    "resize": (shape_ops.ResizeBilinear(1, 2, 40, 56), [(1, 2, 3, 4)]),
+    "resize_by_an_odd_factor": (shape_ops.ResizeBilinear(1, 2, 512, 96), [(1, 2, 33, 7)]),
+    "arg_max": (shape_ops.ArgMax(), [(2, 5, 3, 4)]),
+    "add_constant": (elementwise_ops.AddConstant(random(1, 3, 1, 1)), [(2, 3, 4, 4)]),
+    "multiply_constant": (elementwise_ops.MultiplyConstant(random(3, 1, 1)), [(2, 3, 4, 4)]),
+    "split": (shape_ops.Split([2, 5, 1]), [(1, 8, 3, 3)]),
+    "concat": (shape_ops.Concat(), [(1, 2, 3, 3), (1, 4, 3, 3)]),
+    "reshape": (shape_ops.Reshape(2, 12), [(2, 3, 4)]),
+    "transpose": (shape_ops.Transpose(0, 2, 1), [(2, 3, 4)]),
+    "global_mean": (shape_ops.GlobalMean(), [(2, 3, 4, 5)]),
 }
 
 
@@ -82,7 +82,8 @@ def kind_of(value):
 
 
 def test_every_operator_has_a_case():
-    known = {cls for cls in vars(ops).values() if isinstance(cls, type) and issubclass(cls, ops.Op)} - {ops.Op}
+    known = {cls for module in (ops, elementwise_ops, shape_ops) for cls in vars(module).values()
+             if isinstance(cls, type) and issubclass(cls, ops.Op)} - {ops.Op}
     assert known == {type(op) for op, _ in CASES.values()}
 
 

@@ -1,0 +1,177 @@
+"""Cameras that OpenCV opens: backends, pixel formats, networks, and devices that stop."""
+import contextlib
+import socket
+import sys
+import time
+import types
+
+import numpy as np
+import pytest
+
+from edgenext_deploy.camera import Backoff, Camera, opencv
+from edgenext_deploy.errors import BadInputError, MissingRuntimeError, UsageError
+
+SINK = "appsink drop=true max-buffers=1 sync=false"
+
+
+def test_no_such_device():
+    pytest.importorskip("cv2")
+    with pytest.raises(BadInputError, match="no camera at /dev/video250; found"):
+        Camera("/dev/video250")
+
+
+@pytest.mark.parametrize("jetson, fix", [(True, "nvidia-opencv"), (False, "opencv-python-headless")])
+def test_without_opencv(monkeypatch, jetson, fix):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.setattr(opencv, "on_jetson", lambda: jetson)
+    with pytest.raises(MissingRuntimeError, match="not installed") as caught:
+        Camera("csi://0")
+    assert fix in caught.value.fix
+    Camera("synthetic://64x48@30").close()  # needs none
+
+
+class FakeCapture:
+    """What cv2.VideoCapture is to us."""
+
+    opened, opens_with, settings = [], (), {}
+
+    def __init__(self, argument, backend):
+        FakeCapture.opened.append((argument, backend))
+        self.line = argument
+        self.good = backend in FakeCapture.opens_with
+
+    def isOpened(self):  # noqa: N802
+        return self.good
+
+    def set(self, name, value):
+        FakeCapture.settings[name] = value
+
+    def get(self, name):
+        return 25.0
+
+    def read(self):
+        return True, np.zeros((4, 4, 3), np.uint8)
+
+    def release(self):
+        pass
+
+
+@pytest.fixture
+def fake_cv2(monkeypatch):
+    """Put a double of OpenCV in place; returns a function that says which backends it has and open."""
+    module = types.ModuleType("cv2")
+    module.error = type("error", (Exception,), {})
+    module.VideoCapture = FakeCapture
+    module.VideoWriter_fourcc = lambda *letters: "".join(letters)
+    module.__version__ = "4.1.1"
+    for number, name in enumerate(("CAP_GSTREAMER", "CAP_V4L2", "CAP_FFMPEG", "CAP_PROP_FPS", "CAP_PROP_FOURCC",
+                                   "CAP_PROP_FRAME_WIDTH", "CAP_PROP_FRAME_HEIGHT", "CAP_PROP_BUFFERSIZE")):
+        setattr(module, name, name if name.startswith("CAP_PROP") else number)
+    monkeypatch.setitem(sys.modules, "cv2", module)
+    monkeypatch.setattr(opencv.os.path, "exists", lambda path: True)
+    monkeypatch.setattr(opencv.os, "access", lambda path, mode: True)
+
+    def have(gstreamer, *opens_with):
+        module.getBuildInformation = lambda: "  Video I/O:\n    GStreamer:      {}\n".format(
+            "YES (1.14.5)" if gstreamer else "NO")
+        FakeCapture.opened, FakeCapture.opens_with, FakeCapture.settings = [], opens_with, {}
+        return module
+
+    return have
+
+
+@contextlib.contextmanager
+def listening():
+    """Yield the port of a server that accepts connections."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(1)
+        yield server.getsockname()[1]
+
+
+def test_gstreamer_is_tried_first_and_a_csi_camera_needs_it(fake_cv2):
+    cv2 = fake_cv2(True, 0)
+    with Camera("csi://0") as camera:
+        assert camera.read(5.0).image.shape == (4, 4, 3) and camera.fps == 25.0 and camera.name == "csi://0"
+    ((line, backend),) = FakeCapture.opened
+    assert backend == cv2.CAP_GSTREAMER and line.startswith("nvarguscamerasrc sensor-id=0 ! ")
+    fake_cv2(False, 0)
+    with pytest.raises(MissingRuntimeError, match="GStreamer") as caught:
+        Camera("csi://0")
+    assert "4.1.1" in str(caught.value) and FakeCapture.opened == []
+
+
+def test_a_usb_camera_falls_back_to_opencvs_own_driver(fake_cv2):
+    cv2 = fake_cv2(True, 1)
+    Camera("/dev/video0?format=mjpeg", width=640, height=480, fps=15).close()
+    assert [backend for _, backend in FakeCapture.opened] == [cv2.CAP_GSTREAMER, cv2.CAP_V4L2]
+    assert FakeCapture.opened[1][0] == "/dev/video0"
+    assert FakeCapture.settings == {"CAP_PROP_FOURCC": "MJPG", "CAP_PROP_FRAME_WIDTH": 640,
+                                    "CAP_PROP_FRAME_HEIGHT": 480, "CAP_PROP_FPS": 15, "CAP_PROP_BUFFERSIZE": 1}
+    fake_cv2(True)
+    with pytest.raises(BadInputError, match="cannot open /dev/video0"):
+        Camera("/dev/video0")
+
+
+def test_a_pixel_format_that_opencv_does_not_take_becomes_bgr(fake_cv2, monkeypatch):
+    fake_cv2(True, 0)
+    for wanted, color in (("nv12", "nv12"), ("bgrx", "bgr"), ("bgr", "bgr")):
+        with Camera("csi://0", pixel_format=wanted) as camera:
+            assert camera.color == color
+    assert len(FakeCapture.opened) == 3
+    # OpenCV 4.1.1 opens no pipeline with BGRx.
+    monkeypatch.setattr(FakeCapture, "isOpened", lambda self: self.line.endswith("format=BGR ! " + SINK), raising=False)
+    with Camera("csi://0", pixel_format="bgrx") as camera:
+        assert camera.color == "bgr"
+    assert ["format=BGR !" in line for line, _ in FakeCapture.opened[3:]] == [False, True]
+    with pytest.raises(UsageError, match="pixel_format"):
+        Camera("csi://0", pixel_format="yuv")
+
+
+def test_nv12_of_a_file_is_not_scaled_again(fake_cv2, monkeypatch, tmp_path):
+    fake_cv2(True, 0)
+    (tmp_path / "a.mp4").write_bytes(b"video")
+    monkeypatch.setattr(FakeCapture, "read", lambda self: (True, np.zeros((360, 320), np.uint8)))
+    with Camera(str(tmp_path / "a.mp4"), width=320, height=240, pixel_format="nv12") as camera:
+        assert camera.read(5.0).image.shape == (360, 320) and camera.color == "nv12"
+
+
+@pytest.mark.parametrize("name, expected", [("a.mp4", [0, 2]), ("a!b.mp4", [2]), ('a".mp4', [2]), ("a\\.mp4", [2])])
+def test_a_file_name_that_could_leave_its_quotes_is_opened_without_gstreamer(fake_cv2, tmp_path, name, expected):
+    fake_cv2(True, 2)
+    path = tmp_path / name
+    path.write_bytes(b"video")
+    Camera(str(path)).close()
+    assert [backend for _, backend in FakeCapture.opened] == expected
+    assert FakeCapture.opened[-1][0] == str(path)
+
+
+def test_pipelines_are_logged_without_passwords(fake_cv2, caplog):
+    fake_cv2(True, 0)
+    with listening() as port, caplog.at_level("DEBUG", logger="edgenext_deploy"):
+        address = "rtsp://me:secret@127.0.0.1:{}/live".format(port)
+        Camera(address).close()
+    assert "rtspsrc" in caplog.text and "secret" not in caplog.text
+    assert 'location="{}"'.format(address) in FakeCapture.opened[0][0]
+
+
+def test_a_network_camera_that_does_not_answer_is_not_handed_to_opencv(fake_cv2):
+    fake_cv2(True, 0, 2)
+    with listening() as port:
+        pass
+    with pytest.raises(BadInputError, match="nothing answers at 127.0.0.1:{}".format(port)) as caught:
+        Camera("rtsp://me:secret@127.0.0.1:{}/live".format(port))
+    assert FakeCapture.opened == [] and "secret" not in str(caught.value)
+
+
+def test_a_device_that_stops_giving_frames_is_opened_again(fake_cv2, monkeypatch):
+    fake_cv2(False, 1)
+    answers = [(True, np.zeros((4, 4, 3), np.uint8)), (False, None)]
+    monkeypatch.setattr(FakeCapture, "read", lambda self: answers.pop(0) if answers else (True, np.ones((4, 4, 3),
+                                                                                                       np.uint8)))
+    with Camera("/dev/video0", backoff=Backoff(0.001)) as camera:
+        deadline = time.time() + 5.0
+        while camera.counters.reconnects == 0:
+            assert time.time() < deadline
+        assert camera.read(5.0).image[0, 0, 0] == 1
+    assert len(FakeCapture.opened) == 2
