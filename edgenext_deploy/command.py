@@ -81,13 +81,13 @@ def require_libraries(purpose: str, names: Sequence[str]) -> None:
 
     Args:
         purpose: what needs them, as the subject of a sentence.
-        names: importable names.
+        names: importable names; none if only the Python matters.
     """
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if sys.version_info < (3, 10) or missing:
         raise MissingRuntimeError(
-            "{} needs Python 3.10 or newer with {}; found Python {}.{}{}".format(
-                purpose, ", ".join(names), sys.version_info[0], sys.version_info[1],
+            "{} needs Python 3.10 or newer{}; found Python {}.{}{}".format(
+                purpose, " with " + ", ".join(names) if names else "", sys.version_info[0], sys.version_info[1],
                 " without " + ", ".join(missing) if missing else ""),
             'on a workstation: pip install "edgenext-deploy[export]"')
 

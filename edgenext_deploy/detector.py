@@ -1,12 +1,13 @@
 """The detector: a frame in, objects with their boxes out."""
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.manifest import Detection, TensorSpec
-from edgenext_deploy.network import EnginePath, Labels, Network, shown_outputs
-from edgenext_deploy.nms import suppress
+from edgenext_deploy.network import EnginePath, Labels, Network, require_finite, shown_outputs
+from edgenext_deploy.nms import Kept, kept_by_plugin, suppress
+from edgenext_deploy.nms_plugin import ends_in_plugin, plugin_outputs
 
 
 class DetectedObject(NamedTuple):
@@ -33,6 +34,9 @@ class Detector(Network[List[DetectedObject]]):
             for found in detect(frame):
                 print(found.label, found.score, found.left, found.top, found.right, found.bottom)
 
+    An engine gives every anchor's box and scores, which are suppressed here, or the detections of TensorRT's NMS
+    plugin, whose settings are fixed in it.
+
     A call returns the objects, the highest score first. Boxes are clipped to the frame, and a box that lies outside
     of it altogether is left out.
 
@@ -58,16 +62,32 @@ class Detector(Network[List[DetectedObject]]):
         if keep is not None and keep < 1:
             raise UsageError("keep must be at least 1, found {}".format(keep))
         super().__init__(engine, labels, threads, color, trust, preprocess_on)
-        names = [spec.name for spec in self.session.outputs]
-        self._order = names.index("boxes"), names.index("scores")
+        self._names = [spec.name for spec in self.session.outputs]
+        self._suppressed = ends_in_plugin(self.session.outputs)
         own = self.manifest.detection
         assert own is not None  # `_classes` has refused that
         self.settings = Detection(
             own.score_threshold if score_threshold is None else score_threshold,
             own.iou_threshold if iou_threshold is None else iou_threshold,
             own.candidates, own.keep if keep is None else keep)
+        if self._suppressed:
+            self._check_settings(own)
+
+    def _check_settings(self, own: Detection) -> None:
+        """Close, and raise UsageError, where the plugin has thrown away what the settings would keep."""
+        wanted = self.settings
+        if (wanted.score_threshold < own.score_threshold or wanted.keep > own.keep
+                or wanted.iou_threshold != own.iou_threshold):
+            self.close()
+            raise UsageError(
+                "the engine suppresses boxes itself, with score_threshold {}, iou_threshold {} and keep {}: only a "
+                "higher score_threshold and a smaller keep can be chosen".format(
+                    own.score_threshold, own.iou_threshold, own.keep),
+                "use the engine without the NMS plugin")
 
     def _classes(self, path: str, outputs: Tuple[TensorSpec, ...]) -> int:
+        if ends_in_plugin(outputs):
+            return self._classes_of_plugin(path, outputs)
         by_name = {spec.name: spec.shape for spec in outputs}
         boxes, scores = by_name.get("boxes", ()), by_name.get("scores", ())
         if len(boxes) != 3 or len(scores) != 3 or boxes[2] != 4 or boxes[1] != scores[1]:
@@ -80,9 +100,32 @@ class Detector(Network[List[DetectedObject]]):
                 path, settings), "export again with edgenext-export")
         return scores[2]
 
+    def _classes_of_plugin(self, path: str, outputs: Tuple[TensorSpec, ...]) -> int:
+        settings, golden = self.manifest.detection, self.manifest.golden
+        expected = None if settings is None else plugin_outputs(1, settings)
+        if expected is None or {spec[:2] for spec in outputs} != {spec[:2] for spec in expected}:
+            raise BadInputError("{}: its manifest says {}, its outputs are {}".format(
+                path, settings, shown_outputs(outputs)), "export again with edgenext-export")
+        if not golden.more or len(golden.more[0].output_shape) != 3:
+            raise BadInputError("{}: its manifest has no golden scores [1, anchors, classes]".format(path),
+                                "export again with edgenext-export")
+        return golden.more[0].output_shape[2]  # nothing else says how many there are
+
+    def _kept(self, outputs: Dict[str, np.ndarray]) -> Kept:
+        if not self._suppressed:
+            boxes, scores = (outputs[name][0].astype(np.float32, copy=False) for name in ("boxes", "scores"))
+            return suppress(boxes, scores, self.settings)
+        kept = kept_by_plugin(outputs)
+        require_finite(kept.boxes)
+        require_finite(kept.scores)
+        if kept.classes.size and not 0 <= kept.classes.min() <= kept.classes.max() < len(self.labels):
+            raise VerificationError("the network returned class {}, and has {}".format(
+                int(kept.classes.max()), len(self.labels)), "build the engine again")
+        count = min(int((kept.scores > self.settings.score_threshold).sum()), self.settings.keep)
+        return Kept(*(values[:count] for values in kept))
+
     def _answer(self, outputs: Tuple[np.ndarray, ...], size: Tuple[int, int]) -> List[DetectedObject]:
-        boxes, scores = (outputs[index][0].astype(np.float32, copy=False) for index in self._order)
-        kept = suppress(boxes, scores, self.settings)
+        kept = self._kept(dict(zip(self._names, outputs)))
         # Double precision, because 1.0 times a frame's width has to be the width.
         edges = np.array(size * 2, dtype=np.float64)
         clipped = np.clip(kept.boxes.astype(np.float64), 0.0, 1.0) * edges

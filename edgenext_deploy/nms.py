@@ -4,7 +4,7 @@ The same answer as suppressing within each class and then keeping the best of al
 all classes are gone through together, the best first, so that the work ends with the last box that is kept: its cost
 does not grow with the number of candidates that would have been suppressed or cut off anyway.
 """
-from typing import NamedTuple, Tuple
+from typing import Dict, NamedTuple, Tuple
 
 import numpy as np
 
@@ -55,6 +55,25 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, settings: Detection) -> Kept
     anchors, classes, values = _candidates(np.ascontiguousarray(scores.T), settings)
     kept = _greedy(boxes[anchors], classes, values, settings)
     return Kept(boxes[anchors[kept]], classes[kept], values[kept], anchors[kept])
+
+
+def kept_by_plugin(outputs: Dict[str, np.ndarray], image: int = 0) -> Kept:
+    """Return what TensorRT's NMS plugin has kept of one image, the highest score first.
+
+    Which anchor each came from is not known: `anchors` is -1.
+
+    Args:
+        outputs: the plugin's by name, see `nms_plugin.plugin_outputs`.
+        image: of the batch.
+    """
+    keep = outputs["detection_scores"].shape[1]
+    count = min(max(int(outputs["num_detections"][image, 0]), 0), keep)
+    scores = outputs["detection_scores"][image, :count]
+    # Nothing that is written about the plugin promises an order.
+    order = np.argsort(-scores, kind="mergesort")
+    return Kept(outputs["detection_boxes"][image, :count][order].astype(np.float32),
+                outputs["detection_classes"][image, :count][order].astype(np.int64),
+                scores[order].astype(np.float32), np.full(count, -1, dtype=np.int64))
 
 
 def _candidates(scores: np.ndarray, settings: Detection) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:

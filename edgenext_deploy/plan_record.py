@@ -53,6 +53,7 @@ class PlanRecord(NamedTuple):
         build_seconds: wall time of the build.
         built_at: when, in UTC, as ``2026-11-22T09:30:00Z``.
         proof: what the engine inspector said about the layers' precision.
+        plugins: TensorRT's own plugins that the plan needs, by name.
     """
 
     schema: int
@@ -73,6 +74,7 @@ class PlanRecord(NamedTuple):
     build_seconds: float
     built_at: str
     proof: Dict[str, Any]
+    plugins: Tuple[str, ...] = ()
 
 
 def sidecar_path(path: str) -> str:

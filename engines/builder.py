@@ -20,6 +20,7 @@ from edgenext_deploy.engines.release import Progress, Release
 from edgenext_deploy.errors import IncompatibleError, VerificationError
 from edgenext_deploy.files import require_file
 from edgenext_deploy.manifest import Manifest
+from edgenext_deploy.nms_plugin import ends_in_plugin
 
 _MEMORY_WORDS = ("out of memory", "outofmemory", "insufficient memory", "cudaerrormemoryallocation", "bad_alloc")
 _WORKSPACE_WORDS = ("could not find any implementation", "sufficient workspace", "insufficient workspace")
@@ -119,6 +120,8 @@ def build(request: BuildRequest, progress: Progress = lambda phase: None) -> Bui
     precision = request.precision or manifest.precision.requested
     mode = modes.choose_mode(manifest, precision, release, request.target)
     logger = release.make_logger()
+    if ends_in_plugin(manifest.outputs):
+        release.register_plugins(logger)
     builder = release.create_builder(logger)
     network, parser = _parse(release, builder, logger, request.onnx_path, mode)
 

@@ -18,6 +18,7 @@ from edgenext_deploy.engines.verify import verify_in_child
 from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.files import require_file, sha256_of_bytes, sha256_of_file, write_files_atomically
 from edgenext_deploy.manifest import Manifest
+from edgenext_deploy.nms_plugin import OP, ends_in_plugin
 from edgenext_deploy.plan import (
     SCHEMA,
     Environment,
@@ -246,4 +247,5 @@ def _record(result: BuildResult, onnx_path: str, manifest: Manifest, environment
         fp32_pins={reason: kept for reason, nodes in manifest.precision.fp32_pins.items()
                    for kept in [tuple(node for node in nodes if node in pinned)] if kept},
         workspace_bytes=report.workspace_bytes, build_seconds=report.build_s,
-        built_at=datetime.datetime.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ"), proof=records.to_json(report.proof))
+        built_at=datetime.datetime.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ"), proof=records.to_json(report.proof),
+        plugins=(OP,) if ends_in_plugin(manifest.outputs) else ())

@@ -116,6 +116,10 @@ class Release:
                 flags |= 1 << int(members[name])
         return builder.create_network(flags)
 
+    def register_plugins(self, logger: Any) -> None:
+        """Make the plugins of NVIDIA's library known to the parser and to the runtime of this process."""
+        self.trt.init_libnvinfer_plugins(logger, "")
+
     def parse(self, parser: Any, onnx_bytes: bytes) -> List[Dict[str, str]]:
         """Parse the graph; return the parser's errors as ``node``, ``op`` and ``reason``, none on success."""
         if parser.parse(onnx_bytes):

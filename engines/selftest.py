@@ -6,13 +6,15 @@ import base64
 import binascii
 import statistics
 import time
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 
 from edgenext_deploy import golden
+from edgenext_deploy.engines.selftest_nms import compare_detections
 from edgenext_deploy.errors import BadInputError, VerificationError
 from edgenext_deploy.manifest import GoldenOutput, Manifest
+from edgenext_deploy.nms_plugin import ends_in_plugin
 from edgenext_deploy.preprocess import normalise
 from edgenext_deploy.runtime.session import Session
 
@@ -30,7 +32,8 @@ class SelfTest(NamedTuple):
     Attributes:
         ok: whether every value is finite and the error within the tolerance.
         max_relative_error: largest difference from a golden output, relative to the largest value of that output;
-            for a map of classes, the share of the pixels that differ; None where a value is not finite.
+            for a map of classes, the share of the pixels that differ; with the NMS plugin, see
+            `selftest_nms.compare_detections`; None where a value is not finite.
         tolerance: the manifest's for this precision.
         precision: ``fp32`` or ``fp16``, which chose the tolerance.
         top1_equal: whether the same class comes first in every image of the batch: the most probable one, for a
@@ -85,7 +88,13 @@ def compare(session: Session, manifest: Manifest, precision: Optional[str] = Non
     image = golden_input(manifest).astype(session.inputs[0].dtype, copy=False)
     # By name: a builder may number the outputs in another order.
     found = dict(zip((spec.name for spec in session.outputs), session.infer_all(image)))
-    errors, same = [], True
+    errors: List[Optional[float]] = []
+    same = True
+    if ends_in_plugin(manifest.outputs):
+        _require_outputs(manifest, found)
+        error, same = compare_detections(manifest, found, golden_answer["boxes"], golden_answer["scores"])
+        return SelfTest(error is not None and error <= tolerance, error, tolerance, precision, same,
+                        _latency_ms(session, image))
     for name, expected in golden_answer.items():
         answer = found.get(name)
         if answer is None or answer.shape != expected.shape:
@@ -98,6 +107,14 @@ def compare(session: Session, manifest: Manifest, precision: Optional[str] = Non
     latency_ms = _latency_ms(session, image)
     error = None if None in errors else max(error for error in errors if error is not None)
     return SelfTest(error is not None and error <= tolerance, error, tolerance, precision, same, latency_ms)
+
+
+def _require_outputs(manifest: Manifest, found: Dict[str, np.ndarray]) -> None:
+    given = {name: answer.shape for name, answer in found.items()}
+    expected = {spec.name: spec.shape for spec in manifest.outputs}
+    if given != expected:
+        raise VerificationError("the engine of {} gives {}, its manifest says {}".format(
+            manifest.variant, given, expected), _FIX)
 
 
 def _error(found: np.ndarray, expected: np.ndarray) -> Optional[float]:
@@ -135,10 +152,13 @@ def golden_outputs(manifest: Manifest) -> Dict[str, np.ndarray]:
     record = manifest.golden
     first = GoldenOutput(record.output_shape, record.output_base64, record.output_dtype)
     golden_answer = (first, *record.more)
-    if len(golden_answer) != len(manifest.outputs):
+    # With the NMS plugin the golden answers are what the plugin chooses from.
+    names = (("boxes", "scores") if ends_in_plugin(manifest.outputs) else
+             tuple(spec.name for spec in manifest.outputs))
+    if len(golden_answer) != len(names):
         raise BadInputError("the manifest has {} golden outputs, its graph has {}".format(
-            len(golden_answer), len(manifest.outputs)), _FIX)
-    return {spec.name: _decoded(output) for spec, output in zip(manifest.outputs, golden_answer)}
+            len(golden_answer), len(names)), _FIX)
+    return {name: _decoded(output) for name, output in zip(names, golden_answer)}
 
 
 def _decoded(output: GoldenOutput) -> np.ndarray:

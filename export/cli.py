@@ -38,6 +38,8 @@ from edgenext_deploy.export.check import check_command
               help="How --fp16 is meant: builder flag, or a graph typed in FP16.  [default: the target's]")
 @click.option("--io", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True,
               help="Type of inputs and outputs of a typed graph.")
+@click.option("--nms", type=click.Choice(["host", "plugin"]), default="host", show_default=True,
+              help="Where a detector's boxes are suppressed; plugin also writes NAME.nms.onnx, for TensorRT alone.")
 @click.option("--drift", is_flag=True, help="Analyse on the CPU what FP16 does to every layer.")
 @click.option("--samples", type=click.Path(), metavar="DIR", help="Photos for --drift.  [default: bundled ones]")
 @click.option("--auto-pin", is_flag=True, help="Pin to FP32 what --drift finds too inaccurate.")
@@ -50,8 +52,8 @@ def export_command(
     context: click.Context, variant: Optional[str], fp16: bool, target: str, weights: Optional[str], pretrained: bool,
     image_size: Optional[str], batch: int, num_classes: Optional[int], labels: Optional[str], crop_pct: Optional[float],
     output: str, layout: Optional[str], padding: Optional[str], fold_normalization: bool, seed: int,
-    precision_mode: Optional[str], io: str, drift: bool, samples: Optional[str], auto_pin: bool, tolerance: float,
-    as_data: bool,
+    precision_mode: Optional[str], io: str, nms: str, drift: bool, samples: Optional[str], auto_pin: bool,
+    tolerance: float, as_data: bool,
 ) -> None:
     """Export a variant to a checked ONNX file with its manifest.
 
@@ -69,7 +71,8 @@ def export_command(
         variant=variant, target=target, fp16=fp16, weights=weights, pretrained=pretrained, height=height, width=width,
         batch=batch, num_classes=num_classes, labels=labels, crop_pct=crop_pct, output=output, layout=layout,
         padding=padding, fold_normalization=fold_normalization, seed=seed,
-        precision_mode=precision_mode, io=io, drift=drift, samples=samples, auto_pin=auto_pin, tolerance=tolerance)
+        precision_mode=precision_mode, io=io, drift=drift, samples=samples, auto_pin=auto_pin, tolerance=tolerance,
+        nms=nms)
     request.checked()  # before the seconds that importing torch takes
     from rich.console import Console
 
@@ -80,7 +83,7 @@ def export_command(
 
     with Console(stderr=True).status("starting") as status:
         result = run_export(request, progress=lambda step: status.update(step))
-    plan = build_if_here(result.onnx_path, get_target(target))
+    plan = build_if_here(result.engine_path, get_target(target))
     if as_data:
         click.echo(json.dumps(as_json(result, plan), indent=2))
     else:

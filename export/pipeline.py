@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 from torch import nn
 
-from edgenext_deploy import __version__, golden
+from edgenext_deploy import __version__, golden, nms_plugin
 from edgenext_deploy import manifest as manifests
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.export import tasks
@@ -20,6 +20,7 @@ from edgenext_deploy.export import verdict as verdicts
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
+from edgenext_deploy.export.nms_plugin import with_nms_plugin
 from edgenext_deploy.export.parity import Run, compare, parity_inputs, reference_function
 from edgenext_deploy.export.precision.apply import Precise, apply_precision
 from edgenext_deploy.export.request import ExportRequest
@@ -60,6 +61,7 @@ class ExportResult:
         rtx: what TensorRT-RTX said.
         precise: what the precision step did, with the drift analysis if it was asked for.
         other_paths: files of the drift analysis.
+        nms: the graph that ends in the NMS plugin, None if it was not asked for.
     """
 
     manifest: Manifest
@@ -71,14 +73,30 @@ class ExportResult:
     rtx: RtxReport
     precise: Precise
     other_paths: tuple[str, ...]
+    nms: "NmsGraph | None" = None
+
+    @property
+    def engine_path(self) -> str:
+        """Path of the graph that TensorRT is to build."""
+        return self.onnx_path if self.nms is None else self.nms.onnx_path
+
+
+@dataclasses.dataclass(frozen=True)
+class NmsGraph:
+    """The second graph of ``--nms plugin``: its manifest as written, where both are, and sentences for the user."""
+
+    manifest: Manifest
+    onnx_path: str
+    manifest_path: str
+    warnings: tuple[str, ...]
 
 
 def run_export(
     request: ExportRequest, progress: Progress = lambda step: None, lower_module: Callable[..., nn.Module] = lower
 ) -> ExportResult:
-    """Export a variant and write ``<variant>.onnx`` and ``<variant>.json``.
+    """Export a variant and write ``<variant>.onnx`` and ``<variant>.json``; with the NMS plugin two more.
 
-    Nothing is written before everything has been checked, and then both files at once.
+    Nothing is written before everything has been checked, and then all files at once.
 
     Args:
         request: the options.
@@ -141,14 +159,45 @@ def run_export(
                                    for name in verdicts.documented_releases()}),
         parity=parity, golden=_golden(reference, inputs[0].shape, preprocessing, outputs),
         detection=tasks.detection_of(variant))
+    plugged = _with_plugin(graph, manifest, target) if request.nms == "plugin" else None
     folder = Path(request.output)
     onnx_path, manifest_path = str(folder / f"{variant.name}.onnx"), str(folder / f"{variant.name}.json")
     analysed = {str(folder / f"{variant.name}.{ending}"): data for ending, data in precise.files.items()}
-    write_files_atomically({onnx_path: content, **analysed, manifest_path: manifests.dump(manifest)})
+    files = {onnx_path: content, **analysed, manifest_path: manifests.dump(manifest)}
+    nms = None
+    if plugged is not None:
+        stem = str(folder / f"{variant.name}{nms_plugin.SUFFIX}")
+        nms = NmsGraph(plugged[1], stem + ".onnx", stem + ".json", plugged[2])
+        files.update({nms.onnx_path: plugged[0], nms.manifest_path: manifests.dump(nms.manifest)})
+    write_files_atomically(files)
     return ExportResult(
         manifest, onnx_path, manifest_path, _operator_counts(graph), _operator_counts(emitted),
-        (*precise.warnings, *_warnings(simplified.warning, rtx, target, parity, variant.task)), rtx, precise,
-        tuple(analysed))
+        (*precise.warnings, *_warnings(simplified.warning, rtx, target, parity, variant.task),
+         *(nms.warnings if nms is not None else ())), rtx, precise,
+        tuple(analysed), nms)
+
+
+def _with_plugin(graph: onnx.ModelProto, manifest: Manifest, target: Target) -> tuple[bytes, Manifest, tuple[str, ...]]:
+    """Return the graph with the NMS plugin behind it, its manifest, and what is known against the plugin.
+
+    Everything was checked on the graph without it: nothing here can run the plugin. The golden answers stay those
+    of boxes and scores, see `engines.selftest_nms`.
+    """
+    assert manifest.detection is not None  # `ExportRequest.checked` has refused other tasks
+    plugged = with_nms_plugin(graph, manifest.detection)
+    content = plugged.SerializeToString(deterministic=True)
+    analysis = verdicts.analyse(plugged)
+    verdicts.require_analysis(analysis, target)
+    doubts = verdicts.group_findings(verdicts.judge_analysis(analysis, release) for release in target.tensorrt)
+    warnings = tuple(str(group) for group in doubts if group.op == nms_plugin.OP and group.severity == "warning")
+    described = manifest._replace(
+        graph=manifest.graph._replace(file=f"{manifest.variant}{nms_plugin.SUFFIX}.onnx",
+                                      sha256=sha256_of_bytes(content), bytes=len(content)),
+        outputs=nms_plugin.plugin_outputs(manifest.inputs[0].shape[0], manifest.detection),
+        lowering={**manifest.lowering, "nodes": len(plugged.graph.node)},
+        verdicts=verdicts.summary({name: verdicts.judge_analysis(analysis, name)
+                                   for name in verdicts.documented_releases()}))
+    return content, described, warnings
 
 
 def _labels(request: ExportRequest, variant: Variant, classes: int) -> tuple[tuple[str, ...], str]:

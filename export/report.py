@@ -6,6 +6,7 @@ from edgenext_deploy.export.device_build import build_command
 from edgenext_deploy.export.lowering.context import RULES
 from edgenext_deploy.export.pipeline import ExportResult
 from edgenext_deploy.export.precision.drift_report import print_drift, print_proposal
+from edgenext_deploy.nms_plugin import OP
 from edgenext_deploy.targets import get_target
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
                   f"on {parity.inputs} inputs")
     table.add_row("files", f"{result.onnx_path}  {manifest.graph.bytes / 2**20:.2f} MiB  "
                   f"sha256 {manifest.graph.sha256[:16]}…\n" + "\n".join((result.manifest_path, *result.other_paths)))
+    if result.nms is not None:
+        nms = result.nms
+        table.add_row("NMS", f"{nms.onnx_path}\n{nms.manifest_path}\nThis graph ends in TensorRT's plugin {OP}, which "
+                      "only TensorRT runs: not run here. All checks above are of the graph without it.")
     console.print(table)
     if result.precise.proposal is not None:
         print_proposal(result.precise.proposal, console)
@@ -63,8 +68,9 @@ def next_commands(result: ExportResult, plan: str | None = None) -> list[str]:
         return [f"edgenext-run --engine {plan} PHOTO.jpg", f"edgenext-bench --engine {plan}"]
     commands = [f"edgenext-run --engine {result.onnx_path} PHOTO.jpg", f"edgenext-bench --engine {result.onnx_path}"]
     if get_target(result.manifest.target).tensorrt:
-        commands.append(f"scp {result.onnx_path} {result.manifest_path} DEVICE:")
-        commands.append(f"{build_command(result.onnx_path)}        # there")
+        manifest_path = result.manifest_path if result.nms is None else result.nms.manifest_path
+        commands.append(f"scp {result.engine_path} {manifest_path} DEVICE:")
+        commands.append(f"{build_command(result.engine_path)}        # there")
     return commands
 
 
@@ -73,7 +79,11 @@ def as_json(result: ExportResult, plan: str | None = None) -> dict[str, Any]:
     manifest = result.manifest
     return {
         "variant": manifest.variant, "target": manifest.target, "weights": manifest.weights._asdict(),
-        "onnx": result.onnx_path, "manifest": result.manifest_path, "bytes": manifest.graph.bytes,
+        "onnx": result.onnx_path, "manifest": result.manifest_path,
+        "nms_plugin": None if result.nms is None else {
+            "onnx": result.nms.onnx_path, "manifest": result.nms.manifest_path,
+            "verdicts": {release: verdict["supported"] for release, verdict in result.nms.manifest.verdicts.items()}},
+        "bytes": manifest.graph.bytes,
         "sha256": manifest.graph.sha256, "opset": manifest.graph.opset, "ir_version": manifest.graph.ir_version,
         "nodes": manifest.lowering["nodes"], "operators_before": result.emitted_operators,
         "operators": result.operators,

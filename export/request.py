@@ -43,6 +43,7 @@ class ExportRequest:
     samples: str | None = None
     tolerance: float = 0.01
     auto_pin: bool = False
+    nms: str = "host"
 
     def checked(self) -> tuple[Variant, Target, Precision]:
         """Return what the names stand for.
@@ -65,14 +66,26 @@ class ExportRequest:
         if self.auto_pin and variant.task != "classification":
             raise UsageError("--auto-pin goes by a classifier's top-1, and " + variant.name + " is none",
                              "leave it out; --drift works")
+        if self.nms == "plugin":
+            _require_plugin(variant, target, self.io)
         _require_writable(Path(self.output))
         return variant, target, precision_for(target, self.fp16, self.precision_mode, self.io)
-
 
     def size(self, variant: Variant) -> tuple[int, int]:
         """Return height and width of the input."""
         return (variant.image_size if self.height is None else self.height,
                 variant.image_size if self.width is None else self.width)
+
+
+def _require_plugin(variant: Variant, target: Target, io: str) -> None:
+    if variant.task != "detection":
+        raise UsageError(f"--nms plugin is for detectors, and {variant.name} is none", "leave it out")
+    if not target.compute_capability or target.name == "rtx":
+        raise UsageError(f"--nms plugin is TensorRT's, and target {target.name} ({target.title}) has none",
+                         "leave it out: the host suppresses")
+    if io == "fp16":
+        raise UsageError("--nms plugin takes boxes and scores in FP32, in which coordinates are exact enough",
+                         "leave out --io fp16")
 
 
 def precision_for(target: Target, fp16: bool, mode: str | None = None, io: str = "fp32") -> Precision:

@@ -16,6 +16,7 @@ from edgenext_deploy.export.operators import Release, documented_releases, first
 from edgenext_deploy.export.verdict_rules import ERROR, NOTE, WARNING, problems_of
 from edgenext_deploy.export.verdict_types import type_problems
 from edgenext_deploy.export.verdict_walk import AI_ONNX, Site
+from edgenext_deploy.nms_plugin import OP
 from edgenext_deploy.targets import Target
 
 __all__ = [
@@ -160,6 +161,9 @@ def target_problems(analysis: Analysis, target: Target) -> tuple[str, ...]:
     verdicts = [judge_analysis(analysis, release) for release in target.tensorrt]
     errors = [group for group in group_findings(verdicts) if group.severity == ERROR]
     problems = [f"{group} [TensorRT {', '.join(group.releases)}]" for group in errors if group.op]
+    if not target.tensorrt:
+        problems.extend(f"{site.op} node {site.name!r}: a plugin of TensorRT, which {target.name} has not"
+                        for site in analysis.sites if site.op == OP)
     if analysis.opset > target.opset:
         problems.append(f"opset {analysis.opset} found, {target.opset} is the highest for {target.name}")
     else:
@@ -226,6 +230,8 @@ def _about_node(site: Site, release: Release, opset: int) -> Iterator[tuple[str,
     if site.function:
         if release.before(9, 3):
             yield ERROR, "a local function of the model, which needs 9.3; inline it"
+    elif site.op == OP:
+        yield from _about_nms_plugin(release)
     elif site.domain != AI_ONNX:
         yield ERROR, f"operator of domain {site.domain!r}; the parser looks for a plugin of that name"
     elif site.op in release.operators:
@@ -235,6 +241,24 @@ def _about_node(site: Site, release: Release, opset: int) -> Iterator[tuple[str,
         yield WARNING, "not in the list of supported operators, though the parser's source has it"
     else:
         yield ERROR, _missing(site.op, release)
+
+
+def _about_nms_plugin(release: Release) -> Iterator[tuple[str, str]]:
+    """Judge by NVIDIA/TensorRT's release notes: added in 8.0.1, deprecated in 10.12, not among those removed in 11.0.
+
+    TensorRT-RTX 1.7.1 was asked for its plugins itself.
+    """
+    if release.name.startswith("rtx-"):
+        yield ERROR, "a plugin of TensorRT that TensorRT-RTX does not have"
+    elif release.before(8, 4):
+        yield WARNING, ("a plugin of TensorRT, reported not to work on a Jetson Nano in 8.0.1 (NVIDIA/TensorRT issue "
+                        "1538) and to give wrong scores in 8.2.1; the self-test tells")
+    elif release.before(10, 12):
+        yield NOTE, "a plugin of TensorRT: its plugin library must be there, and its plugins registered before parsing"
+    elif release.before(11):
+        yield WARNING, "a plugin of TensorRT, deprecated since 10.12"
+    else:
+        yield WARNING, "a plugin of TensorRT, deprecated since 10.12; 11.0 does not name it among those it removed"
 
 
 def _missing(op: str, release: Release) -> str:

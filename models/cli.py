@@ -19,20 +19,13 @@ Column = Tuple[str, str, Callable[[Row], str]]
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with sources and addresses.")
 @common_options
 def models_command(name: Optional[str], group: Optional[str], as_json: bool) -> None:
-    """List the variants: parameters and multiply-adds (counted now), published figures, weights files."""
-    require_libraries("counting parameters", ("torch", "safetensors"))
-    from rich.console import Console
-
+    """List the variants: counted parameters and multiply-adds, published figures, weights files."""
+    require_libraries("listing the variants", ())
     from edgenext_deploy.models.registry import VARIANTS, get_variant
     from edgenext_deploy.models.summary import describe
 
     chosen = [get_variant(name)] if name is not None else list(VARIANTS.values())
-    rows = []
-    with Console(stderr=True).status("counting") as status:
-        for variant in chosen:
-            if group in (None, variant.group):
-                status.update("counting " + variant.name)
-                rows.append(describe(variant))
+    rows = [describe(variant) for variant in chosen if group in (None, variant.group)]
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:

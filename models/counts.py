@@ -1,4 +1,9 @@
-"""Parameters and multiply-adds, by the counting rule of the published figures."""
+"""Parameters and multiply-adds, by the counting rule of the published figures.
+
+``python -m edgenext_deploy.models.counts`` counts every variant of the registry (half a minute) and rewrites
+`data/counts.json`, which listings read: run it when a variant is new or has changed.
+"""
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +12,12 @@ import torch
 from torch import nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
+
+from edgenext_deploy import data
+from edgenext_deploy.files import write_files_atomically
+from edgenext_deploy.models.factory import create_model
+from edgenext_deploy.models.registry import VARIANTS, Variant
+from edgenext_deploy.models.stored_counts import FILE, REWRITE, Counts, counted_sizes
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -40,6 +51,24 @@ def count_madds(model: nn.Module, height: int, width: int) -> int:
     return int(counter.get_total_flops()) // 2
 
 
+def count(variant: Variant) -> Counts:
+    """Count a variant, a registered one or one's own, at `counted_sizes`."""
+    with torch.device("meta"):
+        model = create_model(variant)
+    return Counts(count_parameters(model),
+                  {str(size): count_madds(model, size, size) for size in counted_sizes(variant)})
+
+
+def main() -> None:
+    """Count every variant of the registry and rewrite the file of counts."""
+    about = ("parameters and multiply-adds of one image by side of the square input, counted from the modules; "
+             f"not to be edited: {REWRITE} rewrites it")
+    rows = ",\n".join(
+        f"    {json.dumps(name)}: {json.dumps(count(variant)._asdict())}" for name, variant in VARIANTS.items())
+    text = f'{{\n  "about": {json.dumps(about)},\n  "variants": {{\n{rows}\n  }}\n}}\n'
+    write_files_atomically({data.path_of(FILE): text.encode("ascii")})
+
+
 def _layer_norm(shape: Sequence[int], *_: Any, **__: Any) -> int:
     return 2 * 5 * math.prod(shape)
 
@@ -59,3 +88,6 @@ _RULES = {
     torch.ops.aten._native_batch_norm_legit_no_training: _batch_norm,
     torch.ops.aten.upsample_bilinear2d: _bilinear,
 }
+
+if __name__ == "__main__":
+    main()

@@ -1,26 +1,22 @@
-"""What the registry, the counts and the published figures say about a variant, as plain data."""
+"""What the registry, the counts and the published figures say about a variant, as plain data. No torch."""
 import dataclasses
 from typing import Any
 
-import torch
-
-from edgenext_deploy.models.counts import count_madds, count_parameters
-from edgenext_deploy.models.factory import create_model
 from edgenext_deploy.models.registry import Variant
+from edgenext_deploy.models.stored_counts import stored_counts
 from edgenext_deploy.published import figures
 
 
 def describe(variant: Variant) -> dict[str, Any]:
-    """Return one variant as JSON values; `parameters` and `madds*` are counted, not looked up.
+    """Return a registered variant as JSON values.
 
+    `parameters` and `madds*` are counts of the reference module, from the shipped file; see `stored_counts`.
     `madds` are those at the variant's own `image_size`; `madds_224` and `madds_256` are None for detectors and
     segmenters. `top1` is the published ImageNet-1k accuracy in percent of the default checkpoint. `published` maps a
     quantity (see `edgenext_deploy.published`) to everything that is published about it.
     """
-    with torch.device("meta"):
-        model = create_model(variant)
+    counts = stored_counts(variant)
     classifier = variant.task == "classification"
-    madds = {size: count_madds(model, size, size) for size in ((224, 256) if classifier else (variant.image_size,))}
     published: dict[str, list[dict[str, Any]]] = {}
     for figure in figures(variant.name):
         row = figure._asdict()
@@ -32,10 +28,10 @@ def describe(variant: Variant) -> dict[str, Any]:
         "task": variant.task,
         "group": variant.group,
         "note": variant.note,
-        "parameters": count_parameters(model),
-        "madds": madds[variant.image_size],
-        "madds_224": madds.get(224),
-        "madds_256": madds.get(256),
+        "parameters": counts.parameters,
+        "madds": counts.madds[str(variant.image_size)],
+        "madds_224": counts.madds["224"] if classifier else None,
+        "madds_256": counts.madds["256"] if classifier else None,
         "top1": variant.checkpoints[0].top1 if variant.checkpoints else None,
         "image_size": variant.image_size,
         "crop_pct": variant.crop_pct,

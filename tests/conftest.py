@@ -26,7 +26,10 @@ def nano_export(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def nano_head(tmp_path_factory):
-    """Return a function from the name of a detector or segmenter to its export for nano at 96x96, made once."""
+    """Return a function from the name of a detector or segmenter to its export for nano at 96x96, made once.
+
+    A detector is also exported with the NMS plugin.
+    """
     from edgenext_deploy.export.pipeline import run_export
     from edgenext_deploy.export.request import ExportRequest
 
@@ -35,7 +38,8 @@ def nano_head(tmp_path_factory):
     def export(variant):
         if variant not in done:
             done[variant] = run_export(ExportRequest(
-                variant, fp16=True, height=96, width=96, output=str(tmp_path_factory.mktemp(variant))))
+                variant, fp16=True, height=96, width=96, nms="plugin" if variant.endswith("_ssdlite") else "host",
+                output=str(tmp_path_factory.mktemp(variant))))
         return done[variant]
 
     return export

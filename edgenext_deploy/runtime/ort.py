@@ -17,6 +17,7 @@ from edgenext_deploy.errors import (
 )
 from edgenext_deploy.files import require_file
 from edgenext_deploy.manifest import TensorSpec
+from edgenext_deploy.nms_plugin import OP, SUFFIX
 from edgenext_deploy.runtime.session import Session, Timings
 
 _DTYPES = {
@@ -183,6 +184,12 @@ def _load_error(path: str, version: str, error: Exception) -> EdgeNextError:
         if found:
             return IncompatibleError("{}: {} {} found, onnxruntime {} supports up to {}".format(
                 path, what, found.group(1), version, found.group(2)), newer)
+    if OP in text:
+        plain = path.replace(SUFFIX + ".onnx", ".onnx")
+        return IncompatibleError(
+            "{} ends in TensorRT's plugin {}, which ONNX Runtime does not have".format(path, OP),
+            "build it where TensorRT is (edgenext-build), or run the graph without the plugin{}".format(
+                ": " + plain if plain != path else ""))
     if re.search(r"No Op registered|not a registered function|NOT_IMPLEMENTED", text):
         return IncompatibleError("{} has an operator that onnxruntime {} cannot run: {}".format(
             path, version, _reason(error)), newer)

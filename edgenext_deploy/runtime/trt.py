@@ -298,6 +298,9 @@ class TensorRTSession(Session):
         return outputs
 
     def _load(self, trt: Any, data: bytes) -> Execution:
+        # Only where needed: a plan may misuse what is registered. Without a sidecar nothing says what it needs.
+        if self.record is None or self.record.plugins:
+            trt.init_libnvinfer_plugins(self._logger, "")
         self._runtime = trt.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(data)
         if self._engine is None:

@@ -71,6 +71,7 @@ class Machine:
         self.contexts_destroyed = 0
         self.violations = []  # what the real thing punishes later, or not at all
         self.sticky = None
+        self.plugins = []  # namespaces that plugins were registered in
         self.clock_ms = 0.0
         self.log = []  # order of destruction of what TensorRT's double makes
         self.stacks = threading.local()

@@ -31,7 +31,8 @@ _SERIALS = {"8.2": 205, "8.5": 232}
 _KINDS = {"Conv": "CONVOLUTION", "MatMul": "MATRIX_MULTIPLY", "Softmax": "SOFTMAX", "GlobalAveragePool": "POOLING",
           "Flatten": "SHUFFLE", "Reshape": "SHUFFLE", "Transpose": "SHUFFLE", "Cast": "IDENTITY", "Shape": "SHAPE",
           "Constant": "CONSTANT", "ReduceMean": "REDUCE", "ReduceSum": "REDUCE", "Sqrt": "UNARY", "Erf": "UNARY",
-          "Split": "SLICE", "Pad": "SLICE", "Concat": "CONCATENATION", "ArgMax": "TOPK"}
+          "Split": "SLICE", "Pad": "SLICE", "Concat": "CONCATENATION", "ArgMax": "TOPK",
+          "EfficientNMS_TRT": "PLUGIN_V2"}
 _UNSUPPORTED = {"NotAnOperator"}
 CACHE_TAG = b"timing cache of the double\n"
 
@@ -53,7 +54,9 @@ def make(release, gpu=True, out_of_memory=False, ignore_fp16=False, names_only=F
     module.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)
     module.double = types.SimpleNamespace(
         release=release, major=int(release.split(".")[0]), number=tuple(int(part) for part in release.split(".")),
-        gpu=gpu, out_of_memory=out_of_memory, ignore_fp16=ignore_fp16, names_only=names_only, configs=[], builds=0)
+        gpu=gpu, out_of_memory=out_of_memory, ignore_fp16=ignore_fp16, names_only=names_only, configs=[], builds=0,
+        plugins=False)
+    module.init_libnvinfer_plugins = lambda logger, namespace: _register_plugins(module)
     for name, (kind, *members) in table.items():
         if "." not in name:
             setattr(module, name, _enum(module, name, members) if kind == "e" else _class(module, name, members))
@@ -68,6 +71,11 @@ def make(release, gpu=True, out_of_memory=False, ignore_fp16=False, names_only=F
         if module.double.number >= (8, 2):
             setattr(module.ILogger, severity, number)
     return module
+
+
+def _register_plugins(module):
+    module.double.plugins = True
+    return True
 
 
 def _enum(module, name, members):
@@ -286,6 +294,8 @@ def _parse(self, data):
     for index, node in enumerate(graph.nodes):
         if node.op in _UNSUPPORTED:
             return _parse_error(self, node.name, node.op, index, "No importer registered for op: " + node.op)
+        if node.op.endswith("_TRT") and not double.plugins:
+            return _parse_error(self, node.name, node.op, index, "Plugin not found: " + node.op)
         self._network._layers.append(_layer(trt, graph, node, taken))
     self._network._outputs = list(graph.outputs)
     return True

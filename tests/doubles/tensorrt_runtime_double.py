@@ -95,6 +95,7 @@ def make_tensorrt(release, machine):
             setattr(module, name, enum.Enum(name, table[name][1:]))
     module.TensorFormat = enum.Enum("TensorFormat", ["LINEAR", "CHW4", "HWC8"])
     module.ILogger = Logger
+    module.init_libnvinfer_plugins = lambda logger, namespace: machine.plugins.append(namespace) or True
     for name, behaviour in (("Runtime", Runtime), ("ICudaEngine", Engine), ("IExecutionContext", ExecutionContext),
                             ("IProfiler", Profiler)):
         setattr(module, name, restricted(name, behaviour, table[name][1:], module, machine))

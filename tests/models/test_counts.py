@@ -1,9 +1,17 @@
+"""The rule of counting, and the file of counts: every variant counted again, and held against what was published."""
+import dataclasses
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgenext_deploy.models.counts import count_madds, count_parameters  # noqa: E402
+from edgenext_deploy import data  # noqa: E402
+from edgenext_deploy.errors import BadInputError  # noqa: E402
+from edgenext_deploy.models import counts  # noqa: E402
+from edgenext_deploy.models.counts import count, count_madds, count_parameters  # noqa: E402
 from edgenext_deploy.models.factory import create_model  # noqa: E402
+from edgenext_deploy.models.registry import VARIANTS, get_variant  # noqa: E402
+from edgenext_deploy.models.stored_counts import FILE, stored_counts  # noqa: E402
 
 # Parameters and fvcore 0.1.5's totals, in millions, of the published EdgeNeXt code and of MobileViT.
 EXPECTED = {
@@ -28,11 +36,35 @@ def on_meta(name, **options):
 @pytest.mark.parametrize("name", EXPECTED)
 def test_counts_agree_to_the_last_printed_digit(name):
     parameters, at_256, at_224 = EXPECTED[name]
-    model = on_meta(name)
-    assert count_parameters(model) == parameters
-    assert count_madds(model, 256, 256) / 1e6 == pytest.approx(at_256, abs=0.00051)
+    stored = stored_counts(get_variant(name))
+    assert stored.parameters == parameters
+    assert stored.madds["256"] / 1e6 == pytest.approx(at_256, abs=0.00051)
     if at_224 is not None:
-        assert count_madds(model, 224, 224) / 1e6 == pytest.approx(at_224, abs=0.00051)
+        assert stored.madds["224"] / 1e6 == pytest.approx(at_224, abs=0.00051)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_file_has_what_the_module_counts(name):
+    assert stored_counts(get_variant(name)) == count(get_variant(name))
+
+
+def test_the_file_has_exactly_the_variants():
+    assert list(data.read_json(FILE)["variants"]) == list(VARIANTS)
+
+
+@pytest.mark.parametrize("changes", [{"name": "s_new"}, {"name": "xxs_ssdlite", "image_size": 512}])
+def test_a_variant_without_counts_names_the_command(changes):
+    variant = dataclasses.replace(get_variant("xxs_ssdlite"), **changes)
+    with pytest.raises(BadInputError, match=changes["name"]) as caught:
+        stored_counts(variant)
+    assert caught.value.fix == "python -m edgenext_deploy.models.counts"
+
+
+def test_the_command_rewrites_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(counts, "VARIANTS", {"xxs": get_variant("xxs")})
+    monkeypatch.setattr(data, "path_of", lambda name: str(tmp_path / name))
+    counts.main()
+    assert data.read_json(FILE)["variants"] == {"xxs": stored_counts(get_variant("xxs"))._asdict()}
 
 
 def test_counting_leaves_a_real_model_as_it_is():

@@ -11,6 +11,7 @@ from edgenext_deploy.models.config import SSDLITE_FIVE_LEVELS, DeepLabConfig  # 
 from edgenext_deploy.models.counts import count_madds, count_parameters  # noqa: E402
 from edgenext_deploy.models.factory import create_model, randomise  # noqa: E402
 from edgenext_deploy.models.registry import VARIANTS, get_variant  # noqa: E402
+from edgenext_deploy.models.stored_counts import stored_counts  # noqa: E402
 
 
 def variant(name, **changes):
@@ -36,7 +37,12 @@ def counts(known, classes=None):
     (variant("mobilevit_s_deeplabv3", head=DeepLabConfig(128)), None, 5514037, 13.014),
 ])
 def test_counts(known, classes, parameters, madds):
-    found = counts(known, classes)
+    if classes is None and known == get_variant(known.name):
+        # The file's, which test_counts.py counts again.
+        stored = stored_counts(known)
+        found = stored.parameters, stored.madds[str(known.image_size)] / 1e9
+    else:
+        found = counts(known, classes)
     assert found[0] == parameters and found[1] == pytest.approx(madds, abs=0.00051)
 
 
