@@ -10,6 +10,7 @@ from edgenext_deploy.benchmarks.engine import Engine, Options, names_of, open_en
 from edgenext_deploy.benchmarks.hardware.monitor import Monitor, open_monitor
 from edgenext_deploy.benchmarks.host import Host, describe_host
 from edgenext_deploy.benchmarks.measure import Limits, Progress, Series, measure
+from edgenext_deploy.errors import EdgeNextError
 
 
 class Request(NamedTuple):
@@ -37,6 +38,32 @@ class Request(NamedTuple):
     keep_samples: bool = True
 
 
+class EngineFailedError(EdgeNextError):
+    """An engine raised while it was measured. The exit code is that of its error.
+
+    Args:
+        report: what was measured until then, with `LatencyReport.failure`.
+        error: of the engine.
+    """
+
+    def __init__(self, report: record.LatencyReport, error: Exception) -> None:
+        failure = report.failure
+        assert failure is not None
+        fix = error.fix if isinstance(error, EdgeNextError) else "run the same command with --debug to see where"
+        super().__init__("{} failed: {}; the report holds what was measured until then".format(*failure), fix)
+        self.exit_code = error.exit_code if isinstance(error, EdgeNextError) else EdgeNextError.exit_code
+        self.report = report
+        self.error = error
+
+
+def failure_of(name: str, error: Exception) -> record.Failure:
+    """Return what a report says of an engine's error, in one line."""
+    text = " ".join((error.message if isinstance(error, EdgeNextError) else str(error)).split())
+    if not isinstance(error, EdgeNextError):
+        text = "{}: {}".format(type(error).__name__, text) if text else type(error).__name__
+    return record.Failure(name, text)
+
+
 def benchmark(request: Request, progress: Optional[Progress] = None) -> record.LatencyReport:
     """Measure engine files in one interleaved run; each is compared with the reference, or with the first.
 
@@ -49,6 +76,8 @@ def benchmark(request: Request, progress: Optional[Progress] = None) -> record.L
         BadInputError: a file that is missing or broken.
         IncompatibleError: this is not the device.
         MissingRuntimeError: the runtime that an engine needs is not here.
+        EngineFailedError: an engine raised after something was measured, which is in the error's `report`. Before
+            that, the engine's own error is passed on.
     """
     host = describe_host()
     match = match_device(request.device or CPU, host)
@@ -82,6 +111,9 @@ def run(engines: Sequence[Engine], request: Request, host: Host, device_found: s
         matches: for each engine, whether it runs on the device that was asked for.
         progress: see `measure`.
         monitor: the machine's sensors; by default they are looked up.
+
+    Raises:
+        EngineFailedError: see `benchmark`.
     """
     started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     reference = engines[0] if request.reference is not None else None
@@ -93,10 +125,11 @@ def run(engines: Sequence[Engine], request: Request, host: Host, device_found: s
     measured = measure({engine.name: engine.session for engine in engines},
                        {engine.name: engine.image for engine in engines}, request.limits, progress, watch)
     watch.end()
+    failure = None if measured.failed is None else failure_of(*measured.failed)
     setting = rows.Setting(
         device_found, request.exclude_transfers, request.options.cuda_graph, host,
         versions.collect([engine.session.describe() for engine in engines], host), started_at, measured.interrupted,
-        request.keep_samples)
+        request.keep_samples, failure)
     made: List[record.LatencyRecord] = []
     shown: List[Series] = []
     for engine, matched in zip(engines, matches):
@@ -110,8 +143,11 @@ def run(engines: Sequence[Engine], request: Request, host: Host, device_found: s
                                   checks.get(engine.name), engine is reference, device, matched))
         shown.append(rows.headline(series, mode))
     comparisons = [compare(made[0].name, shown[0], row.name, series) for row, series in zip(made[1:], shown[1:])]
-    return record.LatencyReport(record.SCHEMA, __version__, tuple(made), tuple(filter(None, comparisons)),
-                                measured.interrupted)
+    report = record.LatencyReport(record.SCHEMA, __version__, tuple(made), tuple(filter(None, comparisons)),
+                                  measured.interrupted, failure)
+    if measured.failed is not None:
+        raise EngineFailedError(report, measured.failed.error) from measured.failed.error
+    return report
 
 
 def compare(first_name: str, first: Series, second_name: str, second: Series) -> Optional[record.Comparison]:

@@ -9,6 +9,7 @@ from edgenext_deploy.benchmarks.statistics import STABLE_SPREAD
 DEVICE_MISMATCH = "device-mismatch"
 OUTPUTS_DIFFER = "outputs-differ"
 INTERRUPTED = "interrupted"
+ENGINE_FAILED = "engine-failed"
 WARM_UP_UNSTABLE = "warm-up-unstable"
 UNSTABLE = "unstable"
 THROTTLED = "throttled"
@@ -57,6 +58,18 @@ def _outputs(row: LatencyRecord) -> Iterator[Caution]:
 def _interrupted(row: LatencyRecord) -> Iterator[Caution]:
     if row.interrupted:
         yield Caution(INTERRUPTED, "the run was ended early; measure again for a figure to publish")
+
+
+def _failed(row: LatencyRecord) -> Iterator[Caution]:
+    failure = row.failure
+    if failure is None:
+        return
+    if failure.engine == row.name:
+        yield Caution(ENGINE_FAILED, "it failed after {} inferences ({}); do not use its speed before that is "
+                      "understood".format(row.n, failure.error))
+    else:
+        yield Caution(ENGINE_FAILED, "the run was ended early because {} failed; measure again for a figure to "
+                      "publish".format(failure.engine))
 
 
 def _throttled(row: LatencyRecord) -> Iterator[Caution]:
@@ -141,4 +154,4 @@ def _some(texts: List[str]) -> str:
 
 
 _RULES: Tuple[Callable[[LatencyRecord], Iterator[Caution]], ...] = (
-    _device, _outputs, _interrupted, _throttled, _warm_up, _unstable, _clocks, _bound, _requests, _sensors)
+    _device, _outputs, _failed, _interrupted, _throttled, _warm_up, _unstable, _clocks, _bound, _requests, _sensors)

@@ -73,7 +73,7 @@ def bench_command(context: click.Context, engines: Tuple[str, ...], reference: O
     if not engines:
         raise click.UsageError("Missing option '--engine'.", ctx=context)
     chosen_outputs(context)  # before minutes of measuring
-    from edgenext_deploy.benchmarks.bench import Request, benchmark
+    from edgenext_deploy.benchmarks.bench import EngineFailedError, Request, benchmark
     from edgenext_deploy.benchmarks.engine import Options
     from edgenext_deploy.benchmarks.measure import Limits
 
@@ -81,8 +81,12 @@ def bench_command(context: click.Context, engines: Tuple[str, ...], reference: O
         engines, reference, device, allow_mismatch, exclude_transfers=not transfers,
         options=Options(threads, provider, cuda_graph, trust),
         limits=Limits(duration_s=duration_s, warmup_s=warmup_s, iterations=iterations), keep_samples=samples)
-    with show_progress() as progress:
-        report = benchmark(request, progress)
+    try:
+        with show_progress() as progress:
+            report = benchmark(request, progress)
+    except EngineFailedError as failed:
+        _finish(context, failed.report)
+        raise
     _finish(context, report)
 
 
@@ -105,11 +109,16 @@ def routes_command(context: click.Context, variants: Tuple[str, ...], rounds: in
     onnx-simplifier. Needs the libraries of the export.
     """
     chosen_outputs(context)
+    from edgenext_deploy.benchmarks.bench import EngineFailedError
     from edgenext_deploy.benchmarks.measure import Limits
     from edgenext_deploy.benchmarks.routes import compare_routes
 
-    with show_progress() as progress:
-        report = compare_routes(variants, Limits(rounds=rounds, warmup_s=warmup_s), threads, _say, progress)
+    try:
+        with show_progress() as progress:
+            report = compare_routes(variants, Limits(rounds=rounds, warmup_s=warmup_s), threads, _say, progress)
+    except EngineFailedError as failed:
+        _finish(context, failed.report)
+        raise
     _finish(context, report)
 
 

@@ -13,7 +13,7 @@ from edgenext_deploy.benchmarks.compare_report import (
 )
 from edgenext_deploy.benchmarks.hardware.state import Hardware, Reading
 from edgenext_deploy.benchmarks.html_page import bullets, card, cards, facts, folded, legend, paragraph, table
-from edgenext_deploy.benchmarks.notes import host_line, session_line
+from edgenext_deploy.benchmarks.notes import ended_early, host_line, session_line
 from edgenext_deploy.benchmarks.printing import EMPTY, milliseconds
 from edgenext_deploy.benchmarks.profile import Profile
 from edgenext_deploy.benchmarks.profile_report import slowest
@@ -45,10 +45,8 @@ def warnings(report: LatencyReport) -> List[str]:
     for row in report.records:
         for words in [caution.text for caution in row.cautions] or likeness.defects(row):
             by_text.setdefault(words, []).append(row.name)
-    lines = ["{}: {}".format(", ".join(dict.fromkeys(names)), words) for words, names in by_text.items()]
-    if report.interrupted:
-        lines.insert(0, "Interrupted: these are the measurements until then.")
-    return lines
+    return ended_early(report) + [
+        "{}: {}".format(", ".join(dict.fromkeys(names)), words) for words, names in by_text.items()]
 
 
 def distributions(report: LatencyReport) -> str:

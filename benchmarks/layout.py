@@ -54,6 +54,8 @@ def _title(row: LatencyRecord) -> str:
         title += " [not {}]".format(row.device)
     if row.outputs is not None and not row.outputs.passed:
         title += " [WRONG OUTPUTS]"
+    if row.failure is not None and row.failure.engine == row.name:
+        title += " [FAILED]"
     return title
 
 

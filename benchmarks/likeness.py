@@ -37,6 +37,8 @@ def defects(row: LatencyRecord) -> Tuple[str, ...]:
         found.append("not the device asked for: {} asked, {} found".format(row.device, row.device_found))
     if row.interrupted:
         found.append("interrupted after {} inferences".format(row.n))
+    if row.failure is not None:
+        found.append("ended after {} inferences because {} failed".format(row.n, row.failure.engine))
     if not row.warmup.stable:
         found.append("warm-up never stable")
     if not row.stable:

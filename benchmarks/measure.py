@@ -92,11 +92,22 @@ class _Block:
         self.timings: List[Timings] = []
 
 
+class Failed(NamedTuple):
+    """What a session raised while it was timed."""
+
+    name: str
+    error: Exception
+
+
 class Measurement(NamedTuple):
-    """The series by session name; `interrupted` by Ctrl-C, they hold what was measured until then."""
+    """The series by session name.
+
+    After Ctrl-C (`interrupted`) or when a session raised (`failed`) they hold what was measured until then.
+    """
 
     series: Dict[str, Series]
     interrupted: bool
+    failed: Optional[Failed] = None
 
 
 def measure(
@@ -122,6 +133,7 @@ def measure(
 
     Raises:
         KeyboardInterrupt: Ctrl-C before anything was timed. Later it ends the measurement, without an error.
+        Exception: what a session raises before anything was timed. Later it ends the measurement likewise.
     """
     runners = {name: session.infer_all if isinstance(session, Session) else session
                for name, session in sessions.items()}
@@ -136,10 +148,13 @@ def measure(
         blocks: Dict[str, List[_Block]] = {name: [] for name in runners}
         watch.begin()
         zero = _clock()
-        interrupted = _take_turns(runners, inputs, sizes, limits, blocks, tell, watch, _told_by(sessions))
-    if interrupted and not any(blocks.values()):
-        raise KeyboardInterrupt
-    return Measurement({name: _series(blocks[name], warmups[name], zero) for name in runners}, interrupted)
+        interrupted, failed = _take_turns(runners, inputs, sizes, limits, blocks, tell, watch, _told_by(sessions))
+    if not any(blocks.values()):
+        if interrupted:
+            raise KeyboardInterrupt
+        if failed is not None:
+            raise failed.error
+    return Measurement({name: _series(blocks[name], warmups[name], zero) for name in runners}, interrupted, failed)
 
 
 def _series(blocks: List[_Block], warmup: WarmUp, zero: float) -> Series:
@@ -195,8 +210,8 @@ def _take_turns(
     tell: Progress,
     watch: Watch,
     told: Mapping[str, Session],
-) -> bool:
-    """Fill `blocks` round by round until the limits are reached; return whether Ctrl-C came first."""
+) -> Tuple[bool, Optional[Failed]]:
+    """Fill `blocks` round by round until the limits are reached; return whether Ctrl-C or an error came first."""
     names = list(runners)
     counts = dict.fromkeys(names, 0)
     spent_ms = dict.fromkeys(names, 0.0)
@@ -208,17 +223,19 @@ def _take_turns(
             if len(names) > 1 and limits.iterations is None and limits.rounds is None:
                 fractions.append(round_index / _MIN_ROUNDS)
             if min(fractions) >= 1.0:
-                return False
+                return False, None
             for current in names if round_index % 2 == 0 else names[::-1]:
                 tell(min(fractions), "round {}, {}".format(round_index + 1, current))
                 size = sizes[current]
                 if limits.iterations is not None:
                     size = min(size, limits.iterations - counts[current])
-                if len(names) > 1 or disturbed:
-                    runners[current](inputs[current])
                 block = _Block()
                 try:
+                    if len(names) > 1 or disturbed:
+                        runners[current](inputs[current])
                     _time_calls(runners[current], inputs[current], size, block, told.get(current))
+                except Exception as error:  # whatever it is, it must not cost the others their rows
+                    return False, Failed(current, error)
                 finally:
                     if block.samples_ms:
                         blocks[current].append(block)
@@ -227,7 +244,7 @@ def _take_turns(
                 disturbed = watch.after_block(current)
             round_index += 1
     except KeyboardInterrupt:
-        return True
+        return True, None
 
 
 def _time_calls(run: Runner, image: np.ndarray, count: int, block: _Block, told: Optional[Session] = None) -> None:

@@ -26,9 +26,14 @@ def notes(report: LatencyReport) -> List[str]:
     lines.append("Versions: {}".format(versions_line(rows[0])))
     lines += ["Warm-up: {} ({})".format(text, names) for names, text in _grouped(rows, _warm_up_text)]
     lines += _warnings(rows)
-    if report.interrupted:
-        lines.append("Interrupted: these are the measurements until then.")
-    return lines
+    return lines + ended_early(report)
+
+
+def ended_early(report: LatencyReport) -> List[str]:
+    """Return the line that says that a run did not come to its end, and why; none if it did."""
+    if report.failure is not None:
+        return ["Failed: {}: {}. These are the measurements until then.".format(*report.failure)]
+    return ["Interrupted: these are the measurements until then."] if report.interrupted else []
 
 
 def relative_speed(comparison: Comparison, rows: Optional[Dict[str, LatencyRecord]] = None) -> str:

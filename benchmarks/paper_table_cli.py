@@ -68,6 +68,7 @@ def _table(name: str, reports: Tuple[str, ...], run: bool, also: Tuple[str, ...]
            duration_s: float, rounds: Optional[int], warmup_s: float, threads: int, report_file: Optional[str],
            json_file: Optional[str], html_file: Optional[str]) -> None:
     from edgenext_deploy.benchmarks import record
+    from edgenext_deploy.benchmarks.bench import EngineFailedError
     from edgenext_deploy.benchmarks.compare import read_reports
     from edgenext_deploy.benchmarks.measure import Limits
     from edgenext_deploy.benchmarks.paper_table import fill
@@ -78,9 +79,13 @@ def _table(name: str, reports: Tuple[str, ...], run: bool, also: Tuple[str, ...]
     suite = get_suite(name)
     found = read_reports(reports)
     others: Dict[str, Callable[[], bytes]] = {}
+    error: Optional[EngineFailedError] = None
     if run:
-        report = _measured([*dict.fromkeys([row.variant for row in suite.rows] + list(also))], folder,
-                           Limits(duration_s=duration_s, warmup_s=warmup_s, rounds=rounds), threads)
+        try:
+            report = _measured([*dict.fromkeys([row.variant for row in suite.rows] + list(also))], folder,
+                               Limits(duration_s=duration_s, warmup_s=warmup_s, rounds=rounds), threads)
+        except EngineFailedError as failed:
+            report, error = failed.report, failed
         found.append((report_file or "this run", report))
         if report_file is not None:
             others[report_file] = lambda: record.dump(report)
@@ -92,6 +97,8 @@ def _table(name: str, reports: Tuple[str, ...], run: bool, also: Tuple[str, ...]
 
         others[html_file] = lambda: table_page(table, found)
     write_or_print(dump_filled(table), json_file, lambda: print_filled(table, sys.stdout), others)
+    if error is not None:
+        raise error
     if any(report.interrupted for _, report in found[-1:] if run):
         click.get_current_context().exit(130)
 

@@ -198,6 +198,13 @@ class Caution(NamedTuple):
     text: str
 
 
+class Failure(NamedTuple):
+    """The engine that ended a run early, by name, and its error in words."""
+
+    engine: str
+    error: str
+
+
 class LatencyRecord(NamedTuple):
     """One measured row.
 
@@ -233,6 +240,7 @@ class LatencyRecord(NamedTuple):
         cautions: what to know before this row is compared with another.
         samples: single inferences; None if they were not asked for.
         started_at: UTC, ISO 8601.
+        failure: the run was ended early by an error of this engine or of another one.
     """
 
     name: str
@@ -266,6 +274,7 @@ class LatencyRecord(NamedTuple):
     cautions: Tuple[Caution, ...]
     samples: Optional[Samples]
     started_at: Optional[str] = None
+    failure: Optional[Failure] = None
 
 
 class Comparison(NamedTuple):
@@ -284,13 +293,23 @@ class Comparison(NamedTuple):
 
 
 class LatencyReport(NamedTuple):
-    """What one run writes: its rows, and its rows against each other."""
+    """What one run writes: its rows, and its rows against each other.
+
+    Attributes:
+        schema: `SCHEMA`.
+        toolkit_version: that wrote it.
+        records: the rows.
+        comparisons: of the rows.
+        interrupted: the run was ended early by Ctrl-C.
+        failure: the run was ended early by an engine's error.
+    """
 
     schema: int
     toolkit_version: str
     records: Tuple[LatencyRecord, ...]
     comparisons: Tuple[Comparison, ...]
     interrupted: bool
+    failure: Optional[Failure] = None
 
 
 def dump(report: LatencyReport) -> bytes:

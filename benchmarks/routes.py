@@ -43,7 +43,9 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
         MissingRuntimeError: no torch (or another library of the export) is installed.
         VerificationError: the two files do not compute the same.
         EdgeNextError: an export failed; the class is that of its exit code.
+        EngineFailedError: any error after something was measured, which is in the error's `report`.
     """
+    error: Optional[Exception] = None
     reports: List[record.LatencyReport] = []
     with tempfile.TemporaryDirectory(prefix="edgenext-routes-") as folder:
         files = [(variant, *_export_both(variant, folder, tell)) for variant in variants]
@@ -54,13 +56,24 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
                 if not reports:
                     raise
                 reports[-1] = reports[-1]._replace(interrupted=True)
-            if reports[-1].interrupted:
+            except bench.EngineFailedError as failed:
+                reports.append(failed.report)
+                error = failed.error
+            except Exception as found:
+                if not reports:
+                    raise
+                reports[-1] = reports[-1]._replace(failure=bench.failure_of(variant, found))
+                error = found
+            if reports[-1].interrupted or error is not None:
                 break
-    return record.LatencyReport(
+    report = record.LatencyReport(
         record.SCHEMA, edgenext_deploy.__version__,
         tuple(row for report in reports for row in report.records),
         tuple(pair for report in reports for pair in report.comparisons),
-        any(report.interrupted for report in reports))
+        any(report.interrupted for report in reports), reports[-1].failure)
+    if error is not None:
+        raise bench.EngineFailedError(report, error) from error
+    return report
 
 
 def _measure_pair(variant: str, ours: str, plain: str, limits: Limits, threads: Optional[int],

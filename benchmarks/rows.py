@@ -28,6 +28,7 @@ class Setting(NamedTuple):
         started_at: UTC, ISO 8601.
         interrupted: by Ctrl-C.
         keep_samples: whether single inferences go into the rows.
+        failure: the engine's error that ended the run early.
     """
 
     device_found: str
@@ -38,6 +39,7 @@ class Setting(NamedTuple):
     started_at: str
     interrupted: bool
     keep_samples: bool
+    failure: Optional[record.Failure] = None
 
 
 def mode_of(engine: Engine, series: Series, exclude_transfers: bool, cuda_graph: Optional[bool]) -> record.Mode:
@@ -92,7 +94,8 @@ def make_row(engine: Engine, series: Series, mode: record.Mode, setting: Setting
         interleaved_with=interleaved_with, interrupted=setting.interrupted, host=setting.host,
         versions=setting.versions, hardware=hardware,
         energy=None if interleaved_with else energy_of(hardware, float(series.values_ms.mean())), cautions=(),
-        samples=samples_of(chosen) if setting.keep_samples else None, started_at=setting.started_at)
+        samples=samples_of(chosen) if setting.keep_samples else None, started_at=setting.started_at,
+        failure=setting.failure)
     cautions = cautions_of(row)
     if setting.exclude_transfers and mode.latency == WALL:
         cautions += (transfers_not_separate(runs_on_processor(session)),)

@@ -68,7 +68,7 @@ class FramePreparer:
         self.where: Optional[str] = "cpu" if where == "cpu" or not on_gpu else None
         self.timings: Optional[FrameTimings] = None
         self._preprocessing = preprocessing
-        # Any: `infer_prepared` is no part of the protocol.
+        # Any: `infer_prepared` and `device` are no part of the protocol.
         self._session: Any = session
         self._color = color
         self._cpu = CpuPreprocessor(preprocessing)
@@ -137,5 +137,5 @@ class FramePreparer:
     def _open_gpu(self) -> None:
         from edgenext_deploy.runtime.preprocess_cuda import CudaPreprocessor
 
-        self._gpu = CudaPreprocessor(self._preprocessing, self._session.inputs[0].dtype, self._session._cuda.device)
+        self._gpu = CudaPreprocessor(self._preprocessing, self._session.inputs[0].dtype, self._session.device)
         self.where = "gpu"

@@ -37,6 +37,7 @@ class TensorRTSession(Session):
 
     Attributes:
         record: the plan's sidecar; None for a plan without one.
+        device: number of the GPU it runs on.
 
     Args:
         path: the plan, its sidecar beside it.
@@ -68,6 +69,7 @@ class TensorRTSession(Session):
         self._abandoned = False
         if buffer_sets < 1:
             raise UsageError("buffer_sets must be at least 1, found {}".format(buffer_sets))
+        self.device = device
         self._buffer_sets = buffer_sets
         self._check_finite = check_finite
         self._infer_lock = threading.Lock()

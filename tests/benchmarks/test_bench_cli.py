@@ -13,6 +13,8 @@ import edgenext_deploy.runtime
 from edgenext_deploy import command
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.benchmarks.cli import bench_command
+from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.runtime.cuda import CudaError
 
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 TINY = os.path.join(DATA, "tiny_classifier.onnx")
@@ -271,6 +273,67 @@ def test_ctrl_c_before_the_first_row_ends_without_a_report(capsys, fakes):
     code, out, err = run(capsys, "--engine", fakes.engine(script=interrupted), *QUICK)
     assert (code, out) == (130, "")
     assert "interrupted" in err
+
+
+def raising_at(call_number, error):
+    def script(call):
+        time.sleep(0.001)
+        if call == call_number:
+            raise error
+
+    return script
+
+
+BROKEN = CudaError("the GPU cannot run it: an illegal address", "restart the process", sticky=True)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_engine_that_fails_in_the_run_does_not_cost_the_rows(capsys, fakes, tmp_path, first):
+    path = str(tmp_path / "rows.json")
+    engines = [fakes.engine("good.onnx"), fakes.engine("bad.onnx", raising_at(300, BROKEN))]
+    names = engines[::-1] if first else engines
+    code, out, err = run(capsys, "--engine", names[0], "--engine", names[1], "--duration", "60", "--warmup", "0.05",
+                         "--json", path)
+    assert code == BROKEN.exit_code == 1
+    assert "bad.onnx [FAILED]" in out and "Failed: bad.onnx: the GPU cannot run it: an illegal address." in out
+    assert "error: bad.onnx failed: the GPU cannot run it: an illegal address; the report holds" in err
+    assert "fix: restart the process" in err and "bug" not in err
+    report = record.read(path)
+    assert report.failure == ("bad.onnx", BROKEN.message) and not report.interrupted
+    assert len(report.comparisons) == 1
+    rows = {row.name: row for row in report.records}
+    assert sorted(rows) == ["bad.onnx", "good.onnx"]
+    for row in rows.values():
+        assert row.failure == report.failure and row.n > 10
+        assert "engine-failed" in [caution.code for caution in row.cautions]
+    assert rows["bad.onnx"].n < 300
+    assert all(session.closed for session in fakes.sessions)
+
+
+def test_the_exit_code_is_that_of_the_error_in_the_run(capsys, fakes):
+    engines = ("--engine", fakes.engine(), "--engine", fakes.engine("b.onnx", raising_at(1, BadInputError("bad data"))))
+    code, out, _ = run(capsys, *engines, "--warmup", "0", "--json")
+    document = json.loads(out)
+    assert code == 3
+    assert [row["name"] for row in document["records"]] == ["a.onnx"]  # b.onnx was never timed
+    assert document["failure"] == {"engine": "b.onnx", "error": "bad data"}
+
+
+def test_any_exception_in_the_run_keeps_the_rows_and_debug_shows_where(capsys, fakes):
+    engine = fakes.engine(script=raising_at(100, RuntimeError("[E:onnxruntime]\n out of memory")))
+    code, out, err = run(capsys, "--engine", engine, "--duration", "60", "--warmup", "0.05", "--debug")
+    assert code == 1
+    assert "a.onnx [FAILED]" in out
+    assert "error: a.onnx failed: RuntimeError: [E:onnxruntime] out of memory; the report" in err
+    assert "Traceback" in err and "in script" in err
+
+
+@pytest.mark.parametrize("call", [0, 1])
+def test_an_engine_that_fails_before_anything_was_measured_is_a_plain_error(capsys, fakes, call):
+    engine = fakes.engine(script=raising_at(call, BROKEN))
+    code, out, err = run(capsys, "--engine", engine, "--warmup", "0")
+    assert (code, out) == (1, "")
+    assert err == "error: the GPU cannot run it: an illegal address\n  fix: restart the process\n"
 
 
 @pytest.mark.parametrize(("arguments", "code", "said"), [

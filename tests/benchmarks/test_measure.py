@@ -366,6 +366,46 @@ def test_ctrl_c_before_anything_was_measured_is_passed_on(fake_time):
         measure({"a": interrupted_at(fake_time, 1)}, inputs("a"), Limits(warmup_s=0.0))
 
 
+def raises_at(fake_time, call_number, error):
+    def cost(call):
+        if call == call_number:
+            raise error
+        return 1.0
+
+    return fake_time.takes(cost)
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_an_error_of_one_session_keeps_what_was_measured_of_all(fake_time, order):
+    error = RuntimeError("broken engine")
+    made = {"a": fake_time.takes(1.0), "b": raises_at(fake_time, 500, error)}
+    sessions = {name: made[name] for name in order}
+    result = measure(sessions, inputs(sessions), Limits(duration_s=100.0, warmup_s=0.15))
+    assert result.failed == ("b", error) and not result.interrupted
+    series = result.series["b"]
+    # 500 calls of b were made: its warm-up, one untimed call in each of its blocks, and the rest timed.
+    assert len(series.values_ms) == 500 - series.warmup.iterations - len(series.blocks)
+    assert len(result.series["a"].values_ms) > 0
+    assert gc.isenabled()
+
+
+def test_an_error_in_the_first_call_of_a_turn_keeps_what_was_measured(fake_time):
+    error = RuntimeError("broken engine")
+    sessions = {"a": fake_time.takes(1.0), "b": raises_at(fake_time, 1, error)}  # call 0 is the warm-up
+    result = measure(sessions, inputs(sessions), Limits(duration_s=1.0, warmup_s=0.0))
+    assert result.failed == ("b", error)
+    assert len(result.series["a"].values_ms) > 0
+    assert result.series["b"].blocks == ()
+
+
+@pytest.mark.parametrize("call", [0, 1])
+def test_an_error_before_anything_was_measured_is_passed_on(fake_time, call):
+    error = RuntimeError("broken engine")
+    with pytest.raises(RuntimeError) as found:
+        measure({"a": raises_at(fake_time, call, error)}, inputs("a"), Limits(warmup_s=0.0))
+    assert found.value is error
+
+
 def test_garbage_collection_is_off_while_timing_and_on_again_afterwards():
     states = []
     sessions = {"a": lambda image: states.append(gc.isenabled())}

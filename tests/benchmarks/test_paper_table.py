@@ -12,7 +12,7 @@ from edgenext_deploy.benchmarks.paper_table_report import headings, notes, row_c
 from edgenext_deploy.benchmarks.record import Comparison, Mode
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.benchmarks.suites import SUITES, get_suite, published_of
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.errors import BadInputError, UsageError
 
 
 def row(variant, p50_ms, base=make_row, **changes):
@@ -147,3 +147,22 @@ def test_run_exports_in_a_child_and_keeps_what_is_there(tmp_path, monkeypatch, c
     [request] = measured
     assert [path[len(str(tmp_path)) + 1:] for path in request.engines] == ["s_sdta_first.onnx", "s.onnx", "xxs.onnx"]
     assert request.options.threads == 1 and request.limits.duration_s == 0.5
+
+
+def test_run_keeps_what_was_measured_before_a_variant_failed(tmp_path, monkeypatch, capsys):
+    from edgenext_deploy.benchmarks import suite_run
+    from edgenext_deploy.benchmarks.bench import EngineFailedError
+
+    def benchmark(request, progress):
+        error = BadInputError("bad data")
+        raise EngineFailedError(make_report(row("s", 20.0), failure=record.Failure("xxs.onnx", "bad data")), error)
+
+    monkeypatch.setattr(suite_run, "run_module", lambda module, arguments, limit: None)
+    monkeypatch.setattr(suite_run, "benchmark", benchmark)
+    path = str(tmp_path / "rows.json")
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, ["table10", "--run", "--folder", str(tmp_path), "--report", path])
+    captured = capsys.readouterr()
+    assert stopped.value.code == 3
+    assert "20.00" in captured.out and "xxs.onnx failed: bad data" in captured.err
+    assert record.read(path).failure == ("xxs.onnx", "bad data")

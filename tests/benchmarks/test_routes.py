@@ -156,6 +156,26 @@ def test_ctrl_c_keeps_the_pairs_measured_before(children, sessions, monkeypatch)
     assert len(seen) == 2
 
 
+def test_an_error_keeps_the_pairs_measured_before(children, sessions, monkeypatch):
+    real_run = routes.bench.run
+    error = VerificationError("wrong")
+    seen = []
+
+    def run(*arguments):
+        seen.append(arguments)
+        if len(seen) == 2:
+            raise error
+        return real_run(*arguments)
+
+    monkeypatch.setattr(routes.bench, "run", run)
+    with pytest.raises(routes.bench.EngineFailedError, match="xs failed: wrong") as found:
+        routes.compare_routes(["xxs", "xs", "s"], LIMITS)
+    report = found.value.report
+    assert (found.value.exit_code, found.value.error) == (5, error)
+    assert [row.name for row in report.records] == ["xxs edgenext-export", "xxs plain route"]
+    assert report.failure == ("xs", "wrong") and len(seen) == 2
+
+
 def test_the_subcommand_prints_the_ratio(children, sessions, capsys):
     with pytest.raises(SystemExit) as stopped:
         command.run_command(bench_command, ["routes", "--variant", "xxs", "--rounds", "12"])

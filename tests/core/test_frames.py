@@ -99,9 +99,12 @@ def test_a_classifier_on_a_plan_prepares_frames_with_the_kernels(machine, tmp_pa
                 assert found.label == expected.label and abs(found.probability - expected.probability) < 0.01
         assert classify.frames.where == "gpu" and reference.frames.where == "cpu"
         # Mapped to the clock of the double: two copies and two launches before the network.
-        timings = classify.timings
-        assert timings.preprocess_ms >= 2 * kernel_double.LAUNCH_MS
-        assert abs(classify.session.timings.prepare_ms - timings.preprocess_ms) < 1.0
+        apart_ms = []
+        for _ in range(5):  # the least of several: between two clocks the machine may do something else
+            classify(frame, color)
+            assert classify.timings.preprocess_ms >= 2 * kernel_double.LAUNCH_MS
+            apart_ms.append(abs(classify.session.timings.prepare_ms - classify.timings.preprocess_ms))
+        assert min(apart_ms) < 1.0
         assert classify.session.timings.host_to_device_ms is None
 
 

@@ -185,6 +185,7 @@ def test_timings_are_the_events(machine, tmp_path, cuda_graph):
 def test_describe(machine, tmp_path):
     with TensorRTSession(two_heads(machine, tmp_path)) as session:
         described = session.describe()
+        assert session.device == 0
     assert described["version"].startswith(machine.release) and described["runtime"] == "tensorrt"
     assert described["device"] == "Double GPU" and described["compute_capability"] == "8.7"
     assert described["provider"] == "CUDA" and described["buffer_sets"] == 2
