@@ -2,7 +2,7 @@
 import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING, Iterator, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import click
 
@@ -13,10 +13,11 @@ from edgenext_deploy.benchmarks.page_cli import page_command
 from edgenext_deploy.benchmarks.paper_table_cli import COMMANDS as TABLE_COMMANDS
 from edgenext_deploy.benchmarks.profile_cli import profile_command
 from edgenext_deploy.command import common_options, entry_point
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.errors import EdgeNextError, UsageError
 
 if TYPE_CHECKING:
     from edgenext_deploy.benchmarks.measure import Progress
+    from edgenext_deploy.benchmarks.profile import Profile
     from edgenext_deploy.benchmarks.record import LatencyReport
 
 _REDRAW_S = 0.25
@@ -53,13 +54,15 @@ _warmup_option = click.option(
 @click.option("--trust", is_flag=True, help="Accept plans without a sidecar; they can run code.")
 @click.option("--samples/--no-samples", default=True, show_default=True,
               help="Keep single inferences in the records, for histograms and time lines.")
+@click.option("--profile", "with_profiles", is_flag=True, help="Afterwards time the layers of each engine too, for the "
+              "terminal and the page of --html; see the command profile.")
 @output_options
 @common_options
 @click.pass_context
 def bench_command(context: click.Context, engines: Tuple[str, ...], reference: Optional[str], device: Optional[str],
                   allow_mismatch: bool, duration_s: float, warmup_s: float, iterations: Optional[int], transfers: bool,
                   cuda_graph: Optional[bool], threads: Optional[int], provider: Optional[str], trust: bool,
-                  samples: bool) -> None:
+                  samples: bool, with_profiles: bool) -> None:
     """Measure the latency of engines, batch by batch, as the caller waits for it.
 
     Several engines run in turns, so that drift of the machine hits all alike. docs/benchmarks.md says what each
@@ -87,7 +90,8 @@ def bench_command(context: click.Context, engines: Tuple[str, ...], reference: O
     except EngineFailedError as failed:
         _finish(context, failed.report)
         raise
-    _finish(context, report)
+    paths = [path for path in (*engines, reference) if path is not None] if with_profiles else []
+    _finish(context, report, lambda: _profiles(paths, threads, trust))
 
 
 @bench_command.command("routes")
@@ -122,8 +126,28 @@ def routes_command(context: click.Context, variants: Tuple[str, ...], rounds: in
     _finish(context, report)
 
 
-def _finish(context: click.Context, report: "LatencyReport") -> None:
+def _profiles(paths: Sequence[str], threads: Optional[int], trust: bool) -> "List[Profile]":
+    """Profile each engine file once; what cannot be profiled is said, and costs nobody the latencies."""
+    from edgenext_deploy.benchmarks.engine import TORCH
+    from edgenext_deploy.benchmarks.profile import profile_engine
+
+    found = []
+    for path in dict.fromkeys(paths):
+        if path.startswith(TORCH):
+            _say("{} has no profile: only engine files have".format(path))
+            continue
+        _say("profiling {}".format(path))
+        try:
+            found.append(profile_engine(path, threads=threads, trust=trust))
+        except EdgeNextError as error:
+            _say("no profile of {}: {}".format(path, error.message))
+    return found
+
+
+def _finish(context: click.Context, report: "LatencyReport",
+            profile: "Callable[[], Sequence[Profile]]" = tuple) -> None:
     """Print the table and write the files; whichever of them fails, the others hold the rows."""
+    from edgenext_deploy.benchmarks.profile_report import print_profile
     from edgenext_deploy.benchmarks.report import print_report
 
     chosen = chosen_outputs(context)
@@ -134,7 +158,11 @@ def _finish(context: click.Context, report: "LatencyReport") -> None:
             sys.stdout.flush()
         except OSError as error:  # a full disk behind the pipe, or a reader that has gone
             unprinted = error
-    write_outputs(report, chosen, _say)
+    profiles = () if report.interrupted else profile()
+    if STDOUT not in chosen.values() and unprinted is None:
+        for each in profiles:
+            print_profile(each, sys.stdout)
+    write_outputs(report, chosen, _say, profiles)
     if unprinted is not None:
         raise unprinted
     if report.interrupted:

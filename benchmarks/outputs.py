@@ -1,5 +1,5 @@
 """Files that a report can be written to: one option each, and what turns a report into the file's content."""
-from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import click
 
@@ -7,6 +7,7 @@ from edgenext_deploy.errors import UsageError
 from edgenext_deploy.files import write_files_atomically
 
 if TYPE_CHECKING:
+    from edgenext_deploy.benchmarks.profile import Profile
     from edgenext_deploy.benchmarks.record import LatencyReport
 
 # Given as a file's name, it means standard output, in place of the table.
@@ -19,39 +20,39 @@ class Output(NamedTuple):
     Attributes:
         name: of the option, without its dashes.
         help: what the option's help says.
-        write: from a report to the file's content; libraries are imported inside it.
+        write: from a report, and the profiles of its engines, to the file's content; libraries are imported inside it.
     """
 
     name: str
     help: str
-    write: "Callable[[LatencyReport], bytes]"
+    write: "Callable[[LatencyReport, Sequence[Profile]], bytes]"
 
 
-def _json(report: "LatencyReport") -> bytes:
+def _json(report: "LatencyReport", _: "Sequence[Profile]") -> bytes:
     from edgenext_deploy.benchmarks import record
 
     return record.dump(report)
 
 
-def _csv(report: "LatencyReport") -> bytes:
+def _csv(report: "LatencyReport", _: "Sequence[Profile]") -> bytes:
     from edgenext_deploy.benchmarks.flat import to_csv
 
     return to_csv(report)
 
 
-def _markdown(report: "LatencyReport") -> bytes:
+def _markdown(report: "LatencyReport", _: "Sequence[Profile]") -> bytes:
     from edgenext_deploy.benchmarks.markdown import to_markdown
 
     return to_markdown(report)
 
 
-def _html(report: "LatencyReport") -> bytes:
+def _html(report: "LatencyReport", profiles: "Sequence[Profile]") -> bytes:
     from edgenext_deploy.benchmarks.html import report_page
 
-    return report_page(report)
+    return report_page(report, profiles)
 
 
-def _plot(report: "LatencyReport") -> bytes:
+def _plot(report: "LatencyReport", _: "Sequence[Profile]") -> bytes:
     from edgenext_deploy.benchmarks.plots import latency_png
 
     return latency_png(report)
@@ -91,13 +92,15 @@ def chosen_outputs(context: click.Context) -> Dict[str, str]:
     return chosen
 
 
-def write_outputs(report: "LatencyReport", chosen: Dict[str, str], say: Callable[[str], None]) -> None:
+def write_outputs(report: "LatencyReport", chosen: Dict[str, str], say: Callable[[str], None],
+                  profiles: "Sequence[Profile]" = ()) -> None:
     """Write the files, each whatever becomes of the others.
 
     Args:
         report: with at least one row.
         chosen: as `chosen_outputs` returns them.
         say: called with a line for every file that was written or could not be.
+        profiles: of its engines; the page shows them.
 
     Raises:
         UsageError: one or more could not be written.
@@ -107,7 +110,7 @@ def write_outputs(report: "LatencyReport", chosen: Dict[str, str], say: Callable
         path = chosen.get(output.name)
         if path is None:
             continue
-        content = output.write(report)
+        content = output.write(report, profiles)
         if path == STDOUT:
             click.echo(content, nl=False)
             continue

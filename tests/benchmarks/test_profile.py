@@ -13,6 +13,7 @@ from edgenext_deploy.benchmarks.profile import located, profile_engine, summed
 from edgenext_deploy.errors import UsageError, VerificationError
 from edgenext_deploy.runtime.profile import LayerTime, LayerTimes, layers_of_trace
 
+TINY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "tiny_classifier.onnx")
 LAYERS = [
     ["Reformatting CopyNode for Input Tensor 0 to downsample_layers.0.conv", 0.25],
     ["downsample_layers.0.conv", 1.0],
@@ -147,3 +148,35 @@ def test_graphs_are_not_replayed_while_layers_are_timed(monkeypatch, tmp_path):
         assert machine.launches[-2:] == ["plain", "plain"]
         session.infer(image)
         assert machine.launches[-1] != "plain"
+
+
+def measured(capsys, *arguments):
+    """Return exit code, standard output and standard error of a short run with ``--profile``."""
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, [*arguments, "--profile", "--threads", "1", "--iterations", "12",
+                                            "--warmup", "0.05"])
+    captured = capsys.readouterr()
+    return stopped.value.code, captured.out, captured.err
+
+
+def test_a_run_profiles_each_engine_once_for_the_terminal_and_the_page(capsys, tmp_path):
+    pytest.importorskip("onnxruntime")
+    page = tmp_path / "run.html"
+    code, out, err = measured(capsys, "--engine", TINY, "--reference", TINY, "--html", str(page))
+    assert code == 0
+    assert out.index("Latency, ms per inference") < out.index("tiny_classifier.onnx, by kind")
+    assert out.count("by kind") == 1 and err.count("profiling") == 1
+    assert page.read_text(encoding="utf-8").count("Layers of tiny_classifier.onnx") == 1
+
+
+def test_an_engine_that_cannot_be_profiled_costs_no_latencies(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+
+    def refuse(*_, **__):
+        raise VerificationError("the profiler contradicts itself")
+
+    monkeypatch.setattr("edgenext_deploy.benchmarks.profile.profile_engine", refuse)
+    code, out, err = measured(capsys, "--engine", TINY, "--html", str(tmp_path / "run.html"))
+    assert code == 0 and "Latency, ms per inference" in out and "by kind" not in out
+    assert "no profile of {}: the profiler contradicts itself".format(TINY) in err
+    assert (tmp_path / "run.html").exists()
