@@ -35,11 +35,12 @@ class Classifier(Network[List[Prediction]]):
     task = "classification"
 
     def __init__(self, engine: EnginePath, labels: Labels = None, top_k: int = 5, threads: Optional[int] = None,
-                 color: str = "bgr", trust: bool = False, preprocess_on: str = "auto") -> None:
+                 color: str = "bgr", trust: bool = False, preprocess_on: str = "auto",
+                 zero_copy: Optional[bool] = None, cuda_graph: Optional[bool] = None) -> None:
         if top_k < 1:
             raise UsageError("top_k must be at least 1, found {}".format(top_k))
         self._top_k = top_k
-        super().__init__(engine, labels, threads, color, trust, preprocess_on)
+        super().__init__(engine, labels, threads, color, trust, preprocess_on, zero_copy, cuda_graph)
 
     def _classes(self, path: str, outputs: Tuple[TensorSpec, ...]) -> int:
         if len(outputs) != 1 or len(outputs[0].shape) != 2:

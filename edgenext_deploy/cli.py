@@ -25,11 +25,16 @@ if TYPE_CHECKING:
               help="Text file with one label a line, or 'imagenet1k'.  [default: the manifest's]")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all available]")
 @click.option("--trust", is_flag=True, help="Accept a plan without a sidecar; it can run code.")
+@click.option("--zero-copy/--no-zero-copy", default=None,
+              help="Of a plan: work in the processor's memory, or copy.  [default: what measures faster]")
+@click.option("--cuda-graph/--no-cuda-graph", default=None,
+              help="Of a plan: replay a CUDA graph, or not.  [default: what measures faster]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; of a stream, one object a line.")
 @live_options
 @common_options
 def command(engine: str, sources: Tuple[str, ...], top_k: Optional[int], threshold: Optional[float],
-            labels: Optional[str], threads: Optional[int], trust: bool, as_json: bool, **live: Any) -> int:
+            labels: Optional[str], threads: Optional[int], trust: bool, zero_copy: Optional[bool],
+            cuda_graph: Optional[bool], as_json: bool, **live: Any) -> int:
     """Run a classifier, detector or segmenter on photos, or on a camera's frames.
 
     IMAGE is a photo, or a folder: then every photo in it, sorted by name. A photo that cannot be read is
@@ -42,7 +47,7 @@ def command(engine: str, sources: Tuple[str, ...], top_k: Optional[int], thresho
 
     options = LiveOptions(**live)
     stream = chosen_stream(sources, options)
-    view = open_view(engine, labels, top_k, threshold, threads, trust)
+    view = open_view(engine, labels, top_k, threshold, threads, trust, zero_copy, cuda_graph)
     with view.network:
         _warm_up(view)
         if stream is not None:

@@ -55,13 +55,14 @@ class Detector(Network[List[DetectedObject]]):
 
     def __init__(self, engine: EnginePath, labels: Labels = None, score_threshold: Optional[float] = None,
                  iou_threshold: Optional[float] = None, keep: Optional[int] = None, threads: Optional[int] = None,
-                 color: str = "bgr", trust: bool = False, preprocess_on: str = "auto") -> None:
+                 color: str = "bgr", trust: bool = False, preprocess_on: str = "auto",
+                 zero_copy: Optional[bool] = None, cuda_graph: Optional[bool] = None) -> None:
         for name, share in (("score_threshold", score_threshold), ("iou_threshold", iou_threshold)):
             if share is not None and not 0.0 <= share <= 1.0:
                 raise UsageError("{} must be from 0 to 1, found {}".format(name, share))
         if keep is not None and keep < 1:
             raise UsageError("keep must be at least 1, found {}".format(keep))
-        super().__init__(engine, labels, threads, color, trust, preprocess_on)
+        super().__init__(engine, labels, threads, color, trust, preprocess_on, zero_copy, cuda_graph)
         self._names = [spec.name for spec in self.session.outputs]
         self._suppressed = ends_in_plugin(self.session.outputs)
         own = self.manifest.detection

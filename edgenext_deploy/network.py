@@ -70,6 +70,8 @@ class Network(abc.ABC, Generic[Answer]):
         color: of camera frames: ``bgr`` (OpenCV's), ``rgb`` or ``nv12``; see `pixels.frame_layout`.
         trust: accept a plan without a sidecar, which can run code.
         preprocess_on: where camera frames are prepared: ``auto``, ``cpu`` or ``gpu``; see `frames.FramePreparer`.
+        zero_copy: of a plan, see `runtime.load_session`; None to find out what pays.
+        cuda_graph: of a plan, likewise.
 
     Raises:
         BadInputError: engine, manifest or labels are missing, broken, or do not fit together.
@@ -81,12 +83,14 @@ class Network(abc.ABC, Generic[Answer]):
     task = ""
 
     def __init__(self, engine: EnginePath, labels: Labels = None, threads: Optional[int] = None,
-                 color: str = "bgr", trust: bool = False, preprocess_on: str = "auto") -> None:
+                 color: str = "bgr", trust: bool = False, preprocess_on: str = "auto",
+                 zero_copy: Optional[bool] = None, cuda_graph: Optional[bool] = None) -> None:
         check_color(color)
         path = os.fspath(engine)
         require_file(path, "engine", "export one with edgenext-export")
         self.manifest = manifests.read_for(path, trust)
-        self.session = load_session(path, threads=threads, trust=trust)
+        self.session = load_session(
+            path, threads=threads, trust=trust, zero_copy=zero_copy, cuda_graph=cuda_graph)
         self.timings: Optional[Timings] = None
         self._color = color
         try:

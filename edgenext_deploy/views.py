@@ -149,7 +149,7 @@ _VIEWS: Dict[str, Callable[["Network[Any]"], View]] = {
 
 
 def open_view(engine: str, labels: Optional[str], top_k: Optional[int], threshold: Optional[float],
-              threads: Optional[int], trust: bool) -> View:
+              threads: Optional[int], trust: bool, zero_copy: Optional[bool], cuda_graph: Optional[bool]) -> View:
     """Open an engine of any task.
 
     Args:
@@ -159,6 +159,8 @@ def open_view(engine: str, labels: Optional[str], top_k: Optional[int], threshol
         threshold: score that an object has to exceed, None for 0.3.
         threads: see `open_network`.
         trust: see `open_network`.
+        zero_copy: see `Network`.
+        cuda_graph: see `Network`.
 
     Raises:
         UsageError: an option of another task.
@@ -167,7 +169,7 @@ def open_view(engine: str, labels: Optional[str], top_k: Optional[int], threshol
     from edgenext_deploy.tasks import task_of
 
     task = task_of(engine)
-    options: Dict[str, Any] = {}
+    options: Dict[str, Any] = {"zero_copy": zero_copy, "cuda_graph": cuda_graph}
     for name, value, owner, key, default in (
             ("--top-k", top_k, "classification", "top_k", DEFAULT_TOP_K),
             ("--threshold", threshold, "detection", "score_threshold", DEFAULT_THRESHOLD)):

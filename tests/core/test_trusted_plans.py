@@ -1,4 +1,4 @@
-"""Plans without a sidecar run only with --trust, from every command that runs engines."""
+"""Plans without a sidecar run only with --trust, from every command that runs engines; and how a plan is run."""
 import json
 import os
 import shutil
@@ -54,3 +54,15 @@ def test_bench(plans, capfd):
     rows = json.loads(out)["records"]
     assert [row["session"]["provider"] for row in rows] == ["CUDA", "CUDA"]
     assert rows[0]["model"]["precision"] == "fp32"
+
+
+@pytest.mark.parametrize("flags, zero_copy, cuda_graph", [
+    ((), "none", True), (("--zero-copy", "--no-cuda-graph"), "input and outputs", False),
+    (("--no-zero-copy", "--cuda-graph"), "none", True)])
+def test_run_says_how_a_plan_is_to_be_run(plans, capfd, monkeypatch, flags, zero_copy, cuda_graph):
+    opened = []
+    warm_up = cli._warm_up
+    monkeypatch.setattr(cli, "_warm_up", lambda view: (opened.append(view.network.session.describe()), warm_up(view)))
+    code, _, err = run(capfd, cli.command, "--engine", plans[0], *flags, PHOTO)
+    assert code == 0, err
+    assert [(found["zero_copy"], found["cuda_graph"]) for found in opened] == [(zero_copy, cuda_graph)]
