@@ -101,7 +101,7 @@ WRONG = [3, -1, 2.5, True, "text", "", "\x1b[2J\n", "\ud800", None, [], [3], ["x
 # A text of any content is right there; so is any number, or anything at all.
 FREE = {"toolkit_version", "onnx_file", "built_at", "file", "platform", "board", "l4t", "jetpack", "tensorrt",
         "tensorrt_rtx", "gpu", "compute_capability", "cuda", "cuda_driver", "driver", "build_seconds",
-        "workspace_bytes", "proof", "fp32_pins", "builder_flags", "manifest_sha256"}
+        "workspace_bytes", "proof", "fp32_pins", "builder_flags", "manifest_sha256", "plugins"}
 
 
 def test_wrong_types_in_every_field(tmp_path):
