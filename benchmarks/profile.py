@@ -17,7 +17,6 @@ from edgenext_deploy.benchmarks.layers import (
 )
 from edgenext_deploy.engines.layers import nodes_in_name
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import require_file
 from edgenext_deploy.runtime.profile import LayerTime, LayerTimes, profile_onnx, profile_plan
 from edgenext_deploy.runtime.trt import TensorRTSession
 
@@ -98,13 +97,8 @@ def read(path: str) -> Profile:
         BadInputError: missing, not JSON, no profile, or a field that is missing or of another type.
     """
     fix = "give a file that edgenext-bench profile --json FILE wrote"
-    require_file(path, "profile", fix)
-    try:
-        with open(path, encoding="utf-8") as stream:
-            data = records.parse(stream.read())
-    except (ValueError, RecursionError) as error:
-        raise BadInputError("{}: not a profile: {}".format(path, error), fix) from error
-    if not isinstance(data, dict) or (data.get("kind"), data.get("schema")) != (KIND, SCHEMA):
+    data = records.read_file(path, "profile", fix)
+    if (data.get("kind"), data.get("schema")) != (KIND, SCHEMA):
         raise BadInputError("{}: not a profile of schema {}".format(path, SCHEMA), fix)
     return records.from_json(Profile, data, path)
 

@@ -1,5 +1,4 @@
 """LatencyRecord: one measured row, with everything needed to know whether two rows may be compared."""
-import json
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy import records
@@ -7,7 +6,6 @@ from edgenext_deploy.benchmarks.hardware.state import Energy, Hardware
 from edgenext_deploy.benchmarks.host import Host
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import require_file
 from edgenext_deploy.manifest import Weights
 
 SCHEMA = 2
@@ -324,14 +322,8 @@ def read(path: str) -> LatencyReport:
         BadInputError: missing, not JSON, another schema, or a field that is missing or of another type.
     """
     fix = "give a file that edgenext-bench --json FILE wrote"
-    require_file(path, "latency report", fix)
-    try:
-        with open(path, encoding="utf-8") as stream:
-            data = json.load(stream)
-    except (ValueError, RecursionError) as error:
-        raise BadInputError("{}: not a latency report: {}".format(path, error), fix) from error
-    found = data.get("schema") if isinstance(data, dict) else None
-    if found != SCHEMA or "records" not in data:
+    data = records.read_file(path, "latency report", fix)
+    if data.get("schema") != SCHEMA or "records" not in data:
         raise BadInputError("{}: not a latency report of schema {}: schema {!r} found".format(
-            path, SCHEMA, found), fix)
+            path, SCHEMA, data.get("schema")), fix)
     return records.from_json(LatencyReport, data, path)

@@ -8,11 +8,11 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy import records
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import require_file, sha256_of_file, shown
+from edgenext_deploy.files import sha256_of_file
 
 SCHEMA = 1
 PLAN_SUFFIXES = (".plan", ".engine", ".trt")
-# A manifest is some 20 kB; anything far larger is not one, and is not read into a Nano's memory.
+# A manifest is some 20 kB; anything far larger is not one.
 _MAX_BYTES = 32 << 20
 
 
@@ -177,15 +177,8 @@ def read(path: str) -> Manifest:
         BadInputError: missing, not JSON, another schema, or a field of another type.
     """
     fix = "export again with edgenext-export, or copy the .json that lies beside the .onnx"
-    require_file(path, "manifest", fix)
-    if os.path.getsize(path) > _MAX_BYTES:
-        raise BadInputError("{}: {} bytes is too large for a manifest".format(path, os.path.getsize(path)), fix)
-    try:
-        with open(path, encoding="utf-8") as stream:
-            data = records.parse(stream.read())
-    except (ValueError, RecursionError) as error:
-        raise BadInputError("{}: not a manifest: {}".format(path, shown(str(error))), fix) from error
-    if not isinstance(data, dict) or "schema" not in data:
+    data = records.read_file(path, "manifest", fix, _MAX_BYTES)
+    if "schema" not in data:
         raise BadInputError("{}: not a manifest: it has no field 'schema'".format(path), fix)
     if data["schema"] != SCHEMA:
         raise BadInputError("{}: manifest schema {!r} found, {} expected".format(path, data["schema"], SCHEMA),

@@ -6,10 +6,12 @@ Understood field types: ``str``, ``int``, ``float``, ``bool``, ``Any``, ``Option
 ``Dict[str, X]`` and other records.
 """
 import json
+import os
 import sys
-from typing import Any, Dict, List, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar, Union
 
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import require_file, shown
 
 _MAX_DIGITS = 20
 
@@ -42,6 +44,33 @@ def parse(text: str) -> Any:
         RecursionError: nested too deeply.
     """
     return json.loads(text, parse_int=_bounded_int, parse_constant=_no_constant, object_pairs_hook=_object)
+
+
+def read_file(path: str, what: str, fix: str, most_bytes: Optional[int] = None) -> Dict[str, Any]:
+    """Return the object that a JSON file holds; the file may be hostile.
+
+    Args:
+        path: of the file.
+        what: it should be, for an error, such as ``manifest``.
+        fix: the command that gives a right one.
+        most_bytes: a larger file is not read into a Nano's memory.
+
+    Raises:
+        BadInputError: missing, empty, unreadable, too large, not JSON as `parse` takes it, or JSON but no object.
+    """
+    require_file(path, what, fix)
+    size = os.path.getsize(path)
+    if most_bytes is not None and size > most_bytes:
+        raise BadInputError("{}: {} bytes is too large for a {}".format(path, size, what), fix)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            data = parse(stream.read())
+    except (ValueError, RecursionError) as error:
+        raise BadInputError("{}: not a {}: {}".format(path, what, shown(str(error))), fix) from error
+    if not isinstance(data, dict):
+        raise BadInputError("{}: not a {}: {} found, an object expected".format(
+            path, what, type(data).__name__), fix)
+    return data
 
 
 def _bounded_int(digits: str) -> int:

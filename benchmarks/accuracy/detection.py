@@ -8,7 +8,6 @@ from edgenext_deploy import records
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item, finish, require_unique
 from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
-from edgenext_deploy.files import require_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,7 +28,7 @@ class DetectionTask(Task):
         """Return the images that a COCO file names; they lie in `folder`."""
         _require_pycocotools()
         path = os.path.join(folder, DEFAULT_ANNOTATIONS) if labels_file is None else labels_file
-        document = _read(path)
+        document = records.read_file(path, "COCO file", _FIX)
         try:
             categories, how = map_categories(document["categories"], labels)
             items = [Item(str(image["file_name"]), os.path.join(folder, image["file_name"]), int(image["id"]))
@@ -86,18 +85,6 @@ def map_categories(categories: Sequence[Dict[str, Any]], labels: Sequence[str]) 
     stranger = next(label for label in labels if label not in by_name)
     raise BadInputError("{} categories found, the engine has {} classes, and {!r} is no category".format(
         len(categories), len(labels), stranger), _FIX)
-
-
-def _read(path: str) -> Dict[str, Any]:
-    require_file(path, "COCO annotations", _FIX)
-    try:
-        with open(path, encoding="utf-8") as stream:
-            document = records.parse(stream.read())
-    except (ValueError, RecursionError) as error:
-        raise BadInputError("{} is not JSON: {}".format(path, error), _FIX) from error
-    if not isinstance(document, dict):
-        raise BadInputError("{} is not a COCO file".format(path), _FIX)
-    return document
 
 
 def _require_pycocotools() -> None:

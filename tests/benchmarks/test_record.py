@@ -38,7 +38,7 @@ def test_the_schema_number_comes_first_and_every_row_holds_its_machine():
 @pytest.mark.parametrize(("content", "message"), [
     (b"", "is empty"),
     (b"{", "not a latency report"),
-    (b"[]", "schema None found"),
+    (b"[]", "list found, an object expected"),
     (b"\xff\xfe", "not a latency report"),
     (b'{"schema": 99, "records": []}', "schema 99 found"),
     (b'{"schema": 1, "variant": "xxs"}', "not a latency report"),  # a manifest

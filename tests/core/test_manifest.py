@@ -58,8 +58,8 @@ def test_read_for_checks_the_digest(tmp_path):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("", "is empty"), ("{", "not a manifest"), ("[]", "no field 'schema'"), ("{}", "no field 'schema'"),
-    ("null", "no field 'schema'"), ('"schema"', "no field 'schema'"), (b"\xff\xfe\x00", "not a manifest"),
+    ("", "is empty"), ("{", "not a manifest"), ("[]", "list found, an object expected"), ("{}", "no field 'schema'"),
+    ("null", "NoneType found"), ('"schema"', "str found"), (b"\xff\xfe\x00", "not a manifest"),
     (b"\x08\x07\x12\x04", "not a manifest"), ("[" * 100000, "not a manifest"),
     ('{"schema":' * 100000, "not a manifest"),
     ('{"schema": 1}', "field 'toolkit_version' is missing"),

@@ -128,3 +128,24 @@ def test_any_json_gives_a_record_or_bad_input():
         assert all(type(size) is int for item in found.many for size in item.sizes)
 
     check()
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"", "thing is empty"), (b"{", "not a thing"), (b"\xff", "not a thing"), (b"[" * 100000, "not a thing"),
+    (b'{"a": NaN}', "not a thing: NaN is no JSON"), (b'{"a": 1, "a": 2}', "a field that comes twice"),
+    (b'{"a": ' + b"9" * 100000 + b"}", "a number of 100000 digits"), (b"[1]", "list found, an object expected"),
+    (b'{"text": "0123456789012345678901234567890"}', "too large for a thing"),
+], ids=lambda value: repr(value)[:20])
+def test_a_file_that_holds_no_object_is_bad_input_with_the_command_that_helps(tmp_path, content, message):
+    path = tmp_path / "thing.json"
+    path.write_bytes(content)
+    most_bytes = 40 if b"text" in content else None
+    with pytest.raises(BadInputError, match=message) as caught:
+        records.read_file(str(path), "thing", "make the thing", most_bytes)
+    assert "make the thing" in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_a_file_with_an_object_is_read(tmp_path):
+    path = tmp_path / "thing.json"
+    path.write_bytes(records.dump(VALUE))
+    assert records.from_json(Outer, records.read_file(str(path), "thing", "make the thing", 10000), "thing") == VALUE
