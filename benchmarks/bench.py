@@ -39,19 +39,20 @@ class Request(NamedTuple):
 
 
 class EngineFailedError(EdgeNextError):
-    """An engine raised while it was measured. The exit code is that of its error.
+    """An engine raised while it was warmed up or measured. The exit code is that of its error.
 
     Args:
-        report: what was measured until then, with `LatencyReport.failure`.
+        failure: which one, and its error in words.
         error: of the engine.
+        report: what was measured until then, with `LatencyReport.failure`; None if nothing was.
     """
 
-    def __init__(self, report: record.LatencyReport, error: Exception) -> None:
-        failure = report.failure
-        assert failure is not None
+    def __init__(self, failure: record.Failure, error: Exception, report: Optional[record.LatencyReport]) -> None:
         fix = error.fix if isinstance(error, EdgeNextError) else "run the same command with --debug to see where"
-        super().__init__("{} failed: {}; the report holds what was measured until then".format(*failure), fix)
+        rest = "nothing was measured" if report is None else "the report holds what was measured until then"
+        super().__init__("{} failed: {}; {}".format(failure.engine, failure.error, rest), fix)
         self.exit_code = error.exit_code if isinstance(error, EdgeNextError) else EdgeNextError.exit_code
+        self.failure = failure
         self.report = report
         self.error = error
 
@@ -76,8 +77,7 @@ def benchmark(request: Request, progress: Optional[Progress] = None) -> record.L
         BadInputError: a file that is missing or broken.
         IncompatibleError: this is not the device.
         MissingRuntimeError: the runtime that an engine needs is not here.
-        EngineFailedError: an engine raised after something was measured, which is in the error's `report`. Before
-            that, the engine's own error is passed on.
+        EngineFailedError: an engine raised; what was measured until then is in the error's `report`.
     """
     host = describe_host()
     match = match_device(request.device or CPU, host)
@@ -126,6 +126,8 @@ def run(engines: Sequence[Engine], request: Request, host: Host, device_found: s
                        {engine.name: engine.image for engine in engines}, request.limits, progress, watch)
     watch.end()
     failure = None if measured.failed is None else failure_of(*measured.failed)
+    if measured.failed is not None and failure is not None and not measured.series:
+        raise EngineFailedError(failure, measured.failed.error, None) from measured.failed.error
     setting = rows.Setting(
         device_found, request.exclude_transfers, request.options.cuda_graph, host,
         versions.collect([engine.session.describe() for engine in engines], host), started_at, measured.interrupted,
@@ -145,8 +147,8 @@ def run(engines: Sequence[Engine], request: Request, host: Host, device_found: s
     comparisons = [compare(made[0].name, shown[0], row.name, series) for row, series in zip(made[1:], shown[1:])]
     report = record.LatencyReport(record.SCHEMA, __version__, tuple(made), tuple(filter(None, comparisons)),
                                   measured.interrupted, failure)
-    if measured.failed is not None:
-        raise EngineFailedError(report, measured.failed.error) from measured.failed.error
+    if measured.failed is not None and failure is not None:
+        raise EngineFailedError(failure, measured.failed.error, report) from measured.failed.error
     return report
 
 

@@ -76,7 +76,7 @@ def bench_command(context: click.Context, engines: Tuple[str, ...], reference: O
     if not engines:
         raise click.UsageError("Missing option '--engine'.", ctx=context)
     chosen_outputs(context)  # before minutes of measuring
-    from edgenext_deploy.benchmarks.bench import EngineFailedError, Request, benchmark
+    from edgenext_deploy.benchmarks.bench import Request, benchmark
     from edgenext_deploy.benchmarks.engine import Options
     from edgenext_deploy.benchmarks.measure import Limits
 
@@ -84,12 +84,8 @@ def bench_command(context: click.Context, engines: Tuple[str, ...], reference: O
         engines, reference, device, allow_mismatch, exclude_transfers=not transfers,
         options=Options(threads, provider, cuda_graph, trust),
         limits=Limits(duration_s=duration_s, warmup_s=warmup_s, iterations=iterations), keep_samples=samples)
-    try:
-        with show_progress() as progress:
-            report = benchmark(request, progress)
-    except EngineFailedError as failed:
-        _finish(context, failed.report)
-        raise
+    with _keeping_rows(context), show_progress() as progress:
+        report = benchmark(request, progress)
     paths = [path for path in (*engines, reference) if path is not None] if with_profiles else []
     _finish(context, report, lambda: _profiles(paths, threads, trust))
 
@@ -113,16 +109,11 @@ def routes_command(context: click.Context, variants: Tuple[str, ...], rounds: in
     onnx-simplifier. Needs the libraries of the export.
     """
     chosen_outputs(context)
-    from edgenext_deploy.benchmarks.bench import EngineFailedError
     from edgenext_deploy.benchmarks.measure import Limits
     from edgenext_deploy.benchmarks.routes import compare_routes
 
-    try:
-        with show_progress() as progress:
-            report = compare_routes(variants, Limits(rounds=rounds, warmup_s=warmup_s), threads, _say, progress)
-    except EngineFailedError as failed:
-        _finish(context, failed.report)
-        raise
+    with _keeping_rows(context), show_progress() as progress:
+        report = compare_routes(variants, Limits(rounds=rounds, warmup_s=warmup_s), threads, _say, progress)
     _finish(context, report)
 
 
@@ -144,6 +135,19 @@ def _profiles(paths: Sequence[str], threads: Optional[int], trust: bool) -> "Lis
     return found
 
 
+@contextlib.contextmanager
+def _keeping_rows(context: click.Context) -> Iterator[None]:
+    """Print and write the rows that were measured before an engine failed, and pass its error on."""
+    from edgenext_deploy.benchmarks.bench import EngineFailedError
+
+    try:
+        yield
+    except EngineFailedError as failed:
+        if failed.report is not None:
+            _finish(context, failed.report)
+        raise
+
+
 def _finish(context: click.Context, report: "LatencyReport",
             profile: "Callable[[], Sequence[Profile]]" = tuple) -> None:
     """Print the table and write the files; whichever of them fails, the others hold the rows."""
@@ -162,7 +166,7 @@ def _finish(context: click.Context, report: "LatencyReport",
     if STDOUT not in chosen.values() and unprinted is None:
         for each in profiles:
             print_profile(each, sys.stdout)
-    write_outputs(report, chosen, _say, profiles)
+    write_outputs(report, chosen, profiles)
     if unprinted is not None:
         raise unprinted
     if report.interrupted:

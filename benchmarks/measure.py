@@ -93,7 +93,7 @@ class _Block:
 
 
 class Failed(NamedTuple):
-    """What a session raised while it was timed."""
+    """What a session raised while it was warmed up or timed."""
 
     name: str
     error: Exception
@@ -102,7 +102,8 @@ class Failed(NamedTuple):
 class Measurement(NamedTuple):
     """The series by session name.
 
-    After Ctrl-C (`interrupted`) or when a session raised (`failed`) they hold what was measured until then.
+    After Ctrl-C (`interrupted`) or when a session raised (`failed`) they hold what was measured until then; without
+    anything timed there are none.
     """
 
     series: Dict[str, Series]
@@ -133,7 +134,6 @@ def measure(
 
     Raises:
         KeyboardInterrupt: Ctrl-C before anything was timed. Later it ends the measurement, without an error.
-        Exception: what a session raises before anything was timed. Later it ends the measurement likewise.
     """
     runners = {name: session.infer_all if isinstance(session, Session) else session
                for name, session in sessions.items()}
@@ -143,7 +143,10 @@ def measure(
         typical: Dict[str, float] = {}
         for name, run in runners.items():
             tell(0.0, "warming up {}".format(name))
-            warmups[name], typical[name] = warm_up(run, inputs[name], limits.warmup_s)
+            try:
+                warmups[name], typical[name] = warm_up(run, inputs[name], limits.warmup_s)
+            except Exception as error:
+                return Measurement({}, False, Failed(name, error))
         sizes = {name: _block_size(latency_ms, limits) for name, latency_ms in typical.items()}
         blocks: Dict[str, List[_Block]] = {name: [] for name in runners}
         watch.begin()
@@ -152,8 +155,7 @@ def measure(
     if not any(blocks.values()):
         if interrupted:
             raise KeyboardInterrupt
-        if failed is not None:
-            raise failed.error
+        return Measurement({}, False, failed)
     return Measurement({name: _series(blocks[name], warmups[name], zero) for name in runners}, interrupted, failed)
 
 

@@ -3,8 +3,8 @@ from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Se
 
 import click
 
+from edgenext_deploy.benchmarks.written import write_file
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.files import write_files_atomically
 
 if TYPE_CHECKING:
     from edgenext_deploy.benchmarks.profile import Profile
@@ -92,14 +92,12 @@ def chosen_outputs(context: click.Context) -> Dict[str, str]:
     return chosen
 
 
-def write_outputs(report: "LatencyReport", chosen: Dict[str, str], say: Callable[[str], None],
-                  profiles: "Sequence[Profile]" = ()) -> None:
-    """Write the files, each whatever becomes of the others.
+def write_outputs(report: "LatencyReport", chosen: Dict[str, str], profiles: "Sequence[Profile]" = ()) -> None:
+    """Write the files, each whatever becomes of the others, and say so of every one.
 
     Args:
         report: with at least one row.
         chosen: as `chosen_outputs` returns them.
-        say: called with a line for every file that was written or could not be.
         profiles: of its engines; the page shows them.
 
     Raises:
@@ -115,13 +113,11 @@ def write_outputs(report: "LatencyReport", chosen: Dict[str, str], say: Callable
             click.echo(content, nl=False)
             continue
         try:
-            write_files_atomically({path: content})
+            write_file(path, content, "give another file with --{}".format(output.name))
         except UsageError as error:
-            failed.append(UsageError(error.message, "give another file with --{}".format(output.name)))
-            continue
-        say("wrote {}".format(path))
+            failed.append(error)
     for failure in failed[:-1]:
-        say("error: " + failure.message)
+        click.echo("error: " + failure.message, err=True)
     if failed:
         raise failed[-1]
 

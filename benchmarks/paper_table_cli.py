@@ -85,6 +85,8 @@ def _table(name: str, reports: Tuple[str, ...], run: bool, also: Tuple[str, ...]
             report = _measured([*dict.fromkeys([row.variant for row in suite.rows] + list(also))], folder,
                                Limits(duration_s=duration_s, warmup_s=warmup_s, rounds=rounds), threads)
         except EngineFailedError as failed:
+            if failed.report is None:
+                raise
             report, error = failed.report, failed
         found.append((report_file or "this run", report))
         if report_file is not None:

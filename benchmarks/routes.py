@@ -45,34 +45,34 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
         EdgeNextError: an export failed; the class is that of its exit code.
         EngineFailedError: any error after something was measured, which is in the error's `report`.
     """
-    error: Optional[Exception] = None
     reports: List[record.LatencyReport] = []
+    interrupted = False
+    stopped: Optional[bench.EngineFailedError] = None
     with tempfile.TemporaryDirectory(prefix="edgenext-routes-") as folder:
         files = [(variant, *_export_both(variant, folder, tell)) for variant in variants]
         for variant, ours, plain in files:
             try:
                 reports.append(_measure_pair(variant, ours, plain, limits, threads, progress))
+                interrupted = reports[-1].interrupted
             except KeyboardInterrupt:
                 if not reports:
                     raise
-                reports[-1] = reports[-1]._replace(interrupted=True)
-            except bench.EngineFailedError as failed:
-                reports.append(failed.report)
-                error = failed.error
-            except Exception as found:
+                interrupted = True
+            except Exception as error:
+                stopped = error if isinstance(error, bench.EngineFailedError) else bench.EngineFailedError(
+                    bench.failure_of(variant, error), error, None)
+                reports += [] if stopped.report is None else [stopped.report]
                 if not reports:
                     raise
-                reports[-1] = reports[-1]._replace(failure=bench.failure_of(variant, found))
-                error = found
-            if reports[-1].interrupted or error is not None:
+            if interrupted or stopped is not None:
                 break
     report = record.LatencyReport(
         record.SCHEMA, edgenext_deploy.__version__,
         tuple(row for report in reports for row in report.records),
         tuple(pair for report in reports for pair in report.comparisons),
-        any(report.interrupted for report in reports), reports[-1].failure)
-    if error is not None:
-        raise bench.EngineFailedError(report, error) from error
+        interrupted, None if stopped is None else stopped.failure)
+    if stopped is not None:
+        raise bench.EngineFailedError(stopped.failure, stopped.error, report) from stopped.error
     return report
 
 

@@ -32,8 +32,13 @@ def write_or_print(content: bytes, json_file: Optional[str], show: Callable[[], 
         write_file(path, make())
 
 
-def write_file(path: str, content: bytes) -> None:
+def write_file(path: str, content: bytes, fix: str = "give another file") -> None:
     """Write a file, and say so.
+
+    Args:
+        path: of the file.
+        content: for it.
+        fix: what the error says to do.
 
     Raises:
         UsageError: it cannot be written.
@@ -41,5 +46,5 @@ def write_file(path: str, content: bytes) -> None:
     try:
         write_files_atomically({path: content})
     except UsageError as error:
-        raise UsageError(error.message, "give another file") from error
+        raise UsageError(error.message, fix) from error
     click.echo("wrote {}".format(path), err=True)

@@ -331,11 +331,12 @@ def test_any_exception_in_the_run_keeps_the_rows_and_debug_shows_where(capsys, f
 
 
 @pytest.mark.parametrize("call", [0, 1])
-def test_an_engine_that_fails_before_anything_was_measured_is_a_plain_error(capsys, fakes, call):
+def test_an_engine_that_fails_before_anything_was_measured_is_named(capsys, fakes, call):
     engine = fakes.engine(script=raising_at(call, BROKEN))
     code, out, err = run(capsys, "--engine", engine, "--warmup", "0")
     assert (code, out) == (1, "")
-    assert err == "error: the GPU cannot run it: an illegal address\n  fix: restart the process\n"
+    assert err == ("error: a.onnx failed: the GPU cannot run it: an illegal address; nothing was measured\n"
+                   "  fix: restart the process\n")
 
 
 @pytest.mark.parametrize(("arguments", "code", "said"), [

@@ -154,8 +154,9 @@ def test_run_keeps_what_was_measured_before_a_variant_failed(tmp_path, monkeypat
     from edgenext_deploy.benchmarks.bench import EngineFailedError
 
     def benchmark(request, progress):
+        failure = record.Failure("xxs.onnx", "bad data")
         error = BadInputError("bad data")
-        raise EngineFailedError(make_report(row("s", 20.0), failure=record.Failure("xxs.onnx", "bad data")), error)
+        raise EngineFailedError(failure, error, make_report(row("s", 20.0), failure=failure))
 
     monkeypatch.setattr(suite_run, "run_module", lambda module, arguments, limit: None)
     monkeypatch.setattr(suite_run, "benchmark", benchmark)
@@ -166,3 +167,19 @@ def test_run_keeps_what_was_measured_before_a_variant_failed(tmp_path, monkeypat
     assert stopped.value.code == 3
     assert "20.00" in captured.out and "xxs.onnx failed: bad data" in captured.err
     assert record.read(path).failure == ("xxs.onnx", "bad data")
+
+
+def test_run_says_which_variant_failed_before_anything_was_measured(tmp_path, monkeypatch, capsys):
+    from edgenext_deploy.benchmarks import suite_run
+    from edgenext_deploy.benchmarks.bench import EngineFailedError
+
+    def benchmark(request, progress):
+        raise EngineFailedError(record.Failure("xxs.onnx", "bad data"), BadInputError("bad data"), None)
+
+    monkeypatch.setattr(suite_run, "run_module", lambda module, arguments, limit: None)
+    monkeypatch.setattr(suite_run, "benchmark", benchmark)
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, ["table10", "--run", "--folder", str(tmp_path)])
+    captured = capsys.readouterr()
+    assert (stopped.value.code, captured.out) == (3, "")
+    assert "xxs.onnx failed: bad data; nothing was measured" in captured.err

@@ -176,6 +176,24 @@ def test_an_error_keeps_the_pairs_measured_before(children, sessions, monkeypatc
     assert report.failure == ("xs", "wrong") and len(seen) == 2
 
 
+def test_a_file_that_fails_in_its_warm_up_keeps_the_pairs_before_and_is_named(children, sessions, monkeypatch):
+    real_run = routes.bench.run
+    failure = routes.record.Failure("xs plain route", "bad data")
+    seen = []
+
+    def run(*arguments):
+        seen.append(arguments)
+        if len(seen) == 2:
+            raise routes.bench.EngineFailedError(failure, BadInputError("bad data"), None)
+        return real_run(*arguments)
+
+    monkeypatch.setattr(routes.bench, "run", run)
+    with pytest.raises(routes.bench.EngineFailedError, match="xs plain route failed: bad data") as found:
+        routes.compare_routes(["xxs", "xs", "s"], LIMITS)
+    assert found.value.exit_code == 3 and len(seen) == 2
+    assert found.value.report.failure == failure and len(found.value.report.records) == 2
+
+
 def test_the_subcommand_prints_the_ratio(children, sessions, capsys):
     with pytest.raises(SystemExit) as stopped:
         command.run_command(bench_command, ["routes", "--variant", "xxs", "--rounds", "12"])
