@@ -12,6 +12,7 @@ from edgenext_deploy.benchmarks.outputs import STDOUT, chosen_outputs, output_op
 from edgenext_deploy.benchmarks.page_cli import page_command
 from edgenext_deploy.benchmarks.paper_table_cli import COMMANDS as TABLE_COMMANDS
 from edgenext_deploy.benchmarks.profile_cli import profile_command
+from edgenext_deploy.benchmarks.repeat_cli import repeat_command
 from edgenext_deploy.command import common_options, entry_point
 from edgenext_deploy.errors import EdgeNextError, UsageError
 
@@ -208,7 +209,8 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-for _command in (compare_command, estimate_command, page_command, profile_command, *TABLE_COMMANDS):
+for _command in (compare_command, estimate_command, page_command, profile_command, repeat_command,
+                 *TABLE_COMMANDS):
     bench_command.add_command(_command)
 main = entry_point(bench_command)
 if __name__ == "__main__":

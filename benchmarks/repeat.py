@@ -1,0 +1,96 @@
+"""Whether a second run says the same as the first: the ratios between its engines, held against each other.
+
+Milliseconds move with a machine's clock and whatever else it does. Ratios of engines that took turns should not,
+and where they do, neither run's ratios are worth much.
+"""
+import itertools
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from edgenext_deploy.benchmarks.likeness import differences, machine_of
+from edgenext_deploy.benchmarks.record import LatencyRecord, LatencyReport
+from edgenext_deploy.errors import UsageError
+
+
+class Repeated(NamedTuple):
+    """An engine that stands in both runs: its p50 in each, in milliseconds."""
+
+    name: str
+    first_ms: float
+    second_ms: float
+
+
+class Pair(NamedTuple):
+    """Two engines: how many times the p50 of `other` the p50 of `name` is, in each run.
+
+    `change` is relative, the larger ratio over the smaller one less 1, so it does not depend on which of the two
+    engines, or of the two runs, comes first.
+    """
+
+    name: str
+    other: str
+    first: float
+    second: float
+    change: float
+
+
+class LeftOut(NamedTuple):
+    """An engine that is not compared, and why."""
+
+    name: str
+    reason: str
+
+
+class Repetition(NamedTuple):
+    """Two runs of the same engines; `pairs` are all pairs of `engines`, the one that changed most first."""
+
+    engines: Tuple[Repeated, ...]
+    pairs: Tuple[Pair, ...]
+    left_out: Tuple[LeftOut, ...]
+
+    def beyond(self, within: float) -> Tuple[Pair, ...]:
+        """Return the pairs whose ratio changed by more than `within`, a part such as 0.1."""
+        return tuple(pair for pair in self.pairs if pair.change > within)
+
+
+def repetition(first: LatencyReport, second: LatencyReport) -> Repetition:
+    """Hold the rows of two runs against each other, by name.
+
+    A row that is in one of them only, of another engine file or machine, or measured in another way is left out.
+
+    Raises:
+        UsageError: fewer than two engines can be compared.
+    """
+    here: Dict[str, LatencyRecord] = {row.name: row for row in first.records}
+    there: Dict[str, LatencyRecord] = {row.name: row for row in second.records}
+    engines: List[Repeated] = []
+    left_out: List[LeftOut] = []
+    for name in dict.fromkeys([*here, *there]):
+        reason = _unlike(here.get(name), there.get(name))
+        if reason is not None:
+            left_out.append(LeftOut(name, reason))
+            continue
+        engines.append(Repeated(name, here[name].latency.p50_ms, there[name].latency.p50_ms))
+    if len(engines) < 2:
+        raise UsageError("engines that can be compared: {} found in both reports, 2 or more expected{}".format(
+            len(engines), "".join("; {}: {}".format(*item) for item in left_out)),
+            "measure the same engines twice, with the same options")
+    pairs = [_pair(one, other) for one, other in itertools.combinations(engines, 2)]
+    return Repetition(tuple(engines), tuple(sorted(pairs, key=lambda pair: -pair.change)), tuple(left_out))
+
+
+def _pair(one: Repeated, other: Repeated) -> Pair:
+    first, second = one.first_ms / other.first_ms, one.second_ms / other.second_ms
+    return Pair(one.name, other.name, first, second, max(first, second) / min(first, second) - 1.0)
+
+
+def _unlike(first: Optional[LatencyRecord], second: Optional[LatencyRecord]) -> Optional[str]:
+    if second is None:
+        return "only in the first report"
+    if first is None:
+        return "only in the second report"
+    reasons: List[str] = []
+    if machine_of(first) != machine_of(second):
+        reasons.append("another machine: {} against {}".format(machine_of(second).title, machine_of(first).title))
+    if first.engine.sha256 != second.engine.sha256:
+        reasons.append("another engine file")
+    return "; ".join(reasons + list(differences(second, first))) or None
