@@ -122,8 +122,9 @@ def measure(
 
     Each session is warmed up until its latency is stable or the time is over. Then in every round each
     session runs for a block of calls, in the given order and in reverse by turns. With more than one
-    session, or when `watch` read something, the first call of a block is not timed: it finds its caches full of
-    others' data. Garbage collection is off meanwhile. `progress` and `watch` are only called between blocks.
+    session, with `progress`, or when `watch` read something, the first call of a block is not timed: it finds its
+    caches full of others' data. Garbage collection is off meanwhile. `progress` and `watch` are only called between
+    blocks.
 
     Args:
         sessions: by name; a callable is called with its input.
@@ -138,6 +139,8 @@ def measure(
     runners = {name: session.infer_all if isinstance(session, Session) else session
                for name, session in sessions.items()}
     tell = progress or _silent
+    # A bar that is drawn before a block fills the caches as another session does.
+    disturbs = len(runners) > 1 or progress is not None
     with _without_garbage_collection():
         warmups: Dict[str, WarmUp] = {}
         typical: Dict[str, float] = {}
@@ -148,10 +151,14 @@ def measure(
             except Exception as error:
                 return Measurement({}, False, Failed(name, error))
         sizes = {name: _block_size(latency_ms, limits) for name, latency_ms in typical.items()}
+        if limits.iterations is not None:
+            # The same number for all, so that nobody is done while others go on alone.
+            sizes = dict.fromkeys(sizes, min(sizes.values()))
         blocks: Dict[str, List[_Block]] = {name: [] for name in runners}
         watch.begin()
         zero = _clock()
-        interrupted, failed = _take_turns(runners, inputs, sizes, limits, blocks, tell, watch, _told_by(sessions))
+        interrupted, failed = _take_turns(runners, inputs, sizes, limits, blocks, tell, watch, _told_by(sessions),
+                                          disturbs)
     if not any(blocks.values()):
         if interrupted:
             raise KeyboardInterrupt
@@ -212,8 +219,12 @@ def _take_turns(
     tell: Progress,
     watch: Watch,
     told: Mapping[str, Session],
+    disturbs: bool,
 ) -> Tuple[bool, Optional[Failed]]:
-    """Fill `blocks` round by round until the limits are reached; return whether Ctrl-C or an error came first."""
+    """Fill `blocks` round by round until the limits are reached; return whether Ctrl-C or an error came first.
+
+    Where what comes between two blocks `disturbs`, none of their first calls is timed.
+    """
     names = list(runners)
     counts = dict.fromkeys(names, 0)
     spent_ms = dict.fromkeys(names, 0.0)
@@ -233,7 +244,7 @@ def _take_turns(
                     size = min(size, limits.iterations - counts[current])
                 block = _Block()
                 try:
-                    if len(names) > 1 or disturbed:
+                    if disturbs or disturbed:
                         runners[current](inputs[current])
                     _time_calls(runners[current], inputs[current], size, block, told.get(current))
                 except Exception as error:  # whatever it is, it must not cost the others their rows
