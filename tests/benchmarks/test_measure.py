@@ -304,6 +304,12 @@ def test_a_latency_that_never_settles_is_said_to_be_unstable_at_the_time_limit(f
     assert 2000.0 <= warmup.duration_ms < 2100.0
 
 
+def test_a_window_that_the_limit_cuts_short_does_not_make_the_latency_stable(fake_time):
+    for limit_s, stable in ((0.13, False), (0.18, True)):  # windows of 60 ms; the third is one call, or three
+        warmup = measure({"a": fake_time.takes(20.0)}, inputs("a"), Limits(iterations=1, warmup_s=limit_s))
+        assert warmup.series["a"].warmup.stable is stable
+
+
 def test_without_a_warm_up_one_call_is_made_and_nothing_is_claimed(fake_time):
     result = measure({"a": fake_time.takes(3.0)}, inputs("a"), Limits(iterations=4, warmup_s=0.0))
     assert result.series["a"].warmup == (3.0, 1, False)
