@@ -156,23 +156,32 @@ def _finish(context: click.Context, report: "LatencyReport",
     from edgenext_deploy.benchmarks.report import print_report
 
     chosen = chosen_outputs(context)
-    unprinted: Optional[OSError] = None
-    if STDOUT not in chosen.values():
-        try:
-            print_report(report, sys.stdout)
-            sys.stdout.flush()
-        except OSError as error:  # a full disk behind the pipe, or a reader that has gone
-            unprinted = error
-    profiles = () if report.interrupted else profile()
-    if STDOUT not in chosen.values() and unprinted is None:
-        for each in profiles:
-            print_profile(each, sys.stdout)
+    to_terminal = STDOUT not in chosen.values()
+    unprinted = _unprinted(lambda: print_report(report, sys.stdout)) if to_terminal else None
+    profiles: "Sequence[Profile]" = ()
+    stopped = "the report holds what was measured until then" if report.interrupted else None
+    try:
+        profiles = () if report.interrupted else profile()
+    except KeyboardInterrupt:
+        stopped = "the report holds the latencies, and no profiles"
+    if to_terminal and unprinted is None:
+        unprinted = _unprinted(lambda: [print_profile(each, sys.stdout) for each in profiles])
     write_outputs(report, chosen, profiles)
     if unprinted is not None:
         raise unprinted
-    if report.interrupted:
-        _say("interrupted: the report holds what was measured until then")
+    if stopped is not None:
+        _say("interrupted: " + stopped)
         context.exit(_INTERRUPTED)
+
+
+def _unprinted(show: Callable[[], object]) -> Optional[OSError]:
+    """Print; return why that failed (a full disk behind the pipe, a reader that has gone): the files come first."""
+    try:
+        show()
+        sys.stdout.flush()
+    except OSError as error:
+        return error
+    return None
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from edgenext_deploy.benchmarks.layout import Table, tables
 from edgenext_deploy.benchmarks.notes import notes
+from edgenext_deploy.benchmarks.printing import console_for
 from edgenext_deploy.benchmarks.record import LatencyReport
 
 if TYPE_CHECKING:
@@ -15,10 +16,7 @@ _WIDTH_OF_A_FILE = 100
 
 def print_report(report: LatencyReport, stream: TextIO) -> None:
     """Print the tables and the notes of a report that has at least one row."""
-    from rich.console import Console
-
-    console = Console(file=stream, markup=False, highlight=False, emoji=False,
-                      width=None if stream.isatty() else _WIDTH_OF_A_FILE)
+    console = console_for(stream, _WIDTH_OF_A_FILE)
     for table in tables(report):
         console.print(table.title)
         console.print(_drawn(table))

@@ -60,6 +60,9 @@ def run_command(command: click.Command, arguments: Optional[List[str]] = None) -
         # The reader (head, a closed pager) has gone; there is no one left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except SystemExit as stop:
+        # rich ends the process itself when its reader has gone, and calls that a failure.
+        sys.exit(0 if isinstance(stop.__context__, BrokenPipeError) else stop.code)
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -128,6 +128,17 @@ def test_reader_that_goes_away_is_no_error():
     assert process.wait() == 0 and error == b""
 
 
+def test_reader_that_goes_away_from_a_table_of_rich_is_no_error():
+    program = PROGRAM.format(lines=1000).replace("click.echo", "Console().print")
+    process = subprocess.Popen([sys.executable, "-c", "from rich.console import Console\n" + program], cwd=ROOT,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 0 and error == b""
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_output_to_a_full_disk_is_exit_code_2():
     with open("/dev/full", "wb") as full:
