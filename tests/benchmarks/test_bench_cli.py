@@ -378,6 +378,14 @@ def test_an_engine_that_fails_before_anything_was_measured_is_named(capsys, fake
                    "  fix: restart the process\n")
 
 
+def test_an_engine_that_fails_beside_its_reference_is_no_bug_of_the_command(capsys, fakes):
+    engine = fakes.engine("a.onnx", raising_at(0, RuntimeError("CUDA out of memory")))
+    code, out, err = run(capsys, "--engine", engine, "--reference", fakes.engine("ref.onnx"), *QUICK)
+    assert (code, out) == (1, "")
+    assert "error: the comparison of a.onnx with ref.onnx failed: RuntimeError: CUDA out of memory; nothing was" in err
+    assert "a bug" not in err and all(session.closed for session in fakes.sessions)
+
+
 @pytest.mark.parametrize(("arguments", "code", "said"), [
     ((), 2, "Missing option '--engine'"),
     (("--engine", "no_such.onnx"), 3, "no_such.onnx"),
