@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import click
+from click.core import ParameterSource
 
 from edgenext_deploy.benchmarks.compare_cli import compare_command
 from edgenext_deploy.benchmarks.estimate_cli import estimate_command
@@ -70,9 +71,12 @@ def bench_command(context: click.Context, engines: Tuple[str, ...], reference: O
     number means.
     """
     if context.invoked_subcommand is not None:
-        if engines:
-            raise UsageError("--engine does not go with the command {}".format(context.invoked_subcommand),
-                             "leave one of the two out")
+        for parameter in context.command.params:
+            given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+            if given and parameter.expose_value:  # a report's files are handed on
+                raise UsageError("{} does not go with the command {}".format(
+                    parameter.opts[0], context.invoked_subcommand), "leave one of the two out, or give the option "
+                    "after the command, if it has it")
         return
     if not engines:
         raise click.UsageError("Missing option '--engine'.", ctx=context)

@@ -395,6 +395,8 @@ def test_an_engine_that_fails_beside_its_reference_is_no_bug_of_the_command(caps
     (("--engine", TINY, "--iterations", "0"), 2, "iterations"),
     (("--engine", TINY, "--threads", "0"), 2, "threads"),
     (("--engine", TINY, "routes"), 2, "--engine does not go with the command routes"),
+    (("--warmup", "9", "routes"), 2, "--warmup does not go with the command routes"),
+    (("--device", "nano", "table3"), 2, "--device does not go with the command table3"),
     (("nonsense",), 2, "nonsense"),
     (("--engine", TINY, "--json", "x", "--csv", "x"), 2, "two outputs go to x"),
     (("--engine", TINY, "--json", "x", "--csv", "./x"), 2, "two outputs go to x"),
