@@ -156,7 +156,6 @@ def _keeping_rows(context: click.Context) -> Iterator[None]:
 def _finish(context: click.Context, report: "LatencyReport",
             profile: "Callable[[], Sequence[Profile]]" = tuple) -> None:
     """Print the table and write the files; whichever of them fails, the others hold the rows."""
-    from edgenext_deploy.benchmarks.profile_report import print_profile
     from edgenext_deploy.benchmarks.report import print_report
 
     chosen = chosen_outputs(context)
@@ -169,7 +168,7 @@ def _finish(context: click.Context, report: "LatencyReport",
     except KeyboardInterrupt:
         stopped = "the report holds the latencies, and no profiles"
     if to_terminal and unprinted is None:
-        unprinted = _unprinted(lambda: [print_profile(each, sys.stdout) for each in profiles])
+        unprinted = _unprinted(lambda: _print_profiles(profiles))
     write_outputs(report, chosen, profiles)
     if unprinted is not None:
         raise unprinted
@@ -178,7 +177,14 @@ def _finish(context: click.Context, report: "LatencyReport",
         context.exit(_INTERRUPTED)
 
 
-def _unprinted(show: Callable[[], object]) -> Optional[OSError]:
+def _print_profiles(profiles: "Sequence[Profile]") -> None:
+    from edgenext_deploy.benchmarks.profile_report import print_profile
+
+    for each in profiles:
+        print_profile(each, sys.stdout)
+
+
+def _unprinted(show: Callable[[], None]) -> Optional[OSError]:
     """Print; return why that failed (a full disk behind the pipe, a reader that has gone): the files come first."""
     try:
         show()
