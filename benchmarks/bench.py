@@ -39,7 +39,7 @@ class Request(NamedTuple):
 
 
 class EngineFailedError(EdgeNextError):
-    """An engine raised while it was warmed up or measured. The exit code is that of its error.
+    """An engine raised while it was compared, warmed up or measured. The exit code is that of its error.
 
     Args:
         failure: which one, and its error in words.
@@ -120,7 +120,7 @@ def run(engines: Sequence[Engine], request: Request, host: Host, device_found: s
     checks: Dict[str, record.OutputCheck] = {}
     if reference is not None:
         engines = [reference] + [agreement.on_the_same_input(engine, reference) for engine in engines[1:]]
-        checks = {engine.name: agreement.check_outputs(engine, reference) for engine in engines[1:]}
+        checks = {engine.name: _check(engine, reference) for engine in engines[1:]}
     watch = monitor or open_monitor()
     measured = measure({engine.name: engine.session for engine in engines},
                        {engine.name: engine.image for engine in engines}, request.limits, progress, watch)
@@ -150,6 +150,14 @@ def run(engines: Sequence[Engine], request: Request, host: Host, device_found: s
     if measured.failed is not None and failure is not None:
         raise EngineFailedError(failure, measured.failed.error, report) from measured.failed.error
     return report
+
+
+def _check(engine: Engine, reference: Engine) -> record.OutputCheck:
+    try:
+        return agreement.check_outputs(engine, reference)
+    except Exception as error:  # such as too little memory for both
+        failure = failure_of("the comparison of {} with {}".format(engine.name, reference.name), error)
+        raise EngineFailedError(failure, error, None) from error
 
 
 def compare(first_name: str, first: Series, second_name: str, second: Series) -> Optional[record.Comparison]:

@@ -1,7 +1,7 @@
 """What the reader of a row has to know, each with a code for programs and a sentence that says what to do."""
 from typing import Callable, Iterator, List, Tuple
 
-from edgenext_deploy.benchmarks.device import runs_on_processor
+from edgenext_deploy.benchmarks.device import is_jetson, runs_on_processor
 from edgenext_deploy.benchmarks.hardware.state import DENIED
 from edgenext_deploy.benchmarks.record import Caution, LatencyRecord
 from edgenext_deploy.benchmarks.statistics import STABLE_SPREAD
@@ -135,7 +135,7 @@ def _sensors(row: LatencyRecord) -> Iterator[Caution]:
 
 def lock_command(row: LatencyRecord) -> str:
     """Return the command that locks the clocks of the row's machine."""
-    if row.host.board is not None and "jetson" in row.host.board.lower():
+    if is_jetson(row.host.board):
         return "sudo jetson_clocks"
     if row.stages is not None or not runs_on_processor(row.session):
         return "sudo nvidia-smi -lgc MHZ"

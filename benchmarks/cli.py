@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import click
+from click.core import ParameterSource
 
 from edgenext_deploy.benchmarks.compare_cli import compare_command
 from edgenext_deploy.benchmarks.estimate_cli import estimate_command
@@ -70,9 +71,12 @@ def bench_command(context: click.Context, engines: Tuple[str, ...], reference: O
     number means.
     """
     if context.invoked_subcommand is not None:
-        if engines:
-            raise UsageError("--engine does not go with the command {}".format(context.invoked_subcommand),
-                             "leave one of the two out")
+        for parameter in context.command.params:
+            given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+            if given and parameter.expose_value:  # a report's files are handed on
+                raise UsageError("{} does not go with the command {}".format(
+                    parameter.opts[0], context.invoked_subcommand), "leave one of the two out, or give the option "
+                    "after the command, if it has it")
         return
     if not engines:
         raise click.UsageError("Missing option '--engine'.", ctx=context)
@@ -152,27 +156,42 @@ def _keeping_rows(context: click.Context) -> Iterator[None]:
 def _finish(context: click.Context, report: "LatencyReport",
             profile: "Callable[[], Sequence[Profile]]" = tuple) -> None:
     """Print the table and write the files; whichever of them fails, the others hold the rows."""
-    from edgenext_deploy.benchmarks.profile_report import print_profile
     from edgenext_deploy.benchmarks.report import print_report
 
     chosen = chosen_outputs(context)
-    unprinted: Optional[OSError] = None
-    if STDOUT not in chosen.values():
-        try:
-            print_report(report, sys.stdout)
-            sys.stdout.flush()
-        except OSError as error:  # a full disk behind the pipe, or a reader that has gone
-            unprinted = error
-    profiles = () if report.interrupted else profile()
-    if STDOUT not in chosen.values() and unprinted is None:
-        for each in profiles:
-            print_profile(each, sys.stdout)
+    to_terminal = STDOUT not in chosen.values()
+    unprinted = _unprinted(lambda: print_report(report, sys.stdout)) if to_terminal else None
+    profiles: "Sequence[Profile]" = ()
+    stopped = "the report holds what was measured until then" if report.interrupted else None
+    try:
+        profiles = () if report.interrupted else profile()
+    except KeyboardInterrupt:
+        stopped = "the report holds the latencies, and no profiles"
+    if to_terminal and unprinted is None:
+        unprinted = _unprinted(lambda: _print_profiles(profiles))
     write_outputs(report, chosen, profiles)
     if unprinted is not None:
         raise unprinted
-    if report.interrupted:
-        _say("interrupted: the report holds what was measured until then")
+    if stopped is not None:
+        _say("interrupted: " + stopped)
         context.exit(_INTERRUPTED)
+
+
+def _print_profiles(profiles: "Sequence[Profile]") -> None:
+    from edgenext_deploy.benchmarks.profile_report import print_profile
+
+    for each in profiles:
+        print_profile(each, sys.stdout)
+
+
+def _unprinted(show: Callable[[], None]) -> Optional[OSError]:
+    """Print; return why that failed (a full disk behind the pipe, a reader that has gone): the files come first."""
+    try:
+        show()
+        sys.stdout.flush()
+    except OSError as error:
+        return error
+    return None
 
 
 @contextlib.contextmanager

@@ -34,16 +34,17 @@ class Device(NamedTuple):
 _ON_PROCESSOR = ("CPUExecutionProvider", "CPU")
 _JETSON = "jetson"
 # Models are those of NVIDIA's device trees: "NVIDIA Jetson Nano Developer Kit", "NVIDIA Jetson Orin Nano Engineering
-# Reference Developer Kit Super", "NVIDIA Jetson AGX Orin Developer Kit"; an AGX Xavier of JetPack 4 is "Jetson-AGX".
+# Reference Developer Kit Super", "NVIDIA Jetson AGX Orin Developer Kit"; an AGX Xavier of JetPack 4 is "Jetson-AGX",
+# and JetPack 5 says "NVIDIA Orin Nano Developer Kit" (rbonghi/jetson_stats#400) and "NVIDIA Orin NX Developer Kit".
 _TABLE = (
     Device("nano", "Jetson Nano", ((_JETSON, "nano"),), ("orin",)),
     Device("xavier-nx", "Jetson Xavier NX", ((_JETSON, "xavier nx"),)),
     Device("agx-xavier", "Jetson AGX Xavier", ((_JETSON, "agx xavier"), ("jetson-agx",)), ("orin", "thor")),
     Device("xavier", "Jetson Xavier, any", ((_JETSON, "xavier"), ("jetson-agx",)), ("orin", "thor")),
-    Device("orin-nano", "Jetson Orin Nano", ((_JETSON, "orin nano"),)),
-    Device("orin-nx", "Jetson Orin NX", ((_JETSON, "orin nx"),)),
+    Device("orin-nano", "Jetson Orin Nano", ((_JETSON, "orin nano"), ("nvidia orin nano",))),
+    Device("orin-nx", "Jetson Orin NX", ((_JETSON, "orin nx"), ("nvidia orin nx",))),
     Device("agx-orin", "Jetson AGX Orin", ((_JETSON, "agx orin"),)),
-    Device("orin", "Jetson Orin, any", ((_JETSON, "orin"),)),
+    Device("orin", "Jetson Orin, any", ((_JETSON, "orin"), ("nvidia orin",))),
     Device("thor", "Jetson Thor", ((_JETSON, "thor"),)),
     Device("a100", "A100", gpu_word="A100"),
     Device("h100", "H100", gpu_word="H100"),
@@ -85,7 +86,7 @@ def match_device(asked: str, host: Host) -> Match:
         return Match(here, MissingRuntimeError(
             "--device {} needs an NVIDIA GPU, and this machine ({}) has none".format(asked, here), _FIX))
     if device.gpu_word:
-        found = any(device.gpu_word in model.replace("-", " ").split() for model in host.gpus)
+        found = any(_is_gpu(device, model) for model in host.gpus)
     else:
         found = _is_board(device, host.board)
     return Match(here, None if found else IncompatibleError(
@@ -95,19 +96,23 @@ def match_device(asked: str, host: Host) -> Match:
 def match_session(asked: str, session: Dict[str, Any]) -> Optional[EdgeNextError]:
     """Return why a row may not stand under that device although the machine is right; None if it may.
 
-    A GPU server's row must not be filled by its processor, nor a processor's by a GPU. A Jetson's may be either: both
-    are on the board.
+    A GPU server's row must not be filled by its processor or by another GPU of it, nor a processor's by a GPU. A
+    Jetson's may be either: both are on the board.
     """
     device = _device(asked)
     on_processor = runs_on_processor(session)
-    found = "--device {} was asked for, and the engine runs on {}".format(
-        asked, session.get("device") or session.get("provider"))
+    gpu = session.get("device")
+    found = "--device {} was asked for, and the engine runs on {}".format(asked, gpu or session.get("provider"))
     if device is None:
         return None if on_processor else IncompatibleError(found, "leave --device out, or name the GPU")
-    if not device.gpu_word or not on_processor:
+    if not device.gpu_word:
         return None
-    return IncompatibleError(
-        found, "give --provider CUDAExecutionProvider with an ONNX Runtime that has it, or ask for --device cpu")
+    if on_processor:
+        return IncompatibleError(
+            found, "give --provider CUDAExecutionProvider with an ONNX Runtime that has it, or ask for --device cpu")
+    if gpu and not _is_gpu(device, str(gpu)):
+        return IncompatibleError(found, "choose the GPU with CUDA_VISIBLE_DEVICES, by its UUID from nvidia-smi -L")
+    return None
 
 
 def recognise(host: Host, session: Dict[str, Any]) -> str:
@@ -117,14 +122,21 @@ def recognise(host: Host, session: Dict[str, Any]) -> str:
         return boards[0]
     if runs_on_processor(session):
         return CPU
-    model = host._replace(gpus=(str(session["device"]),)) if session.get("device") else host
+    # A session that does not name its GPU may run on any that the driver lists.
+    models = (str(session["device"]),) if session.get("device") else host.gpus
     return next((name for name, device in DEVICES.items()
-                 if device.gpu_word and match_device(name, model).refusal is None), "gpu")
+                 if device.gpu_word and models and all(_is_gpu(device, model) for model in models)), "gpu")
 
 
 def runs_on_processor(session: Dict[str, Any]) -> bool:
     """Return whether that session, as it describes itself, computes on the processor."""
     return session.get("provider") in _ON_PROCESSOR
+
+
+def is_jetson(board: Optional[str]) -> bool:
+    """Return whether a device tree's model is that of a Jetson; not all of them say that word."""
+    model = (board or "").lower()
+    return _JETSON in model or "nvidia" in model
 
 
 def _device(asked: str) -> Optional[Device]:
@@ -145,6 +157,10 @@ def _is_board(device: Device, board: Optional[str]) -> bool:
     model = (board or "").lower()
     return (any(all(word in model for word in words) for words in device.board_words)
             and not any(word in model for word in device.but_not))
+
+
+def _is_gpu(device: Device, model: str) -> bool:
+    return device.gpu_word in model.replace("-", " ").split()
 
 
 def _here(host: Host) -> str:

@@ -27,7 +27,7 @@ class Table(NamedTuple):
 
 
 def tables(report: LatencyReport) -> List[Table]:
-    """Return the tables of a report, none wider than 100 columns if the names are short."""
+    """Return the tables of a report, none wider than 110 columns if the names are short."""
     rows = report.records
     found = [
         Table("Latency, ms per inference", ("engine", *_LATENCY), [(_title(row), *_latency(row)) for row in rows], 1),

@@ -122,8 +122,9 @@ def measure(
 
     Each session is warmed up until its latency is stable or the time is over. Then in every round each
     session runs for a block of calls, in the given order and in reverse by turns. With more than one
-    session, or when `watch` read something, the first call of a block is not timed: it finds its caches full of
-    others' data. Garbage collection is off meanwhile. `progress` and `watch` are only called between blocks.
+    session, with `progress`, or when `watch` read something, the first call of a block is not timed: it finds its
+    caches full of others' data. Garbage collection is off meanwhile. `progress` and `watch` are only called between
+    blocks.
 
     Args:
         sessions: by name; a callable is called with its input.
@@ -138,6 +139,8 @@ def measure(
     runners = {name: session.infer_all if isinstance(session, Session) else session
                for name, session in sessions.items()}
     tell = progress or _silent
+    # A bar that is drawn before a block fills the caches as another session does.
+    disturbs = len(runners) > 1 or progress is not None
     with _without_garbage_collection():
         warmups: Dict[str, WarmUp] = {}
         typical: Dict[str, float] = {}
@@ -148,10 +151,14 @@ def measure(
             except Exception as error:
                 return Measurement({}, False, Failed(name, error))
         sizes = {name: _block_size(latency_ms, limits) for name, latency_ms in typical.items()}
+        if limits.iterations is not None:
+            # The same number for all, so that nobody is done while others go on alone.
+            sizes = dict.fromkeys(sizes, min(sizes.values()))
         blocks: Dict[str, List[_Block]] = {name: [] for name in runners}
         watch.begin()
         zero = _clock()
-        interrupted, failed = _take_turns(runners, inputs, sizes, limits, blocks, tell, watch, _told_by(sessions))
+        interrupted, failed = _take_turns(runners, inputs, sizes, limits, blocks, tell, watch, _told_by(sessions),
+                                          disturbs)
     if not any(blocks.values()):
         if interrupted:
             raise KeyboardInterrupt
@@ -199,7 +206,9 @@ def warm_up(run: Runner, image: np.ndarray, limit_s: float) -> Tuple[WarmUp, flo
         iterations, spent_ms = iterations + len(window), spent_ms + window_ms
         medians.append(statistics.median(np.array(window)))
         last = medians[-_WINDOWS_THAT_AGREE:]
-        stable = len(last) == _WINDOWS_THAT_AGREE and statistics.spread(last) <= statistics.STABLE_SPREAD
+        # A window that the time limit cut short may be one call, which agrees by chance.
+        whole = len(window) == _MAX_BLOCK or (window_ms >= _WINDOW_MS and len(window) >= _WINDOW_CALLS)
+        stable = whole and len(last) == _WINDOWS_THAT_AGREE and statistics.spread(last) <= statistics.STABLE_SPREAD
     return WarmUp(spent_ms, iterations, stable), medians[-1]
 
 
@@ -212,8 +221,12 @@ def _take_turns(
     tell: Progress,
     watch: Watch,
     told: Mapping[str, Session],
+    disturbs: bool,
 ) -> Tuple[bool, Optional[Failed]]:
-    """Fill `blocks` round by round until the limits are reached; return whether Ctrl-C or an error came first."""
+    """Fill `blocks` round by round until the limits are reached; return whether Ctrl-C or an error came first.
+
+    Where what comes between two blocks `disturbs`, none of their first calls is timed.
+    """
     names = list(runners)
     counts = dict.fromkeys(names, 0)
     spent_ms = dict.fromkeys(names, 0.0)
@@ -233,7 +246,7 @@ def _take_turns(
                     size = min(size, limits.iterations - counts[current])
                 block = _Block()
                 try:
-                    if len(names) > 1 or disturbed:
+                    if disturbs or disturbed:
                         runners[current](inputs[current])
                     _time_calls(runners[current], inputs[current], size, block, told.get(current))
                 except Exception as error:  # whatever it is, it must not cost the others their rows

@@ -1,10 +1,11 @@
 """Files that a report can be written to: one option each, and what turns a report into the file's content."""
-from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+import os
+from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import click
 
 from edgenext_deploy.benchmarks.written import write_file
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.errors import EdgeNextError, UsageError
 
 if TYPE_CHECKING:
     from edgenext_deploy.benchmarks.profile import Profile
@@ -84,8 +85,8 @@ def chosen_outputs(context: click.Context) -> Dict[str, str]:
         UsageError: two of them want the standard output, or the same file.
     """
     chosen: Dict[str, str] = context.meta.get(__name__, {})
-    files = list(chosen.values())
-    twice = sorted({file for file in files if files.count(file) > 1})
+    places = [os.path.realpath(file) if file != STDOUT else STDOUT for file in chosen.values()]
+    twice = [file for file, place in zip(chosen.values(), places) if places.count(place) > 1]
     if twice:
         raise UsageError("two outputs go to {}".format("standard output" if twice[0] == STDOUT else twice[0]),
                          "give each a file of its own")
@@ -102,22 +103,24 @@ def write_outputs(report: "LatencyReport", chosen: Dict[str, str], profiles: "Se
 
     Raises:
         UsageError: one or more could not be written.
+        MissingRuntimeError: the library that one of them needs is not here.
+        OSError: the standard output could not be written.
     """
-    failed: List[UsageError] = []
+    failed: List[Union[EdgeNextError, OSError]] = []
     for output in OUTPUTS:
         path = chosen.get(output.name)
         if path is None:
             continue
-        content = output.write(report, profiles)
-        if path == STDOUT:
-            click.echo(content, nl=False)
-            continue
         try:
-            write_file(path, content, "give another file with --{}".format(output.name))
-        except UsageError as error:
+            content = output.write(report, profiles)
+            if path == STDOUT:
+                click.echo(content, nl=False)
+            else:
+                write_file(path, content, "give another file with --{}".format(output.name))
+        except (EdgeNextError, OSError) as error:
             failed.append(error)
     for failure in failed[:-1]:
-        click.echo("error: " + failure.message, err=True)
+        click.echo("error: {}".format(failure), err=True)
     if failed:
         raise failed[-1]
 

@@ -9,12 +9,17 @@ _WIDTH_OF_A_FILE = 200
 EMPTY = "–"
 
 
-def console_for(stream: TextIO) -> "Console":
-    """Return a console that prints text as it is."""
+def console_for(stream: TextIO, width_of_a_file: int = _WIDTH_OF_A_FILE) -> "Console":
+    """Return a console that prints text as it is; it raises BrokenPipeError when its reader has gone."""
     from rich.console import Console
 
-    return Console(file=stream, markup=False, highlight=False, emoji=False,
-                   width=None if stream.isatty() else _WIDTH_OF_A_FILE)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            """Pass on the error in whose handler this is called; rich would end the process, files unwritten."""
+            raise
+
+    return Plain(file=stream, markup=False, highlight=False, emoji=False,
+                 width=None if stream.isatty() else width_of_a_file)
 
 
 def print_table(console: "Console", title: str, headings: Sequence[str], rows: Iterable[Sequence[str]],

@@ -8,6 +8,7 @@ from edgenext_deploy.benchmarks.cautions import cautions_of, transfers_not_separ
 from edgenext_deploy.benchmarks.device import runs_on_processor
 from edgenext_deploy.benchmarks.engine import Engine
 from edgenext_deploy.benchmarks.hardware.monitor import mean_power_mw
+from edgenext_deploy.benchmarks.hardware.nvml import GPU_BOARD
 from edgenext_deploy.benchmarks.hardware.state import Energy, Hardware
 from edgenext_deploy.benchmarks.host import Host
 from edgenext_deploy.benchmarks.measure import Series
@@ -93,7 +94,8 @@ def make_row(engine: Engine, series: Series, mode: record.Mode, setting: Setting
         throughput_per_s=1e3 * batch / latency.mean_ms, is_reference=is_reference, outputs=outputs,
         interleaved_with=interleaved_with, interrupted=setting.interrupted, host=setting.host,
         versions=setting.versions, hardware=hardware,
-        energy=None if interleaved_with else energy_of(hardware, float(series.values_ms.mean())), cautions=(),
+        energy=None if interleaved_with else energy_of(
+            hardware, float(series.values_ms.mean()), runs_on_processor(session)), cautions=(),
         samples=samples_of(chosen) if setting.keep_samples else None, started_at=setting.started_at,
         failure=setting.failure)
     cautions = cautions_of(row)
@@ -132,8 +134,13 @@ def split(series: Series) -> Tuple[Optional[record.Stages], Optional[record.Reco
     return stages, record.Reconciliation(*means)
 
 
-def energy_of(hardware: Hardware, mean_ms: float) -> Optional[Energy]:
-    """Return the energy of an inference that takes `mean_ms` by the wall clock; None where the power is not known."""
+def energy_of(hardware: Hardware, mean_ms: float, on_processor: bool) -> Optional[Energy]:
+    """Return the energy of an inference that takes `mean_ms` by the wall clock; None where the power is not known.
+
+    On a server that is the power of the GPU board, which says nothing of an engine on the processor.
+    """
+    if on_processor and hardware.total_rails == (GPU_BOARD,):
+        return None
     power = mean_power_mw(hardware)
     return Energy(power[0] * mean_ms / 1e3, power[0], power[1]) if power is not None else None
 

@@ -1,7 +1,9 @@
 """What every command shares: exit codes instead of tracebacks, ``--debug``, ``--version``."""
+import codecs
 import errno
 import functools
 import importlib.util
+import io
 import os
 import sys
 import traceback
@@ -13,6 +15,8 @@ from edgenext_deploy import __version__
 from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
 
 Function = Callable[..., Any]
+# What tables and sentences hold beside ASCII.
+_LETTERS = "×–→…°·µ─"
 
 
 def common_options(function: Function) -> Function:
@@ -30,6 +34,7 @@ def run_command(command: click.Command, arguments: Optional[List[str]] = None) -
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in given
+    _print_in_any_locale()
     try:
         # Not command.main: it turns a closed pipe into exit code 1, and click 8.0 (Python 3.6) refuses to
         # run in the C locale, which is that of a Jetson's cron jobs and services.
@@ -55,6 +60,9 @@ def run_command(command: click.Command, arguments: Optional[List[str]] = None) -
         # The reader (head, a closed pager) has gone; there is no one left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except SystemExit as stop:
+        # rich ends the process itself when its reader has gone, and calls that a failure.
+        sys.exit(0 if isinstance(stop.__context__, BrokenPipeError) else stop.code)
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -90,6 +98,24 @@ def require_libraries(purpose: str, names: Sequence[str]) -> None:
                 purpose, " with " + ", ".join(names) if names else "", sys.version_info[0], sys.version_info[1],
                 " without " + ", ".join(missing) if missing else ""),
             'on a workstation: pip install "edgenext-deploy[export]"')
+
+
+def _print_in_any_locale() -> None:
+    """Have the standard output take every letter: one that it cannot show must not cost the lines after it.
+
+    In the C locale, that of a Jetson's services and of a shell without ``LANG``, Python 3.6 writes ASCII and raises;
+    later releases write UTF-8 there, as click does, and so does this. Other encodings show ``?``.
+    """
+    stream = sys.stdout
+    encoding = getattr(stream, "encoding", None)  # none where it is closed, or a string collects it
+    if encoding is None:
+        return
+    try:
+        _LETTERS.encode(encoding)
+    except UnicodeEncodeError:
+        stream.flush()
+        encoding = "utf-8" if codecs.lookup(encoding).name == "ascii" else encoding
+        sys.stdout = io.TextIOWrapper(stream.buffer, encoding, "replace", line_buffering=stream.isatty())
 
 
 def _say(line: str) -> None:

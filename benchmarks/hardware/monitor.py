@@ -35,7 +35,7 @@ class Monitor(Watch):
         # Power first: it falls as soon as the engine has stopped.
         found = rails.rail_sensors(tree) + (gpus.sensors() if gpus is not None else [])
         found += clocks.clock_sensors(tree) + thermal.temperature_sensors(tree) + thermal.throttle_sensors(tree)
-        self._sensors = [sensor for sensor in found if not _is_off(sensor)]
+        self._sensors = found
         self._answered: Dict[Sensor, bool] = {}
         self._counts: Dict[Sensor, float] = {}
         self._troubles: Dict[str, Trouble] = {}
@@ -103,7 +103,8 @@ class Monitor(Watch):
         try:
             value = sensor.read()
         except _FAILURES as error:
-            self._note(sensor, error, now)
+            if not _sleeps(sensor, error):
+                self._note(sensor, error, now)
             return None
         self._answered[sensor] = True
         return value
@@ -121,8 +122,12 @@ class Monitor(Watch):
 
     def _locked(self) -> Optional[bool]:
         """Whether the clocks that decide the latency are pinned; the memory's moves with the GPU's."""
-        ranges = [value for name, value in self._ranges.items() if name != "emc"]
-        return all(value.locked for value in ranges) if ranges else None
+        if any(not value.locked for name, value in self._ranges.items() if name != "emc"):
+            return False
+        names = [sensor.name for sensor in self._sensors
+                 if sensor.kind == CLOCK and sensor.name != "emc" and not sensor.name.endswith("_memory")]
+        # NVML tells a GPU's clock and not between what it may move.
+        return True if names and all(name in self._ranges for name in names) else None
 
 
 def open_monitor() -> Monitor:
@@ -145,12 +150,9 @@ def mean_power_mw(hardware: Hardware) -> Optional[Tuple[float, int]]:
     return sum(sums) / len(sums), len(sums)
 
 
-def _is_off(sensor: Sensor) -> bool:
-    """Whether a sensor belongs to a part that is switched off, such as an Orin's vision cores."""
-    try:
-        sensor.read()
-    except BlockingIOError:  # EAGAIN is what such a thermal zone answers
-        return True
-    except _FAILURES:
-        return False
-    return False
+def _sleeps(sensor: Sensor, error: Exception) -> bool:
+    """Whether a thermal zone says EAGAIN: its part is switched off, as an Orin's GPU is until it has something to do.
+
+    It may be on at the next reading; of a part that is off no temperature is missing.
+    """
+    return sensor.kind == TEMPERATURE and isinstance(error, BlockingIOError)

@@ -10,6 +10,9 @@ from typing import Any, Callable, List, Optional
 
 from edgenext_deploy.benchmarks.hardware.sensor import CLOCK, POWER, TEMPERATURE, THROTTLE, Sensor
 
+# What the sensors of a server's only GPU are called.
+GPU_BOARD = "gpu"
+
 _SUCCESS, _NOT_SUPPORTED, _NO_PERMISSION = 0, 3, 4
 _CLOCK_SM, _CLOCK_MEMORY = 1, 2
 _TEMPERATURE_GPU = 0
@@ -42,7 +45,7 @@ class Nvml:
         """Return the sensors of every GPU, named ``gpu`` or ``gpu0``, ``gpu1``; without those that a GPU lacks."""
         sensors: List[Sensor] = []
         for index, handle in enumerate(self._handles):
-            title = "gpu" if len(self._handles) == 1 else "gpu{}".format(index)
+            title = GPU_BOARD if len(self._handles) == 1 else "gpu{}".format(index)
             where = "NVML {} of {}".format("{}", title)
             sensors += [
                 Sensor(POWER, title, where.format("power"),

@@ -72,7 +72,8 @@ class Hardware(NamedTuple):
     Attributes:
         power_mode: of a Jetson; None where there is none or it cannot be read.
         clock_ranges: by the names of `Reading.clocks_mhz`, at the start.
-        clocks_locked: whether CPU and GPU are pinned, as far as they are known; None where nothing is known.
+        clocks_locked: whether CPU and GPU are pinned; False where one of them is not for sure, None where that is not
+            known of one of them, as of a GPU that NVML reads.
         start: before the warm-up.
         during: while this row's engine ran, read between its blocks.
         end: after the last inference of the run.

@@ -76,3 +76,12 @@ def test_an_engine_without_a_manifest_gets_the_references_input():
     assert agreement.check_outputs(given, reference).passed
     small = bare._replace(image=np.zeros((1, 3, 2, 2), np.float32))
     assert agreement.on_the_same_input(small, reference) is small
+
+
+def test_a_reference_without_a_manifest_gets_the_engines_input():
+    """Such as the graph of a plain torch.onnx.export: the same answers must not be called wrong."""
+    known = engine(LOGITS, image=np.full((1, 3, 4, 4), 0.5, np.float32))
+    bare = engine(LOGITS, name="plain", image_source="synthetic")
+    check = agreement.check_outputs(known, bare)
+    assert (check.max_relative_difference, check.top1_equal, check.passed) == (0.0, True, True)
+    np.testing.assert_array_equal(bare.session.images[0], known.image)

@@ -154,6 +154,45 @@ def test_a_full_disk_below_a_file_leaves_the_table(real, tmp_path):
     assert not os.path.isfile("/dev/full")  # nor is the device replaced by a file
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_report_that_cannot_go_to_standard_output_does_not_cost_the_files(real, tmp_path):
+    path = str(tmp_path / "rows.csv")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--engine", TINY, "--json", "-",
+                               "--csv", path, *QUICK], stdout=full, stderr=subprocess.PIPE, cwd=ROOT)
+    assert done.returncode == 2
+    assert "cannot write the output: No space left on device" in done.stderr.decode("utf-8")
+    with open(path) as stream:
+        assert "tiny_classifier.onnx" in stream.read()
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_reader_that_has_gone_does_not_cost_the_files(real, tmp_path, lines):
+    """As with `head`: it goes before the table, or before the profiles, which come much later."""
+    path = str(tmp_path / "rows.json")
+    child = subprocess.Popen([sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--engine", TINY, "--profile",
+                              "--json", path, *QUICK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    for _ in range(lines):
+        child.stdout.readline()
+    child.stdout.close()
+    said = child.stderr.read().decode("utf-8")
+    child.stderr.close()
+    assert child.wait() == 0 and "wrote" in said and "Broken pipe" not in said
+    assert record.read(path).records[0].name == "tiny_classifier.onnx"
+
+
+def test_ctrl_c_among_the_profiles_keeps_the_rows(real, capsys, tmp_path, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgenext_deploy.benchmarks.profile.profile_engine", interrupted)
+    path = str(tmp_path / "rows.json")
+    code, out, err = run(capsys, "--engine", TINY, "--profile", "--json", path, *QUICK)
+    assert code == 130
+    assert "tiny_classifier.onnx" in out and "interrupted: the report holds the latencies, and no profiles" in err
+    assert not record.read(path).interrupted
+
+
 def test_samples_can_be_left_out(capsys, fakes):
     _, out, _ = run(capsys, "--engine", fakes.engine(), "--iterations", "25", "--json")
     row = json.loads(out)["records"][0]
@@ -339,6 +378,14 @@ def test_an_engine_that_fails_before_anything_was_measured_is_named(capsys, fake
                    "  fix: restart the process\n")
 
 
+def test_an_engine_that_fails_beside_its_reference_is_no_bug_of_the_command(capsys, fakes):
+    engine = fakes.engine("a.onnx", raising_at(0, RuntimeError("CUDA out of memory")))
+    code, out, err = run(capsys, "--engine", engine, "--reference", fakes.engine("ref.onnx"), *QUICK)
+    assert (code, out) == (1, "")
+    assert "error: the comparison of a.onnx with ref.onnx failed: RuntimeError: CUDA out of memory; nothing was" in err
+    assert "a bug" not in err and all(session.closed for session in fakes.sessions)
+
+
 @pytest.mark.parametrize(("arguments", "code", "said"), [
     ((), 2, "Missing option '--engine'"),
     (("--engine", "no_such.onnx"), 3, "no_such.onnx"),
@@ -348,8 +395,11 @@ def test_an_engine_that_fails_before_anything_was_measured_is_named(capsys, fake
     (("--engine", TINY, "--iterations", "0"), 2, "iterations"),
     (("--engine", TINY, "--threads", "0"), 2, "threads"),
     (("--engine", TINY, "routes"), 2, "--engine does not go with the command routes"),
+    (("--warmup", "9", "routes"), 2, "--warmup does not go with the command routes"),
+    (("--device", "nano", "table3"), 2, "--device does not go with the command table3"),
     (("nonsense",), 2, "nonsense"),
     (("--engine", TINY, "--json", "x", "--csv", "x"), 2, "two outputs go to x"),
+    (("--engine", TINY, "--json", "x", "--csv", "./x"), 2, "two outputs go to x"),
     (("--engine", TINY, "--json", "--csv"), 2, "two outputs go to standard output"),
     (("--engine", TINY, "--provider", "NoSuchProvider"), 2, "no NoSuchProvider"),
     (("--engine", TINY, "--reference", "no_such.onnx"), 3, "no_such.onnx"),

@@ -73,7 +73,10 @@ def test_this_machine_is_described():
     (ORIN_NANO, {"orin-nano", "orin"}),
     ("NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super", {"orin-nano", "orin"}),
     ("NVIDIA Jetson Orin NX Engineering Reference Developer Kit", {"orin-nx", "orin"}),
+    ("NVIDIA Orin Nano Developer Kit", {"orin-nano", "orin"}),
+    ("NVIDIA Orin NX Developer Kit", {"orin-nx", "orin"}),
     ("NVIDIA Jetson AGX Orin Developer Kit", {"agx-orin", "orin"}),
+    ("Jetson AGX Orin", {"agx-orin", "orin"}),
     ("NVIDIA Jetson Xavier NX Developer Kit", {"xavier-nx", "xavier"}),
     ("Jetson-AGX", {"agx-xavier", "xavier"}),
     ("NVIDIA Jetson AGX Xavier Developer Kit", {"agx-xavier", "xavier"}),
@@ -151,6 +154,15 @@ def test_a_server_row_is_not_filled_by_its_processor(provider):
     assert isinstance(match_session("cpu", {"provider": "CUDA", "device": "Some GPU"}), IncompatibleError)
 
 
+def test_a_servers_row_is_not_filled_by_another_of_its_gpus():
+    here = host(gpus=("NVIDIA A100-SXM4-40GB", "Tesla T4"))
+    assert match_device("a100", here).refusal is None
+    assert match_session("a100", {"provider": "CUDA", "device": "NVIDIA A100-SXM4-40GB"}) is None
+    refusal = match_session("a100", {"provider": "CUDA", "device": "Tesla T4"})
+    assert isinstance(refusal, IncompatibleError)
+    assert "Tesla T4" in refusal.message and "CUDA_VISIBLE_DEVICES" in refusal.fix
+
+
 @pytest.mark.parametrize(("here", "session", "name"), [
     (host(), {"provider": "CPUExecutionProvider"}, "cpu"),
     (host(NANO), {"provider": "CUDA", "device": "NVIDIA Tegra X1"}, "nano"),
@@ -160,7 +172,10 @@ def test_a_server_row_is_not_filled_by_its_processor(provider):
     (host(gpus=("NVIDIA A100-SXM4-40GB",)), {"provider": "CPUExecutionProvider"}, "cpu"),
     (host(gpus=("NVIDIA A100-SXM4-40GB", "NVIDIA H100 PCIe")), {"provider": "CUDA", "device": "NVIDIA H100 PCIe"},
      "h100"),
+    (host(gpus=("NVIDIA A100-SXM4-40GB", "NVIDIA H100 PCIe")), {"provider": "CUDAExecutionProvider"}, "gpu"),
+    (host(gpus=("NVIDIA H100 PCIe", "NVIDIA H100 PCIe")), {"provider": "CUDAExecutionProvider"}, "h100"),
     (host(), {"provider": "CUDA", "device": "Double GPU"}, "gpu"),
+    (host(), {"provider": "CUDAExecutionProvider"}, "gpu"),
 ])
 def test_without_a_request_a_row_stands_for_what_its_engine_ran_on(here, session, name):
     assert recognise(here, session) == name

@@ -54,8 +54,8 @@ def test_the_table_holds_every_figure_uncut():
     assert "…" not in text
 
 
-def test_a_terminal_of_eighty_columns_loses_no_figure(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
+def printed_at_a_terminal(monkeypatch, columns, row):
+    monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
 
     class Terminal(io.StringIO):
@@ -63,12 +63,26 @@ def test_a_terminal_of_eighty_columns_loses_no_figure(monkeypatch):
             return True
 
     stream = Terminal()
-    module.print_report(make_report(make_row("edgenext_small_256.onnx")), stream)
-    plain = re.sub("\x1b\\[[0-9;]*m", "", stream.getvalue())
-    for figure in ("6.500", "6.400–6.600", "7.250", "9.000", "6.100", "6.600", "300", "151.5"):
-        assert figure in plain
+    module.print_report(make_report(row), stream)
+    return re.sub("\x1b\\[[0-9;]*m", "", stream.getvalue())
+
+
+FIGURES = ("6.500", "6.400–6.600", "7.250", "9.000", "6.100", "6.600", "300", "151.5")
+
+
+def test_a_terminal_of_eighty_columns_loses_no_figure(monkeypatch):
+    plain = printed_at_a_terminal(monkeypatch, 80, make_row("edgenext_small_256.onnx"))
+    assert all(figure in plain for figure in FIGURES)
     assert max(len(line) for line in plain.splitlines()) <= 80
     assert "…" not in plain
+
+
+def test_a_narrower_terminal_breaks_lines_and_loses_neither_a_figure_nor_the_names(monkeypatch):
+    plain = printed_at_a_terminal(monkeypatch, 45, make_row("edgenext_small_256.onnx"))
+    assert all(figure in plain for figure in FIGURES)
+    assert "edgenext_sma" in plain.split("What was measured")[0]
+    assert "…" not in plain
+    assert all(len(line) <= 45 for line in plain.split("Runs on")[1].splitlines())
 
 
 def test_the_notes_say_what_the_numbers_depend_on():
@@ -169,7 +183,8 @@ def test_rows_with_the_same_caution_share_a_line():
     assert [line for line in lines if "throttled" in line] == ["Warning (throttled): a, b: cool it."]
 
 
-def test_a_pipe_gets_tables_of_a_hundred_columns_and_whole_lines():
+def test_a_pipe_gets_tables_of_moderate_width_with_whole_names_and_whole_lines():
     text = printed(make_report(make_nano_row("xxs.plan"), make_row("xxs.onnx")))
     tables = text.split("Runs on")[0].split("xxs.plan: GPU only")[0]
-    assert max(len(line) for line in tables.splitlines()) <= 100
+    assert max(len(line) for line in tables.splitlines()) <= 110
+    assert tables.count(" xxs.plan ") == 3  # the stages too

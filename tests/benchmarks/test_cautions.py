@@ -44,8 +44,8 @@ def test_unstable_rows_get_the_command_that_locks_their_clocks():
     unstable = {"stable": False, "window_spread": 0.31}
     assert "31 % apart" in text(make_row(**unstable))
     jetson = make_nano_row(**unstable)
-    jetson = jetson._replace(host=jetson.host._replace(board="NVIDIA Jetson Nano Developer Kit"))
-    assert "sudo jetson_clocks" in text(jetson)
+    for board in ("NVIDIA Jetson Nano Developer Kit", "Jetson-AGX", "NVIDIA Orin Nano Developer Kit"):
+        assert "sudo jetson_clocks" in text(jetson._replace(host=jetson.host._replace(board=board)))
     server = make_nano_row(**unstable)
     server = server._replace(host=server.host._replace(board=None))
     assert "nvidia-smi -lgc" in text(server)

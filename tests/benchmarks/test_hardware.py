@@ -138,6 +138,33 @@ def test_a_part_that_sleeps_has_no_temperature(tmp_path):
     assert "GPU-therm" not in watch(tree).start.temperatures_c
 
 
+def test_a_part_that_wakes_up_has_a_temperature_from_then_on(tmp_path):
+    """An Orin's GPU is off until the first inference; what it says then is what a measurement is about."""
+    tree = orin(tmp_path)
+    zone_of_the_gpu = "/sys/class/thermal/thermal_zone1/temp"
+    tree.failing[zone_of_the_gpu] = BlockingIOError(11, "Resource temporarily unavailable")
+    state = watch(tree, 2, lambda block: tree.failing.pop(zone_of_the_gpu, None) if block else None)
+    assert ["gpu-thermal" in reading.temperatures_c for reading in (state.start, *state.during, state.end)] == [
+        False, False, True, True]
+    assert state.troubles == ()
+
+
+def test_only_a_thermal_zone_may_sleep(tmp_path):
+    tree = orin(tmp_path)
+    tree.failing[ORIN_RAILS + "/curr1_input"] = BlockingIOError(11, "Resource temporarily unavailable")
+    (trouble,) = watch(tree).troubles
+    assert trouble.kind == "broken"
+
+
+def test_clocks_are_not_called_locked_where_one_of_them_hides_its_bounds(tmp_path):
+    tree = nano(tmp_path)
+    tree.remove("/sys/class/devfreq/57000000.gpu/min_freq")
+    assert watch(tree).clocks_locked is None
+    free = nano(tmp_path, locked=False)
+    free.remove("/sys/class/devfreq/57000000.gpu/min_freq")
+    assert watch(free).clocks_locked is False
+
+
 def test_zones_of_the_same_name_stay_apart(tmp_path):
     tree = RecordedTree(tmp_path)
     zone(tree, 0, "acpitz", 40000)

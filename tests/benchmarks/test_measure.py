@@ -163,6 +163,15 @@ def test_iterations_are_exact(fake_time, iterations):
     assert set(values["b"]) == {5.0}
 
 
+def test_with_a_number_of_iterations_too_all_sessions_run_from_the_first_round_to_the_last(fake_time):
+    """The quick one must not be done in the first quarter of the run, while the machine is still cool."""
+    sessions = {"quick": fake_time.takes(2.0), "slow": fake_time.takes(50.0)}
+    series = measure(sessions, inputs(sessions), Limits(iterations=400)).series
+    quick, slow = series["quick"], series["slow"]
+    assert len(quick.blocks) == len(slow.blocks)
+    assert quick.starts_s[-1][-1] == pytest.approx(slow.starts_s[-1][-1], abs=0.2)
+
+
 def test_duration_is_spent_inside_the_calls_of_each_session(fake_time):
     sessions = {"a": fake_time.takes(1.0), "b": fake_time.takes(20.0)}
     values = values_of(sessions, Limits(duration_s=2.0))
@@ -205,6 +214,20 @@ def test_the_call_that_finds_cold_caches_is_not_timed(fake_time):
 
     values = values_of({"a": session("a"), "b": session("b")}, Limits(duration_s=0.5))
     assert set(values["a"]) == set(values["b"]) == {1.0}
+
+
+def test_the_call_behind_a_drawn_bar_is_not_timed(fake_time):
+    cold = [False]
+
+    def draw(fraction, what):
+        cold[0] = True
+
+    def run(image):
+        fake_time.now_ms += 10.0 if cold[0] else 1.0
+        cold[0] = False
+
+    series = measure({"a": run}, inputs("a"), Limits(rounds=5, block_s=0.01, warmup_s=0.1), draw).series["a"]
+    assert set(series.values_ms) == {1.0}
 
 
 def test_every_other_round_runs_in_reverse(fake_time):
@@ -279,6 +302,12 @@ def test_a_latency_that_never_settles_is_said_to_be_unstable_at_the_time_limit(f
     warmup = measure({"a": run}, inputs("a"), Limits(iterations=1, warmup_s=2.0)).series["a"].warmup
     assert not warmup.stable
     assert 2000.0 <= warmup.duration_ms < 2100.0
+
+
+def test_a_window_that_the_limit_cuts_short_does_not_make_the_latency_stable(fake_time):
+    for limit_s, stable in ((0.13, False), (0.18, True)):  # windows of 60 ms; the third is one call, or three
+        warmup = measure({"a": fake_time.takes(20.0)}, inputs("a"), Limits(iterations=1, warmup_s=limit_s))
+        assert warmup.series["a"].warmup.stable is stable
 
 
 def test_without_a_warm_up_one_call_is_made_and_nothing_is_claimed(fake_time):

@@ -3,7 +3,7 @@
 import ctypes
 
 import pytest
-from hardware_trees import RecordedTree
+from hardware_trees import RecordedTree, clocks
 
 from edgenext_deploy.benchmarks.hardware import nvml
 from edgenext_deploy.benchmarks.hardware.monitor import Monitor, mean_power_mw
@@ -75,6 +75,12 @@ def test_a_server_is_read(tmp_path):
     assert mean_power_mw(state) == (251000.0, 2)
     assert (state.throttled, state.troubles) == ((), ())  # an idle GPU is not throttled
     assert library.open is False
+
+
+def test_a_gpu_is_not_called_locked_because_the_processor_is(tmp_path):
+    tree = RecordedTree(tmp_path)
+    clocks(tree, "/sys/devices/system/cpu/cpufreq/policy0/scaling_{}_freq", 3000000, 3000000, 3000000)
+    assert watch(Library(), tmp_path).clocks_locked is None
 
 
 def test_throttle_reasons_are_named(tmp_path):

@@ -149,6 +149,12 @@ def test_no_energy_is_claimed_where_engines_took_turns_or_the_rail_is_missing():
     assert row_of(np.full(100, 20.0)).energy is None
 
 
+def test_the_power_of_an_idle_gpu_is_not_an_engines_on_the_processor():
+    board = make_hardware(total_rails=("gpu",), during=(make_reading(1.0, power_mw={"gpu": 60000.0}),))
+    assert row_of(np.full(100, 20.0), hardware=board).energy is None
+    assert rows.energy_of(board, 20.0, on_processor=False) == (1200.0, 60000.0, 1)
+
+
 def test_samples_are_rounded_and_thinned_evenly():
     series = series_of(np.linspace(1.0, 2.0, 1000))
     whole = rows.samples_of(series)

@@ -110,6 +110,7 @@ def command():
 
 run_command(command)
 """
+LETTERS = "2 \\u00d7 \\u2013 \\u00b0C"
 
 
 def child(lines, **options):
@@ -120,6 +121,17 @@ def child(lines, **options):
 
 def test_reader_that_goes_away_is_no_error():
     process = child(100000, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 0 and error == b""
+
+
+def test_reader_that_goes_away_from_a_table_of_rich_is_no_error():
+    program = PROGRAM.format(lines=1000).replace("click.echo", "Console().print")
+    process = subprocess.Popen([sys.executable, "-c", "from rich.console import Console\n" + program], cwd=ROOT,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.readline()
     process.stdout.close()
     error = process.stderr.read()
@@ -140,3 +152,12 @@ def test_commands_run_in_the_locale_of_a_service(locale):
     process = child(1, stdout=subprocess.PIPE, environment={"LC_ALL": locale, "LANG": locale})
     out, error = process.communicate()
     assert (process.returncode, error) == (0, b"") and out == "größe 0\n".encode("utf-8")
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [
+    ("ascii", "2 × – °C 0\n".encode("utf-8")), ("latin-1", "2 × ? °C 0\n".encode("latin-1"))])
+def test_a_letter_that_the_terminal_lacks_costs_no_lines(encoding, shown):
+    program = PROGRAM.format(lines=1).replace("click.echo", "print").replace("gr\\u00f6\\u00dfe", LETTERS)
+    out = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT,
+                                  env=dict(os.environ, PYTHONIOENCODING=encoding))
+    assert out == shown
