@@ -28,8 +28,10 @@ def row_cells(row: Row) -> List[str]:
 
 
 def sentences(group: Group) -> List[str]:
-    """Return the relative speed of every ranked row against the reference."""
-    return [_sentence(row.label, group.reference, row.ratio) for row in group.rows
+    """Return the relative speed of every ranked row against the reference, and what is known against that one."""
+    against = next((row.reasons for row in group.rows if row.label == group.reference), ())
+    doubt = "; known against {}: {}".format(group.reference, "; ".join(against)) if against else ""
+    return [_sentence(row.label, group.reference, row.ratio) + doubt for row in group.rows
             if row.ratio is not None and row.label != group.reference]
 
 

@@ -54,7 +54,12 @@ def defects(row: LatencyRecord) -> Tuple[str, ...]:
 
 def differences(row: LatencyRecord, reference: LatencyRecord) -> Tuple[str, ...]:
     """Return what is unlike between two rows of one machine, the first row's side first."""
-    return tuple(_unlike(row, reference, _OF_THE_RUN + _OF_THE_MACHINE)) + tuple(_clocks(row, reference))
+    return differences_of_setting(row, reference) + tuple(_clocks(row, reference))
+
+
+def differences_of_setting(row: LatencyRecord, reference: LatencyRecord) -> Tuple[str, ...]:
+    """Return what was set unlike for two rows of one machine, whatever the clocks did under load."""
+    return tuple(_unlike(row, reference, _OF_THE_RUN + _OF_THE_MACHINE))
 
 
 def differences_across_machines(row: LatencyRecord, reference: LatencyRecord) -> Tuple[str, ...]:

@@ -96,6 +96,15 @@ def test_the_reference_is_the_first_sound_row_unless_named():
         compare([("a.json", make_report(*rows))], "nobody")
 
 
+def test_what_is_known_against_a_named_reference_stands_in_every_sentence():
+    rows = (row("hot", 9.0, hardware=make_hardware(throttled=("thermal",))), row("sound", 3.0), row("later", 6.0))
+    [group] = compare([("a.json", make_report(*rows))], "hot").groups
+    assert [entry.rank for entry in group.rows] == [1, 2, None]
+    assert len(sentences(group)) == 2
+    assert all("; known against hot: throttled: thermal" in line for line in sentences(group))
+    assert not any("known against" in line for line in sentences(only_group(*rows)))
+
+
 def test_the_interleaved_ratio_comes_before_that_of_the_medians():
     interleaved = Comparison("b", "a", 1.25, Interval(1.2, 1.3), 40)
     group = only_group(row("a", 10.0), row("b", 5.0), comparisons=(interleaved,))
