@@ -42,8 +42,9 @@ def across_sentences(compared: Compared) -> List[str]:
 
 def published_cells(figure: PublishedFigure) -> List[str]:
     """Return the cells of a published figure under `PUBLISHED_HEADINGS`."""
-    value = "{}: {:g} {}".format(_QUANTITIES.get(figure.quantity, figure.quantity), figure.value,
-                                 _UNITS.get(figure.unit, figure.unit))
+    number = "{:.1f}" if figure.unit == "ms" else "{:.9g}"  # as printed: 21.0 ms, 10359.98 images/s
+    value = "{}: {} {}".format(_QUANTITIES.get(figure.quantity, figure.quantity), number.format(figure.value),
+                               _UNITS.get(figure.unit, figure.unit))
     return [figure.variant, value, figure.source, figure.note]
 
 

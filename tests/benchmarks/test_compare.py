@@ -7,7 +7,7 @@ from edgenext_deploy import command
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.benchmarks.cli import bench_command
 from edgenext_deploy.benchmarks.compare import compare
-from edgenext_deploy.benchmarks.compare_report import across_sentences, dump_compared, sentences
+from edgenext_deploy.benchmarks.compare_report import across_sentences, dump_compared, published_cells, sentences
 from edgenext_deploy.benchmarks.hardware.state import PowerMode, Trouble
 from edgenext_deploy.benchmarks.likeness import defects, differences, ratio_of_medians
 from edgenext_deploy.benchmarks.record import Comparison, Mode, OutputCheck, WarmUp
@@ -150,6 +150,15 @@ def test_published_figures_stand_beside_with_their_method():
     assert "batch 256" in notes["a100_latency"]
     assert "eager PyTorch" in notes["a100_throughput_batch1"]
     assert {figure.variant for figure in compared.published} == {"s"}
+
+
+def test_published_figures_keep_their_digits_and_fig_3_its_batch_256():
+    rows = [row(variant, model=model(variant=variant)) for variant in ("mobilevit_xxs", "xxs_bn_hs")]
+    [nano, _, a100, _, batch_256, batch_1] = [
+        published_cells(figure)[1] for figure in compare([("a.json", make_report(*rows))]).published]
+    assert (nano, a100) == ("Nano latency: 21.0 ms", "A100 time: 216 µs")
+    assert batch_256 == "A100 throughput, batch 256: 10359.98 images/s"
+    assert batch_1 == "A100 throughput, batch 1: 219.66 images/s"
 
 
 def test_the_command(tmp_path, capsys):
