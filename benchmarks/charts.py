@@ -61,14 +61,21 @@ def histogram(values_ms: Sequence[float], title: str) -> str:
                 count, edges[index], "{:.3f}".format(float(values.max()) if last else edges[index + 1]))
             parts.append(bar(x(edges[index]), bottom - count * scale, x(edges[index + 1]) - x(edges[index]) - 0.8,
                              count * scale, "s1" if last else "s0", tip))
-    taken = -1e9
+    labels: List[Tuple[float, float, str]] = []
+    taken = left
     for name, value in (("p50", p50), ("p90", p90), ("p99", p99)):
         label = "{} {:.0f}".format(name, value) if value >= 100 else "{} {:.3g}".format(name, value)
         half = 0.5 * _LETTER * len(label)
-        place = min(max(x(value), left + half, taken + 2 * half + _LETTER), right - half)
+        place = max(x(value), taken + half)
         parts.append(line(x(value), top - 12, x(value), bottom, "mark"))
+        labels.append((place, half, label))
+        taken = place + half + _LETTER
+    # What sticks out on the right moves the others with it.
+    limit = right
+    for place, half, label in reversed(labels):
+        place = min(place, limit - half)
         parts.append(text(place, top - 18, label, "small", "middle"))
-        taken = place
+        limit = place - half - _LETTER
     return drawing(_WIDTH, _HEIGHT, title, parts)
 
 

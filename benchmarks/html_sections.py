@@ -132,7 +132,7 @@ def profile(found: Profile) -> str:
     made = [card("by " + name, charts.bars([Bar(share.name, share.ms, "{} ms, {:.1f} %".format(
         milliseconds(share.ms), 100 * share.share)) for share in shares], "time by " + name))
         for name, shares in (("kind", found.by_kind), ("stage", found.by_stage), ("block", found.by_block))]
-    return cards(made) + folded("Slowest layers", table(
+    return cards(made, last_beside=True) + folded("Slowest layers", table(
         "Slowest layers of {}".format(found.engine.file), ("layer", "kind", "block", "ms", "share"),
         slowest(found), (1, 2))) + bullets(profile_summary(found), "quiet small")
 

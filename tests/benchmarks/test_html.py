@@ -135,6 +135,16 @@ def test_the_histogram_counts_every_sample():
     assert "p50 5" in drawn and "to 50.000 ms" in drawn
 
 
+@pytest.mark.parametrize("values", [[5.0] * 90 + [6.0] * 9 + [50.0], [63.0] * 80 + [63.2] * 15 + [69.0] * 5,
+                                    [48.8] * 80 + [5.0] + [63.2] * 10 + [69.0] * 9, [1234.5] * 9])
+def test_the_labels_of_a_histogram_lie_beside_each_other(values):
+    drawn = charts.histogram(values, "d")
+    labels = sorted((float(x), len(words)) for x, words in re.findall(r'<text x="([\d.]+)"[^>]*>(p\d\d [^<]+)<', drawn))
+    edges = [(x - 3.2 * letters, x + 3.2 * letters) for x, letters in labels]
+    assert len(edges) == 3 and edges[0][0] >= 0.0 and edges[-1][1] <= 460.0
+    assert all(after[0] - before[1] > 3.0 for before, after in zip(edges, edges[1:]))
+
+
 def test_the_time_line_marks_what_is_far_above():
     drawn = charts.time_line(list(range(1000)), [5.0] * 999 + [50.0], "d")
     assert drawn.count("<title>50.000 ms</title>") == 1
