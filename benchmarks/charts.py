@@ -157,7 +157,8 @@ def accuracy_chart(clouds: Sequence[Cloud], title: str) -> Optional[str]:
     left, right, bottom = 46.0, width - 16, height - 44
     top = 30.0
     latencies = [dot.latency_ms for dot in dots]
-    x = Axis(min(latencies) / 1.25, max(latencies) * 1.35, left, right, logarithmic=True)
+    # Room for the label of the slowest point, which would else lie among the others.
+    x = Axis(min(latencies) / 1.25, max(latencies) * 1.6, left, right, logarithmic=True)
     accuracies = [dot.top1 for dot in dots]
     y = Axis(min(accuracies) - 1.0, max(accuracies) + 1.0, bottom, top)
     parts = [*svg.left_axis(y, left, right, "top-1 %"), *svg.bottom_axis(x, bottom, top, "ms per inference")]

@@ -96,9 +96,9 @@ def get_suite(name: str) -> Suite:
 
 def published_of(suite: Suite, variant: str) -> Published:
     """Return what was published about a variant, from the suite's own table where that has it."""
-    found = [_first(variant, quantity, _sources(suite)) for quantity in (
+    parameters, madds, top1, a100, nano = found = [_first(variant, quantity, _sources(suite)) for quantity in (
         "parameters", "madds", "top1", "a100_latency", "nano_latency")]
-    return Published(*[value for value, _ in found], sources=tuple(source for _, source in found))
+    return Published(parameters[0], madds[0], top1[0], a100[0], nano[0], tuple(source for _, source in found))
 
 
 def _sources(suite: Suite) -> Tuple[str, ...]:

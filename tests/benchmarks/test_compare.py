@@ -118,9 +118,18 @@ def test_the_interval_of_separate_runs_adds_in_squares():
     # Relative half-widths of 3 % and 4 % make 5 %.
     ratio = ratio_of_medians(row("a", 20.0, 0.03), row("b", 10.0, 0.04))
     assert ratio.value == pytest.approx(2.0)
-    assert ratio.interval == pytest.approx((2.0 * 0.95, 2.0 * 1.05))
+    assert ratio.interval == pytest.approx((2.0 * 0.95, 2.0 * 1.05), rel=3e-3)
     assert ratio_of_medians(row("a")._replace(latency=make_row().latency._replace(p50_interval=None)),
                             row("b")).interval is None
+
+
+def test_an_interval_never_reaches_zero_and_is_the_same_from_either_row():
+    # Two clocks, and half of the inferences at each: a p50 of 5 ms may as well have been 12.
+    jumpy, steady = row("a", 5.0), row("b", 5.0)
+    jumpy = jumpy._replace(latency=jumpy.latency._replace(p50_interval=Interval(4.9, 12.0)))
+    ratio = ratio_of_medians(steady, jumpy)
+    assert ratio.interval.low == pytest.approx(5.0 / 12.0, rel=1e-3)
+    assert ratio.inverse().interval == pytest.approx(ratio_of_medians(jumpy, steady).interval)
 
 
 def test_rows_of_separate_reports_say_that_drift_is_not_in_the_interval():
