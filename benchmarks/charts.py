@@ -61,14 +61,21 @@ def histogram(values_ms: Sequence[float], title: str) -> str:
                 count, edges[index], "{:.3f}".format(float(values.max()) if last else edges[index + 1]))
             parts.append(bar(x(edges[index]), bottom - count * scale, x(edges[index + 1]) - x(edges[index]) - 0.8,
                              count * scale, "s1" if last else "s0", tip))
-    taken = -1e9
+    labels: List[Tuple[float, float, str]] = []
+    taken = left
     for name, value in (("p50", p50), ("p90", p90), ("p99", p99)):
         label = "{} {:.0f}".format(name, value) if value >= 100 else "{} {:.3g}".format(name, value)
         half = 0.5 * _LETTER * len(label)
-        place = min(max(x(value), left + half, taken + 2 * half + _LETTER), right - half)
+        place = max(x(value), taken + half)
         parts.append(line(x(value), top - 12, x(value), bottom, "mark"))
+        labels.append((place, half, label))
+        taken = place + half + _LETTER
+    # What sticks out on the right moves the others with it.
+    limit = right
+    for place, half, label in reversed(labels):
+        place = min(place, limit - half)
         parts.append(text(place, top - 18, label, "small", "middle"))
-        taken = place
+        limit = place - half - _LETTER
     return drawing(_WIDTH, _HEIGHT, title, parts)
 
 
@@ -150,7 +157,8 @@ def accuracy_chart(clouds: Sequence[Cloud], title: str) -> Optional[str]:
     left, right, bottom = 46.0, width - 16, height - 44
     top = 30.0
     latencies = [dot.latency_ms for dot in dots]
-    x = Axis(min(latencies) / 1.25, max(latencies) * 1.35, left, right, logarithmic=True)
+    # Room for the label of the slowest point, which would else lie among the others.
+    x = Axis(min(latencies) / 1.25, max(latencies) * 1.6, left, right, logarithmic=True)
     accuracies = [dot.top1 for dot in dots]
     y = Axis(min(accuracies) - 1.0, max(accuracies) + 1.0, bottom, top)
     parts = [*svg.left_axis(y, left, right, "top-1 %"), *svg.bottom_axis(x, bottom, top, "ms per inference")]

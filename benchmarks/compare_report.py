@@ -28,8 +28,10 @@ def row_cells(row: Row) -> List[str]:
 
 
 def sentences(group: Group) -> List[str]:
-    """Return the relative speed of every ranked row against the reference."""
-    return [_sentence(row.label, group.reference, row.ratio) for row in group.rows
+    """Return the relative speed of every ranked row against the reference, and what is known against that one."""
+    against = next((row.reasons for row in group.rows if row.label == group.reference), ())
+    doubt = "; known against {}: {}".format(group.reference, "; ".join(against)) if against else ""
+    return [_sentence(row.label, group.reference, row.ratio) + doubt for row in group.rows
             if row.ratio is not None and row.label != group.reference]
 
 
@@ -40,8 +42,9 @@ def across_sentences(compared: Compared) -> List[str]:
 
 def published_cells(figure: PublishedFigure) -> List[str]:
     """Return the cells of a published figure under `PUBLISHED_HEADINGS`."""
-    value = "{}: {:g} {}".format(_QUANTITIES.get(figure.quantity, figure.quantity), figure.value,
-                                 _UNITS.get(figure.unit, figure.unit))
+    number = "{:.1f}" if figure.unit == "ms" else "{:.9g}"  # as printed: 21.0 ms, 10359.98 images/s
+    value = "{}: {} {}".format(_QUANTITIES.get(figure.quantity, figure.quantity), number.format(figure.value),
+                               _UNITS.get(figure.unit, figure.unit))
     return [figure.variant, value, figure.source, figure.note]
 
 

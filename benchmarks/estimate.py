@@ -1,8 +1,9 @@
 """An estimate of the latency on hardware that is not here, from the graph alone. Never a measurement.
 
-Two figures, and what lies between them. The lower bound is a roofline that no implementation can beat: for each
-part of the network the longer of its operations at the peak rate and its compulsory traffic (weights, what enters,
-what leaves, less what the cache can hold) at the memory's rate.
+Two figures, and what lies between them. The lower bound is a roofline that nothing can beat which does the graph's
+operations part after part: for each part of the network the longer of its operations at the peak rate and its
+compulsory traffic (weights, what enters, what leaves, less what the cache can hold) at the memory's rate. Another
+algorithm can: Winograd's transform needs fewer multiplications for a dense 3x3 convolution.
 The expected figure is `calibration`'s, where something was published to fit.
 """
 import os
@@ -21,6 +22,8 @@ SCHEMA = 1
 _BYTES = {"fp16": 2, "fp32": 4}
 # One export of the largest variant is well below a minute on two cores.
 _EXPORT_TIME_LIMIT_S = 600
+# What the published points of the calibration were measured with.
+_PUBLISHED_INPUT = (1, 3, 256, 256)
 
 
 class StageEstimate(NamedTuple):
@@ -31,7 +34,7 @@ class StageEstimate(NamedTuple):
         kernels: launches, see `graph_work`.
         multiply_adds_m: millions.
         traffic_mb: megabytes that any implementation moves.
-        lower_bound_ms: no implementation is faster.
+        lower_bound_ms: nothing that does these operations is faster.
         roofline_ms: the sum over the kernels of the longer of operations and traffic at the peak rates.
         with_launches_ms: the same, with no kernel faster than a launch.
         expected_ms: by the calibration; None without one.
@@ -63,7 +66,7 @@ class Estimate(NamedTuple):
         expected_low_ms: below the expected figure by the worst error of the calibration on a point left out.
         expected_high_ms: likewise above.
         calibration: None where nothing comparable was published.
-        published_ms: what was published for this variant on this device, if anything.
+        published_ms: what was published for this variant on this device at this input, if anything.
     """
 
     kind: str
@@ -121,8 +124,9 @@ def estimate_file(path: str, device: str, precision: str) -> Estimate:
     variant = None if found is None else found.variant
     low, high = (None, None) if calibration is None or total.expected_ms is None else calibration.range_ms(
         total.expected_ms)
-    published_ms = next((point.published_ms for point in calibration.points if point.variant == variant),
-                        None) if calibration is not None else None
+    published_ms = None
+    if calibration is not None and found is not None and found.inputs[0].shape == _PUBLISHED_INPUT:
+        published_ms = next((point.published_ms for point in calibration.points if point.variant == variant), None)
     return Estimate(KIND, SCHEMA, variant, os.path.basename(path), sha256_of_file(path), peak, precision,
                     tuple(stages), total, low, high, calibration, published_ms)
 

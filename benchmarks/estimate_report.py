@@ -31,8 +31,8 @@ def point_cells(found: Estimate) -> List[List[str]]:
 
 def summary(found: Estimate) -> List[str]:
     """Return what the estimate comes to, and how far it can be trusted, in sentences."""
-    lines = ["Estimated lower bound: {} ms. No implementation of this graph is faster on this hardware.".format(
-        milliseconds(found.total.lower_bound_ms))]
+    lines = ["Estimated lower bound: {} ms. Nothing that does this graph's operations, part after part, is faster on "
+             "this hardware.".format(milliseconds(found.total.lower_bound_ms))]
     calibration = found.calibration
     if calibration is None or found.expected_low_ms is None:
         lines.append("Expected: {}. Nothing comparable was published for this device and precision, so there is "

@@ -126,7 +126,7 @@ class _Reader:
     def _stage(self, name: str, kernels: Sequence[Kernel], stage_of_group: Sequence[str]) -> StageWork:
         entering, leaving = set(), set()
         made_in: Dict[str, str] = {}
-        outputs = {value.name for value in self._graph.output}
+        outputs = self._outputs()
         for node in self._graph.node:
             stage = stage_of_group[self._group_of[node.output[0]]] if node.output[0] in self._group_of else None
             for tensor in map(self._source, node.input):
@@ -178,7 +178,7 @@ class _Reader:
     def _kernel(self, nodes: Sequence[Any]) -> Kernel:
         made = {tensor for node in nodes for tensor in node.output}
         taken: Set[str] = set()
-        used_elsewhere = {value.name for value in self._graph.output}
+        used_elsewhere = self._outputs()
         for node in self._graph.node:
             inside = node.output[0] in made
             for tensor in map(self._source, node.input):
@@ -213,6 +213,10 @@ class _Reader:
     def _source(self, tensor: str) -> str:
         """Return the tensor that a view is a view of."""
         return self._sources.get(tensor, tensor)
+
+    def _outputs(self) -> Set[str]:
+        """Return what leaves the network: where an output is a view, the tensor behind it."""
+        return {self._source(value.name) for value in self._graph.output}
 
     def _size(self, tensor: str) -> int:
         return _product(self._shape(tensor))

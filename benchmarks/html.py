@@ -72,7 +72,7 @@ def table_page(filled: FilledTable, reports: _Named) -> bytes:
     count = len(paper_table_report.published_names(filled))
     return page(
         "{}: published and measured".format(filled.title), "{}, {}".format(filled.name, filled.source),
-        [("shaded: published", ""), ("white: measured with this toolkit", "")],
+        [("shaded: published", ""), ("not shaded: measured with this toolkit", "")],
         [section("Table", table(paper_table_report.caption(filled), names,
                                 [paper_table_report.row_cells(filled, row) for row in filled.rows],
                                 published=range(1, count + 1)),

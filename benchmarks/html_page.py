@@ -30,20 +30,23 @@ li{margin:3px 0}
 .scroll:focus-visible{outline:2px solid var(--series-0);outline-offset:2px}
 table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
 caption{caption-side:top;text-align:left;padding:12px 14px 4px;color:var(--quiet);font-size:.86rem}
+caption>span{position:sticky;left:14px;display:inline-block;max-width:min(1040px,calc(100vw - 58px))}
 th,td{padding:8px 12px;text-align:right;vertical-align:top;white-space:nowrap}
 th{font-weight:600;font-size:.82rem;color:var(--quiet);border-bottom:1px solid var(--grid);vertical-align:bottom}
 tbody th{color:var(--ink);font-size:.9rem;border-bottom:0;vertical-align:top;min-width:9.5rem}
+tbody th,thead th:first-child{position:sticky;left:0;background:var(--paper)}
 tbody tr+tr>*{border-top:1px solid var(--grid)}
 th.words,td.words,tbody th{text-align:left;white-space:normal;overflow-wrap:break-word;min-width:7.5rem}
 tr.flagged td,tr.flagged th{color:var(--quiet)}
 tr.total>*{font-weight:600}
-thead th.short{white-space:normal;min-width:5rem}
-.published{background:var(--shade)}
+thead th.short{white-space:normal;min-width:3.6rem}
+.published,tbody th.published,thead th.published:first-child{background:var(--shade)}
 .meter{display:inline-block;width:120px;height:.7em;border-radius:3px;background:var(--grid);overflow:hidden}
 .meter>i{display:block;height:100%;background:var(--series-0)}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:16px;margin:12px 0}
 .card{background:var(--paper);border:1px solid var(--grid);border-radius:10px;padding:14px 16px;min-width:0}
 .card svg{display:block;width:100%;height:auto}
+@media (min-width:920px){.beside{grid-auto-flow:dense}.beside>:last-child{grid-column:2;grid-row:1/span 2}}
 .wide{overflow-x:auto}
 .wide svg{min-width:520px;max-width:820px;margin:0 auto}
 .legend{list-style:none;padding:0;display:grid;gap:2px;font-size:.86rem}
@@ -59,9 +62,11 @@ code{font:.86em ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',mo
 details>summary{cursor:pointer;color:var(--quiet);font-size:.9rem;padding:4px 0}
 footer{color:var(--quiet);font-size:.84rem;padding-top:28px;padding-bottom:44px}
 @media (max-width:560px){main,header>div,footer{padding-left:14px;padding-right:14px}h1{font-size:1.4rem}
-th,td{padding:7px 10px}dl{grid-template-columns:1fr;gap:0 0}dd{margin-bottom:6px}}
+th,td{padding:7px 10px}tbody th,th.words,td.words{min-width:7.5rem}td.words{min-width:11rem}
+dl{grid-template-columns:1fr;gap:0 0}dd{margin-bottom:6px}}
 @media print{body{background:#fff}header{padding-top:0}.scroll,.card,.notes li{border-color:#ccc;break-inside:avoid}
-.scroll{overflow:visible}h2{break-after:avoid}.cards{grid-template-columns:1fr 1fr}
+.scroll{overflow:visible}tbody th,thead th:first-child,caption>span{position:static}
+h2{break-after:avoid}.cards{grid-template-columns:1fr 1fr}
 th,td{padding:4px 7px;white-space:normal}
 table{font-size:.76rem}details>:not(summary){display:block}a{color:inherit}}
 """
@@ -135,9 +140,9 @@ def table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str]], 
     for number, cells in enumerate(rows):
         made = "".join('<td class="{}">{}</td>'.format(classes(index), escape(cell))
                        for index, cell in enumerate(cells) if index)
-        body.append('<tr class="{}"><th scope="row">{}</th>{}</tr>'.format(
-            row_classes[number] if row_classes else "", escape(cells[0]), made))
-    return ('<div class="scroll" role="region" tabindex="0" aria-label={}><table><caption>{}</caption>'
+        body.append('<tr class="{}"><th scope="row" class="{}">{}</th>{}</tr>'.format(
+            row_classes[number] if row_classes else "", classes(0), escape(cells[0]), made))
+    return ('<div class="scroll" role="region" tabindex="0" aria-label={}><table><caption><span>{}</span></caption>'
             "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>").format(
                 quoteattr(caption), escape(caption), head, "".join(body))
 
@@ -154,9 +159,9 @@ def card(heading: str, *parts: str) -> str:
         "<h3>{}</h3>".format(escape(heading)) if heading else "", "".join(parts))
 
 
-def cards(made: Sequence[str]) -> str:
-    """Return cards beside each other where there is room."""
-    return '<div class="cards">{}</div>'.format("".join(made)) if made else ""
+def cards(made: Sequence[str], last_beside: bool = False) -> str:
+    """Return cards beside each other where there is room; `last_beside`: of three the last is as tall as the others."""
+    return '<div class="cards{}">{}</div>'.format(" beside" if last_beside else "", "".join(made)) if made else ""
 
 
 def facts(pairs: Iterable[Tuple[str, str]]) -> str:

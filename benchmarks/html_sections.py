@@ -4,6 +4,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from edgenext_deploy import published
 from edgenext_deploy.benchmarks import charts, likeness
 from edgenext_deploy.benchmarks.charts import Bar, Cloud, Dot
+from edgenext_deploy.benchmarks.compare import published_speeds
 from edgenext_deploy.benchmarks.compare_report import (
     PUBLISHED_HEADINGS,
     PUBLISHED_TITLE,
@@ -13,15 +14,17 @@ from edgenext_deploy.benchmarks.compare_report import (
 )
 from edgenext_deploy.benchmarks.hardware.state import Hardware, Reading
 from edgenext_deploy.benchmarks.html_page import bullets, card, cards, facts, folded, legend, paragraph, table
-from edgenext_deploy.benchmarks.notes import ended_early, host_line, session_line
+from edgenext_deploy.benchmarks.layout import title_of
+from edgenext_deploy.benchmarks.notes import ended_early, grouped_cautions, host_line, session_line
 from edgenext_deploy.benchmarks.printing import EMPTY, milliseconds
 from edgenext_deploy.benchmarks.profile import Profile
 from edgenext_deploy.benchmarks.profile_report import slowest
 from edgenext_deploy.benchmarks.profile_report import summary as profile_summary
 from edgenext_deploy.benchmarks.record import LatencyRecord, LatencyReport
 
-_SPEEDS = ("nano_latency", "a100_latency", "a100_throughput_batch1")
 _NANO = "published: Jetson Nano, TensorRT, FP16"
+# Variant, side of its input, latency, and whose figure that is.
+_Point = Tuple[str, Optional[int], float, str]
 
 
 def results(report: LatencyReport) -> str:
@@ -30,7 +33,7 @@ def results(report: LatencyReport) -> str:
     rows = []
     for row in report.records:
         latency = row.latency
-        rows.append((row.name, _model(row), milliseconds(latency.p50_ms), interval_text(latency.p50_interval),
+        rows.append((title_of(row), _model(row), milliseconds(latency.p50_ms), interval_text(latency.p50_interval),
                      *map(milliseconds, (latency.p90_ms, latency.p99_ms, latency.min_ms, latency.mean_ms)),
                      str(row.n), "{:.1f}".format(row.throughput_per_s), "{:.1f} s, {}".format(
                          row.warmup.duration_ms / 1e3, "stable" if row.warmup.stable else "never stable")))
@@ -41,12 +44,10 @@ def results(report: LatencyReport) -> str:
 
 def warnings(report: LatencyReport) -> List[str]:
     """Return what a reader has to know, each line once, with the rows that it is about."""
-    by_text: Dict[str, List[str]] = {}
-    for row in report.records:
-        for words in [caution.text for caution in row.cautions] or likeness.defects(row):
-            by_text.setdefault(words, []).append(row.name)
-    return ended_early(report) + [
-        "{}: {}".format(", ".join(dict.fromkeys(names)), words) for words, names in by_text.items()]
+    found = [(words, names) for _, words, names in grouped_cautions(report.records)]
+    found += [("; ".join(likeness.defects(row)), [row.name]) for row in report.records
+              if not row.cautions and likeness.defects(row)]
+    return ended_early(report) + ["{}: {}".format(", ".join(names), words) for words, names in found]
 
 
 def distributions(report: LatencyReport) -> str:
@@ -86,37 +87,41 @@ def stages(report: LatencyReport) -> str:
 def accuracy(reports: Sequence[LatencyReport]) -> str:
     """Return published accuracy over latency: published and measured points, marked differently."""
     clouds = [Cloud(_NANO, True, _families([
-        (figure.variant, figure.value, "published: {}".format(figure.source))
+        (figure.variant, figure.image_size, figure.value, "published: {}".format(figure.source))
         for figure in published.figures(quantity="nano_latency")]))]
-    rows = [row for report in reports for row in report.records if row.model is not None]
+    # An engine with other outputs than the network's has not the network's accuracy.
+    rows = [row for report in reports for row in report.records
+            if row.model is not None and (row.outputs is None or row.outputs.passed)]
     clouds += [Cloud(name, False, families) for name, points in _by_setting(rows).items()
                for families in (_families(points),) if families]
     if len(clouds) < 2:
         return ""
     drawn = charts.accuracy_chart(clouds, "ImageNet top-1 accuracy over latency")
     keys = [(charts.cloud_key(index, cloud.published), cloud.name) for index, cloud in enumerate(clouds)]
-    words = ("As the paper's Fig. 1, over latency. Accuracy is the published figure of the network as it was trained; "
-             "nothing here measured it. Hollow: published by others. Filled: p50 measured by this toolkit.")
+    words = ("As the paper's Fig. 1, over latency. Accuracy is the published figure of the network at this input size, "
+             "as it was trained; nothing here measured it. Hollow: published by others. Filled: p50 measured by this "
+             "toolkit.")
     return card("", legend(keys), '<div class="wide">{}</div>'.format(drawn or ""), paragraph(words, "quiet small"))
 
 
-def _by_setting(rows: Sequence[LatencyRecord]) -> Dict[str, List[Tuple[str, float, str]]]:
+def _by_setting(rows: Sequence[LatencyRecord]) -> Dict[str, List[_Point]]:
     """Return the points of rows that were measured alike, under a name that says how they differ from the others."""
     conditions = [likeness.conditions(row) for row in rows]
     shared = set(conditions[0]).intersection(*conditions) if conditions else set()
-    found: Dict[str, List[Tuple[str, float, str]]] = {}
+    found: Dict[str, List[_Point]] = {}
     for row, words in zip(rows, conditions):
         own = [word for word in words if word not in shared and not word.startswith("threads")]
         name = ", ".join(["measured: " + row.device_found, runtime_text(row), *own])
         variant = row.model.variant if row.model is not None else ""
-        found.setdefault(name, []).append((variant, row.latency.p50_ms, "measured"))
+        height, width = row.input_shape[-2:]
+        found.setdefault(name, []).append((variant, width if height == width else None, row.latency.p50_ms, "measured"))
     return found
 
 
 def published_figures(variants: Sequence[str]) -> str:
     """Return the table of what others published about the speed of these variants."""
-    figures = [figure for variant in variants for quantity in _SPEEDS
-               for figure in published.figures(variant, quantity)]
+    # A Nano's throughput is its latency once more; the page is long enough.
+    figures = [figure for figure in published_speeds(variants) if figure.quantity != "nano_throughput"]
     if not figures:
         return ""
     return table(PUBLISHED_TITLE, PUBLISHED_HEADINGS, map(published_cells, figures), (1, 2, 3), (0, 1, 2, 3))
@@ -127,7 +132,7 @@ def profile(found: Profile) -> str:
     made = [card("by " + name, charts.bars([Bar(share.name, share.ms, "{} ms, {:.1f} %".format(
         milliseconds(share.ms), 100 * share.share)) for share in shares], "time by " + name))
         for name, shares in (("kind", found.by_kind), ("stage", found.by_stage), ("block", found.by_block))]
-    return cards(made) + folded("Slowest layers", table(
+    return cards(made, last_beside=True) + folded("Slowest layers", table(
         "Slowest layers of {}".format(found.engine.file), ("layer", "kind", "block", "ms", "share"),
         slowest(found), (1, 2))) + bullets(profile_summary(found), "quiet small")
 
@@ -193,10 +198,10 @@ def _course(readings: Sequence[Reading], field: str, name: str, unit: str, digit
     return "{} to {} {} (between {} and {})".format(shown[0], shown[1], unit, shown[2], shown[3])
 
 
-def _families(points: Sequence[Tuple[str, float, str]]) -> Tuple[Tuple[Dot, ...], ...]:
+def _families(points: Sequence[_Point]) -> Tuple[Tuple[Dot, ...], ...]:
     families: Dict[str, List[Dot]] = {}
-    for variant, latency_ms, origin in points:
-        top1 = _top1(variant)
+    for variant, image_size, latency_ms, origin in points:
+        top1 = _top1(variant, image_size)
         if top1 is None:
             continue
         family = "mobilevit" if variant.startswith("mobilevit") else (
@@ -206,8 +211,9 @@ def _families(points: Sequence[Tuple[str, float, str]]) -> Tuple[Tuple[Dot, ...]
     return tuple(tuple(family) for family in families.values())
 
 
-def _top1(variant: str) -> Optional[float]:
-    return next((figure.value for figure in published.figures(variant, "top1") if figure.image_size == 256), None)
+def _top1(variant: str, image_size: Optional[int]) -> Optional[float]:
+    return next((figure.value for figure in published.figures(variant, "top1") if figure.image_size == image_size),
+                None)
 
 
 def _model(row: LatencyRecord) -> str:

@@ -30,14 +30,25 @@ _NORMS = frozenset((
 _MATRIX = frozenset(("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "NhwcConv"))
 _ATTENTION_WORD = re.compile(r"\.(xca|attn)[./]")
 _LINEAR_WORD = re.compile(r"\.(qkv|proj)\b")
-_NORM_WORD = re.compile(r"(^|[./])(norm|norm_xca|bn)\d*($|[./])")
-_ACTIVATION_WORD = re.compile(r"[./]act\d*($|[./])")
-_DEPTHWISE_WORD = re.compile(r"(dwconv|split_convs\.convs\.\d+|conv2_kxk)")
-_POINTWISE_WORD = re.compile(r"(^head$|pwconv\d|\bqkv\b|\bproj\b|\bfc\d*\b|conv_?\d?_1x1|conv_proj|token_projection)")
-_CONVOLUTION_WORD = re.compile(r"(\bconv\b|conv_kxk|conv_fusion|\bstem\b|final_conv)")
+# Not the root of attention's L2 norm, which is named normalise/norm.
+_NORM_WORD = re.compile(r"(^|[./])(?<!normalise/)(norm|norm_xca|bn)\d*($|[./])")
+# In the heads of detection and segmentation layers have numbers for names: SSDLite projects at strides 16 and 32
+# (heads 0 and 1), then predicts by a depthwise and a pointwise convolution, at the last level by a pointwise one alone.
+_ACTIVATION_WORD = re.compile(
+    r"([./]act\d*($|[./])|^extra\.\d\.2$|^heads\.[01]\.predict\.1$|^aspp\.(branches\.\d|pooled)\.1$)")
+_DEPTHWISE_WORD = re.compile(
+    r"(dwconv|split_convs\.convs\.\d+|conv2_kxk|^extra\.[0-2]\.0$|^heads\.([01]\.predict\.2|[2-4]\.predict\.0)$)")
+_POINTWISE_WORD = re.compile(
+    r"(^head$|pwconv\d|\bqkv\b|\bproj\b|\bfc\d*\b|conv_?\d?_1x1|conv_proj|token_projection|^final_conv\b"
+    r"|^extra\.\d\.1$|^heads\.\d\.predict\.\d$|^aspp\.(branches\.0\.0|pooled\.0|project|project_pooled)$|^classifier$)")
+_CONVOLUTION_WORD = re.compile(r"(\bconv\b|conv_kxk|conv_fusion|\bstem\b|^aspp\.branches\.[1-3]\.0$)")
 _MOVE_WORD = re.compile(
-    r"(split_convs\.(split|concat)\b|\.(heads|merge|split_key|split_value|key_transposed|unfold|fold|pad|concat|flatten)\b|transpose)",
-    re.IGNORECASE)
+    r"(\.(split|concat|heads|merge|split_key|split_value|key_transposed|unfold|fold|pad|flatten|cells_last|rows|corners)"
+    r"\b|transpose|^(flatten|join|split|without_background|classes)$)", re.IGNORECASE)
+# The backbone's parts are named alike in a classifier and in a detector, and so are what stands behind it.
+_BACKBONE = "backbone."
+_HEAD = frozenset((
+    "head", "pool", "flatten", "classifier", "resize", "classes", "join", "split", "softmax", "without_background"))
 
 
 class Place(NamedTuple):
@@ -49,13 +60,16 @@ class Place(NamedTuple):
 
 def place_of(name: str) -> Optional[Place]:
     """Return where a node belongs; None when its name has no word of the checkpoint in it."""
-    parts = name.split("/")[0].split(".")
+    own = name[len(_BACKBONE):] if name.startswith(_BACKBONE) else name
+    parts = own.split("/")[0].split(".")
+    if parts[0] in _HEAD:
+        return Place("head", "head")
     if parts[0] == "stages" and len(parts) > 2 and parts[1].isdigit() and parts[2].isdigit():
         return Place(".".join(parts[:2]), ".".join(parts[:3]))
     if len(parts) > 1 and parts[1].isdigit():
         stage = ".".join(parts[:2])
         return Place(stage, stage)
-    if parts[0] in ("stem", "head", "norm", "final_conv") or (len(parts) > 1 and parts[0].isidentifier()):
+    if parts[0] in ("stem", "norm", "final_conv") or (len(parts) > 1 and parts[0].isidentifier()):
         return Place(parts[0], parts[0])
     return None
 

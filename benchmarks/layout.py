@@ -30,13 +30,13 @@ def tables(report: LatencyReport) -> List[Table]:
     """Return the tables of a report, none wider than 110 columns if the names are short."""
     rows = report.records
     found = [
-        Table("Latency, ms per inference", ("engine", *_LATENCY), [(_title(row), *_latency(row)) for row in rows], 1),
-        Table("What was measured", ("engine", *_WHAT), [(_title(row), *_what(row)) for row in rows], 2),
+        Table("Latency, ms per inference", ("engine", *_LATENCY), [(title_of(row), *_latency(row)) for row in rows], 1),
+        Table("What was measured", ("engine", *_WHAT), [(title_of(row), *_what(row)) for row in rows], 2),
     ]
     split = [row for row in rows if row.stages is not None]
     if split:
         found.append(Table("Stages as trtexec defines them, ms: median (p99)", ("engine", *_STAGES),
-                           [(_title(row), *_stages(row)) for row in split], 1))
+                           [(title_of(row), *_stages(row)) for row in split], 1))
     return found
 
 
@@ -45,7 +45,7 @@ def milliseconds(value: float) -> str:
     return "{:.3f}".format(value) if value >= 1.0 else "{:.4f}".format(value)
 
 
-def _title(row: LatencyRecord) -> str:
+def title_of(row: LatencyRecord) -> str:
     """Return the row's name with what nobody must miss."""
     title = row.name
     if row.is_reference:

@@ -54,7 +54,12 @@ def defects(row: LatencyRecord) -> Tuple[str, ...]:
 
 def differences(row: LatencyRecord, reference: LatencyRecord) -> Tuple[str, ...]:
     """Return what is unlike between two rows of one machine, the first row's side first."""
-    return tuple(_unlike(row, reference, _OF_THE_RUN + _OF_THE_MACHINE)) + tuple(_clocks(row, reference))
+    return differences_of_setting(row, reference) + tuple(_clocks(row, reference))
+
+
+def differences_of_setting(row: LatencyRecord, reference: LatencyRecord) -> Tuple[str, ...]:
+    """Return what was set unlike for two rows of one machine, whatever the clocks did under load."""
+    return tuple(_unlike(row, reference, _OF_THE_RUN + _OF_THE_MACHINE))
 
 
 def differences_across_machines(row: LatencyRecord, reference: LatencyRecord) -> Tuple[str, ...]:
@@ -161,15 +166,17 @@ class Ratio(NamedTuple):
 def ratio_of_medians(row: LatencyRecord, reference: LatencyRecord) -> Ratio:
     """Return the ratio of two p50s of separate runs; the intervals' relative half-widths add in squares.
 
-    That is how hyperfine combines independent errors, here on each side of the intervals by itself.
+    That is how hyperfine combines independent errors, here on each side of the intervals by itself. A half-width is
+    how many times larger one end is than the other: the interval never reaches zero, and is the same seen from either
+    row.
     """
     value = row.latency.p50_ms / reference.latency.p50_ms
     above, below = row.latency.p50_interval, reference.latency.p50_interval
     if above is None or below is None:
         return Ratio(value, None, False)
-    low = _hypotenuse(1.0 - above.low / row.latency.p50_ms, below.high / reference.latency.p50_ms - 1.0)
-    high = _hypotenuse(above.high / row.latency.p50_ms - 1.0, 1.0 - below.low / reference.latency.p50_ms)
-    return Ratio(value, statistics.Interval(value * (1.0 - low), value * (1.0 + high)), False)
+    low = _hypotenuse(row.latency.p50_ms / above.low - 1.0, below.high / reference.latency.p50_ms - 1.0)
+    high = _hypotenuse(above.high / row.latency.p50_ms - 1.0, reference.latency.p50_ms / below.low - 1.0)
+    return Ratio(value, statistics.Interval(value / (1.0 + low), value * (1.0 + high)), False)
 
 
 def _hypotenuse(first: float, second: float) -> float:

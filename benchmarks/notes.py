@@ -182,6 +182,12 @@ def _warnings(rows: Sequence[LatencyRecord]) -> List[str]:
     random = [row.name for row in rows if row.model is not None and row.model.weights.random]
     if random:
         lines.append("Random weights: {}. Latency only; the answers mean nothing.".format(", ".join(random)))
+    return lines + ["Warning ({}): {}: {}.".format(code, ", ".join(names), text)
+                    for code, text, names in grouped_cautions(rows)]
+
+
+def grouped_cautions(rows: Sequence[LatencyRecord]) -> List[Tuple[str, str, List[str]]]:
+    """Return every caution once: its code, its text, and the names of the rows that it is about."""
     groups: Dict[Tuple[str, str], List[str]] = {}
     for row in rows:
         for caution in row.cautions:
@@ -190,8 +196,7 @@ def _warnings(rows: Sequence[LatencyRecord]) -> List[str]:
                 share = "{:.0f} %".format(100 * row.window_spread)
                 name, text = "{} ({})".format(name, share), text.replace(" {} apart".format(share), " so far apart")
             groups.setdefault((caution.code, text), []).append(name)
-    return lines + ["Warning ({}): {}: {}.".format(code, ", ".join(names), text)
-                    for (code, text), names in groups.items()]
+    return [(code, text, names) for (code, text), names in groups.items()]
 
 
 def _grouped(rows: Sequence[LatencyRecord], text_of: _Name) -> List[Tuple[str, str]]:

@@ -122,6 +122,10 @@ def _setting(row: LatencyRecord) -> Tuple[str, str, str]:
     runtime = {"onnxruntime": "ONNX Runtime", "tensorrt": "TensorRT", "torch": "PyTorch"}.get(
         str(session.get("runtime")), str(session.get("runtime")))
     title = dict(_ALWAYS).get(row.device, row.device)
+    device = row.device
+    if not row.device_matches:
+        # A column of its own: it does not fill that of the device which was asked for.
+        device, title = "not {}".format(device), "not on {}".format(title)
     heading = runtime if row.device == "cpu" else "{}, {}".format(title, runtime)
     how = ["{} {}".format(runtime, session.get("version")), row.device_found, *likeness.conditions(row)]
-    return row.device, heading, ", ".join(how)
+    return device, heading, ", ".join(how)

@@ -1,5 +1,5 @@
 """A filled table for people: published columns marked as such, measured ones beside, empty ones visibly empty."""
-from typing import List, TextIO, Tuple
+from typing import Dict, List, Optional, TextIO, Tuple
 
 from edgenext_deploy import records
 from edgenext_deploy.benchmarks.compare_report import ratio_text
@@ -8,6 +8,8 @@ from edgenext_deploy.benchmarks.printing import EMPTY, console_for, milliseconds
 
 NOT_MEASURED = "not measured"
 _PUBLISHED = ("top-1 %", "params M", "MAdds M", "A100 µs", "Nano ms")
+# Where `Published.sources` has the source of each.
+_PLACES = {"params M": 0, "MAdds M": 1, "top-1 %": 2, "A100 µs": 3, "Nano ms": 4}
 _MARK = "†"
 _METHODS = {
     "A100 µs": "A100 µs: 1 / throughput at batch 256 (A100 40 GB, PyTorch 1.8.1); not the latency of one image.",
@@ -32,8 +34,8 @@ def headings(table: FilledTable) -> List[str]:
 def row_cells(table: FilledTable, row: TableRow) -> List[str]:
     """Return the cells of a row under `headings`."""
     figures = dict(zip(_PUBLISHED, (
-        number(row.published.top1, 1), number(row.published.parameters_m, 1), number(row.published.madds_m, 0),
-        number(row.published.a100_us, 0), number(row.published.nano_ms, 1))))
+        _printed(row.published.top1, 1), _printed(row.published.parameters_m, 1), _printed(row.published.madds_m, 0),
+        number(row.published.a100_us, 0), _printed(row.published.nano_ms, 1))))
     label = row.label if row.in_the_paper else "{} (not in this table)".format(row.label)
     cells = [label, *[figures[name] for name in published_names(table)]]
     for index, cell in enumerate(row.measured):
@@ -46,14 +48,14 @@ def row_cells(table: FilledTable, row: TableRow) -> List[str]:
 def notes(table: FilledTable) -> List[str]:
     """Return what the columns mean, and what is known against single measurements."""
     names = published_names(table)
-    lines = ["{} Published: {}.".format(_MARK, table.source)]
+    lines = ["{} Published: {}.".format(_MARK, table.source), *_other_sources(table)]
     lines += [method for name, method in _METHODS.items() if name in names]
     if "MAdds M" in names and any(row.variant.startswith("mobilevit") for row in table.rows):
         lines.append(_COUNTS)
     for index, column in enumerate(table.columns):
         if column.how:
             lines.append("Measured{}: {}.".format(_number(index, table), column.how))
-    lines.append("× {0}: as many times the p50 of {0} in the same column; ! see below.".format(table.reference))
+    lines.append("× {0}: as many times as long as {0} in the same column; ! see below.".format(table.reference))
     for row in table.rows:
         lines += ["! {}: {}".format(row.variant, "; ".join(cell.flaws)) for cell in row.measured
                   if cell is not None and cell.flaws]
@@ -84,6 +86,27 @@ def published_names(table: FilledTable) -> Tuple[str, ...]:
               "Nano ms": "nano_ms"}
     return tuple(name for name in _PUBLISHED if any(
         getattr(row.published, fields[name]) is not None for row in table.rows if row.in_the_paper))
+
+
+def _printed(value: Optional[float], digits: int) -> str:
+    """Return a published figure with as many digits as its source prints, and at least so many."""
+    text = number(value, digits)
+    return text if value is None or float(text) == value else "{:g}".format(value)
+
+
+def _other_sources(table: FilledTable) -> List[str]:
+    """Return where the figures are from that the table of the paper does not have itself."""
+    found: Dict[str, Dict[Tuple[str, ...], List[str]]] = {}
+    for row in table.rows:
+        for source in dict.fromkeys(row.published.sources):
+            if source not in (None, table.source):
+                names = tuple(name for name in published_names(table)
+                              if row.published.sources[_PLACES[name]] == source)
+                if names:
+                    found.setdefault(str(source), {}).setdefault(names, []).append(row.variant)
+    return ["{} {}: {}.".format(_MARK, source, "; ".join("{} of {}".format(", ".join(names), ", ".join(variants))
+                                                        for names, variants in parts.items()))
+            for source, parts in found.items()]
 
 
 def _has_ratios(index: int, table: FilledTable) -> bool:

@@ -10,7 +10,8 @@ class Peak(NamedTuple):
     Attributes:
         device: name of the target.
         title: the hardware.
-        fp32_flops: floating-point operations a second.
+        fp32_flops: floating-point operations a second of a network in FP32: by tensor cores in TF32 where there are
+            some, for TensorRT and cuDNN compute convolutions and matrix products so unless they are told not to.
         fp16_flops: the same in half precision, dense, with tensor cores where there are some.
         memory_bytes_s: bytes a second between GPU and memory.
         cache_bytes: size of the GPU's last cache, from which what fits in it need not be moved again.
@@ -39,11 +40,13 @@ _TABLE = (
          236e9, 472e9, 25.6e9, 256 << 10, 5.0,
          "cores x clock x 2, FP16 twice that; NVIDIA's Jetson Nano data sheet: 472 GFLOPS (FP16), 25.6 GB/s; "
          "L2 of Tegra X1: 256 KB"),
-    Peak("a100", "A100 40 GB, tensor cores", 19.5e12, 312e12, 1555e9, 40 << 20, 2.0,
-         "NVIDIA's A100 data sheet: 19.5 TFLOPS (FP32), 312 TFLOPS (FP16 tensor, dense), 1,555 GB/s, "
+    Peak("a100", "A100 40 GB, tensor cores", 156e12, 312e12, 1555e9, 40 << 20, 2.0,
+         "NVIDIA's A100 data sheet: 156 TFLOPS (TF32 tensor, dense), 312 TFLOPS (FP16 tensor, dense), 1,555 GB/s, "
          "40 MB L2"),
-    Peak("h100", "H100 SXM 80 GB, tensor cores", 67e12, 989e12, 3350e9, 50 << 20, 2.0,
-         "NVIDIA's H100 data sheet: 67 TFLOPS (FP32), 989 TFLOPS (FP16 tensor, dense), 3.35 TB/s, 50 MB L2"),
+    # The data sheet prints the tensor cores' rates with sparsity: twice these.
+    Peak("h100", "H100 SXM 80 GB, tensor cores", 494.5e12, 989e12, 3350e9, 50 << 20, 2.0,
+         "NVIDIA's H100 data sheet: 494.5 TFLOPS (TF32 tensor, dense), 989 TFLOPS (FP16 tensor, dense), 3.35 TB/s, "
+         "50 MB L2"),
 )
 PEAKS: Dict[str, Peak] = {peak.device: peak for peak in _TABLE}
 

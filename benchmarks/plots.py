@@ -1,7 +1,7 @@
 """Plots as files: PNG by matplotlib, where that is installed, and SVG by our own `charts` everywhere."""
 import io
 import os
-from typing import Any, List, Tuple
+from typing import Any, List, Sequence, Tuple
 
 from edgenext_deploy.benchmarks import charts, svg
 from edgenext_deploy.benchmarks.charts import Bar
@@ -13,6 +13,8 @@ from edgenext_deploy.errors import MissingRuntimeError, UsageError
 _DPI = 130
 _GREY = "#5b6675"
 _COLOURS = tuple(light for light, _ in svg.SERIES)
+# Of rows with the same colour: every six another mark.
+_MARKS = ("o", "^", "s", "D", "v")
 
 
 # Only what matplotlib 3.3 has, the last for the Python of JetPack 4.
@@ -45,36 +47,50 @@ def latency_png(report: LatencyReport) -> bytes:
     else:
         spread, course = figure.subplots(), None
     for index, row in enumerate(rows):
-        latency, colour = row.latency, _COLOURS[index % len(_COLOURS)]
+        latency, (colour, mark) = row.latency, _looks(index)
         spread.plot([latency.min_ms, latency.p99_ms], [index, index], color=colour, linewidth=1.5, alpha=0.6)
         spread.plot([latency.p90_ms], [index], marker="|", color=colour, markersize=11)
         if latency.p50_interval is not None:
             spread.plot([latency.p50_interval.low, latency.p50_interval.high], [index, index], color=colour,
                         linewidth=7, alpha=0.5, solid_capstyle="butt")
-        spread.plot([latency.p50_ms], [index], marker="o", color=colour, markersize=5)
+        spread.plot([latency.p50_ms], [index], marker=mark, color=colour, markersize=5)
         spread.annotate(milliseconds(latency.p50_ms), (latency.p50_ms, index), xytext=(0, 7),
                         textcoords="offset points", ha="center", fontsize=8)
     spread.set_yticks(range(len(rows)))
     spread.set_yticklabels([_plain(row.name) for row in rows])
     spread.set_ylim(len(rows) - 0.5, -0.6)
     spread.set_xlim(left=0.0)
-    spread.set_xlabel("ms per inference: line min to p99, tick p90, dot p50, band its 95 % interval", fontsize=8)
+    spread.set_xlabel("ms per inference: line min to p99, tick p90, mark p50, band its 95 % interval", fontsize=8)
     spread.set_title("Latency, {}, batch {}".format(_plain(rows[0].device_found), rows[0].batch), fontsize=11,
                      loc="left")
     _plain_axes(spread)
     if course is not None:
         for index, row in enumerate(rows):
             if row.samples is not None and row.samples.latency_ms:
-                course.plot(row.samples.start_s, row.samples.latency_ms, ".", markersize=2.5, alpha=0.6,
-                            color=_COLOURS[index % len(_COLOURS)], label=_plain(row.name))
-        course.set_yscale("log")
-        course.yaxis.set_major_formatter("{x:g}")
-        course.yaxis.set_minor_formatter("{x:g}")
-        course.tick_params(axis="y", which="both", labelsize=8)
+                colour, mark = _looks(index)
+                course.plot(row.samples.start_s, row.samples.latency_ms, mark, markersize=2.5, alpha=0.6, color=colour,
+                            markeredgewidth=0.0, label=_plain(row.name))
+        _logarithmic(course, [value for row in sampled if row.samples is not None for value in row.samples.latency_ms])
         course.set_xlabel("s since the first timed inference", fontsize=8)
         course.set_ylabel("ms", fontsize=8)
         _plain_axes(course)
     return _png(figure)
+
+
+def _looks(index: int) -> Tuple[str, str]:
+    """Return colour and mark of a row."""
+    return _COLOURS[index % len(_COLOURS)], _MARKS[index // len(_COLOURS) % len(_MARKS)]
+
+
+def _logarithmic(axes: Any, values: Sequence[float]) -> None:
+    """Give the vertical axis the round ticks of the pages' charts; matplotlib's own labels lie on each other."""
+    low, high = min(values), max(values)
+    axes.set_yscale("log")
+    axes.set_ylim(low / 1.1, high * 1.1)
+    ticks = svg.Axis(low / 1.1, high * 1.1, 0.0, 1.0, logarithmic=True).ticks()
+    axes.set_yticks([value for value, _ in ticks])
+    axes.set_yticklabels([label for _, label in ticks])
+    axes.set_yticks([], minor=True)
 
 
 def profile_plot(profile: Profile, path: str) -> bytes:

@@ -40,6 +40,7 @@ class Published(NamedTuple):
     """What was published about one row; None where nothing was.
 
     The figures are as printed. `a100_us` is one over the throughput at batch 256, not a latency of one image.
+    `sources` says where each of the five is from, in their order: a table of the paper does not have them all.
     """
 
     parameters_m: Optional[float]
@@ -47,6 +48,7 @@ class Published(NamedTuple):
     top1: Optional[float]
     a100_us: Optional[float]
     nano_ms: Optional[float]
+    sources: Tuple[Optional[str], ...]
 
 
 def _rows(*pairs: Tuple[str, str]) -> Tuple[SuiteRow, ...]:
@@ -94,9 +96,9 @@ def get_suite(name: str) -> Suite:
 
 def published_of(suite: Suite, variant: str) -> Published:
     """Return what was published about a variant, from the suite's own table where that has it."""
-    sources = _sources(suite)
-    return Published(*[_first(variant, quantity, sources) for quantity in (
-        "parameters", "madds", "top1", "a100_latency", "nano_latency")])
+    parameters, madds, top1, a100, nano = found = [_first(variant, quantity, _sources(suite)) for quantity in (
+        "parameters", "madds", "top1", "a100_latency", "nano_latency")]
+    return Published(parameters[0], madds[0], top1[0], a100[0], nano[0], tuple(source for _, source in found))
 
 
 def _sources(suite: Suite) -> Tuple[str, ...]:
@@ -105,13 +107,13 @@ def _sources(suite: Suite) -> Tuple[str, ...]:
     return (suite.source, PAPER + ", Table 3", PAPER, _README)
 
 
-def _first(variant: str, quantity: str, sources: Tuple[str, ...]) -> Optional[float]:
-    """Return the figure at the variant's usual input, from the first source that has one."""
+def _first(variant: str, quantity: str, sources: Tuple[str, ...]) -> Tuple[Optional[float], Optional[str]]:
+    """Return the figure at the variant's usual input and its source, the first that has one."""
     for source in sources:
         for figure in published.figures(variant, quantity):
             if figure.source.startswith(source) and figure.image_size in (None, 256):
-                return figure.value
+                return figure.value, figure.source
         if quantity == "a100_latency" and source == _COMMENTS:
             for figure in published.figures(variant, "a100_throughput_batch256"):
-                return _US_PER_S / figure.value
-    return None
+                return _US_PER_S / figure.value, figure.source
+    return None, None

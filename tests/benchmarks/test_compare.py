@@ -7,7 +7,7 @@ from edgenext_deploy import command
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.benchmarks.cli import bench_command
 from edgenext_deploy.benchmarks.compare import compare
-from edgenext_deploy.benchmarks.compare_report import across_sentences, dump_compared, sentences
+from edgenext_deploy.benchmarks.compare_report import across_sentences, dump_compared, published_cells, sentences
 from edgenext_deploy.benchmarks.hardware.state import PowerMode, Trouble
 from edgenext_deploy.benchmarks.likeness import defects, differences, ratio_of_medians
 from edgenext_deploy.benchmarks.record import Comparison, Mode, OutputCheck, WarmUp
@@ -96,6 +96,15 @@ def test_the_reference_is_the_first_sound_row_unless_named():
         compare([("a.json", make_report(*rows))], "nobody")
 
 
+def test_what_is_known_against_a_named_reference_stands_in_every_sentence():
+    rows = (row("hot", 9.0, hardware=make_hardware(throttled=("thermal",))), row("sound", 3.0), row("later", 6.0))
+    [group] = compare([("a.json", make_report(*rows))], "hot").groups
+    assert [entry.rank for entry in group.rows] == [1, 2, None]
+    assert len(sentences(group)) == 2
+    assert all("; known against hot: throttled: thermal" in line for line in sentences(group))
+    assert not any("known against" in line for line in sentences(only_group(*rows)))
+
+
 def test_the_interleaved_ratio_comes_before_that_of_the_medians():
     interleaved = Comparison("b", "a", 1.25, Interval(1.2, 1.3), 40)
     group = only_group(row("a", 10.0), row("b", 5.0), comparisons=(interleaved,))
@@ -109,9 +118,18 @@ def test_the_interval_of_separate_runs_adds_in_squares():
     # Relative half-widths of 3 % and 4 % make 5 %.
     ratio = ratio_of_medians(row("a", 20.0, 0.03), row("b", 10.0, 0.04))
     assert ratio.value == pytest.approx(2.0)
-    assert ratio.interval == pytest.approx((2.0 * 0.95, 2.0 * 1.05))
+    assert ratio.interval == pytest.approx((2.0 * 0.95, 2.0 * 1.05), rel=3e-3)
     assert ratio_of_medians(row("a")._replace(latency=make_row().latency._replace(p50_interval=None)),
                             row("b")).interval is None
+
+
+def test_an_interval_never_reaches_zero_and_is_the_same_from_either_row():
+    # Two clocks, and half of the inferences at each: a p50 of 5 ms may as well have been 12.
+    jumpy, steady = row("a", 5.0), row("b", 5.0)
+    jumpy = jumpy._replace(latency=jumpy.latency._replace(p50_interval=Interval(4.9, 12.0)))
+    ratio = ratio_of_medians(steady, jumpy)
+    assert ratio.interval.low == pytest.approx(5.0 / 12.0, rel=1e-3)
+    assert ratio.inverse().interval == pytest.approx(ratio_of_medians(jumpy, steady).interval)
 
 
 def test_rows_of_separate_reports_say_that_drift_is_not_in_the_interval():
@@ -141,6 +159,15 @@ def test_published_figures_stand_beside_with_their_method():
     assert "batch 256" in notes["a100_latency"]
     assert "eager PyTorch" in notes["a100_throughput_batch1"]
     assert {figure.variant for figure in compared.published} == {"s"}
+
+
+def test_published_figures_keep_their_digits_and_fig_3_its_batch_256():
+    rows = [row(variant, model=model(variant=variant)) for variant in ("mobilevit_xxs", "xxs_bn_hs")]
+    [nano, _, a100, _, batch_256, batch_1] = [
+        published_cells(figure)[1] for figure in compare([("a.json", make_report(*rows))]).published]
+    assert (nano, a100) == ("Nano latency: 21.0 ms", "A100 time: 216 µs")
+    assert batch_256 == "A100 throughput, batch 256: 10359.98 images/s"
+    assert batch_1 == "A100 throughput, batch 1: 219.66 images/s"
 
 
 def test_the_command(tmp_path, capsys):

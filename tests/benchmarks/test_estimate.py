@@ -68,6 +68,8 @@ def test_kernels_operations_and_traffic_of_a_known_graph():
     assert (divide.elements_read, divide.elements_written) == (4 * pixels + pixels, 4 * pixels)
     assert (stem.elements_in, stem.elements_out) == (2 * pixels, 4 * pixels)
     assert (stage.elements_in, stage.parameters) == (4 * pixels, 32)
+    # The network's output is a view of what the last kernel writes.
+    assert stage.elements_out == 8 * pixels == stage.kernels[-1].elements_written
 
 
 def test_the_roofline_is_the_longer_of_operations_and_traffic():
@@ -150,6 +152,20 @@ def test_unknown_devices_and_broken_files(tmp_path):
     broken.write_bytes(b"no graph")
     with pytest.raises(BadInputError):
         read_work(str(broken))
+
+
+def test_an_fp32_network_is_bound_by_the_tensor_cores_in_tf32():
+    assert get_peak("a100").flops("fp32") == 156e12
+    assert [get_peak(name).flops("fp16") / get_peak(name).flops("fp32") for name in PEAKS] == [2.0, 2.0, 2.0]
+
+
+def test_a_published_latency_is_named_only_for_its_input(exported, monkeypatch):
+    path = str(exported("xxs").onnx_path)
+    assert any("Published for this variant" in line for line in summary(estimate_file(path, "nano", "fp16")))
+    found = module.manifest.find_for(path)
+    smaller = found._replace(inputs=(found.inputs[0]._replace(shape=(1, 3, 224, 224)),))
+    monkeypatch.setattr(module.manifest, "find_for", lambda path: smaller)
+    assert estimate_file(path, "nano", "fp16").published_ms is None
 
 
 def test_every_peak_has_its_source():

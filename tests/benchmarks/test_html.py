@@ -8,13 +8,15 @@ from bench_doubles import make_nano_row, make_report, make_row
 
 from edgenext_deploy import command
 from edgenext_deploy.benchmarks import charts, plots, svg
+from edgenext_deploy.benchmarks.cautions import cautions_of
 from edgenext_deploy.benchmarks.charts import Bar, Cloud, Dot
 from edgenext_deploy.benchmarks.cli import bench_command
 from edgenext_deploy.benchmarks.compare import compare
 from edgenext_deploy.benchmarks.html import comparison_page, report_page, table_page
+from edgenext_deploy.benchmarks.html_sections import accuracy, warnings
 from edgenext_deploy.benchmarks.paper_table import fill
 from edgenext_deploy.benchmarks.profile import summed
-from edgenext_deploy.benchmarks.record import Caution, Samples
+from edgenext_deploy.benchmarks.record import Caution, OutputCheck, Samples
 from edgenext_deploy.benchmarks.suites import get_suite
 from edgenext_deploy.errors import MissingRuntimeError
 from edgenext_deploy.runtime.profile import LayerTime, LayerTimes
@@ -85,6 +87,32 @@ def test_a_report_shows_what_its_numbers_depend_on():
         assert part in text, part
 
 
+def test_cautions_that_differ_only_in_how_far_share_a_line():
+    rows = [make_row(name, stable=False, window_spread=spread) for name, spread in (("a", 0.21), ("b", 0.3))]
+    rows = [row._replace(cautions=cautions_of(row)) for row in rows]
+    [line] = warnings(make_report(*rows))
+    assert line.startswith("a (21 %), b (30 %): the medians of fifths")
+    # A report without cautions still says what is known against its rows.
+    assert len(warnings(make_report(make_row("a", stable=False)))) == 1
+
+
+def test_the_table_of_a_page_marks_what_nobody_must_miss():
+    wrong = OutputCheck("ref.onnx", 0.5, False, 0.01, False)
+    page = report_page(make_report(make_row("a", device="nano", device_matches=False), make_row("b", outputs=wrong)))
+    assert "a [not nano]" in check(page) and "b [WRONG OUTPUTS]" in check(page)
+
+
+def test_a_point_has_the_accuracy_of_its_input_size_and_only_with_the_right_outputs():
+    def chart(**changes):
+        row = make_row("s.onnx", **changes)
+        return accuracy([make_report(row._replace(model=row.model._replace(variant="s")))])
+
+    assert "s: 79.4 %, 6.500 ms, measured" in chart()
+    assert "s: 78.8 %, 6.500 ms, measured" in chart(input_shape=(1, 3, 224, 224))
+    assert chart(input_shape=(1, 3, 192, 192)) == ""
+    assert chart(outputs=OutputCheck("ref.onnx", 0.5, False, 0.01, False)) == ""
+
+
 def test_without_samples_or_manifest_the_page_still_stands():
     check(report_page(make_report(make_row(samples=None, model=None))))
 
@@ -105,6 +133,16 @@ def test_the_histogram_counts_every_sample():
     drawn = charts.histogram(values, "d")
     assert sum(int(count) for count in re.findall(r"(\d+) inferences", drawn)) == 100
     assert "p50 5" in drawn and "to 50.000 ms" in drawn
+
+
+@pytest.mark.parametrize("values", [[5.0] * 90 + [6.0] * 9 + [50.0], [63.0] * 80 + [63.2] * 15 + [69.0] * 5,
+                                    [48.8] * 80 + [5.0] + [63.2] * 10 + [69.0] * 9, [1234.5] * 9])
+def test_the_labels_of_a_histogram_lie_beside_each_other(values):
+    drawn = charts.histogram(values, "d")
+    labels = sorted((float(x), len(words)) for x, words in re.findall(r'<text x="([\d.]+)"[^>]*>(p\d\d [^<]+)<', drawn))
+    edges = [(x - 3.2 * letters, x + 3.2 * letters) for x, letters in labels]
+    assert len(edges) == 3 and edges[0][0] >= 0.0 and edges[-1][1] <= 460.0
+    assert all(after[0] - before[1] > 3.0 for before, after in zip(edges, edges[1:]))
 
 
 def test_the_time_line_marks_what_is_far_above():

@@ -19,6 +19,10 @@ def exported(request):
     ("head.fc", Place("head", "head")),
     ("head", Place("head", "head")),
     ("stem.conv", Place("stem", "stem")),
+    ("backbone.stages.2.5.xca.scores", Place("stages.2", "stages.2.5")),
+    ("backbone.downsample_layers.0.norm/mean", Place("downsample_layers.0", "downsample_layers.0")),
+    ("heads.3.predict.0", Place("heads.3", "heads.3")),
+    ("pool", Place("head", "head")), ("classes/index", Place("head", "head")),
     ("Gelu", None), ("ReorderInput", None), ("", None),
 ])
 def test_place(name, place):
@@ -61,6 +65,25 @@ def test_kind_by_the_name_alone_as_tensorrt_gives_it(name, kind):
     assert kind_of(name) == kind
 
 
+@pytest.mark.parametrize("name, operator, kind", [
+    ("final_conv.conv", "Conv", layers.POINTWISE),
+    ("stages.1.2.xca.normalise/norm", "Sqrt", layers.ATTENTION),
+    ("stages.2.1.transformer.0.attn.split", "Split", layers.REFORMAT),
+    ("extra.0.0", "Conv", layers.DEPTHWISE), ("extra.0.1", "Conv", layers.POINTWISE),
+    ("extra.0.2", "Relu", layers.ACTIVATION), ("extra.3.0", "GlobalAveragePool", layers.ELEMENTWISE),
+    ("heads.0.predict.0", "Conv", layers.POINTWISE), ("heads.0.predict.1", "Relu", layers.ACTIVATION),
+    ("heads.0.predict.2", "Conv", layers.DEPTHWISE), ("heads.0.predict.3", "Conv", layers.POINTWISE),
+    ("heads.2.predict.0", "Conv", layers.DEPTHWISE), ("heads.2.predict.1", "Conv", layers.POINTWISE),
+    ("heads.5.predict.0", "Conv", layers.POINTWISE), ("heads.5.cells_last", "Transpose", layers.REFORMAT),
+    ("aspp.branches.0.0", "Conv", layers.POINTWISE), ("aspp.branches.2.0", "Conv", layers.CONVOLUTION),
+    ("aspp.branches.2.1", "Relu", layers.ACTIVATION), ("aspp.project", "Conv", layers.POINTWISE),
+    ("classifier", "Conv", layers.POINTWISE),
+])
+def test_kinds_in_the_heads_are_the_same_with_the_operator_and_by_the_name_alone(name, operator, kind):
+    assert kind_of(name, operator) == kind
+    assert kind_of(name) == kind
+
+
 def test_a_fused_layer_is_of_its_heaviest_node_and_of_the_part_that_holds_all():
     nodes = ("stages.0.1.mlp.pwconv1", "stages.0.1.mlp.act/erf", "stages.0.1.mlp.act")
     assert kind_of_several(nodes) == layers.POINTWISE
@@ -70,10 +93,20 @@ def test_a_fused_layer_is_of_its_heaviest_node_and_of_the_part_that_holds_all():
     assert place_of_several(("myelin_17",)) is None
 
 
-def test_every_node_of_an_export_has_a_place(exported):
+@pytest.mark.parametrize("variant", ["xxs", "mobilevit_xxs"])
+def test_every_node_of_an_export_has_a_place(exported, variant):
     onnx = pytest.importorskip("onnx")
-    nodes = onnx.load(exported("xxs").onnx_path).graph.node
-    assert len(nodes) > 200
-    assert [node.name for node in nodes if place_of(node.name) is None] == []
+    graph = onnx.load(exported(variant).onnx_path).graph
+    assert len(graph.node) > 200
+    assert [node.name for node in graph.node if place_of(node.name) is None] == []
     # By the name alone, as TensorRT gives it, the kind is the same.
-    assert [node.name for node in nodes if kind_of(node.name) != kind_of(node.name, node.op_type)] == []
+    assert [node.name for node in graph.node if kind_of(node.name) != kind_of(node.name, node.op_type)] == []
+    # The weights say what a convolution is.
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            _, per_group, *kernel = shapes[node.input[1]]
+            groups = max([item.i for item in node.attribute if item.name == "group"] or [1])
+            kind = (layers.DEPTHWISE if groups > 1 and per_group == 1 else
+                    layers.POINTWISE if kernel == [1, 1] else layers.CONVOLUTION)
+            assert (node.name, kind_of(node.name)) == (node.name, kind)

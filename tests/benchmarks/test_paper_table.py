@@ -102,6 +102,32 @@ def test_a_variant_that_the_table_does_not_have_is_appended_and_marked():
     assert row_cells(table, table.rows[-1])[0] == "b (not in this table)"
 
 
+def test_every_published_figure_has_its_source():
+    table = fill(get_suite("table7"), [("a.json", make_report(row("xxs_bn_hs", 6.0)))])
+    lines = notes(table)
+    assert "† Published: EdgeNeXt paper, Table 7." in lines
+    assert "† EdgeNeXt paper, Table 3: top-1 %, params M, MAdds M, A100 µs, Nano ms of s." in lines
+    assert "† EdgeNeXt README: top-1 %, params M, MAdds M of xxs_bn_hs." in lines
+    fig3 = fill(get_suite("fig3"), [])
+    assert "† EdgeNeXt paper, Table 3: Nano ms of xxs, xs, s." in notes(fig3)
+    assert [line for line in notes(filled()) if "†" in line] == ["† Published: EdgeNeXt paper, Table 3."]
+
+
+def test_published_figures_keep_the_digits_of_their_source():
+    fig3 = fill(get_suite("fig3"), [])
+    cells = cells_of(fig3, "xxs_bn_hs")
+    assert (cells["top-1 % †"], cells["params M †"], cells["MAdds M †"], cells["A100 µs †"]) == (
+        "70.33", "1.33", "260", "97")
+    assert cells_of(filled(), "mobilevit_xxs")["top-1 % †"] == "69.0"
+
+
+def test_a_row_from_elsewhere_does_not_fill_the_column_of_the_device():
+    table = filled(row("xxs", 6.0, device="nano", device_matches=False))
+    cells = cells_of(table, "xxs")
+    assert cells["Nano ms, not measured"] == "–"
+    assert cells["not on Nano, ONNX Runtime ms, measured"] == "6.000 !"
+
+
 def test_methods_are_said():
     text = " ".join(notes(filled()))
     assert "batch 256" in text and "nowhere stated" in text and "another profiler" in text

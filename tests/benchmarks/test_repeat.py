@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from bench_doubles import make_report, make_row
+from bench_doubles import make_hardware, make_reading, make_report, make_row
 
 from edgenext_deploy import command
 from edgenext_deploy.benchmarks import record
@@ -37,6 +37,18 @@ def test_a_machine_that_is_slower_as_a_whole_changes_no_ratio():
     assert [pair.change for pair in found.pairs] == pytest.approx([0.0, 0.0, 0.0])
     assert [(engine.first_ms, engine.second_ms) for engine in found.engines] == [(10, 15), (20, 30), (40, 60)]
     assert found.beyond(1e-9) == () == found.left_out
+
+
+def test_a_second_run_at_other_clocks_is_compared_too():
+    def at(clock_mhz, **latencies):
+        hardware = make_hardware(during=(make_reading(1.0, clocks_mhz={"cpu0": clock_mhz}),))
+        return make_report(*[row(name, p50_ms, hardware=hardware) for name, p50_ms in latencies.items()])
+
+    found = repetition(at(2100.0, a=10.0, b=20.0), at(1400.0, a=15.0, b=30.0))
+    assert found.left_out == () and found.pairs[0].change == pytest.approx(0.0)
+    locked = make_report(*[row(name, 10.0, hardware=make_hardware(clocks_locked=True)) for name in "ab"])
+    with pytest.raises(UsageError, match="clocks locked against not locked"):
+        repetition(report(a=10.0, b=20.0), locked)
 
 
 def test_every_pair_is_compared_and_the_one_that_changed_most_comes_first():
