@@ -130,12 +130,22 @@ class Window:
         """Show a frame, uint8 BGR `[H, W, 3]`."""
         self._call(lambda: self._cv2.imshow(self._title, image))
         key = self._call(lambda: self._cv2.waitKey(1)) & 0xFF
-        visible = self._call(lambda: self._cv2.getWindowProperty(self._title, self._cv2.WND_PROP_VISIBLE))
-        self.closed = key in (_ESCAPE, ord("q")) or visible < 1
+        self.closed = key in (_ESCAPE, ord("q")) or not self._is_open()
 
     def close(self) -> None:
         """Close the window."""
         self._call(self._cv2.destroyAllWindows)
+
+    def _is_open(self) -> bool:
+        visible = self._property(self._cv2.WND_PROP_VISIBLE)
+        if visible >= 0.0:
+            return visible >= 1.0
+        # GTK, which JetPack's OpenCV uses, does not know that one and says -1 of any window (opencv/opencv#25346); but
+        # it answers this one as long as the window is there. Qt only hides a closed window and would go on answering.
+        return self._property(self._cv2.WND_PROP_AUTOSIZE) >= 0.0
+
+    def _property(self, number: int) -> float:
+        return float(self._call(lambda: self._cv2.getWindowProperty(self._title, number)))
 
     def _call(self, function: Any) -> Any:
         try:
