@@ -94,7 +94,8 @@ class Release:
             # pybind11 turns the null pointer of createInferBuilder into this.
             if "nullptr" not in str(error):
                 raise
-            said = logger.errors[-1:] or ["no reason was given"]
+            # Some releases say "CUDA initialization failure with error: 35" as a warning only.
+            said = logger.errors[-1:] or logger.warnings[-1:] or ["no reason was given"]
             raise MissingRuntimeError("{} finds no usable GPU: {}".format(self.title, said[0]), NO_GPU) from error
         return builder
 

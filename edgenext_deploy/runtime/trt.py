@@ -22,7 +22,15 @@ from edgenext_deploy.runtime.buffers import BufferSet, Prepare, ZeroCopy
 from edgenext_deploy.runtime.profile import make_profiler
 from edgenext_deploy.runtime.runner import Runner
 from edgenext_deploy.runtime.session import Session
-from edgenext_deploy.runtime.trt_api import Execution, import_tensorrt, last_errors, make_logger, open_execution, split
+from edgenext_deploy.runtime.trt_api import (
+    Execution,
+    import_tensorrt,
+    last_errors,
+    make_logger,
+    make_runtime,
+    open_execution,
+    split,
+)
 from edgenext_deploy.runtime.warmup import choose_zero_copy, use_graphs
 
 # Of `close` for calls that run: at exit a daemon thread may never return, and a signal's handler interrupts one.
@@ -54,7 +62,7 @@ class TensorRTSession(Session):
         BadInputError: no such file, not a plan, or not the one its sidecar describes.
         IncompatibleError: built for another TensorRT or GPU, refused by TensorRT, too large for the memory, or
             `zero_copy` on a GPU that cannot.
-        MissingRuntimeError: no TensorRT, no pycuda, no driver or no GPU.
+        MissingRuntimeError: no TensorRT, no pycuda, no GPU, or no driver that is new enough.
         UsageError: no such device, or `buffer_sets` less than 1.
         CudaError: CUDA failed; its message says when the process has to be restarted.
     """
@@ -301,7 +309,7 @@ class TensorRTSession(Session):
         # Only where needed: a plan may misuse what is registered. Without a sidecar nothing says what it needs.
         if self.record is None or self.record.plugins:
             trt.init_libnvinfer_plugins(self._logger, "")
-        self._runtime = trt.Runtime(self._logger)
+        self._runtime = make_runtime(trt, self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(data)
         if self._engine is None:
             raise self._not_loaded()

@@ -42,7 +42,7 @@ def import_tensorrt(name: str = "tensorrt") -> Any:
 
 
 def make_logger(trt: Any) -> Any:
-    """Return a logger for a ``Runtime`` that prints nothing and keeps the last errors; see `last_errors`.
+    """Return a logger for `make_runtime` that prints nothing and keeps the last errors; see `last_errors`.
 
     TensorRT holds only a bare pointer to it, so it has to outlive the runtime.
     """
@@ -51,12 +51,35 @@ def make_logger(trt: Any) -> Any:
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: Deque[str] = collections.deque(maxlen=3)
+            self.warning = ""
 
         def log(self, severity: Any, message: str) -> None:
             if severity.name in ("INTERNAL_ERROR", "ERROR"):
                 self.errors.append(" ".join(message.split()))
+            elif severity.name == "WARNING":
+                self.warning = " ".join(message.split())
 
     return Logger()
+
+
+def make_runtime(trt: Any, logger: Any) -> Any:
+    """Return a ``Runtime``.
+
+    Raises:
+        MissingRuntimeError: TensorRT cannot use CUDA, although the driver answers: it is too old for it, mostly.
+    """
+    try:
+        return trt.Runtime(logger)
+    except TypeError as error:
+        # pybind11 turns the null pointer of createInferRuntime into this.
+        if "nullptr" not in str(error):
+            raise
+        # Some releases say "CUDA initialization failure with error: 35" as a warning only.
+        said = last_errors(logger) if logger.errors else logger.warning or "it gives no reason"
+        raise MissingRuntimeError(
+            "TensorRT {} cannot use the GPU: {}".format(trt.__version__, said),
+            "update NVIDIA's driver: nvidia-smi says up to which CUDA it serves, and TensorRT wants the one it was "
+            "built with; or run the .onnx file, which needs no GPU") from error
 
 
 def last_errors(logger: Any) -> str:

@@ -136,6 +136,10 @@ class Runtime:
             raise TypeError("Logger.__init__() must be called when overriding __init__")
         self._logger = logger
         logger.log(Logger.Severity.WARNING, "a warning that is nobody's business")
+        if self._machine.refuses_runtime is not None:
+            severity, text = self._machine.refuses_runtime
+            logger.log(Logger.Severity[severity], text)
+            raise TypeError("pybind11::init(): factory function returned nullptr")
 
     def deserialize_cuda_engine(self, serialized_engine):
         self._machine.current("deserialize_cuda_engine")
