@@ -21,7 +21,7 @@ from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.buffers import BufferSet, Prepare, ZeroCopy
 from edgenext_deploy.runtime.profile import make_profiler
 from edgenext_deploy.runtime.runner import Runner
-from edgenext_deploy.runtime.session import Session
+from edgenext_deploy.runtime.session import Session, Timings
 from edgenext_deploy.runtime.trt_api import (
     Execution,
     import_tensorrt,
@@ -46,6 +46,7 @@ class TensorRTSession(Session):
     Attributes:
         record: the plan's sidecar; None for a plan without one.
         device: number of the GPU it runs on.
+        timings: of the calling thread's last inference; in a thread that has run none, of the last one at all.
 
     Args:
         path: the plan, its sidecar beside it.
@@ -72,6 +73,8 @@ class TensorRTSession(Session):
                  cuda_graph: Optional[bool] = None) -> None:
         self._path = path = os.fspath(path)
         self._idle = threading.Condition()
+        self._latest: Optional[Timings] = None
+        self._own = threading.local()
         self._calls = 0
         self._open = False
         self._abandoned = False
@@ -111,6 +114,12 @@ class TensorRTSession(Session):
             _clear_frames(error)
             self.close()
             raise
+
+    @property
+    def timings(self) -> Optional[Timings]:  # type: ignore[override]  # the protocol's is an attribute
+        """See the class: whoever looks after a call of its own must not find those of another thread's."""
+        own: Optional[Timings] = getattr(self._own, "timings", None)
+        return own or self._latest
 
     def infer_all(self, image: np.ndarray, views: bool = False) -> Tuple[np.ndarray, ...]:
         """Run once and return every output; see `Session.infer_all`.
@@ -302,7 +311,7 @@ class TensorRTSession(Session):
     def _finish(self, buffers: BufferSet, views: bool) -> Tuple[np.ndarray, ...]:
         assert self._runner is not None
         outputs = self._runner.finish(buffers, views)
-        self.timings = buffers.timings()
+        self._latest = self._own.timings = buffers.timings()
         return outputs
 
     def _load(self, trt: Any, data: bytes) -> Execution:
