@@ -180,6 +180,9 @@ def test_video_repeats_and_skips_to_keep_time(tmp_path):
     assert counts == [1, 2, 2, 6, 26, 27]
     written.close()
     written.close()
+    (tmp_path / "plain").write_text("")
+    modes = [os.stat(str(tmp_path / name)).st_mode for name in ("a.avi", "plain")]
+    assert modes[0] == modes[1]  # whoever may read other files may watch it
     capture = cv2.VideoCapture(str(tmp_path / "a.avi"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 27 and capture.read()[1].shape == (48, 64, 3)
 
