@@ -201,7 +201,8 @@ class TensorRTSession(Session):
         meanwhile are reported among them.
         """
         profiler = make_profiler(import_tensorrt(self._runtime_name))
-        with self._call():
+        # The context around all of it, as for everything that TensorRT may call CUDA in.
+        with self._call(), self._cuda.active():
             assert self._runner is not None
             self._runner.attach(profiler)
             try:

@@ -270,6 +270,7 @@ class ExecutionContext:
         # pybind refuses one whose base was not initialised.
         if value is not None and not getattr(value, "_ready", False):
             raise TypeError("IProfiler.__init__() must be called when overriding __init__")
+        self._machine.current("setProfiler")  # without a context, the CUDA runtime would make one current for good
         self._profiler = value
 
     def __del__(self):
