@@ -1,6 +1,7 @@
 """Cameras, network streams and video files through OpenCV: by GStreamer if it has that, else by its own means."""
 import logging
 import os
+import re
 import socket
 from typing import Any, Iterator, Optional, Tuple
 from urllib.parse import urlsplit
@@ -33,9 +34,17 @@ def load_cv2() -> Any:
         missing = getattr(error, "name", None) == "cv2"
         raise MissingRuntimeError(
             "cameras and videos need OpenCV, which is not installed" if missing
-            else "OpenCV cannot be loaded: {}".format(error),
-            _JETPACK_FIX if on_jetson() else "pip install opencv-python-headless") from error
+            else "OpenCV cannot be loaded: {}".format(error), _fix_of(str(error))) from error
     return cv2
+
+
+def _fix_of(text: str) -> str:
+    # OpenCV comes last, behind TensorRT and CUDA, which on a Jetson may leave too little of what the loader keeps for
+    # the thread-local data of libraries (opencv/opencv#14884). What is loaded first finds room.
+    late = re.search(r"(/\S+): cannot allocate memory in static TLS block", text)
+    if late:
+        return "export LD_PRELOAD={}, and start again".format(late.group(1))
+    return _JETPACK_FIX if on_jetson() else "pip install opencv-python-headless"
 
 
 def on_jetson() -> bool:
