@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from edgenext_deploy.camera.address import Address, without_password
-from edgenext_deploy.camera.pipelines import can_be_quoted, pipeline
+from edgenext_deploy.camera.pipelines import can_be_quoted, pipeline, size_of
 from edgenext_deploy.camera.sources import FrameSource, SourceLostError
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 from edgenext_deploy.files import require_file
@@ -190,10 +190,11 @@ class OpenCvSource(FrameSource):
 
     def _scaled(self, image: np.ndarray) -> np.ndarray:
         height, width = int(image.shape[0]), int(image.shape[1])
-        size = self._width or width, self._height or height
+        fits = (self._width or width, self._height or height) == (width, height)
         # A pipeline has scaled NV12 already, and its array is not the picture's size.
-        if self._address.kind in ("csi", "v4l2") or size == (width, height) or self.color == "nv12":
+        if self._address.kind in ("csi", "v4l2") or fits or self.color == "nv12":
             return image
+        size = size_of(self._width, self._height, (width, height))
         scaled: np.ndarray = self._cv2.resize(image, size, interpolation=self._cv2.INTER_AREA)
         return scaled
 
