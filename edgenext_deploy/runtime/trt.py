@@ -26,9 +26,10 @@ from edgenext_deploy.runtime.trt_api import (
     Execution,
     import_tensorrt,
     last_errors,
-    make_logger,
     make_runtime,
     open_execution,
+    register_plugins,
+    shared_logger,
     split,
 )
 from edgenext_deploy.runtime.warmup import choose_zero_copy, use_graphs
@@ -102,7 +103,7 @@ class TensorRTSession(Session):
             raise
         self._open = True
         self._version = str(trt.__version__)
-        self._logger = make_logger(trt)
+        self._logger = shared_logger(trt)
         try:
             environment = present_environment()._replace(
                 gpu=self._cuda.name, compute_capability="{}.{}".format(*self._cuda.compute_capability))
@@ -267,7 +268,6 @@ class TensorRTSession(Session):
         self._free.clear()
         self._sets.clear()
         self._runtime = None
-        self._logger = None
 
     @contextlib.contextmanager
     def _call(self) -> Iterator[None]:
@@ -318,7 +318,7 @@ class TensorRTSession(Session):
     def _load(self, trt: Any, data: bytes) -> Execution:
         # Only where needed: a plan may misuse what is registered. Without a sidecar nothing says what it needs.
         if self.record is None or self.record.plugins:
-            trt.init_libnvinfer_plugins(self._logger, "")
+            register_plugins(trt)
         self._runtime = make_runtime(trt, self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(data)
         if self._engine is None:

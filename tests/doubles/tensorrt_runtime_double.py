@@ -17,6 +17,7 @@ import os
 import struct
 import time
 import types
+import weakref
 
 import numpy as np
 
@@ -95,11 +96,17 @@ def make_tensorrt(release, machine):
             setattr(module, name, enum.Enum(name, table[name][1:]))
     module.TensorFormat = enum.Enum("TensorFormat", ["LINEAR", "CHW4", "HWC8"])
     module.ILogger = Logger
-    module.init_libnvinfer_plugins = lambda logger, namespace: machine.plugins.append(namespace) or True
+    module.init_libnvinfer_plugins = lambda logger, namespace: _register_plugins(machine, logger, namespace)
     for name, behaviour in (("Runtime", Runtime), ("ICudaEngine", Engine), ("IExecutionContext", ExecutionContext),
                             ("IProfiler", Profiler)):
         setattr(module, name, restricted(name, behaviour, table[name][1:], module, machine))
     return module
+
+
+def _register_plugins(machine, logger, namespace):
+    machine.plugins.append(namespace)
+    machine.plugin_logger = weakref.ref(logger)  # NVIDIA's library has a bare pointer, and keeps it
+    return True
 
 
 def restricted(name, behaviour, members, module, machine):
@@ -299,6 +306,8 @@ class ExecutionContext:
         if self._busy:
             self._machine.violations.append("two threads in one execution context")
         self._busy = True
+        if self._machine.plugin_logger is not None and self._machine.plugin_logger() is None:
+            self._machine.violations.append("the plugins' logger is gone, and they use it")
         time.sleep(0)  # lets another thread come in, as the real one does, which gives the interpreter lock away
         try:
             return self._enqueue_alone(addresses, stream_handle)
