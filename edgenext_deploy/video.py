@@ -8,6 +8,7 @@ import numpy as np
 
 from edgenext_deploy.camera.opencv import load_cv2
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
+from edgenext_deploy.files import plain_mode
 
 _CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG"}
 _DEFAULT_FPS = 30.0
@@ -84,6 +85,7 @@ class VideoFile:
         if not complete:
             os.unlink(self._temporary)
             raise UsageError("{} could not be completed".format(self.path), "free some space on its disk")
+        os.chmod(self._temporary, plain_mode())
         os.replace(self._temporary, self.path)
 
     def _open(self, width: int, height: int) -> None:
@@ -130,12 +132,22 @@ class Window:
         """Show a frame, uint8 BGR `[H, W, 3]`."""
         self._call(lambda: self._cv2.imshow(self._title, image))
         key = self._call(lambda: self._cv2.waitKey(1)) & 0xFF
-        visible = self._call(lambda: self._cv2.getWindowProperty(self._title, self._cv2.WND_PROP_VISIBLE))
-        self.closed = key in (_ESCAPE, ord("q")) or visible < 1
+        self.closed = key in (_ESCAPE, ord("q")) or not self._is_open()
 
     def close(self) -> None:
         """Close the window."""
         self._call(self._cv2.destroyAllWindows)
+
+    def _is_open(self) -> bool:
+        visible = self._property(self._cv2.WND_PROP_VISIBLE)
+        if visible >= 0.0:
+            return visible >= 1.0
+        # GTK, which JetPack's OpenCV uses, does not know that one and says -1 of any window (opencv/opencv#25346); but
+        # it answers this one as long as the window is there. Qt only hides a closed window and would go on answering.
+        return self._property(self._cv2.WND_PROP_AUTOSIZE) >= 0.0
+
+    def _property(self, number: int) -> float:
+        return float(self._call(lambda: self._cv2.getWindowProperty(self._title, number)))
 
     def _call(self, function: Any) -> Any:
         try:

@@ -23,6 +23,8 @@ _INSTALL = {
 NO_GPU = ("build on the machine that will run the plan, with its GPU and driver at hand (nvidia-smi, or tegrastats "
           "on a Jetson, must work); without a GPU only TensorRT-RTX can build: --target rtx")
 
+_plugin_logger: List[Any] = []
+
 
 def installed(name: str) -> bool:
     """Return whether the Python module of a runtime (`TENSORRT` or `RTX`) can be found; nothing is loaded."""
@@ -94,7 +96,8 @@ class Release:
             # pybind11 turns the null pointer of createInferBuilder into this.
             if "nullptr" not in str(error):
                 raise
-            said = logger.errors[-1:] or ["no reason was given"]
+            # Some releases say "CUDA initialization failure with error: 35" as a warning only.
+            said = logger.errors[-1:] or logger.warnings[-1:] or ["no reason was given"]
             raise MissingRuntimeError("{} finds no usable GPU: {}".format(self.title, said[0]), NO_GPU) from error
         return builder
 
@@ -118,6 +121,8 @@ class Release:
 
     def register_plugins(self, logger: Any) -> None:
         """Make the plugins of NVIDIA's library known to the parser and to the runtime of this process."""
+        # The plugin library keeps a bare pointer to the last logger it was given, for good.
+        _plugin_logger[:] = [logger]
         self.trt.init_libnvinfer_plugins(logger, "")
 
     def parse(self, parser: Any, onnx_bytes: bytes) -> List[Dict[str, str]]:

@@ -1,6 +1,7 @@
 """Cameras, network streams and video files through OpenCV: by GStreamer if it has that, else by its own means."""
 import logging
 import os
+import re
 import socket
 from typing import Any, Iterator, Optional, Tuple
 from urllib.parse import urlsplit
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from edgenext_deploy.camera.address import Address, without_password
-from edgenext_deploy.camera.pipelines import can_be_quoted, pipeline
+from edgenext_deploy.camera.pipelines import can_be_quoted, pipeline, size_of
 from edgenext_deploy.camera.sources import FrameSource, SourceLostError
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 from edgenext_deploy.files import require_file
@@ -33,9 +34,17 @@ def load_cv2() -> Any:
         missing = getattr(error, "name", None) == "cv2"
         raise MissingRuntimeError(
             "cameras and videos need OpenCV, which is not installed" if missing
-            else "OpenCV cannot be loaded: {}".format(error),
-            _JETPACK_FIX if on_jetson() else "pip install opencv-python-headless") from error
+            else "OpenCV cannot be loaded: {}".format(error), _fix_of(str(error))) from error
     return cv2
+
+
+def _fix_of(text: str) -> str:
+    # OpenCV comes last, behind TensorRT and CUDA, which on a Jetson may leave too little of what the loader keeps for
+    # the thread-local data of libraries (opencv/opencv#14884). What is loaded first finds room.
+    late = re.search(r"(/\S+): cannot allocate memory in static TLS block", text)
+    if late:
+        return "export LD_PRELOAD={}, and start again".format(late.group(1))
+    return _JETPACK_FIX if on_jetson() else "pip install opencv-python-headless"
 
 
 def on_jetson() -> bool:
@@ -181,10 +190,11 @@ class OpenCvSource(FrameSource):
 
     def _scaled(self, image: np.ndarray) -> np.ndarray:
         height, width = int(image.shape[0]), int(image.shape[1])
-        size = self._width or width, self._height or height
+        fits = (self._width or width, self._height or height) == (width, height)
         # A pipeline has scaled NV12 already, and its array is not the picture's size.
-        if self._address.kind in ("csi", "v4l2") or size == (width, height) or self.color == "nv12":
+        if self._address.kind in ("csi", "v4l2") or fits or self.color == "nv12":
             return image
+        size = size_of(self._width, self._height, (width, height))
         scaled: np.ndarray = self._cv2.resize(image, size, interpolation=self._cv2.INTER_AREA)
         return scaled
 

@@ -8,7 +8,7 @@ no BGR: for that it gives BGRx, and the CPU drops the fourth byte. With BGRx or 
 A file's pipeline neither leaks nor drops: its pace is kept by the reader.
 """
 from fractions import Fraction
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from edgenext_deploy.camera.address import Address
 from edgenext_deploy.errors import UsageError
@@ -36,7 +36,7 @@ def pipeline(address: Address, width: Optional[int] = None, height: Optional[int
 
     Args:
         address: from `parse_address`.
-        width: of the frames, in pixels; None leaves it to the source.
+        width: of the frames, in pixels; None leaves it to the source, or with a height to the shape of its frames.
         height: likewise.
         fps: that a camera is asked for; None leaves it to the source.
         jetson: convert and scale with ``nvvidconv``.
@@ -60,9 +60,21 @@ def can_be_quoted(value: str) -> bool:
     return not any(character in _UNQUOTABLE or ord(character) < 32 for character in value)
 
 
+def size_of(width: Optional[int], height: Optional[int], own: Tuple[int, int]) -> Tuple[int, int]:
+    """Return the width and height that are meant; one alone keeps the shape of `own`, as GStreamer's scalers do.
+
+    The side that is worked out is even, as NV12 and sensors want it.
+    """
+    if width and not height:
+        return width, max(2, 2 * round(width * own[1] / own[0] / 2))
+    if height and not width:
+        return max(2, 2 * round(height * own[0] / own[1] / 2)), height
+    return width or own[0], height or own[1]
+
+
 def _csi(address: Address, width: Optional[int], height: Optional[int], fps: Optional[float],
          jetson: bool, pixel_format: str) -> List[str]:
-    size = width or CSI_SIZE[0], height or CSI_SIZE[1]
+    size = size_of(width, height, CSI_SIZE)
     return [
         "nvarguscamerasrc sensor-id=" + address.target,
         _caps("video/x-raw(memory:NVMM)", size[0], size[1], fps or CSI_FPS) + ",format=NV12",

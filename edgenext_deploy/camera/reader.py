@@ -218,10 +218,17 @@ class Camera:
         except Exception as error:
             self._error = error
         finally:
-            self._source.close()
+            self._close_source()
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
+
+    def _close_source(self) -> None:
+        try:
+            self._source.close()
+        except Exception as error:  # of a library's, or of somebody's own source
+            # What is gone cannot always be closed, and a consumer must not wait for ever because of that.
+            _LOG.warning("%s cannot be closed: %s", self._source.name, error)
 
     def _ready(self) -> bool:
         """Wait until the next frame is due; return False once the camera is closed."""
@@ -257,7 +264,7 @@ class Camera:
         with self._changed:
             # By the time that the source is back, this frame would be stale.
             self._discard()
-        self._source.close()
+        self._close_source()
         while True:
             delay = self._backoff.next_s()
             _LOG.warning("%s; trying again in %.1f s", error.message, delay)

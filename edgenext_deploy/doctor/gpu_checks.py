@@ -149,24 +149,32 @@ def check_pycuda(machine: Machine, findings: Findings) -> Check:
     if missing:
         folder = _cuda_folder(machine, findings)
         return Check("pycuda", PROBLEM, found, "export LD_LIBRARY_PATH={}/lib64:$LD_LIBRARY_PATH".format(folder))
-    return Check("pycuda", PROBLEM, found, _build_pycuda(machine, findings))
+    return Check("pycuda", PROBLEM, found, _build_pycuda(
+        machine, findings, again="No module named" not in str(library.trouble)))
 
 
-def _build_pycuda(machine: Machine, findings: Findings) -> str:
-    """Return the commands that compile pycuda; there are no wheels."""
+def _build_pycuda(machine: Machine, findings: Findings, again: bool = False) -> str:
+    """Return the commands that compile pycuda; there are no wheels.
+
+    Args:
+        machine: where.
+        findings: about it.
+        again: it is installed, so that pip would have nothing to do.
+    """
     folder = _cuda_folder(machine, findings)
     words = ["PATH={}/bin:$PATH".format(folder), "CPATH={}/include".format(folder),
              "LIBRARY_PATH={}/lib64".format(folder)]
     if needs_coretype(machine):
         words.append("{}=ARMV8".format(CORETYPE))
     commands = ["export " + " ".join(words)]
+    options = "--no-cache-dir " + ("--force-reinstall --no-deps " if again else "")
     if machine.python.version < (3, 8):
         # 2022.1 is the last release for Python 3.6 and 3.7 (python_requires in its setup.py). Its pyproject.toml asks
         # for numpy 1.12.1 or 1.15.4 to build with, which have no wheels for aarch64: pip would compile numpy first.
         commands += [run_pip(machine, "setuptools==59.6.0 wheel"),
-                     run_pip(machine, "--no-build-isolation --no-cache-dir pycuda==2022.1")]
+                     run_pip(machine, "--no-build-isolation {}pycuda==2022.1".format(options))]
     else:
-        commands.append(run_pip(machine, "--no-cache-dir pycuda"))
+        commands.append(run_pip(machine, options + "pycuda"))
     return " && ".join(commands)
 
 

@@ -197,7 +197,7 @@ def _import_error(text: str) -> MissingRuntimeError:
         return MissingRuntimeError(
             "NVIDIA's driver is not there: {}".format(text),
             "install it (in a container, start it with NVIDIA's runtime: docker run --runtime nvidia), " + _CPU_FIX)
-    if "lib" in text and ".so" in text:
+    if "cannot open shared object file" in text:
         return MissingRuntimeError(
             "pycuda does not find a library of CUDA: {}".format(text),
             "export LD_LIBRARY_PATH=/usr/local/cuda/lib64:$LD_LIBRARY_PATH")
@@ -205,6 +205,10 @@ def _import_error(text: str) -> MissingRuntimeError:
     # nor CUDA's headers and libraries are where a compiler looks.
     # Its build asks for a numpy that has no wheel on a Nano; without isolation it takes the one that is there.
     package = "--no-build-isolation pycuda==2022.1" if sys.version_info < (3, 7) else "pycuda"
+    if "No module named" not in text:
+        # Compiled for another CUDA, driver or numpy ("undefined symbol: ..."): pip would call it installed, and would
+        # take what it has compiled once from its cache.
+        package = "--force-reinstall --no-deps --no-cache-dir " + package
     return MissingRuntimeError(
         "pycuda cannot be imported: {}".format(text),
         "install it with CUDA's compiler at hand: export PATH=/usr/local/cuda/bin:$PATH "

@@ -101,9 +101,12 @@ class OnnxRuntimeSession(Session):
             UsageError: nothing was submitted, or the session is closed.
         """
         self._require_open()
-        if not self._pending:
-            raise UsageError("collect was called with nothing submitted", "call submit first")
-        outputs, self.timings = self._pending.popleft().result()
+        try:
+            # Not asked first whether there is one: another thread may take it in between.
+            oldest = self._pending.popleft()
+        except IndexError:
+            raise UsageError("collect was called with nothing submitted", "call submit first") from None
+        outputs, self.timings = oldest.result()
         return outputs
 
     def describe(self) -> Dict[str, Any]:

@@ -113,7 +113,6 @@ class Runner:
             self._execution.close()
         self._execution = None
         self.stream = None
-        self._logger = None
 
     def _enqueue(self, buffers: BufferSet) -> None:
         recorded = buffers.recorded if self.graphs and not self._profiled else None

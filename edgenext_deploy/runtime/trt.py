@@ -21,8 +21,17 @@ from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.buffers import BufferSet, Prepare, ZeroCopy
 from edgenext_deploy.runtime.profile import make_profiler
 from edgenext_deploy.runtime.runner import Runner
-from edgenext_deploy.runtime.session import Session
-from edgenext_deploy.runtime.trt_api import Execution, import_tensorrt, last_errors, make_logger, open_execution, split
+from edgenext_deploy.runtime.session import Session, Timings
+from edgenext_deploy.runtime.trt_api import (
+    Execution,
+    import_tensorrt,
+    last_errors,
+    make_runtime,
+    open_execution,
+    register_plugins,
+    shared_logger,
+    split,
+)
 from edgenext_deploy.runtime.warmup import choose_zero_copy, use_graphs
 
 # Of `close` for calls that run: at exit a daemon thread may never return, and a signal's handler interrupts one.
@@ -38,6 +47,7 @@ class TensorRTSession(Session):
     Attributes:
         record: the plan's sidecar; None for a plan without one.
         device: number of the GPU it runs on.
+        timings: of the calling thread's last inference; in a thread that has run none, of the last one at all.
 
     Args:
         path: the plan, its sidecar beside it.
@@ -54,7 +64,7 @@ class TensorRTSession(Session):
         BadInputError: no such file, not a plan, or not the one its sidecar describes.
         IncompatibleError: built for another TensorRT or GPU, refused by TensorRT, too large for the memory, or
             `zero_copy` on a GPU that cannot.
-        MissingRuntimeError: no TensorRT, no pycuda, no driver or no GPU.
+        MissingRuntimeError: no TensorRT, no pycuda, no GPU, or no driver that is new enough.
         UsageError: no such device, or `buffer_sets` less than 1.
         CudaError: CUDA failed; its message says when the process has to be restarted.
     """
@@ -64,6 +74,8 @@ class TensorRTSession(Session):
                  cuda_graph: Optional[bool] = None) -> None:
         self._path = path = os.fspath(path)
         self._idle = threading.Condition()
+        self._latest: Optional[Timings] = None
+        self._own = threading.local()
         self._calls = 0
         self._open = False
         self._abandoned = False
@@ -91,7 +103,7 @@ class TensorRTSession(Session):
             raise
         self._open = True
         self._version = str(trt.__version__)
-        self._logger = make_logger(trt)
+        self._logger = shared_logger(trt)
         try:
             environment = present_environment()._replace(
                 gpu=self._cuda.name, compute_capability="{}.{}".format(*self._cuda.compute_capability))
@@ -103,6 +115,12 @@ class TensorRTSession(Session):
             _clear_frames(error)
             self.close()
             raise
+
+    @property
+    def timings(self) -> Optional[Timings]:  # type: ignore[override]  # the protocol's is an attribute
+        """See the class: whoever looks after a call of its own must not find those of another thread's."""
+        own: Optional[Timings] = getattr(self._own, "timings", None)
+        return own or self._latest
 
     def infer_all(self, image: np.ndarray, views: bool = False) -> Tuple[np.ndarray, ...]:
         """Run once and return every output; see `Session.infer_all`.
@@ -184,7 +202,8 @@ class TensorRTSession(Session):
         meanwhile are reported among them.
         """
         profiler = make_profiler(import_tensorrt(self._runtime_name))
-        with self._call():
+        # The context around all of it, as for everything that TensorRT may call CUDA in.
+        with self._call(), self._cuda.active():
             assert self._runner is not None
             self._runner.attach(profiler)
             try:
@@ -249,7 +268,6 @@ class TensorRTSession(Session):
         self._free.clear()
         self._sets.clear()
         self._runtime = None
-        self._logger = None
 
     @contextlib.contextmanager
     def _call(self) -> Iterator[None]:
@@ -294,14 +312,14 @@ class TensorRTSession(Session):
     def _finish(self, buffers: BufferSet, views: bool) -> Tuple[np.ndarray, ...]:
         assert self._runner is not None
         outputs = self._runner.finish(buffers, views)
-        self.timings = buffers.timings()
+        self._latest = self._own.timings = buffers.timings()
         return outputs
 
     def _load(self, trt: Any, data: bytes) -> Execution:
         # Only where needed: a plan may misuse what is registered. Without a sidecar nothing says what it needs.
         if self.record is None or self.record.plugins:
-            trt.init_libnvinfer_plugins(self._logger, "")
-        self._runtime = trt.Runtime(self._logger)
+            register_plugins(trt)
+        self._runtime = make_runtime(trt, self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(data)
         if self._engine is None:
             raise self._not_loaded()

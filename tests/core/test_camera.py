@@ -198,6 +198,21 @@ def test_errors_of_a_file_reach_the_consumer_after_the_last_frame(error):
             camera.read(5.0)
 
 
+class Unclosable(Script):
+    def close(self):
+        raise OSError("cannot be released")
+
+
+def test_a_source_that_cannot_be_closed_ends_and_comes_back_like_any_other(caplog):
+    camera = Camera(Unclosable([1], live=False), every_frame=True)
+    assert camera.read(5.0).number == 0
+    assert camera.read(5.0) is None and camera.ended
+    camera.close()
+    assert "script cannot be closed: cannot be released" in caplog.text
+    with Camera(Unclosable([LOST, 2]), backoff=Backoff(0.01)) as camera:
+        assert camera.read(5.0).image[0, 0, 0] == 2 and camera.counters.reconnects == 1
+
+
 def test_the_first_opening_must_work():
     with pytest.raises(BadInputError, match="gone"):
         Camera(Script([1], opens=[BadInputError("gone")]))

@@ -67,6 +67,13 @@ def test_a_video_file_gives_every_frame(numbered_video, name, codec):
     assert camera.fps == 200.0
 
 
+@pytest.mark.parametrize("asked, shape", [({"width": 160}, (120, 160, 3)), ({"height": 120}, (120, 160, 3)),
+                                          ({"width": 33}, (24, 33, 3)), ({}, (240, 320, 3))])
+def test_one_side_alone_keeps_a_videos_shape(numbered_video, asked, shape):
+    with Camera(numbered_video("a.avi", "MJPG", 1, 30.0), every_frame=True, **asked) as camera:
+        assert camera.read(5.0).image.shape == shape
+
+
 def test_a_video_file_is_played_like_a_camera(numbered_video):
     path = numbered_video("a.mp4", "mp4v", 60, 60.0)
     start = time.perf_counter()

@@ -30,6 +30,19 @@ def test_without_opencv(monkeypatch, jetson, fix):
     Camera("synthetic://64x48@30").close()  # needs none
 
 
+@pytest.mark.parametrize("jetson", [True, False])
+def test_an_opencv_that_finds_no_room_is_to_be_loaded_earlier_and_not_installed_again(monkeypatch, tmp_path, jetson):
+    gomp = "/usr/lib/aarch64-linux-gnu/libgomp.so.1"
+    (tmp_path / "cv2.py").write_text(
+        "raise ImportError('{}: cannot allocate memory in static TLS block')".format(gomp))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "cv2", raising=False)
+    monkeypatch.setattr(opencv, "on_jetson", lambda: jetson)
+    with pytest.raises(MissingRuntimeError, match="static TLS block") as caught:
+        opencv.load_cv2()
+    assert caught.value.fix == "export LD_PRELOAD={}, and start again".format(gomp)
+
+
 class FakeCapture:
     """What cv2.VideoCapture is to us."""
 

@@ -189,7 +189,9 @@ def test_owners_are_closed_at_exit_whatever_one_of_them_raises(machine):
 @pytest.mark.parametrize("message, fix", [
     ("No module named 'pycuda'", "PATH=/usr/local/cuda/bin:.*CPATH=.*LIBRARY_PATH=.*pip install .*pycuda"),
     ("libcuda.so.1: cannot open shared object file", "driver is not there.*--runtime nvidia"),
-    ("libcurand.so.10: cannot open shared object file", "LD_LIBRARY_PATH=/usr/local/cuda/lib64")])
+    ("libcurand.so.10: cannot open shared object file", "LD_LIBRARY_PATH=/usr/local/cuda/lib64"),
+    ("/lib/python3.8/site-packages/pycuda/_driver.cpython-38-aarch64-linux-gnu.so: undefined symbol: cuX_v2",
+     "pip install --force-reinstall --no-deps --no-cache-dir .*pycuda")])
 def test_what_is_missing_is_said_with_the_fix(monkeypatch, message, fix):
     class Broken:
         def find_spec(self, name, path=None, target=None):

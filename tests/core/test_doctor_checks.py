@@ -140,7 +140,8 @@ def test_no_toolkit_at_all(tmp_path):
 @pytest.mark.parametrize("error, fix", [
     ("ImportError: libcurand.so.10: cannot open shared object file", "LD_LIBRARY_PATH=/usr/local/cuda/lib64"),
     ("ImportError: libcuda.so.1: cannot open shared object file", "see driver"),
-    ("ImportError: cannot import name '_driver'", "pip install"),
+    ("ImportError: /lib/pycuda/_driver.cpython-36m-aarch64-linux-gnu.so: undefined symbol: cuMemFree_v2",
+     "--no-build-isolation --no-cache-dir --force-reinstall --no-deps pycuda==2022.1"),
 ])
 def test_a_pycuda_that_does_not_load(tmp_path, error, fix):
     checks, routes, _ = examine(nano(tmp_path, answers={"pycuda": broken(error, "2020.1")}))

@@ -1,4 +1,5 @@
 """Where and how frames and photos are prepared, up to the classifier; plans run on doubles."""
+import contextlib
 import logging
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from doubles import gpu, kernel_double
 from frame_samples import frame_of, gradient, noise, photo
 from PIL import Image
+from trt_cases import in_thread
 
 from edgenext_deploy import Classifier, manifest
 from edgenext_deploy.camera import Camera
@@ -15,6 +17,7 @@ from edgenext_deploy.frames import FramePreparer
 from edgenext_deploy.preprocess import preprocess
 from edgenext_deploy.preprocess_cpu import CpuPreprocessor
 from edgenext_deploy.runtime import preprocess_cuda
+from edgenext_deploy.runtime.trt import TensorRTSession
 
 pytest.importorskip("onnxruntime")
 
@@ -106,6 +109,27 @@ def test_a_classifier_on_a_plan_prepares_frames_with_the_kernels(machine, tmp_pa
             apart_ms.append(abs(classify.session.timings.prepare_ms - classify.timings.preprocess_ms))
         assert min(apart_ms) < 1.0
         assert classify.session.timings.host_to_device_ms is None
+
+
+@needs_kernels
+def test_a_photo_of_another_thread_takes_no_frames_timings_away(machine, tmp_path, monkeypatch):
+    call, photos = TensorRTSession._call, []
+
+    @contextlib.contextmanager
+    def interrupted(session):
+        with call(session):
+            yield
+        if not photos:  # between the end of a frame's inference and the look at its timings
+            photos.append(True)
+            in_thread(lambda: classify(path_of("photos", "cat.jpg")))
+
+    with Classifier(gpu.write_plan(tmp_path, machine.release), preprocess_on="gpu") as classify:
+        monkeypatch.setattr(TensorRTSession, "_call", interrupted)
+        assert classify(RED["bgr"])[0].label == "red" and photos == [True]
+        assert classify.session.timings.prepare_ms >= 2 * kernel_double.LAUNCH_MS
+        seen = []
+        in_thread(lambda: seen.append(classify.session.timings))
+        assert seen[0].prepare_ms is None  # that of the last one at all, which was the photo's
 
 
 @needs_kernels

@@ -180,6 +180,9 @@ def test_video_repeats_and_skips_to_keep_time(tmp_path):
     assert counts == [1, 2, 2, 6, 26, 27]
     written.close()
     written.close()
+    (tmp_path / "plain").write_text("")
+    modes = [os.stat(str(tmp_path / name)).st_mode for name in ("a.avi", "plain")]
+    assert modes[0] == modes[1]  # whoever may read other files may watch it
     capture = cv2.VideoCapture(str(tmp_path / "a.avi"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 27 and capture.read()[1].shape == (48, 64, 3)
 
@@ -201,15 +204,37 @@ def test_display_without_a_display(run, monkeypatch):
     assert code == 6 and out == "" and "display" in err and "fix:" in err
 
 
-def test_a_window_ends_it_when_q_is_pressed(run, monkeypatch):
-    keys, shown = [-1, -1, ord("q")], []
+VISIBLE, AUTOSIZE = 4, 1
+
+
+def window_double(monkeypatch, keys, shown, answer):
+    """Put a double of OpenCV's windows in place; `answer` is what getWindowProperty returns for a property."""
     double = types.SimpleNamespace(
-        WINDOW_NORMAL=0, WND_PROP_VISIBLE=4, FONT_HERSHEY_SIMPLEX=0, LINE_AA=16, error=RuntimeError,
-        namedWindow=lambda title, flags: None, imshow=lambda title, image: shown.append(image.shape),
-        waitKey=lambda delay: keys.pop(0), getWindowProperty=lambda title, name: 1.0,
+        WINDOW_NORMAL=0, WND_PROP_VISIBLE=VISIBLE, WND_PROP_AUTOSIZE=AUTOSIZE, FONT_HERSHEY_SIMPLEX=0, LINE_AA=16,
+        error=RuntimeError, namedWindow=lambda title, flags: None,
+        imshow=lambda title, image: shown.append(image.shape),
+        waitKey=lambda delay: keys.pop(0) if keys else -1, getWindowProperty=lambda title, name: answer(name),
         putText=lambda *arguments: None, destroyAllWindows=lambda: shown.append("closed"))
     monkeypatch.setattr(video, "load_cv2", lambda: double)
     monkeypatch.setenv("DISPLAY", ":0")
+    return double
+
+
+# What OpenCV's window.cpp answers about an open and a closed window.
+@pytest.mark.parametrize("opened, closed", [
+    ({VISIBLE: 1.0, AUTOSIZE: 0.0}, {VISIBLE: 0.0, AUTOSIZE: 0.0}),  # Qt: a closed window is only hidden
+    ({VISIBLE: -1.0, AUTOSIZE: 0.0}, {VISIBLE: -1.0, AUTOSIZE: -1.0}),  # GTK: JetPack's OpenCV
+], ids=["qt", "gtk"])
+def test_a_window_ends_it_when_it_is_closed(run, monkeypatch, opened, closed):
+    shown = []
+    window_double(monkeypatch, [], shown, lambda name: (opened if len(shown) < 3 else closed)[name])
+    code, out, _ = run("synthetic://64x48@100", "--display", "--frames", "5", "--json")
+    assert code == 0 and lines_of(out)[2]["reason"] == "window closed" and lines_of(out)[2]["processed"] == 3
+
+
+def test_a_window_ends_it_when_q_is_pressed(run, monkeypatch):
+    keys, shown = [-1, -1, ord("q")], []
+    double = window_double(monkeypatch, keys, shown, lambda name: 1.0)
     code, out, _ = run("synthetic://64x48@100", "--display", "--json")
     assert code == 0 and lines_of(out)[2]["reason"] == "window closed" and lines_of(out)[2]["processed"] == 3
     assert shown == [(48, 64, 3)] * 3 + ["closed"]

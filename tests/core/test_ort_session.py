@@ -1,5 +1,6 @@
 """The ONNX Runtime session, on a committed network, so that it also runs where `onnx` is not installed."""
 import base64
+import collections
 import os
 import sys
 
@@ -78,6 +79,16 @@ def test_submitted_inferences_are_collected_in_order_even_if_the_buffer_is_reuse
     buffer[:] = 0
     for output in expected:
         assert np.array_equal(session.collect()[0], output)
+    with pytest.raises(UsageError, match="nothing submitted"):
+        session.collect()
+
+
+def test_one_that_another_thread_collects_meanwhile_is_as_good_as_none(session):
+    class Raced(collections.deque):
+        def __len__(self):
+            return 1  # what it was a moment ago
+
+    session._pending = Raced()
     with pytest.raises(UsageError, match="nothing submitted"):
         session.collect()
 

@@ -23,6 +23,9 @@ def made(text, *arguments, **options):
     ("csi://1?flip=2", {"width": 640, "height": 480, "fps": 29.97},
      "nvarguscamerasrc sensor-id=1 ! video/x-raw(memory:NVMM),width=640,height=480,framerate=2997/100,format=NV12 ! "
      "nvvidconv flip-method=2 ! video/x-raw,format=BGRx ! " + LEAKY + " ! " + BGR + " ! " + NEWEST),
+    ("csi://0", {"width": 640},
+     "nvarguscamerasrc sensor-id=0 ! video/x-raw(memory:NVMM),width=640,height=360,framerate=30/1,format=NV12 ! "
+     "nvvidconv flip-method=0 ! video/x-raw,format=BGRx ! " + LEAKY + " ! " + BGR + " ! " + NEWEST),
     ("/dev/video0", {},
      'v4l2src device="/dev/video0" do-timestamp=true ! video/x-raw ! ' + LEAKY + " ! " + BGR + " ! " + NEWEST),
     ("/dev/v4l/by-id/usb-Cam_1-index0?format=mjpeg", {"width": 1280, "height": 720, "fps": 30},

@@ -14,6 +14,7 @@ from trt_cases import MACHINES, TESTS, WAYS, frames, in_thread, right, run_all, 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.runtime import trt as module
 from edgenext_deploy.runtime.buffers import BufferSet
+from edgenext_deploy.runtime.cuda import CudaError
 from edgenext_deploy.runtime.trt import TensorRTSession
 
 
@@ -32,6 +33,37 @@ def test_a_thousand_frames_from_four_threads(machine, tmp_path, way):
         in_thread(*[lambda start=start: work(start) for start in range(4)])
         assert wrong == []
         assert machine.account() == account
+
+
+def test_a_closed_session_takes_the_plugins_logger_from_no_other(machine, tmp_path):
+    path = two_heads(machine, tmp_path, sidecar=False)  # nothing says that it needs no plugins
+    (image,) = frames(1)
+    with TensorRTSession(path, trust=True, cuda_graph=False) as session:
+        TensorRTSession(path, trust=True).close()
+        gc.collect()
+        assert right(session, session.infer_all(image), image)  # and the machine has seen no violation
+
+
+def test_one_threads_errors_are_not_told_of_anothers_call(machine, tmp_path):
+    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=False) as session:
+        logger, logged, done = session._logger, threading.Event(), threading.Event()
+
+        def another():
+            logger.log(type(logger).Severity.ERROR, "of another thread")
+            logged.set()
+            done.wait(5)
+
+        def call():
+            logged.wait(5)
+            session._engine._changes["refusal"] = "of this call"
+            try:
+                with pytest.raises(CudaError, match="of this call") as caught:
+                    session.infer(frames(1)[0])
+                assert "another" not in str(caught.value)
+            finally:
+                done.set()
+
+        in_thread(another, call)
 
 
 @pytest.mark.parametrize("way", WAYS[::3])

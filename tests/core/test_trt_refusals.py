@@ -61,6 +61,14 @@ def test_what_tensorrt_refuses_is_said_in_its_words(new_machine, tmp_path, monke
     assert "nobody's business" not in text and new_machine.allocated_bytes() == 0
 
 
+@pytest.mark.parametrize("severity", ["WARNING", "INTERNAL_ERROR"])
+def test_a_driver_too_old_for_tensorrt_is_no_bug_of_ours(machine, tmp_path, severity):
+    machine.refuses_runtime = (severity, "CUDA initialization failure with error: 35. Please check\nyour installation")
+    with pytest.raises(MissingRuntimeError, match=r"TensorRT \d+\..*failure with error: 35.*update NVIDIA's driver"):
+        TensorRTSession(two_heads(machine, tmp_path))
+    assert machine.everything_released()
+
+
 @pytest.mark.parametrize("changes, message", [
     ({"profiles": 2}, "2 optimisation profiles"), ({"shape": [-1, 3, 4, 5]}, r"shape \[-1, 3, 4, 5\], fixed"),
     ({"layout": "CHW4"}, "format CHW4"), ({"location": "HOST"}, "HOST memory"),

@@ -72,6 +72,8 @@ class Machine:
         self.violations = []  # what the real thing punishes later, or not at all
         self.sticky = None
         self.plugins = []  # namespaces that plugins were registered in
+        self.plugin_logger = None  # weak reference to the logger of the last registration
+        self.refuses_runtime = None  # severity and text that TensorRT logs when it cannot use CUDA
         self.clock_ms = 0.0
         self.log = []  # order of destruction of what TensorRT's double makes
         self.stacks = threading.local()

@@ -133,7 +133,9 @@ def _log(logger, trt, severity, message):
 
 def _builder_init(self, logger):
     if not self._trt.double.gpu:
-        _log(logger, self._trt, "ERROR", "CUDA initialization failure with error: 35")
+        # 8.5 and 8.6 call it a warning (NVIDIA/TensorRT#2913).
+        severity = "WARNING" if (8, 5) <= self._trt.double.number < (9, 0) else "ERROR"
+        _log(logger, self._trt, severity, "CUDA initialization failure with error: 35")
         raise TypeError("pybind11::init(): factory function returned nullptr")
     self._logger = logger
 

@@ -17,6 +17,7 @@ import os
 import struct
 import time
 import types
+import weakref
 
 import numpy as np
 
@@ -95,11 +96,17 @@ def make_tensorrt(release, machine):
             setattr(module, name, enum.Enum(name, table[name][1:]))
     module.TensorFormat = enum.Enum("TensorFormat", ["LINEAR", "CHW4", "HWC8"])
     module.ILogger = Logger
-    module.init_libnvinfer_plugins = lambda logger, namespace: machine.plugins.append(namespace) or True
+    module.init_libnvinfer_plugins = lambda logger, namespace: _register_plugins(machine, logger, namespace)
     for name, behaviour in (("Runtime", Runtime), ("ICudaEngine", Engine), ("IExecutionContext", ExecutionContext),
                             ("IProfiler", Profiler)):
         setattr(module, name, restricted(name, behaviour, table[name][1:], module, machine))
     return module
+
+
+def _register_plugins(machine, logger, namespace):
+    machine.plugins.append(namespace)
+    machine.plugin_logger = weakref.ref(logger)  # NVIDIA's library has a bare pointer, and keeps it
+    return True
 
 
 def restricted(name, behaviour, members, module, machine):
@@ -136,6 +143,10 @@ class Runtime:
             raise TypeError("Logger.__init__() must be called when overriding __init__")
         self._logger = logger
         logger.log(Logger.Severity.WARNING, "a warning that is nobody's business")
+        if self._machine.refuses_runtime is not None:
+            severity, text = self._machine.refuses_runtime
+            logger.log(Logger.Severity[severity], text)
+            raise TypeError("pybind11::init(): factory function returned nullptr")
 
     def deserialize_cuda_engine(self, serialized_engine):
         self._machine.current("deserialize_cuda_engine")
@@ -266,6 +277,7 @@ class ExecutionContext:
         # pybind refuses one whose base was not initialised.
         if value is not None and not getattr(value, "_ready", False):
             raise TypeError("IProfiler.__init__() must be called when overriding __init__")
+        self._machine.current("setProfiler")  # without a context, the CUDA runtime would make one current for good
         self._profiler = value
 
     def __del__(self):
@@ -294,6 +306,8 @@ class ExecutionContext:
         if self._busy:
             self._machine.violations.append("two threads in one execution context")
         self._busy = True
+        if self._machine.plugin_logger is not None and self._machine.plugin_logger() is None:
+            self._machine.violations.append("the plugins' logger is gone, and they use it")
         time.sleep(0)  # lets another thread come in, as the real one does, which gives the interpreter lock away
         try:
             return self._enqueue_alone(addresses, stream_handle)
