@@ -24,6 +24,8 @@ _BYTES = {"fp16": 2, "fp32": 4}
 _EXPORT_TIME_LIMIT_S = 600
 # What the published points of the calibration were measured with.
 _PUBLISHED_INPUT = (1, 3, 256, 256)
+# The graphs that the calibration was fitted with were exported for it.
+CALIBRATED_TARGET = "nano"
 
 
 class StageEstimate(NamedTuple):
@@ -56,7 +58,9 @@ class Estimate(NamedTuple):
     Attributes:
         kind: always ``estimate``, so that no reader takes it for a measured row.
         schema: of this record.
-        variant: from the manifest; None when the file has none.
+        variant: from the manifest; None when the file has none, as with the next two.
+        target: that the graph was exported for.
+        input_shape: `[B, 3, H, W]`.
         file: name of the ONNX file.
         sha256: of it.
         peak: the device's limits.
@@ -72,6 +76,8 @@ class Estimate(NamedTuple):
     kind: str
     schema: int
     variant: Optional[str]
+    target: Optional[str]
+    input_shape: Optional[Tuple[int, ...]]
     file: str
     sha256: str
     peak: Peak
@@ -95,7 +101,7 @@ def estimate_variant(variant: str, device: str, precision: str) -> Estimate:
     with tempfile.TemporaryDirectory(prefix="edgenext-estimate-") as folder:
         # Always the flag-mode graph of the Nano, so that one network is estimated for all devices.
         run_module("edgenext_deploy.export.cli",
-                   ["--variant", variant, "--target", "nano", "--output", folder], _EXPORT_TIME_LIMIT_S)
+                   ["--variant", variant, "--target", CALIBRATED_TARGET, "--output", folder], _EXPORT_TIME_LIMIT_S)
         return estimate_file(os.path.join(folder, variant + ".onnx"), device, precision)
 
 
@@ -125,10 +131,12 @@ def estimate_file(path: str, device: str, precision: str) -> Estimate:
     low, high = (None, None) if calibration is None or total.expected_ms is None else calibration.range_ms(
         total.expected_ms)
     published_ms = None
-    if calibration is not None and found is not None and found.inputs[0].shape == _PUBLISHED_INPUT:
+    input_shape = None if found is None else found.inputs[0].shape
+    if calibration is not None and input_shape == _PUBLISHED_INPUT:
         published_ms = next((point.published_ms for point in calibration.points if point.variant == variant), None)
-    return Estimate(KIND, SCHEMA, variant, os.path.basename(path), sha256_of_file(path), peak, precision,
-                    tuple(stages), total, low, high, calibration, published_ms)
+    return Estimate(KIND, SCHEMA, variant, None if found is None else found.target, input_shape,
+                    os.path.basename(path), sha256_of_file(path), peak, precision, tuple(stages), total, low, high,
+                    calibration, published_ms)
 
 
 def feature_of(works: Sequence[StageWork], peak: Peak, precision: str) -> Feature:

@@ -1,7 +1,7 @@
 """An estimate for people: every table and line says that it is one."""
 from typing import List, TextIO
 
-from edgenext_deploy.benchmarks.estimate import Estimate, StageEstimate
+from edgenext_deploy.benchmarks.estimate import CALIBRATED_TARGET, Estimate, StageEstimate
 from edgenext_deploy.benchmarks.printing import EMPTY, console_for, milliseconds, number, print_table
 
 STAGE_HEADINGS = ("part", "kernels", "M MAdds", "MB moved", "lower bound", "kernel by kernel", "with launches",
@@ -11,8 +11,10 @@ POINT_HEADINGS = ("published point", "published", "fitted", "predicted when left
 
 def title(found: Estimate) -> str:
     """Return the title: what is estimated, for what."""
-    return "ESTIMATE, not measured: {} on {}, {}, batch 1".format(
-        found.variant or found.file, found.peak.device, found.precision.upper())
+    shape = "" if found.input_shape is None else ", batch {}, input {}".format(
+        found.input_shape[0], "×".join(map(str, found.input_shape[1:])))
+    return "ESTIMATE, not measured: {} on {}, {}{}".format(
+        found.variant or found.file, found.peak.device, found.precision.upper(), shape)
 
 
 def stage_cells(stage: StageEstimate) -> List[str]:
@@ -47,6 +49,10 @@ def summary(found: Estimate) -> List[str]:
             "which holds all that small kernels waste.".format(
                 len(calibration.points), calibration.roofline_factor, calibration.kernel_us),
             "Published points: {}.".format(calibration.source)]
+        if found.target != CALIBRATED_TARGET:
+            lines.append("The fit is to graphs exported for {}; {}, so it may fit less well.".format(
+                CALIBRATED_TARGET, "of this file it is not known what it was exported for" if found.target is None
+                else "this one was exported for {}".format(found.target)))
     if found.published_ms is not None:
         lines.append("Published for this variant: {} ms; it is one of the points.".format(
             milliseconds(found.published_ms)))

@@ -168,6 +168,17 @@ def test_a_published_latency_is_named_only_for_its_input(exported, monkeypatch):
     assert estimate_file(path, "nano", "fp16").published_ms is None
 
 
+def test_a_graph_for_another_target_says_that_the_fit_was_to_others(exported):
+    found = estimate_file(str(exported("xxs").onnx_path), "nano", "fp16")
+    assert title(found) == "ESTIMATE, not measured: xxs on nano, FP16, batch 1, input 3×256×256"
+    assert not any("may fit less well" in line for line in summary(found))
+    for target, said in (("onnxruntime", "exported for onnxruntime"), (None, "not known what it was exported for")):
+        assert any(said in line and "may fit less well" in line for line in summary(found._replace(target=target)))
+    batch = found._replace(input_shape=(4, 3, 224, 320))
+    assert title(batch).endswith("FP16, batch 4, input 3×224×320")
+    assert title(found._replace(input_shape=None)).endswith("xxs on nano, FP16")
+
+
 def test_every_peak_has_its_source():
     for peak in PEAKS.values():
         assert "NVIDIA" in peak.source and peak.fp16_flops >= peak.fp32_flops
