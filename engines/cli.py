@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 _LISTED_LAYERS = 5
 
 
+class _NamelessContext(click.Context):
+    """The context of the nameless command, without the space that click puts in front of its name."""
+
+    @property
+    def command_path(self) -> str:
+        return super().command_path.rstrip()
+
+
+class _Nameless(click.Command):
+    context_class = _NamelessContext
+
+
 class _ModelOrCommand(click.Group):
     """A group whose first word is a command's name, or else belongs to the nameless command that builds."""
 
@@ -41,7 +53,7 @@ class _ModelOrCommand(click.Group):
         self.format_commands(ctx, formatter)
 
 
-@click.command("", help="Build MODEL.onnx.")
+@click.command("", cls=_Nameless, help="Build MODEL.onnx.")
 @click.argument("model", metavar="MODEL.onnx", type=click.Path())
 @click.option("--output", type=click.Path(), metavar="F.plan", help="Where the plan goes.  [default: beside the model]")
 @click.option("--target", metavar="NAME", help="Where the plan will run.  [default: the manifest's]")
