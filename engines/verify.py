@@ -30,8 +30,9 @@ def test_command(engine: str, trust: bool, as_json: bool) -> None:
     Exit code 5 if the answer is wrong. Needs neither torch nor, for a plan, ONNX Runtime.
     """
     from edgenext_deploy.engines.selftest import self_test
-    from edgenext_deploy.runtime import load_session
+    from edgenext_deploy.runtime import load_session, require_engine
 
+    require_engine(engine)
     manifest = manifests.read_for(engine, trust)
     with load_session(engine, trust=trust) as session:
         result = self_test(session, manifest)

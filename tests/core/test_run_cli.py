@@ -48,6 +48,12 @@ def random_engine(tmp_path):
     return engine
 
 
+def test_a_photo_or_a_manifest_given_as_the_engine_is_named(run, red):
+    for given in (COFFEE, os.path.splitext(TINY)[0] + ".json"):
+        code, _, err = run(red, engine=given)
+        assert code == 3 and given + " is no engine: a name ending in .onnx or .plan expected" in err, err
+
+
 def test_table_names_rank_label_probability_and_times(run, red):
     code, out, err = run(red, "--top-k", "2")
     assert code == 0 and err == ""
