@@ -94,7 +94,7 @@ def write_files_atomically(files: Dict[str, bytes]) -> None:
                     stream.write(data)
                     stream.flush()
                     os.fsync(stream.fileno())
-                os.chmod(name, 0o666 & ~_umask())
+                os.chmod(name, usual_mode())
         for path, data in files.items():
             with _as_usage_error(path):
                 if path in streams:
@@ -109,7 +109,8 @@ def write_files_atomically(files: Dict[str, bytes]) -> None:
                 os.unlink(name)
 
 
-def _umask() -> int:
+def usual_mode() -> int:
+    """Return the permissions of a new file; temporary ones are their owner's alone, and keep that when renamed."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    return 0o666 & ~mask

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgenext_deploy.camera.opencv import load_cv2
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
+from edgenext_deploy.files import usual_mode
 
 _CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG"}
 _DEFAULT_FPS = 30.0
@@ -84,6 +85,7 @@ class VideoFile:
         if not complete:
             os.unlink(self._temporary)
             raise UsageError("{} could not be completed".format(self.path), "free some space on its disk")
+        os.chmod(self._temporary, usual_mode())
         os.replace(self._temporary, self.path)
 
     def _open(self, width: int, height: int) -> None:
