@@ -198,6 +198,13 @@ def test_errors_of_a_file_reach_the_consumer_after_the_last_frame(error):
             camera.read(5.0)
 
 
+@pytest.mark.parametrize("source", [0, "0", None])
+def test_a_camera_by_number_is_told_the_device(source):
+    """As `cv2.VideoCapture` takes it."""
+    with pytest.raises(UsageError, match="/dev/video0"):
+        Camera(source)
+
+
 def test_the_first_opening_must_work():
     with pytest.raises(BadInputError, match="gone"):
         Camera(Script([1], opens=[BadInputError("gone")]))

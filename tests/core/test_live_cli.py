@@ -97,7 +97,8 @@ def test_folder_stays_photos_unless_asked(run, tmp_path):
     (["synthetic://", "--duration", "0"], "--duration"), (["synthetic://", "--duration", "nan"], "--duration"),
     (["synthetic://", "--frames", "0"], "frames"), (["synthetic://", "--width", "9"], "width"),
     (["csi://0 ! filesink location=/tmp/x"], "csi://0"), (["rtsp://h/x ! fakesink"], "RTSP"),
-    (["http://h/x.mp4"], "unknown kind"), (["0"], "/dev/video0"), (["synthetic://", "--display", "--pixel-format", "nv12"], "need bgr"),
+    (["http://h/x.mp4"], "unknown kind"), (["0"], "/dev/video0"),
+    (["synthetic://", "--display", "--pixel-format", "nv12"], "need bgr"),
     (["synthetic://", "--pixel-format", "yuv"], "pixel-format"),
     (["x.jpg", "--pixel-format", "nv12"], "--pixel-format is for streams")])
 def test_usage_errors(run, arguments, message):
