@@ -8,7 +8,8 @@ import numpy as np
 from edgenext_deploy import golden, manifest, preprocess
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
-from edgenext_deploy.files import require_file, sha256_of_file
+from edgenext_deploy.files import sha256_of_file
+from edgenext_deploy.runtime import require_engine
 from edgenext_deploy.runtime.session import Session
 
 TORCH = "torch:"
@@ -71,7 +72,7 @@ def open_engine(path: str, name: str, options: Options = Options()) -> Iterator[
         with _open_module(path[len(TORCH):], options) as session:
             yield _module_engine(name, path, session)
         return
-    require_file(path, "engine", "export one with edgenext-export, and give it with --engine")
+    require_engine(path, "export one with edgenext-export, and give it with --engine")
     found = manifest.find_for(path, options.trust)
     file = record.EngineFile(os.path.basename(path), sha256_of_file(path), os.path.getsize(path),
                              sha256_of_file(manifest.manifest_path(path)) if found is not None else None)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import click
 
-from edgenext_deploy.command import common_options, entry_point
+from edgenext_deploy.command import INPUT, common_options, entry_point
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.live import LiveOptions, chosen_stream, live_options, run_live
 from edgenext_deploy.photos import photos_in
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--engine", required=True, type=click.Path(), help="ONNX file or plan, its .json manifest beside it.")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...|STREAM")
+@click.option("--engine", required=True, type=INPUT, help="ONNX file or plan, its .json manifest beside it.")
+@click.argument("sources", nargs=-1, required=True, type=INPUT, metavar="IMAGE...|STREAM")
 @click.option("--top-k", type=click.IntRange(1), help="Classifier: predictions an image.  [default: 5]")
 @click.option("--threshold", type=click.FloatRange(0, 1),
               help="Detector: score that an object has to exceed.  [default: 0.3]")
-@click.option("--labels", type=click.Path(),
+@click.option("--labels", type=INPUT,
               help="Text file with one label a line, or 'imagenet1k'.  [default: the manifest's]")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all available]")
 @click.option("--trust", is_flag=True, help="Accept a plan without a sidecar; it can run code.")

@@ -17,6 +17,9 @@ from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
 Function = Callable[..., Any]
 # What tables and sentences hold beside ASCII.
 _LETTERS = "×–→…°·µ─"
+# The type of a path that is read. Left to itself, click refuses what may not be read as an error of usage, and one
+# such photo among many would end the command.
+INPUT = click.Path(readable=False)
 
 
 def common_options(function: Function) -> Function:

@@ -44,8 +44,12 @@ def shown(text: str, limit: int = 200) -> str:
 def require_file(path: str, what: str, fix: str) -> None:
     """Raise BadInputError unless `path` is a readable, regular file that is not empty."""
     name = shown(path, 600)
-    if not os.path.exists(path):
-        raise BadInputError("{} not found: {}".format(what, name), fix)
+    try:
+        os.stat(path)
+    except PermissionError as error:  # of a folder on the way
+        raise BadInputError("{} cannot be read (permission denied): {}".format(what, name), fix) from error
+    except (OSError, ValueError) as error:
+        raise BadInputError("{} not found: {}".format(what, name), fix) from error
     if not os.path.isfile(path):
         raise BadInputError("{} is not a file: {}".format(what, name), fix)
     if not os.access(path, os.R_OK):

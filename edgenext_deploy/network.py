@@ -20,13 +20,12 @@ import numpy as np
 
 from edgenext_deploy import manifest as manifests
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
-from edgenext_deploy.files import require_file
 from edgenext_deploy.frames import FramePreparer
 from edgenext_deploy.labels import load_labels
 from edgenext_deploy.manifest import TensorSpec
 from edgenext_deploy.pixels import check_color, frame_layout
 from edgenext_deploy.preprocess import load_photo
-from edgenext_deploy.runtime import load_session
+from edgenext_deploy.runtime import load_session, require_engine
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -87,7 +86,7 @@ class Network(abc.ABC, Generic[Answer]):
                  zero_copy: Optional[bool] = None, cuda_graph: Optional[bool] = None) -> None:
         check_color(color)
         path = os.fspath(engine)
-        require_file(path, "engine", "export one with edgenext-export")
+        require_engine(path)
         self.manifest = manifests.read_for(path, trust)
         self.session = load_session(
             path, threads=threads, trust=trust, zero_copy=zero_copy, cuda_graph=cuda_graph)

@@ -79,7 +79,7 @@ def refusal_of_mode(target: Target, mode: str) -> Optional[str]:
     TensorRT 9; 8.2 reads some FP16 constants as FP32.
     """
     if not target.tensorrt:
-        return "it runs FP32, not TensorRT"
+        return "it runs the ONNX file in FP32, without TensorRT"
     if mode == "flag":
         without = [release for release in target.tensorrt if _major(release) >= 11 or release.startswith("rtx")]
         return "TensorRT {} has no FP16 builder flag".format(", ".join(without)) if without else None

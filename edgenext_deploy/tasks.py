@@ -6,8 +6,8 @@ from edgenext_deploy import manifest as manifests
 from edgenext_deploy.classifier import Classifier
 from edgenext_deploy.detector import Detector
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import require_file
 from edgenext_deploy.network import EnginePath, Labels, Network
+from edgenext_deploy.runtime import require_engine
 from edgenext_deploy.segmenter import Segmenter
 
 NETWORKS: Dict[str, Type[Network[Any]]] = {
@@ -21,7 +21,7 @@ def task_of(engine: EnginePath) -> str:
         BadInputError: no engine or manifest, a broken one, or a task that this release does not know.
     """
     path = os.fspath(engine)
-    require_file(path, "engine", "export one with edgenext-export")
+    require_engine(path)
     task = manifests.read(manifests.manifest_path(path)).task
     if task not in NETWORKS:
         raise BadInputError("{}: its manifest names the task {!r}; one of {} expected".format(

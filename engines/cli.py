@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 import click
 
-from edgenext_deploy.command import common_options, entry_point
+from edgenext_deploy.command import INPUT, common_options, entry_point
 from edgenext_deploy.engines.inspect import inspect_command
 from edgenext_deploy.engines.verify import test_command
 from edgenext_deploy.errors import UsageError
@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     from edgenext_deploy.engines.make import MadePlan
 
 _LISTED_LAYERS = 5
+
+
+class _NamelessContext(click.Context):
+    """The context of the nameless command, without the space that click puts in front of its name."""
+
+    @property
+    def command_path(self) -> str:
+        return super().command_path.rstrip()
+
+
+class _Nameless(click.Command):
+    context_class = _NamelessContext
 
 
 class _ModelOrCommand(click.Group):
@@ -41,8 +53,8 @@ class _ModelOrCommand(click.Group):
         self.format_commands(ctx, formatter)
 
 
-@click.command("", help="Build MODEL.onnx.")
-@click.argument("model", metavar="MODEL.onnx", type=click.Path())
+@click.command("", cls=_Nameless, help="Build MODEL.onnx.")
+@click.argument("model", metavar="MODEL.onnx", type=INPUT)
 @click.option("--output", type=click.Path(), metavar="F.plan", help="Where the plan goes.  [default: beside the model]")
 @click.option("--target", metavar="NAME", help="Where the plan will run.  [default: the manifest's]")
 @click.option("--fp16", "fp16", is_flag=True, help="Build in FP16, or fail.  [default: as exported]")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
 import click
 
-from edgenext_deploy.command import common_options
+from edgenext_deploy.command import INPUT, common_options
 
 if TYPE_CHECKING:
     from edgenext_deploy.errors import EdgeNextError
@@ -44,7 +44,7 @@ class Inspection(NamedTuple):
 
 
 @click.command("inspect")
-@click.argument("plan", type=click.Path())
+@click.argument("plan", type=INPUT)
 @click.option("--trust", is_flag=True, help="Judge a plan without a sidecar by its header alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @common_options

@@ -86,6 +86,9 @@ def make_plan(options: PlanOptions) -> MadePlan:
     if os.path.splitext(options.onnx_path)[1].lower() in manifests.PLAN_SUFFIXES:
         raise BadInputError("{} is a plan, and a plan is built from an ONNX file".format(options.onnx_path),
                             "look at it: edgenext-build inspect {}".format(options.onnx_path))
+    if os.path.splitext(options.onnx_path)[1].lower() != ".onnx":
+        raise BadInputError("{} is no model: a name ending in .onnx expected".format(options.onnx_path),
+                            "pass the .onnx file that edgenext-export wrote")
     manifest = manifests.read_for(options.onnx_path)
     target = get_target(options.target or manifest.target)
     environment = present_environment()
@@ -167,6 +170,10 @@ def _require_writable(path: str) -> None:
     """Raise UsageError now, and not after minutes of building, if the plan cannot be written."""
     if os.path.isdir(path):
         raise UsageError("cannot write {}: there is a folder of that name".format(path), "choose another --output")
+    if os.path.splitext(path)[1].lower() not in manifests.PLAN_SUFFIXES:
+        # Whatever opens an engine goes by this ending; the plan would be taken for something else.
+        raise UsageError("a plan cannot be named {}: a name ending in one of {} expected".format(
+            path, " ".join(manifests.PLAN_SUFFIXES)), "for example --output {}.plan".format(os.path.splitext(path)[0]))
     folder = os.path.dirname(os.path.abspath(path))
     try:
         os.makedirs(folder, exist_ok=True)

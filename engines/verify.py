@@ -10,7 +10,7 @@ import click
 from edgenext_deploy import manifest as manifests
 from edgenext_deploy import records
 from edgenext_deploy.child import run_module
-from edgenext_deploy.command import common_options
+from edgenext_deploy.command import INPUT, common_options
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, VerificationError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _TIME_LIMIT_S = 300.0
 
 
 @click.command("test", short_help="Run an engine on its golden input and compare.")
-@click.argument("engine", type=click.Path())
+@click.argument("engine", type=INPUT)
 @click.option("--trust", is_flag=True, help="Accept a plan without a sidecar; it can run code.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @common_options
@@ -30,8 +30,9 @@ def test_command(engine: str, trust: bool, as_json: bool) -> None:
     Exit code 5 if the answer is wrong. Needs neither torch nor, for a plan, ONNX Runtime.
     """
     from edgenext_deploy.engines.selftest import self_test
-    from edgenext_deploy.runtime import load_session
+    from edgenext_deploy.runtime import load_session, require_engine
 
+    require_engine(engine)
     manifest = manifests.read_for(engine, trust)
     with load_session(engine, trust=trust) as session:
         result = self_test(session, manifest)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from edgenext_deploy.command import common_options
+from edgenext_deploy.command import INPUT, common_options
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import require_file
 from edgenext_deploy.targets import TARGETS, get_target
@@ -68,7 +68,7 @@ def _one_line(error: Exception) -> str:
 
 
 @click.command("check")
-@click.argument("file", metavar="FILE.onnx", type=click.Path())
+@click.argument("file", metavar="FILE.onnx", type=INPUT)
 @click.option("--target", metavar="NAME", help="Fail with exit code 4 unless this target can run the file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON, notes included.")
 @common_options

@@ -7,7 +7,7 @@ from typing import Optional
 
 import click
 
-from edgenext_deploy.command import common_options, entry_point, require_libraries
+from edgenext_deploy.command import INPUT, common_options, entry_point, require_libraries
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.check import check_command
 
@@ -16,14 +16,14 @@ from edgenext_deploy.export.check import check_command
 @click.option("--variant", metavar="NAME", help="Variant to export; edgenext-models lists them.")
 @click.option("--fp16", is_flag=True, help="Aim at an FP16 engine.")
 @click.option("--target", default="nano", show_default=True, metavar="NAME", help="Where the engine will run.")
-@click.option("--weights", type=click.Path(), metavar="FILE",
+@click.option("--weights", type=INPUT, metavar="FILE",
               help="Checkpoint, official, timm or one's own, .pth or .safetensors.")
 @click.option("--pretrained", is_flag=True, help="Download the published weights (or take them from the cache).")
 @click.option("--image-size", metavar="N|HxW", help="Input size in pixels.  [default: the variant's]")
 @click.option("--batch", type=click.IntRange(1, 256), default=1, show_default=True, help="Images per inference.")
 @click.option("--num-classes", type=click.IntRange(1, 100000),
               help="Number of classes.  [default: the checkpoint's, or the variant's]")
-@click.option("--labels", type=click.Path(), metavar="FILE",
+@click.option("--labels", type=INPUT, metavar="FILE",
               help="Class names, one a line.  [default: those of the published network]")
 @click.option("--crop-pct", type=click.FloatRange(0.1, 1.0), help="Share of the resized photo that is cropped.")
 @click.option("--output", default=".", show_default=True, metavar="DIR", help="Folder for the files.")
@@ -41,7 +41,7 @@ from edgenext_deploy.export.check import check_command
 @click.option("--nms", type=click.Choice(["host", "plugin"]), default="host", show_default=True,
               help="Where a detector's boxes are suppressed; plugin also writes NAME.nms.onnx, for TensorRT alone.")
 @click.option("--drift", is_flag=True, help="Analyse on the CPU what FP16 does to every layer.")
-@click.option("--samples", type=click.Path(), metavar="DIR", help="Photos for --drift.  [default: bundled ones]")
+@click.option("--samples", type=INPUT, metavar="DIR", help="Photos for --drift.  [default: bundled ones]")
 @click.option("--auto-pin", is_flag=True, help="Pin to FP32 what --drift finds too inaccurate.")
 @click.option("--tolerance", type=click.FloatRange(1e-5, 0.5), default=0.01, show_default=True,
               help="Error of the largest logit that --auto-pin allows.")

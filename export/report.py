@@ -22,6 +22,7 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
     from rich.table import Table
 
     manifest, target = result.manifest, get_target(result.manifest.target)
+    precision = manifest.precision
     console.print(f"[bold]{manifest.variant}[/] for [bold]{target.name}[/] ({target.title})")
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan", no_wrap=True)
@@ -33,7 +34,7 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
         f"{count:3d} x {RULES[rule]}" for rule, count in manifest.lowering["rules"].items()))
     table.add_row("graph", f"opset {manifest.graph.opset}, IR {manifest.graph.ir_version}, layout "
                   f"{manifest.lowering['layout']}, {sum(result.emitted_operators.values())} nodes, "
-                  f"{manifest.lowering['nodes']} after the simplifier")
+                  f"{manifest.lowering['nodes']} after the simplifier{' and with the Casts' * (precision.casts > 0)}")
     table.add_row("operators", _operator_line(result))
     table.add_row("TensorRT", _verdict_line(manifest.verdicts))
     table.add_row("builder", _rtx_line(result))

@@ -111,7 +111,7 @@ def precision_for(target: Target, fp16: bool, mode: str | None = None, io: str =
         other = "typed" if chosen == "flag" else "flag"
         possible = refusal_of_mode(target, other) is None
         raise IncompatibleError(
-            f"{target.name} ({target.title}) cannot get FP16 in mode {chosen!r}: {refusal}",
+            f"{target.name} ({target.title}) cannot get FP16{f' in mode {mode!r}' if mode else ''}: {refusal}",
             f"use --precision-mode {other}" if possible else "export without --fp16, or choose another --target")
     if io == "fp16" and chosen != "typed":
         raise UsageError("--io fp16 needs a typed graph; with the builder flag inputs and outputs are FP32",

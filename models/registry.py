@@ -175,6 +175,11 @@ def get_variant(name: str) -> Variant:
     """
     if name in VARIANTS:
         return VARIANTS[name]
-    near = difflib.get_close_matches(name, VARIANTS, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    # Also by what the authors and timm call them, which would otherwise look most like a MobileViT's name.
+    names = {**{checkpoint.file.split(".")[0]: variant.name
+                for variant in VARIANTS.values() for checkpoint in variant.checkpoints},
+             **{f"{variant.family}_{variant.name}": variant.name for variant in VARIANTS.values()},
+             **{variant: variant for variant in VARIANTS}}
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
+    hint = f"; did you mean {names[near[0]]!r}?" if near else ""
     raise UsageError(f"unknown variant {name!r}{hint}", "choose one of: " + ", ".join(VARIANTS))

@@ -1,4 +1,7 @@
-"""The README's commands exist, with their options; its links lead somewhere; its figures are what is written today."""
+"""The commands of README and docs exist, with their options; their links lead somewhere.
+
+What the first export prints is held against the README in `tests/export/test_export_cli.py`.
+"""
 import importlib
 import inspect
 import re

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PHOTOS, MASKS = "JPEGImages", "SegmentationClass"
 DEFAULT_LIST = os.path.join("ImageSets", "Segmentation", "val.txt")
 VOID = 255
+_LAYOUT = "see docs/evaluation.md for the layout of --data"
 
 
 class SegmentationTask(Task):
@@ -24,7 +25,11 @@ class SegmentationTask(Task):
 
     def read_data(self, folder: str, labels_file: Optional[str], labels: Sequence[str], limit: Optional[int]) -> Data:
         """Return the photos that have a mask of the same name, or those that a list names."""
-        photos = {os.path.splitext(os.path.basename(path))[0]: path for path in photos_in(os.path.join(folder, PHOTOS))}
+        try:
+            paths = photos_in(os.path.join(folder, PHOTOS))
+        except BadInputError as error:
+            raise BadInputError(error.message, _LAYOUT) from error
+        photos = {os.path.splitext(os.path.basename(path))[0]: path for path in paths}
         listed = os.path.join(folder, DEFAULT_LIST) if labels_file is None else labels_file
         if labels_file is not None or os.path.exists(listed):
             names, how = read_lines(listed), "listed in " + os.path.basename(listed)
@@ -36,7 +41,7 @@ class SegmentationTask(Task):
         if absent:
             raise BadInputError("{} has no photo {!r} ({} of {} names are missing)".format(
                 os.path.join(folder, PHOTOS), absent[0], len(absent), len(names)),
-                "see docs/evaluation.md for the layout of --data")
+                _LAYOUT)
         items = [Item(name, photos[name], os.path.join(folder, MASKS, name + ".png")) for name in names]
         return finish(items, "{} photos {}".format(len(items), how), limit)
 

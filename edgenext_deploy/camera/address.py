@@ -47,8 +47,14 @@ class Address(NamedTuple):
 
 
 def is_stream(text: str) -> bool:
-    """Return True for what can only be a stream: an address with a scheme, a camera device, a video's name."""
-    return "://" in text or text.startswith("/dev/") or text.lower().endswith(VIDEO_SUFFIXES)
+    """Return True for what can only be a stream: an address, a camera's device or number, a video's name."""
+    return ("://" in text or text.startswith("/dev/") or text.lower().endswith(VIDEO_SUFFIXES)
+            or _is_number(text))
+
+
+def _is_number(text: str) -> bool:
+    """Return True for a camera as OpenCV counts them; no address, but said so better than as a missing file."""
+    return text.isdigit() and not os.path.exists(text)
 
 
 def without_password(text: str) -> str:
@@ -67,6 +73,9 @@ def parse_address(text: str) -> Address:
     Raises:
         UsageError: no known form, an unknown option, or a character that has no place there.
     """
+    if not isinstance(text, str) or _is_number(text):
+        raise UsageError("a camera is opened by its address, {!r} found".format(text),
+                         "pass " + _FORMS)
     if not text or any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise UsageError("a source's address is empty or has control characters: {!r}".format(text),
                          "pass " + _FORMS)

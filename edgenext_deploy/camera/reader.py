@@ -106,8 +106,8 @@ class Camera:
     def __init__(self, source: Union[str, FrameSource], width: Optional[int] = None, height: Optional[int] = None,
                  fps: Optional[float] = None, every_frame: Optional[bool] = None,
                  backoff: Optional[Backoff] = None, clock: Optional[Clock] = None, pixel_format: str = "bgr") -> None:
-        self._source = (make_source(source, width, height, fps, pixel_format) if isinstance(source, str)
-                        else source)
+        self._source = (source if isinstance(source, FrameSource)
+                        else make_source(source, width, height, fps, pixel_format))
         if every_frame and self._source.live:
             raise UsageError("{} is live: it does not wait, so not every frame can be had".format(self._source.name),
                              "leave out every_frame")

@@ -7,7 +7,8 @@ from edgenext_deploy.files import require_file
 from edgenext_deploy.manifest import PLAN_SUFFIXES
 from edgenext_deploy.runtime.session import Session, Timings
 
-__all__ = ["Session", "Timings", "load_session"]
+__all__ = ["Session", "Timings", "load_session", "require_engine"]
+_ONNX_SUFFIX = ".onnx"
 
 
 def load_session(path: str, threads: Optional[int] = None, trust: bool = False, zero_copy: Optional[bool] = None,
@@ -28,16 +29,27 @@ def load_session(path: str, threads: Optional[int] = None, trust: bool = False, 
         UsageError: `threads` is less than 1.
     """
     path = os.fspath(path)
-    require_file(path, "engine", "export one with edgenext-export")
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix == ".onnx":
+    require_engine(path)
+    if _suffix(path) == _ONNX_SUFFIX:
         from edgenext_deploy.runtime.ort import OnnxRuntimeSession
 
         return OnnxRuntimeSession(path, threads=threads)
-    if suffix in PLAN_SUFFIXES:
-        from edgenext_deploy.runtime.trt import TensorRTSession
+    from edgenext_deploy.runtime.trt import TensorRTSession
 
-        return TensorRTSession(path, trust=trust, zero_copy=zero_copy, cuda_graph=cuda_graph)
-    raise BadInputError(
-        "{} is no engine: a name ending in .onnx or .plan expected, {!r} found".format(path, suffix),
-        "pass the .onnx file that edgenext-export wrote, or the .plan file that edgenext-build wrote")
+    return TensorRTSession(path, trust=trust, zero_copy=zero_copy, cuda_graph=cuda_graph)
+
+
+def require_engine(path: str, fix: str = "export one with edgenext-export") -> None:
+    """Raise BadInputError unless `path` is a readable file with the name of an engine.
+
+    To be asked before the manifest is looked for: the one of a photo, or of a manifest, is not what is missing.
+    """
+    require_file(path, "engine", fix)
+    if _suffix(path) not in (_ONNX_SUFFIX, *PLAN_SUFFIXES):
+        raise BadInputError(
+            "{} is no engine: a name ending in .onnx or .plan expected, {!r} found".format(path, _suffix(path)),
+            "pass the .onnx file that edgenext-export wrote, or the .plan file that edgenext-build wrote")
+
+
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()

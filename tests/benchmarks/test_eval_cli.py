@@ -249,6 +249,11 @@ def test_mean_intersection_over_union(run, voc, tmp_path):
     assert code == 0 and "50.00%" in out and "75.00%" in out
 
 
+def test_a_folder_in_another_layout_is_told_where_the_layout_is_described(run, tmp_path):
+    code, _, err = run("--engine", write_segmenter(tmp_path), "--data", tmp_path)
+    assert code == 3 and "JPEGImages" in err and "fix: see docs/evaluation.md" in err
+
+
 def test_lists_of_names(run, voc, tmp_path):
     engine = write_segmenter(tmp_path)
     (voc / "ImageSets" / "Segmentation").mkdir(parents=True)

@@ -213,6 +213,13 @@ def test_a_source_that_cannot_be_closed_ends_and_comes_back_like_any_other(caplo
         assert camera.read(5.0).image[0, 0, 0] == 2 and camera.counters.reconnects == 1
 
 
+@pytest.mark.parametrize("source", [0, "0", None])
+def test_a_camera_by_number_is_told_the_device(source):
+    """As `cv2.VideoCapture` takes it."""
+    with pytest.raises(UsageError, match="/dev/video0"):
+        Camera(source)
+
+
 def test_the_first_opening_must_work():
     with pytest.raises(BadInputError, match="gone"):
         Camera(Script([1], opens=[BadInputError("gone")]))

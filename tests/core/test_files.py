@@ -54,6 +54,15 @@ def test_folders_are_made_and_relative_names_work(tmp_path, monkeypatch):
     assert (tmp_path / "deep" / "er" / "there").read_bytes() == b"2"
 
 
+def test_a_file_in_a_folder_that_may_not_be_entered_is_not_said_to_be_missing(monkeypatch):
+    def stat(path, **more):
+        raise PermissionError(13, "Permission denied", path)  # chmod does not stop root
+
+    monkeypatch.setattr(files.os, "stat", stat)
+    with pytest.raises(BadInputError, match=r"photo cannot be read \(permission denied\): locked/a\.jpg"):
+        files.require_file("locked/a.jpg", "photo", "copy it")
+
+
 def test_mode_follows_the_umask(tmp_path):
     before = os.umask(0o027)
     try:

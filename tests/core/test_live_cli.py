@@ -97,7 +97,8 @@ def test_folder_stays_photos_unless_asked(run, tmp_path):
     (["synthetic://", "--duration", "0"], "--duration"), (["synthetic://", "--duration", "nan"], "--duration"),
     (["synthetic://", "--frames", "0"], "frames"), (["synthetic://", "--width", "9"], "width"),
     (["csi://0 ! filesink location=/tmp/x"], "csi://0"), (["rtsp://h/x ! fakesink"], "RTSP"),
-    (["http://h/x.mp4"], "unknown kind"), (["synthetic://", "--display", "--pixel-format", "nv12"], "need bgr"),
+    (["http://h/x.mp4"], "unknown kind"), (["0"], "/dev/video0"),
+    (["synthetic://", "--display", "--pixel-format", "nv12"], "need bgr"),
     (["synthetic://", "--pixel-format", "yuv"], "pixel-format"),
     (["x.jpg", "--pixel-format", "nv12"], "--pixel-format is for streams")])
 def test_usage_errors(run, arguments, message):
@@ -122,6 +123,9 @@ def test_saved_video(run, tmp_path):
     # The label is white on black at the bottom left; elsewhere the frame is blue.
     assert images[5][200:, :160].min(axis=2).max() > 150 and images[5][100:150].min(axis=2).max() < 60
     assert os.listdir(str(tmp_path)) == ["out.mp4"]
+    other = tmp_path / "other"
+    other.write_text("")
+    assert os.stat(str(path)).st_mode == os.stat(str(other)).st_mode
 
 
 def test_a_video_file_played_like_a_camera_and_saved(run, tmp_path):

@@ -100,6 +100,12 @@ def test_passwords_are_not_shown():
         assert "cr" not in str(caught.value).replace("character", "")
 
 
+def test_a_folder_whose_name_is_a_number_is_a_folder(tmp_path, monkeypatch):
+    (tmp_path / "2024").mkdir()
+    monkeypatch.chdir(str(tmp_path))
+    assert parse_address("2024").kind == "folder" and not is_stream("2024") and is_stream("2025")
+
+
 def test_what_is_a_stream():
     for text in ("csi://0", "/dev/video0", "rtsp://h/x", "synthetic://", "a.mp4", "A.AVI", "nonsense://x"):
         assert is_stream(text), text

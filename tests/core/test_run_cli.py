@@ -48,6 +48,28 @@ def random_engine(tmp_path):
     return engine
 
 
+def test_a_photo_or_a_manifest_given_as_the_engine_is_named(run, red):
+    for given in (COFFEE, os.path.splitext(TINY)[0] + ".json"):
+        code, _, err = run(red, engine=given)
+        assert code == 3 and given + " is no engine: a name ending in .onnx or .plan expected" in err, err
+
+
+def test_a_photo_that_may_not_be_read_does_not_stop_the_others(run, red, tmp_path, monkeypatch):
+    locked = str(tmp_path / "locked.png")
+    shutil.copyfile(str(red), locked)
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode, **more: path != locked and access(path, mode, **more))
+    code, out, err = run(locked, red)
+    assert code == 3 and "image cannot be read (permission denied): " + locked in err and str(red) in out
+
+
+def test_an_engine_that_may_not_be_read_is_a_bad_file(run, red, monkeypatch):
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode, **more: path != TINY and access(path, mode, **more))
+    code, _, err = run(red)
+    assert code == 3 and "engine cannot be read (permission denied): " + TINY in err
+
+
 def test_table_names_rank_label_probability_and_times(run, red):
     code, out, err = run(red, "--top-k", "2")
     assert code == 0 and err == ""

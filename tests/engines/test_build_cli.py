@@ -66,6 +66,12 @@ def test_the_second_build_hits_the_timing_cache(machine, capfd, tmp_path):
     assert "hit, " + str(tmp_path / "cache" / "timing" / "tensorrt-8.2.1.8_sm53_Double.cache") in out
 
 
+def test_a_usage_error_names_the_command_as_it_is_typed(capfd, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["edgenext-build"])
+    code, _, err = run(capfd)
+    assert code == 2 and "Usage: edgenext-build [OPTIONS] MODEL.onnx\nTry 'edgenext-build --help'" in err
+
+
 def test_options_before_and_after_the_model(machine, capfd, tmp_path):
     machine("8.6", "8.7")
     path = normed(tmp_path)
@@ -128,6 +134,17 @@ def test_elsewhere_the_plan_gets_its_manifest(machine, capfd, tmp_path):
     (out / "b.json").write_text("another")
     code, _, err = run(capfd, path, "--output", str(out / "b.plan"))
     assert code == 2 and "b.json" in err
+
+
+def test_a_plan_is_named_like_one_and_its_model_like_a_model(machine, capfd, tmp_path):
+    """What opens an engine goes by the ending: a plan b.txt failed its self-test, and left a manifest behind."""
+    machine(die=True)
+    path, out = normed(tmp_path), tmp_path / "out"
+    code, _, err = run(capfd, path, "--output", str(out / "b.txt"))
+    assert code == 2 and "b.txt" in err and "--output {}".format(out / "b.plan") in err and not out.exists()
+    for arguments in ([os.path.splitext(path)[0] + ".json"], ["test", os.path.splitext(path)[0] + ".json"]):
+        code, _, err = run(capfd, *arguments)
+        assert code == 3 and "net.json is no " in err and "ending in .onnx" in err, err
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_build(machine, capfd, tmp_path):

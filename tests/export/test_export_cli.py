@@ -1,6 +1,8 @@
 """The command: what it writes, what it prints, and how it fails."""
+import io
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -11,12 +13,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from rich.console import Console
 
 from edgenext_deploy import Classifier
 from edgenext_deploy import manifest as manifests
 from edgenext_deploy.errors import IncompatibleError, VerificationError
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.pipeline import run_export
+from edgenext_deploy.export.report import print_report
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.golden import digest, golden_batch
 from edgenext_deploy.manifest import Precision
@@ -50,6 +54,28 @@ def test_the_advertised_command(exported):
     assert sorted(path.name for path in folder.iterdir()) == ["xxs.json", "xxs.onnx"]
     for words in ("random weights (seed 0)", "opset 13", "8.2", "parity", "xxs.onnx", "edgenext-run --engine"):
         assert words in " ".join(result.stdout.split())
+
+
+def test_the_readme_shows_what_is_printed(exported):
+    """Word for word, but for what differs from machine to machine: builder, times, rounding, digest."""
+    folder, result = exported
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"^xxs for nano.*?(?=^```)", readme, flags=re.S | re.M).group()
+
+    def same_everywhere(text):
+        text = " ".join(text.replace(str(folder) + os.sep, "").split())
+        text = re.sub(r"builder .*? precision", "precision", text)
+        return re.sub(r"(largest difference|sha256) \S+|\S+ of the largest logit", r"\1", text)
+
+    assert same_everywhere(result.stdout) == same_everywhere(shown)
+
+
+def test_the_casts_of_a_typed_graph_are_not_taken_for_the_simplifiers_work(tmp_path):
+    result = run_export(small(tmp_path, target="a100", fp16=True))
+    out = io.StringIO()
+    print_report(result, Console(file=out, width=200))
+    assert "{} nodes, {} after the simplifier and with the Casts".format(
+        sum(result.emitted_operators.values()), result.manifest.lowering["nodes"]) in out.getvalue()
 
 
 def test_the_same_command_writes_the_same_bytes(exported, tmp_path):
@@ -137,7 +163,7 @@ def test_padding_attribute_leaves_no_pad_node(tmp_path):
     (("--variant", "xxs", "--labels", "/nowhere/labels.txt"), 3, "not found"),
     (("--variant", "xxs", "--output", "/proc/nowhere"), 2, "cannot write"),
     (("--variant", "xxs", "--output", str(PHOTO)), 2, "not a folder"),
-    (("--variant", "xxs", "--fp16", "--target", "onnxruntime"), 4, "FP32"),
+    (("--variant", "xxs", "--fp16", "--target", "onnxruntime"), 4, "cannot get FP16: it runs the ONNX file in FP32"),
     (("--variant", "xxs", "--drift"), 2, "--fp16 is missing"),
     (("--variant", "xxs", "--io", "fp16"), 2, "add --fp16"),
     (("--variant", "xxs", "--fp16", "--precision-mode", "typed"), 4, "8.2 builds no strongly typed"),

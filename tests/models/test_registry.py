@@ -63,7 +63,8 @@ def test_published_figures_are_of_registered_variants():
 
 
 @pytest.mark.parametrize(("wrong", "near"), [
-    ("xss", "xs"), ("mobilevit_ss", "mobilevit_s"), ("s-bn-hs", "s_bn_hs")])
+    ("xss", "xs"), ("mobilevit_ss", "mobilevit_s"), ("s-bn-hs", "s_bn_hs"), ("XXS", "xxs"), ("edgenext_xxs", "xxs"),
+    ("edgenext_xx_small", "xxs"), ("edgenext_small", "s"), ("edgenext_base", "b"), ("edgenext_s_ssdlite", "s_ssdlite")])
 def test_unknown_variant_suggests_the_nearest(wrong, near):
     with pytest.raises(UsageError, match=f"{wrong}.*did you mean '{near}'") as caught:
         get_variant(wrong)
