@@ -14,7 +14,7 @@ import torch
 
 from edgenext_deploy import Classifier
 from edgenext_deploy import manifest as manifests
-from edgenext_deploy.errors import IncompatibleError, VerificationError
+from edgenext_deploy.errors import BadInputError, IncompatibleError, VerificationError
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.pipeline import run_export
 from edgenext_deploy.export.request import ExportRequest
@@ -188,6 +188,15 @@ def test_a_checkpoint_is_named_and_not_called_random(tmp_path):
     assert not result.manifest.weights.random
     assert "xxs_10.pth" in result.manifest.weights.source
     assert result.manifest.labels == ()
+
+
+def test_a_damaged_file_in_the_cache_is_named_and_not_recommended_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGENEXT_CACHE", str(tmp_path))
+    cached = tmp_path / "edgenext_xx_small.pth"
+    cached.write_bytes(b"<html>the proxy wants a password</html>")
+    with pytest.raises(BadInputError, match="is a web page") as caught:
+        run_export(small(tmp_path / "out", pretrained=True))
+    assert caught.value.fix == f"remove {cached} and run the same command again"
 
 
 def test_a_full_disk_loses_nothing(tmp_path):
