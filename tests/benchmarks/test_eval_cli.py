@@ -299,3 +299,17 @@ def test_masks_that_cannot_be_used_are_named(run, voc, tmp_path):
     assert code == 0 and json.loads(out)["used"] == 2
     assert "has mode RGB" in reasons["rgb"] and "is 3x3, its photo 12x8" in reasons["size"]
     assert "has class 9; 0 to 2 and 255 expected" in reasons["class"]
+
+
+def test_results_are_not_taken_up_when_a_mask_has_changed(run, voc, tmp_path):
+    command = ("--engine", write_segmenter(tmp_path), "--data", voc, "--resume", tmp_path / "rows.jsonl")
+    # The list names an image whose mask comes only later.
+    (tmp_path / "list.txt").write_text("0\n1\n")
+    mask = voc / "SegmentationClass" / "1.png"
+    whole = mask.read_bytes()
+    mask.unlink()
+    code, _, err = run(*command, "--labels", tmp_path / "list.txt")
+    assert code == 0 and "1 of 2 images were left out" in err
+    mask.write_bytes(whole)
+    code, _, err = run(*command, "--labels", tmp_path / "list.txt")
+    assert code == 2 and "is of another evaluation: data is" in err
