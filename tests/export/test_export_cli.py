@@ -134,6 +134,7 @@ def test_padding_attribute_leaves_no_pad_node(tmp_path):
     (("--variant", "xxs", "--batch", "0"), 2, "batch"),
     (("--variant", "xxs", "--weights", "/nowhere/x.pth"), 3, "not found"),
     (("--variant", "xxs", "--weights", "a.pth", "--pretrained"), 2, "exclude each other"),
+    (("--variant", "xxs", "--fp16", "--samples", "photos"), 2, "photos of --drift"),
     (("--variant", "xxs", "--labels", "/nowhere/labels.txt"), 3, "not found"),
     (("--variant", "xxs", "--output", "/proc/nowhere"), 2, "cannot write"),
     (("--variant", "xxs", "--output", str(PHOTO)), 2, "not a folder"),
