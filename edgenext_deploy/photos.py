@@ -7,6 +7,11 @@ from edgenext_deploy.errors import BadInputError
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 
+def is_photo(name: str) -> bool:
+    """Return whether a file's name is that of a photo; hidden ones do not count."""
+    return name.lower().endswith(_SUFFIXES) and not name.startswith(".")
+
+
 def photos_in(folder: str) -> List[str]:
     """Return the paths of the photos in a folder, sorted by name; hidden ones and other files are left out.
 
@@ -17,7 +22,7 @@ def photos_in(folder: str) -> List[str]:
         names = sorted(os.listdir(folder))
     except OSError as error:
         raise BadInputError("cannot read the folder {}: {}".format(folder, error.strerror)) from error
-    photos = [name for name in names if name.lower().endswith(_SUFFIXES) and not name.startswith(".")]
+    photos = [name for name in names if is_photo(name)]
     if not photos:
         raise BadInputError("no photo in the folder {}: no name ends in one of {}".format(
             folder, " ".join(_SUFFIXES)))

@@ -14,6 +14,7 @@ from edgenext_deploy.preprocess import normalise, preprocess
 
 PHOTOS = ("cat.jpg", "coffee.jpg", "rocket.jpg")
 _GOLDEN_SEEDS = (0, 1, 2)
+DEFECT = "this is a defect of the lowering: please report the variant, the options and the checkpoint"
 
 Answer = torch.Tensor | tuple[torch.Tensor, ...]
 Run = Callable[[np.ndarray], tuple[np.ndarray, ...]]
@@ -51,7 +52,8 @@ def reference_function(
 
 
 def compare(
-    reference: Run, exported: Run, inputs: Iterable[np.ndarray], tolerance: float, least_agreement: float = 0.0
+    reference: Run, exported: Run, inputs: Iterable[np.ndarray], tolerance: float, least_agreement: float = 0.0,
+    fix: str = DEFECT,
 ) -> Parity:
     """Run both on every input and return the worst figures over all outputs.
 
@@ -61,9 +63,9 @@ def compare(
 
     Raises:
         VerificationError: beyond the tolerance, less agreement than the least, another shape, or a value that is not
-            finite.
+            finite; `fix` is what its message suggests.
     """
-    seen = _Worst()
+    seen = _Worst(fix)
     for image in inputs:
         expected, found = reference(image), exported(image)
         for left, right in zip(expected, found, strict=True):
@@ -79,14 +81,15 @@ def compare(
             f"parity: the exported graph differs from the reference module by {parity.max_relative_error:g} of the "
             f"largest value of an output, {tolerance:g} is allowed (cosine {parity.min_cosine}, top-1 agreement "
             f"{agreement:.{0 if agreement in (0, 1) else 2}%}, at least {least_agreement:.0%}); nothing was written",
-            "this is a defect of the lowering: please report the variant, the options and the checkpoint")
+            fix)
     return parity
 
 
 @dataclasses.dataclass
 class _Worst:
-    """The figures so far."""
+    """The figures so far, and what to do if one is wrong."""
 
+    fix: str
     absolute: float = 0.0
     relative: float = 0.0
     cosine: float = 1.0
@@ -101,12 +104,13 @@ class _Worst:
             VerificationError: another shape, or a value that is not finite.
         """
         if expected.shape != found.shape:
-            raise VerificationError(f"parity: shape {expected.shape} expected, {found.shape} found")
+            raise VerificationError(f"parity: shape {expected.shape} expected, {found.shape} found", DEFECT)
         if expected.dtype.kind != "f":
             return
         if not np.isfinite(found).all():
             raise VerificationError(
-                f"parity: the exported graph gives {int((~np.isfinite(found)).sum())} values that are not finite")
+                f"parity: the exported graph gives {int((~np.isfinite(found)).sum())} values that are not finite; "
+                "nothing was written", self.fix)
         difference = float(np.abs(expected.astype(np.float64) - found).max())
         self.absolute = max(self.absolute, difference)
         self.relative = max(self.relative, difference / max(float(np.abs(expected).max()), 1e-30))

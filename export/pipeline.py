@@ -21,7 +21,7 @@ from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.nms_plugin import with_nms_plugin
-from edgenext_deploy.export.parity import Run, compare, parity_inputs, reference_function
+from edgenext_deploy.export.parity import DEFECT, Run, compare, parity_inputs, reference_function
 from edgenext_deploy.export.precision.apply import Precise, apply_precision
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.rtx import RtxReport, build_with_rtx
@@ -36,7 +36,7 @@ from edgenext_deploy.targets import Target
 
 # Of the largest logit. FP32 accumulates differently in every runtime; what was measured is about 1e-6.
 PARITY_TOLERANCE = 1e-4
-# The same, where the graph itself computes in FP16.
+# The same, where the graph itself computes in FP16; --auto-pin may have been allowed more.
 TYPED_TOLERANCE = 1e-2
 # For a self-test on a device: TF32 on Ampere GPUs keeps 10 bits of mantissa, FP16 as many.
 _GOLDEN_TOLERANCE = {"fp32": 5e-3, "fp16": 2e-2}
@@ -142,7 +142,8 @@ def run_export(
     reference = reference_function(tasks.answer_of(model), input_affine)
     parity = compare(
         reference, _runtime_function(tasks.observed(graph)), parity_inputs(inputs[0].shape, preprocessing),
-        TYPED_TOLERANCE if typed else PARITY_TOLERANCE, tasks.least_agreement(variant, typed))
+        _typed_tolerance(request) if typed else PARITY_TOLERANCE, tasks.least_agreement(variant, typed),
+        _typed_fix(variant, request) if typed else DEFECT)
     progress("building with TensorRT-RTX")
     rtx = _build(content, variant.name, typed)
     progress("writing")
@@ -235,6 +236,20 @@ def _runtime_function(graph: onnx.ModelProto) -> Run:
                      for result in results)
 
     return run
+
+
+def _typed_tolerance(request: ExportRequest) -> float:
+    return max(TYPED_TOLERANCE, request.tolerance) if request.auto_pin else TYPED_TOLERANCE
+
+
+def _typed_fix(variant: Variant, request: ExportRequest) -> str:
+    """Return what to do if a typed graph is off: most likely FP16 does not hold this checkpoint's activations."""
+    if request.auto_pin:
+        return "give photos that show more of what the camera will see with --samples, or export without --fp16"
+    if variant.task == "classification":
+        return "FP16 may be too narrow for these weights: add --auto-pin, or export without --fp16"
+    return ("FP16 may be too narrow for these weights: --target nano --fp16 --drift shows at which node; "
+            "or export without --fp16")
 
 
 def _build(content: bytes, name: str, typed: bool) -> RtxReport:

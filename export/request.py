@@ -63,6 +63,8 @@ class ExportRequest:
             raise UsageError("--weights and --pretrained exclude each other", "give one of them")
         if (self.drift or self.auto_pin) and not self.fp16:
             raise UsageError("--drift and --auto-pin analyse FP16, and --fp16 is missing", "add --fp16")
+        if self.samples is not None and not (self.drift or self.auto_pin):
+            raise UsageError("--samples are the photos of --drift and --auto-pin, and both are missing", "add --drift")
         if self.auto_pin and variant.task != "classification":
             raise UsageError("--auto-pin goes by a classifier's top-1, and " + variant.name + " is none",
                              "leave it out; --drift works")

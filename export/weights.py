@@ -4,10 +4,10 @@ from pathlib import Path
 
 from torch import nn
 
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.manifest import Weights
-from edgenext_deploy.models.checkpoint import apply, digest_of, load_checkpoint
+from edgenext_deploy.models.checkpoint import LoadedWeights, apply, digest_of, load_checkpoint
 from edgenext_deploy.models.download import fetch
 from edgenext_deploy.models.factory import create_model, randomise
 from edgenext_deploy.models.registry import Variant
@@ -38,7 +38,7 @@ def load_weights(
         source, crop_pct = f"random weights (seed {request.seed})", variant.crop_pct
         classes = request.num_classes or variant.num_classes
     else:
-        loaded = load_checkpoint(path, variant, request.num_classes)
+        loaded = _load(path, variant, request)
         classes = loaded.num_classes
         model = create_model(variant, classes)
         apply(model, loaded)
@@ -46,3 +46,13 @@ def load_weights(
         crop_pct = next(
             (known.crop_pct for known in variant.checkpoints if known.file == Path(path).name), variant.crop_pct)
     return model.eval(), Weights(source, path is None, digest_of(model.state_dict())), crop_pct, classes
+
+
+def _load(path: str, variant: Variant, request: ExportRequest) -> LoadedWeights:
+    try:
+        return load_checkpoint(path, variant, request.num_classes)
+    except BadInputError as error:
+        if not request.pretrained or request.num_classes not in (None, variant.num_classes):
+            raise
+        # A proxy's page came instead, or the disk lost some of it: as long as it lies there, nothing is fetched.
+        raise BadInputError(error.message, f"remove {path} and run the same command again") from error

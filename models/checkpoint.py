@@ -22,6 +22,8 @@ from edgenext_deploy.models.weights_file import listed, read_state_dict
 _CLASSIFIERS = {"edgenext": "head.weight", "mobilevit": "head.fc.weight"}
 _PREDICTOR = "heads.0.predict.weight"
 _SEGMENTER = "classifier.weight"
+# torch's AveragedModel counts its updates in the state dict itself; an average of a model has nothing else of its own.
+_AVERAGING_COUNTER = "n_averaged"
 # What a classifier has behind its backbone.
 _NOT_BACKBONE = ("norm.", "head.", "final_conv.")
 _GET_AGAIN = "get the file again, or use --pretrained"
@@ -33,7 +35,7 @@ class LoadedWeights:
 
     Attributes:
         state_dict: tensors under the reference module's keys; every floating one is float32 on the CPU.
-        container: where in the file they lay: ``model_ema``, ``state_dict``, ``model`` or ``bare``.
+        container: where in the file they lay: ``model_ema``, ``state_dict_ema``, ``state_dict``, ``model`` or ``bare``.
         layout: the naming of the file's keys, ``official``, ``timm`` or ``own``.
         num_classes: of the head.
         file: name of the file, without folder.
@@ -112,6 +114,7 @@ def _reading(name: str) -> Iterator[None]:
 def _read(name: str) -> tuple[str, str, dict[str, Tensor]]:
     """Return the container, the layout and the parameters under the reference module's keys."""
     container, found = read_state_dict(name)
+    found.pop(_AVERAGING_COUNTER, None)
     layout, mapping = to_reference(found)
     return container, layout, {mapping[key]: value for key, value in found.items()}
 

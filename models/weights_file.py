@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 
-_CONTAINERS = ("model_ema", "state_dict", "model")
+_CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
 _LISTED = 3
 _MAX_NAME_CHARACTERS = 80
 _MAX_SAFETENSORS_HEADER_BYTES = 100_000_000  # the format's own limit
@@ -24,9 +24,9 @@ def read_state_dict(path: str) -> tuple[str, dict[str, Tensor]]:
     Read are ``torch.save`` files of both formats and safetensors, told apart by their content.
 
     A training checkpoint holds several sets of parameters. The first of these is taken: ``model_ema``, the
-    averaged weights that the official ``--eval`` reads and whose accuracy is published; ``state_dict``, which
-    its ``--usi_eval`` reads, of the distilled models; ``model``, the weights without averaging; and last the
-    file itself as a ``bare`` state dict.
+    averaged weights that the official ``--eval`` reads and whose accuracy is published; ``state_dict_ema``, the
+    averaged weights of timm's training script; ``state_dict``, which the official ``--usi_eval`` reads, of the
+    distilled models; ``model``, the weights without averaging; and last the file itself as a ``bare`` state dict.
 
     Nothing in the file is executed: pickles are read with ``weights_only=True``, and of the objects beyond
     tensors and plain containers only ``argparse.Namespace`` is allowed, as the official files carry their

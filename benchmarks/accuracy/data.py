@@ -28,7 +28,8 @@ class Data(NamedTuple):
         items: in the order in which they are evaluated.
         total: how many there are without ``--limit``.
         description: how the truth was read, for a person.
-        sha256: of every item's name, size and truth, and of the annotation file; not of the pixels.
+        sha256: of every item's name, size and truth (of a mask: name and size), and of the annotation file; not of
+            the pixels.
         annotations: path of the COCO file; empty for the other tasks.
         categories: detection: the annotation file's category id of each of the engine's classes.
     """
@@ -100,10 +101,15 @@ def require_none(labels: Optional[str], task: str) -> None:
 def _digest(items: Sequence[Item], annotations: str) -> str:
     digest = hashlib.sha256()
     for item in items:
-        size = os.path.getsize(item.path) if os.path.isfile(item.path) else -1
-        truth = os.path.basename(item.truth) if isinstance(item.truth, str) else item.truth
-        digest.update(json.dumps([item.key, size, truth]).encode("ascii"))
+        truth = item.truth
+        if isinstance(truth, str):
+            truth = [os.path.basename(truth), _size(truth)]
+        digest.update(json.dumps([item.key, _size(item.path), truth]).encode("ascii"))
     if annotations:
         with open(annotations, "rb") as stream:
             digest.update(stream.read())
     return digest.hexdigest()
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path) if os.path.isfile(path) else -1

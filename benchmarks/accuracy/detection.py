@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DEFAULT_ANNOTATIONS = "instances.json"
 _FIX = "give a COCO instances file with --labels"
+# What pycocotools takes from every annotation, without asking whether it is there.
+_ANNOTATION = ("image_id", "category_id", "bbox", "area", "iscrowd")
 # The order of pycocotools' summary.
 _METRICS = (("map", "mAP"), ("map50", "mAP@.50"), ("map75", "mAP@.75"), ("map_small", "small"),
             ("map_medium", "medium"), ("map_large", "large"))
@@ -31,8 +33,9 @@ class DetectionTask(Task):
         document = records.read_file(path, "COCO file", _FIX)
         try:
             categories, how = map_categories(document["categories"], labels)
-            items = [Item(str(image["file_name"]), os.path.join(folder, image["file_name"]), int(image["id"]))
-                     for image in sorted(document["images"], key=lambda image: image["id"])]
+            items = [Item(str(image["file_name"]), os.path.join(folder, image["file_name"]), _whole(image["id"]))
+                     for image in sorted(document["images"], key=lambda image: _whole(image["id"]))]
+            _require_complete(document["annotations"], path)
         except (KeyError, TypeError, ValueError) as error:
             raise BadInputError("{} is not a COCO file: {} is missing or wrong".format(path, error), _FIX) from error
         require_unique((item.key for item in items), path)
@@ -52,11 +55,10 @@ class DetectionTask(Task):
             {"image_id": item.truth, "category_id": data.categories[index], "score": score,
              "bbox": [left, top, right - left, bottom - top]}
             for item, row in zip(items, rows) for index, score, left, top, right, bottom in row["objects"]]
-        if not found:
-            return [Metric(key, title, 0.0) for key, title in _METRICS[:3]]
         with contextlib.redirect_stdout(io.StringIO()):
             truth = COCO(data.annotations)
-            evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
+            # loadRes takes no empty list.
+            evaluation = COCOeval(truth, truth.loadRes(found) if found else COCO(), "bbox")
             evaluation.params.imgIds = [item.truth for item in items]
             evaluation.params.catIds = sorted(data.categories)
             evaluation.evaluate()
@@ -77,14 +79,32 @@ def map_categories(categories: Sequence[Dict[str, Any]], labels: Sequence[str]) 
         BadInputError: neither fits.
     """
     require_unique((str(category["id"]) for category in categories), "the categories' ids")
-    by_name = {category["name"]: int(category["id"]) for category in categories}
+    by_name = {category["name"]: _whole(category["id"]) for category in categories}
     if all(label in by_name for label in labels) and len(set(labels)) == len(labels):
         return tuple(by_name[label] for label in labels), "by name"
     if len(categories) == len(labels):
-        return tuple(sorted(int(category["id"]) for category in categories)), "sorted by id, in the classes' order"
-    stranger = next(label for label in labels if label not in by_name)
-    raise BadInputError("{} categories found, the engine has {} classes, and {!r} is no category".format(
-        len(categories), len(labels), stranger), _FIX)
+        return tuple(sorted(_whole(category["id"]) for category in categories)), "sorted by id, in the classes' order"
+    stranger = next((label for label in labels if label not in by_name), None)
+    why = "one of its labels comes twice" if stranger is None else "{!r} is no category".format(stranger)
+    raise BadInputError("{} categories found, the engine has {} classes, and {}".format(
+        len(categories), len(labels), why), _FIX)
+
+
+def _whole(number: Any) -> int:
+    """Return an id; as text it would not be found again, for pycocotools compares it with what the file has."""
+    if not isinstance(number, int):
+        raise TypeError("the id {!r}".format(number))
+    return number
+
+
+def _require_complete(annotations: Sequence[Dict[str, Any]], path: str) -> None:
+    """Raise BadInputError unless pycocotools can use them: it fails only after the last image."""
+    for number, annotation in enumerate(annotations, 1):
+        missing = [field for field in _ANNOTATION if field not in annotation]
+        if missing:
+            raise BadInputError(
+                "{}: annotation {} of {} has no {}".format(path, number, len(annotations), ", ".join(missing)),
+                "write it as COCO has it: area in square pixels, iscrowd 0 for a single object and 1 for a crowd")
 
 
 def _require_pycocotools() -> None:

@@ -1,4 +1,5 @@
 """Labelled images for classifiers: a folder for each class, or a flat folder with a file of truths."""
+import collections
 import os
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -47,8 +48,10 @@ def map_classes(names: Sequence[str], labels: Sequence[str]) -> Tuple[Dict[str, 
         BadInputError: none fits.
     """
     names = sorted(set(names))
-    by_label = {label: index for index, label in enumerate(labels)}
-    if len(by_label) == len(labels) and all(name in by_label for name in names):
+    # A label that comes twice names no class.
+    counts = collections.Counter(labels)
+    by_label = {label: index for index, label in enumerate(labels) if counts[label] == 1}
+    if all(name in by_label for name in names):
         return {name: by_label[name] for name in names}, "named by the engine's labels"
     if all(name.isdigit() and len(name) < 10 and int(name) < len(labels) for name in names):
         return {name: int(name) for name in names}, "named by class index"

@@ -8,8 +8,33 @@ from edgenext_deploy.export.graph import GraphBuilder
 from edgenext_deploy.export.lowering.ops import Op
 
 
-def _island(graph: GraphBuilder, reason: str | None) -> contextlib.AbstractContextManager[None]:
-    return graph.fp32(reason) if reason else contextlib.nullcontext()
+class _OneNode(Op):
+    """An operator that is one ONNX node, `op_type`; `fp32` gives the reason to keep it out of FP16."""
+
+    op_type = ""
+
+    def __init__(self, fp32: str | None = None) -> None:
+        super().__init__()
+        self.fp32 = fp32
+
+    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
+        """The node, in an FP32 island if there is a reason."""
+        with graph.fp32(self.fp32) if self.fp32 else contextlib.nullcontext():
+            return graph.node(self.op_type, list(inputs), name)
+
+
+class _WithConstant(_OneNode):
+    """The same with a constant, an initializer that broadcasts, as its second operand."""
+
+    value: Tensor
+
+    def __init__(self, value: Tensor, fp32: str | None = None) -> None:
+        super().__init__(fp32)
+        self.register_buffer("value", value)
+
+    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
+        """The node and its initializer."""
+        return super().emit(graph, name, *inputs, self.constant(graph, name, "value"))
 
 
 class Gelu(Op):
@@ -58,104 +83,61 @@ class Silu(Op):
         return graph.node("Mul", [inputs[0], gate], name)
 
 
-class Relu(Op):
+class Relu(_OneNode):
     """max(x, 0)."""
+
+    op_type = "Relu"
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` to the same shape."""
         return F.relu(x)
 
-    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
-        """Relu."""
-        return graph.node("Relu", list(inputs), name)
 
+class Exp(_OneNode):
+    """Exponential."""
 
-class Exp(Op):
-    """Exponential; `fp32` gives the reason to keep it out of FP16."""
-
-    def __init__(self, fp32: str) -> None:
-        super().__init__()
-        self.fp32 = fp32
+    op_type = "Exp"
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` to the same shape."""
         return x.exp()
 
-    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
-        """Exp."""
-        with graph.fp32(self.fp32):
-            return graph.node("Exp", list(inputs), name)
 
+class Add(_OneNode):
+    """Sum of two activations."""
 
-class Add(Op):
-    """Sum of two activations; `fp32` gives the reason to keep it out of FP16."""
-
-    def __init__(self, fp32: str | None = None) -> None:
-        super().__init__()
-        self.fp32 = fp32
+    op_type = "Add"
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Map two tensors of one shape, or that broadcast, to their sum."""
         return a + b
 
-    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
-        """Add."""
-        with _island(graph, self.fp32):
-            return graph.node("Add", list(inputs), name)
 
+class Subtract(_OneNode):
+    """Difference of two activations."""
 
-class Subtract(Op):
-    """Difference of two activations; `fp32` gives the reason to keep it out of FP16."""
-
-    def __init__(self, fp32: str | None = None) -> None:
-        super().__init__()
-        self.fp32 = fp32
+    op_type = "Sub"
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Map two tensors of one shape to their difference."""
         return a - b
 
-    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
-        """Sub."""
-        with _island(graph, self.fp32):
-            return graph.node("Sub", list(inputs), name)
 
+class AddConstant(_WithConstant):
+    """Sum with a constant."""
 
-class AddConstant(Op):
-    """Sum with a constant that broadcasts; `fp32` gives the reason to keep it out of FP16."""
-
-    value: Tensor
-
-    def __init__(self, value: Tensor, fp32: str | None = None) -> None:
-        super().__init__()
-        self.register_buffer("value", value)
-        self.fp32 = fp32
+    op_type = "Add"
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` to the same shape."""
         return x + self.value
 
-    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
-        """Add with an initializer."""
-        with _island(graph, self.fp32):
-            return graph.node("Add", [*inputs, self.constant(graph, name, "value")], name)
 
+class MultiplyConstant(_WithConstant):
+    """Product with a constant."""
 
-class MultiplyConstant(Op):
-    """Product with a constant that broadcasts; `fp32` gives the reason to keep it out of FP16."""
-
-    value: Tensor
-
-    def __init__(self, value: Tensor, fp32: str | None = None) -> None:
-        super().__init__()
-        self.register_buffer("value", value)
-        self.fp32 = fp32
+    op_type = "Mul"
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` to the same shape."""
         return x * self.value
-
-    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
-        """Mul with an initializer."""
-        with _island(graph, self.fp32):
-            return graph.node("Mul", [*inputs, self.constant(graph, name, "value")], name)

@@ -9,6 +9,7 @@ from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.export.parity import PHOTOS
 from edgenext_deploy.manifest import Preprocessing
+from edgenext_deploy.photos import is_photo
 from edgenext_deploy.preprocess import normalise, preprocess
 
 # Of a folder. The analysis looks for the largest values, and takes seconds for each input.
@@ -62,6 +63,8 @@ def _read(folder: Path, preprocessing: Preprocessing, warn: Callable[[str], None
     if not folder.is_dir():
         raise BadInputError(f"--samples: no folder {folder}", fix)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    # What lies beside the photos must not take their places: with annotations, every second file is none.
+    files = [path for path in files if is_photo(path.name)] or files
     if len(files) > MOST_PHOTOS:
         warn(f"{folder} has {len(files)} files; {MOST_PHOTOS} of them are analysed")
         files = [files[index * len(files) // MOST_PHOTOS] for index in range(MOST_PHOTOS)]

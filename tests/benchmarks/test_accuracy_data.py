@@ -62,6 +62,9 @@ def test_rules_of_class_names_in_their_order():
 def test_labels_that_come_twice_cannot_name_classes():
     """ImageNet has two cranes; the folders are then taken in their order."""
     assert map_classes(["crane", "maillot"], ["crane", "crane"])[0] == {"crane": 0, "maillot": 1}
+    assert map_classes(["tench"], ["crane", "crane", "tench"])[0] == {"tench": 2}
+    with pytest.raises(BadInputError, match="'crane' is none of them"):
+        map_classes(["crane"], ["crane", "crane", "tench"])
 
 
 def test_a_flat_folder_with_a_list(tmp_path):
@@ -97,6 +100,8 @@ def test_categories_by_name_and_by_id():
     assert map_categories(categories, ["a", "b", "c"])[0] == (1, 13, 90)
     with pytest.raises(BadInputError, match="'a' is no category"):
         map_categories(categories, ["person", "a"])
+    with pytest.raises(BadInputError, match="one of its labels comes twice"):
+        map_categories(categories, ["person", "person"])
     with pytest.raises(BadInputError, match="1 comes twice"):
         map_categories([{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], ["a"])
 

@@ -205,7 +205,13 @@ def test_a_detector_that_finds_nothing_has_no_precision(run, coco, tmp_path):
     pytest.importorskip("pycocotools")
     blind = write_detector(tmp_path, change=lambda data: data["detection"].update(score_threshold=1.0))
     code, out, _ = run("--engine", blind, "--data", coco, "--json")
-    assert code == 0 and json.loads(out)["engines"][0]["metrics"] == {"map": 0.0, "map50": 0.0, "map75": 0.0}
+    missed = {"map": 0.0, "map50": 0.0, "map75": 0.0, "map_small": 0.0, "map_medium": None, "map_large": None}
+    assert code == 0 and json.loads(out)["engines"][0]["metrics"] == missed
+    # Where there is nothing to find, finding nothing is not wrong.
+    document = json.loads((coco / "instances.json").read_text())
+    (coco / "instances.json").write_text(json.dumps(dict(document, annotations=[])))
+    code, out, _ = run("--engine", blind, "--data", coco, "--json")
+    assert code == 0 and json.loads(out)["engines"][0]["metrics"] == dict.fromkeys(missed)
 
 
 def test_annotations_that_are_none(run, coco, tmp_path):
@@ -214,6 +220,25 @@ def test_annotations_that_are_none(run, coco, tmp_path):
         (coco / "instances.json").write_text(text)
         code, out, err = run("--engine", write_detector(tmp_path), "--data", coco)
         assert code == 3 and out == "" and "instances" in err, text
+
+
+def test_annotations_that_would_fail_after_the_last_image_are_refused_before_the_first(run, coco, tmp_path):
+    pytest.importorskip("pycocotools")
+    engine, text = write_detector(tmp_path), (coco / "instances.json").read_text()
+
+    def refusal(change):
+        document = json.loads(text)
+        change(document)
+        (coco / "instances.json").write_text(json.dumps(document))
+        code, out, err = run("--engine", engine, "--data", coco)
+        assert code == 3 and out == ""
+        return err
+
+    # As COCO's image_info files of the test sets, which have no truth.
+    assert "'annotations' is missing" in refusal(lambda document: document.pop("annotations"))
+    assert "annotation 2 of 3 has no iscrowd" in refusal(lambda document: document["annotations"][1].pop("iscrowd"))
+    assert "annotation 3 of 3 has no area" in refusal(lambda document: document["annotations"][2].pop("area"))
+    assert "the id '5' is missing or wrong" in refusal(lambda document: document["images"][0].update(id="5"))
 
 
 @pytest.fixture
@@ -279,3 +304,17 @@ def test_masks_that_cannot_be_used_are_named(run, voc, tmp_path):
     assert code == 0 and json.loads(out)["used"] == 2
     assert "has mode RGB" in reasons["rgb"] and "is 3x3, its photo 12x8" in reasons["size"]
     assert "has class 9; 0 to 2 and 255 expected" in reasons["class"]
+
+
+def test_results_are_not_taken_up_when_a_mask_has_changed(run, voc, tmp_path):
+    command = ("--engine", write_segmenter(tmp_path), "--data", voc, "--resume", tmp_path / "rows.jsonl")
+    # The list names an image whose mask comes only later.
+    (tmp_path / "list.txt").write_text("0\n1\n")
+    mask = voc / "SegmentationClass" / "1.png"
+    whole = mask.read_bytes()
+    mask.unlink()
+    code, _, err = run(*command, "--labels", tmp_path / "list.txt")
+    assert code == 0 and "1 of 2 images were left out" in err
+    mask.write_bytes(whole)
+    code, _, err = run(*command, "--labels", tmp_path / "list.txt")
+    assert code == 2 and "is of another evaluation: data is" in err

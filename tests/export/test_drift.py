@@ -265,6 +265,17 @@ def test_a_large_folder_is_thinned_out_evenly(tmp_path):
     assert messages == [f"{tmp_path} has 64 files; 32 of them are analysed"]
 
 
+def test_what_lies_beside_the_photos_does_not_take_their_places(tmp_path):
+    with open(path_of("photos", "cat.jpg"), "rb") as stream:
+        photo = stream.read()
+    for index in range(MOST_PHOTOS):
+        (tmp_path / f"{index:03d}.jpg").write_bytes(photo)
+        (tmp_path / f"{index:03d}.csv").write_text("a box")
+    messages = []
+    assert len(drift_samples(tmp_path, (1, 3, 64, 64), graphs.PREPROCESSING, messages.append)) == MOST_PHOTOS
+    assert messages == []
+
+
 def test_a_folder_without_one_usable_photo_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(BadInputError, match="none of the 1 files"):

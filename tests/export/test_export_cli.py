@@ -17,7 +17,7 @@ from rich.console import Console
 
 from edgenext_deploy import Classifier
 from edgenext_deploy import manifest as manifests
-from edgenext_deploy.errors import IncompatibleError, VerificationError
+from edgenext_deploy.errors import BadInputError, IncompatibleError, VerificationError
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.pipeline import run_export
 from edgenext_deploy.export.report import print_report
@@ -160,6 +160,7 @@ def test_padding_attribute_leaves_no_pad_node(tmp_path):
     (("--variant", "xxs", "--batch", "0"), 2, "batch"),
     (("--variant", "xxs", "--weights", "/nowhere/x.pth"), 3, "not found"),
     (("--variant", "xxs", "--weights", "a.pth", "--pretrained"), 2, "exclude each other"),
+    (("--variant", "xxs", "--fp16", "--samples", "photos"), 2, "photos of --drift"),
     (("--variant", "xxs", "--labels", "/nowhere/labels.txt"), 3, "not found"),
     (("--variant", "xxs", "--output", "/proc/nowhere"), 2, "cannot write"),
     (("--variant", "xxs", "--output", str(PHOTO)), 2, "not a folder"),
@@ -214,6 +215,15 @@ def test_a_checkpoint_is_named_and_not_called_random(tmp_path):
     assert not result.manifest.weights.random
     assert "xxs_10.pth" in result.manifest.weights.source
     assert result.manifest.labels == ()
+
+
+def test_a_damaged_file_in_the_cache_is_named_and_not_recommended_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGENEXT_CACHE", str(tmp_path))
+    cached = tmp_path / "edgenext_xx_small.pth"
+    cached.write_bytes(b"<html>the proxy wants a password</html>")
+    with pytest.raises(BadInputError, match="is a web page") as caught:
+        run_export(small(tmp_path / "out", pretrained=True))
+    assert caught.value.fix == f"remove {cached} and run the same command again"
 
 
 def test_a_full_disk_loses_nothing(tmp_path):

@@ -83,7 +83,7 @@ def kind_of(value):
 
 def test_every_operator_has_a_case():
     known = {cls for module in (ops, elementwise_ops, shape_ops) for cls in vars(module).values()
-             if isinstance(cls, type) and issubclass(cls, ops.Op)} - {ops.Op}
+             if isinstance(cls, type) and issubclass(cls, ops.Op) and not cls.__name__.startswith("_")} - {ops.Op}
     assert known == {type(op) for op, _ in CASES.values()}
 
 

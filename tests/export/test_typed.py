@@ -1,4 +1,5 @@
 """--fp16 means FP16: typed graphs, pins, and what would have to break for an FP32 engine to slip through."""
+import dataclasses
 import json
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from golden_exports import GOLDEN, SHAPES, export_golden
 from golden_parameters import image
 from onnx import TensorProto
@@ -232,3 +234,24 @@ def test_options_that_need_each_other(arguments):
 @pytest.mark.parametrize("target, mode", [("orin", "typed"), ("thor", "flag")])
 def test_overrides_where_the_releases_allow_them(target, mode):
     assert precision_for(get_target(target), True, mode).mode == mode
+
+
+def shifted_checkpoint(folder, shift):
+    """A network whose last stage has a large mean: FP16 has no digits left for what the norms look at."""
+    parameters = randomise(create_model("xxs", 10), 0).state_dict()
+    parameters["downsample_layers.3.1.bias"] += shift
+    torch.save(parameters, folder / "shifted.pth")
+    return ExportRequest("xxs", target="a100", fp16=True, weights=str(folder / "shifted.pth"), height=64, width=64,
+                         output=str(folder / "out"))
+
+
+def test_activations_that_fp16_does_not_hold_are_not_called_a_defect_of_the_lowering(tmp_path):
+    with pytest.raises(VerificationError, match="differs from the reference module") as caught:
+        run_export(shifted_checkpoint(tmp_path, 100.0))
+    assert "--auto-pin" in caught.value.fix
+
+
+def test_parity_allows_what_auto_pin_was_allowed(tmp_path):
+    request = dataclasses.replace(shifted_checkpoint(tmp_path, 100.0), auto_pin=True, tolerance=0.2)
+    parity = run_export(request).manifest.parity
+    assert parity.tolerance == 0.2 and TOLERANCE < parity.max_relative_error < 0.2

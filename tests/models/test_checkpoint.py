@@ -55,7 +55,7 @@ def assert_same(loaded, expected):
 
 # What is read
 
-@pytest.mark.parametrize("container", ["model_ema", "state_dict", "model", "bare"])
+@pytest.mark.parametrize("container", ["model_ema", "state_dict_ema", "state_dict", "model", "bare"])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_every_container_in_both_formats_of_torch(tmp_path, container, zipped):
     given = parameters()
@@ -77,6 +77,23 @@ def test_official_training_checkpoint_gives_the_averaged_weights(tmp_path):
     loaded = load_checkpoint(path, XXS)
     assert loaded.container == "model_ema"
     assert_same(loaded, averaged)
+
+
+def test_timm_training_checkpoint_gives_the_averaged_weights(tmp_path):
+    averaged, plain = parameters(seed=1), parameters(seed=2)
+    path = save(tmp_path, {
+        "epoch": 9, "arch": "edgenext_xx_small", "state_dict": {to_timm(key): value for key, value in plain.items()},
+        "optimizer": {}, "version": 2, "args": argparse.Namespace(model_ema=True),
+        "state_dict_ema": {to_timm(key): value for key, value in averaged.items()}})
+    loaded = load_checkpoint(path, XXS)
+    assert (loaded.container, loaded.layout) == ("state_dict_ema", "timm")
+    assert_same(loaded, averaged)
+
+
+def test_the_counter_of_an_averaged_model_is_no_parameter(tmp_path):
+    averaged = torch.optim.swa_utils.AveragedModel(create_model("xxs", seed=4))
+    loaded = load_checkpoint(save(tmp_path, {"model_ema": averaged.state_dict()}), XXS)
+    assert_same(loaded, parameters(seed=4))
 
 
 def test_containers_are_tried_in_order_and_empty_ones_passed_over(tmp_path):
