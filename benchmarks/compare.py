@@ -11,6 +11,7 @@ from edgenext_deploy.benchmarks.likeness import (
     differences_across_machines,
     machine_of,
     ratio_of_medians,
+    ratio_of_rounds,
 )
 from edgenext_deploy.benchmarks.record import Comparison, LatencyRecord, LatencyReport, read
 from edgenext_deploy.errors import UsageError
@@ -123,7 +124,7 @@ def ratio_between(row: LatencyRecord, reference: LatencyRecord, report: LatencyR
             if (comparison.slower, comparison.faster) == (reference.name, row.name):
                 return _of_comparison(comparison).inverse()
         interleaved = reference.name in row.interleaved_with
-        return ratio_of_medians(row, reference)._replace(interleaved=interleaved)
+        return ratio_of_rounds(row, reference) or ratio_of_medians(row, reference)._replace(interleaved=interleaved)
     return ratio_of_medians(row, reference)
 
 

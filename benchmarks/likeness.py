@@ -5,6 +5,8 @@ said. What differs here is named, and the rows are then not ranked.
 """
 from typing import Callable, List, NamedTuple, Optional, Tuple
 
+import numpy as np
+
 from edgenext_deploy.benchmarks import statistics
 from edgenext_deploy.benchmarks.record import LatencyRecord
 
@@ -161,6 +163,17 @@ class Ratio(NamedTuple):
         if interval is not None:
             interval = statistics.Interval(1.0 / interval.high, 1.0 / interval.low)
         return Ratio(1.0 / self.value, interval, self.interleaved)
+
+
+def ratio_of_rounds(row: LatencyRecord, reference: LatencyRecord) -> Optional[Ratio]:
+    """Return the ratio of two rows of one report by `statistics.paired_ratios`; None if they did not take turns."""
+    if reference.name not in row.interleaved_with:
+        return None
+    ratios = statistics.paired_ratios(*([np.array([p50_ms]) for p50_ms in one.round_p50_ms]
+                                        for one in (row, reference)))
+    if not len(ratios):
+        return None
+    return Ratio(statistics.median(ratios), statistics.median_interval(ratios), True)
 
 
 def ratio_of_medians(row: LatencyRecord, reference: LatencyRecord) -> Ratio:

@@ -239,6 +239,8 @@ class LatencyRecord(NamedTuple):
         samples: single inferences; None if they were not asked for.
         started_at: UTC, ISO 8601.
         failure: the run was ended early by an error of this engine or of another one.
+        round_p50_ms: of each of the `rounds`; `statistics.paired_ratios` with those of another row of the same run
+            cancels what slowed both..
     """
 
     name: str
@@ -273,6 +275,7 @@ class LatencyRecord(NamedTuple):
     samples: Optional[Samples]
     started_at: Optional[str] = None
     failure: Optional[Failure] = None
+    round_p50_ms: Tuple[float, ...] = ()
 
 
 class Comparison(NamedTuple):

@@ -1,12 +1,13 @@
 """Whether a second run says the same as the first: the ratios between its engines, held against each other.
 
 Milliseconds move with a machine's clock and whatever else it does. Ratios of engines that took turns should not,
-and where they do, neither run's ratios are worth much.
+and where they do, neither run's ratios are worth much. A ratio is the one that a run reports: the median over its
+rounds of the p50s' ratios.
 """
 import itertools
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from edgenext_deploy.benchmarks.likeness import differences_of_setting, machine_of
+from edgenext_deploy.benchmarks.likeness import differences_of_setting, machine_of, ratio_of_medians, ratio_of_rounds
 from edgenext_deploy.benchmarks.record import LatencyRecord, LatencyReport
 from edgenext_deploy.errors import UsageError
 
@@ -20,10 +21,12 @@ class Repeated(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two engines: how many times the p50 of `other` the p50 of `name` is, in each run.
+    """Two engines: how many times as long as `other` the engine `name` takes, in each run.
 
     `change` is relative, the larger ratio over the smaller one less 1, so it does not depend on which of the two
-    engines, or of the two runs, comes first.
+    engines, or of the two runs, comes first. `paired`: both ratios are `likeness.ratio_of_rounds`; otherwise a run did
+    not take turns, or its report lacks the rounds, and they are those of the whole runs' p50s, which move more where
+    the machine's speed jumps.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Pair(NamedTuple):
     first: float
     second: float
     change: float
+    paired: bool
 
 
 class LeftOut(NamedTuple):
@@ -74,13 +78,18 @@ def repetition(first: LatencyReport, second: LatencyReport) -> Repetition:
         raise UsageError("engines that can be compared: {} found in both reports, 2 or more expected{}".format(
             len(engines), "".join("; {}: {}".format(*item) for item in left_out)),
             "measure the same engines twice, with the same options")
-    pairs = [_pair(one, other) for one, other in itertools.combinations(engines, 2)]
+    pairs = [_pair((here[one.name], here[other.name]), (there[one.name], there[other.name]))
+             for one, other in itertools.combinations(engines, 2)]
     return Repetition(tuple(engines), tuple(sorted(pairs, key=lambda pair: -pair.change)), tuple(left_out))
 
 
-def _pair(one: Repeated, other: Repeated) -> Pair:
-    first, second = one.first_ms / other.first_ms, one.second_ms / other.second_ms
-    return Pair(one.name, other.name, first, second, max(first, second) / min(first, second) - 1.0)
+def _pair(here: Tuple[LatencyRecord, LatencyRecord], there: Tuple[LatencyRecord, LatencyRecord]) -> Pair:
+    first, second = ratio_of_rounds(*here), ratio_of_rounds(*there)
+    paired = first is not None and second is not None
+    if first is None or second is None:
+        first, second = ratio_of_medians(*here), ratio_of_medians(*there)
+    change = max(first.value, second.value) / min(first.value, second.value) - 1.0
+    return Pair(here[0].name, here[1].name, first.value, second.value, change, paired)
 
 
 def _unlike(first: Optional[LatencyRecord], second: Optional[LatencyRecord]) -> Optional[str]:

@@ -27,7 +27,7 @@ def repeat_command(first: str, second: str, within_percent: float, json_file: Op
     """Check that a second run says the same as the first.
 
     Both are reports of the same engines, measured in turns. The milliseconds may differ; the ratio of any two
-    engines' p50 may not by more than --within, else the exit code is 5.
+    engines may not by more than --within, else the exit code is 5.
     """
     from edgenext_deploy import records
     from edgenext_deploy.benchmarks import record
@@ -54,7 +54,8 @@ def _print(found: "Repetition", stream: TextIO) -> None:
     print_table(console, "p50, ms per inference", ("engine", "first run", "second run", "change"), [
         (engine.name, milliseconds(engine.first_ms), milliseconds(engine.second_ms),
          "{:+.1f} %".format(100.0 * (engine.second_ms / engine.first_ms - 1.0))) for engine in found.engines])
-    print_table(console, "Ratios of p50 that changed most, of {}".format(len(found.pairs)),
+    by = "" if all(pair.paired for pair in found.pairs) else ", by the p50s of whole runs"
+    print_table(console, "The ratios that changed most, of {}{}".format(len(found.pairs), by),
                 ("engine", "to", "first run", "second run", "change"), [
         (pair.name, pair.other, "{:.3f} ×".format(pair.first), "{:.3f} ×".format(pair.second),
          "{:.1f} %".format(100.0 * pair.change)) for pair in found.pairs[:_SHOWN]], text_columns=(0, 1))

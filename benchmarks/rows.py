@@ -97,7 +97,7 @@ def make_row(engine: Engine, series: Series, mode: record.Mode, setting: Setting
         energy=None if interleaved_with else energy_of(
             hardware, float(series.values_ms.mean()), runs_on_processor(session)), cautions=(),
         samples=samples_of(chosen) if setting.keep_samples else None, started_at=setting.started_at,
-        failure=setting.failure)
+        failure=setting.failure, round_p50_ms=tuple(statistics.median(block) for block in chosen.blocks))
     cautions = cautions_of(row)
     if setting.exclude_transfers and mode.latency == WALL:
         cautions += (transfers_not_separate(runs_on_processor(session)),)

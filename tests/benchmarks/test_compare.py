@@ -38,6 +38,17 @@ def test_alike_rows_are_ranked_by_p50():
     assert [entry.ratio.value for entry in group.rows] == pytest.approx([1 / 3, 2 / 3, 1.0])
 
 
+def test_two_rows_of_a_run_in_turns_are_compared_round_by_round():
+    speeds = [1.0, 3.0, 1.0, 1.0, 3.0, 3.0, 1.0, 3.0, 3.0, 1.0, 1.0, 3.0, 1.0]
+    made = [row(name, 9.0, interleaved_with=("a", "b", "c"), round_p50_ms=tuple(factor * speed for speed in speeds))
+            for name, factor in (("a", 1.0), ("b", 2.0), ("c", 5.0))]
+    ratios = {entry.label: entry.ratio for entry in only_group(*made).rows}
+    assert [ratios[name].value for name in "abc"] == pytest.approx([1.0, 2.0, 5.0])
+    assert ratios["c"].interval == pytest.approx((5.0, 5.0)) and ratios["c"].interleaved
+    apart = compare([("a.json", make_report(made[0])), ("b.json", make_report(made[1]))]).groups[0].rows
+    assert [entry.ratio.value for entry in apart] == [1.0, 1.0] and not apart[1].ratio.interleaved
+
+
 MEAN = make_reading(1.0, clocks_mhz={"cpu0": 1000.0})
 
 

@@ -67,6 +67,27 @@ def test_the_change_is_the_same_from_either_side():
     assert turned.pairs[0].change == pytest.approx(0.25)
 
 
+def rounds(name, others, round_p50_ms):
+    """Return a row of a run in turns, whose p50 is that of its rounds."""
+    made = row(name, sorted(round_p50_ms)[len(round_p50_ms) // 2], interleaved_with=others)
+    return made._replace(round_p50_ms=tuple(round_p50_ms))
+
+
+def test_a_machine_whose_speed_jumps_between_rounds_moves_p50s_and_not_the_ratios_by_rounds():
+    # b takes twice as long as a in all rounds but one, and the machine has two speeds, each about half of the time.
+    # In the second run that one round decides in which of the two b's p50 lies.
+    slow_first = [1.0] * 10 + [4.0] * 11
+    first = make_report(rounds("a", ("b",), slow_first), rounds("b", ("a",), [2 * speed for speed in slow_first]))
+    slow_second = [4.0] * 10 + [1.0] * 11
+    second = make_report(rounds("a", ("b",), slow_second),
+                         rounds("b", ("a",), [2 * speed for speed in slow_second[:-1]] + [8.0]))
+    [pair] = repetition(first, second).pairs
+    assert pair.paired and pair.change == pytest.approx(0.0)
+    by_p50 = [make_report(*[row._replace(round_p50_ms=()) for row in report.records]) for report in (first, second)]
+    [pair] = repetition(*by_p50).pairs
+    assert not pair.paired and pair.change == pytest.approx(3.0)
+
+
 def test_rows_that_are_not_alike_are_left_out_with_the_reason():
     first = make_report(row("a", 1.0), row("b", 2.0), row("c", 3.0), row("d", 4.0), row("e", 5.0), row("f", 6.0))
     other_file = row("c", 3.0)._replace(engine=record.EngineFile("c", "00" * 32, 1, None))

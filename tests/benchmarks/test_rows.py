@@ -43,6 +43,11 @@ def test_closed_forms():
     assert latency.p50_interval.low < 500.5 < latency.p50_interval.high
 
 
+def test_each_round_keeps_its_p50():
+    row = row_of(np.arange(120.0))
+    assert row.rounds == 40 and row.round_p50_ms == tuple(np.arange(1.0, 120.0, 3.0))
+
+
 def test_throughput_is_that_of_one_inference_after_another():
     assert row_of(np.full(100, 4.0)).throughput_per_s == 250.0
 
@@ -129,6 +134,7 @@ def test_the_latency_of_the_gpu_alone():
     row = row_of(np.full(1000, 5.0), timings_of(1000), mode=Mode("gpu", "excluded", None, False, None), exclude=True)
     assert row.latency.p50_ms == pytest.approx(3.4995)
     assert row.stages.wall.p50_ms == 5.0
+    assert len(row.round_p50_ms) == 40 and max(row.round_p50_ms) < 5.0
     assert not row.stable  # the compute times drift by a third, and it is they that are judged
 
 
