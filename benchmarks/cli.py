@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from edgenext_deploy.benchmarks.compare_cli import compare_command
 from edgenext_deploy.benchmarks.estimate_cli import estimate_command
-from edgenext_deploy.benchmarks.outputs import STDOUT, chosen_outputs, output_options, write_outputs
+from edgenext_deploy.benchmarks.outputs import STDOUT, chosen_outputs, output_options, require_outputs, write_outputs
 from edgenext_deploy.benchmarks.page_cli import page_command
 from edgenext_deploy.benchmarks.paper_table_cli import COMMANDS as TABLE_COMMANDS
 from edgenext_deploy.benchmarks.profile_cli import profile_command
@@ -80,7 +80,7 @@ def bench_command(context: click.Context, engines: Tuple[str, ...], reference: O
         return
     if not engines:
         raise click.UsageError("Missing option '--engine'.", ctx=context)
-    chosen_outputs(context)  # before minutes of measuring
+    require_outputs(context)
     from edgenext_deploy.benchmarks.bench import Request, benchmark
     from edgenext_deploy.benchmarks.engine import Options
     from edgenext_deploy.benchmarks.measure import Limits
@@ -113,7 +113,7 @@ def routes_command(context: click.Context, variants: Tuple[str, ...], rounds: in
     The plain route is the reference module through torch.onnx.export at its default opset and
     onnx-simplifier. Needs the libraries of the export.
     """
-    chosen_outputs(context)
+    require_outputs(context)
     from edgenext_deploy.benchmarks.measure import Limits
     from edgenext_deploy.benchmarks.routes import compare_routes
 

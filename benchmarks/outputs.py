@@ -6,6 +6,7 @@ import click
 
 from edgenext_deploy.benchmarks.written import write_file
 from edgenext_deploy.errors import EdgeNextError, UsageError
+from edgenext_deploy.files import require_writable
 
 if TYPE_CHECKING:
     from edgenext_deploy.benchmarks.profile import Profile
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 # Given as a file's name, it means standard output, in place of the table.
 STDOUT = "-"
+_PLOT = "plot"
 
 
 class Output(NamedTuple):
@@ -64,7 +66,7 @@ OUTPUTS: Tuple[Output, ...] = (
     Output("csv", "Write one line for each row.", _csv),
     Output("markdown", "Write tables for a page or an issue.", _markdown),
     Output("html", "Write a page with tables and charts.", _html),
-    Output("plot", "Draw the latencies as PNG; needs matplotlib.", _plot),
+    Output(_PLOT, "Draw the latencies as PNG; needs matplotlib.", _plot),
 )
 
 
@@ -93,6 +95,23 @@ def chosen_outputs(context: click.Context) -> Dict[str, str]:
     return chosen
 
 
+def require_outputs(context: click.Context) -> None:
+    """Refuse, before minutes of measuring, what could not be written after them.
+
+    Raises:
+        UsageError: see `chosen_outputs`; or a file that cannot be written.
+        MissingRuntimeError: a library that an output needs is not here.
+    """
+    chosen = chosen_outputs(context)
+    for name, path in chosen.items():
+        if path != STDOUT:
+            require_writable(path, _fix(name))
+    if _PLOT in chosen:
+        from edgenext_deploy.benchmarks.plots import require_matplotlib
+
+        require_matplotlib()
+
+
 def write_outputs(report: "LatencyReport", chosen: Dict[str, str], profiles: "Sequence[Profile]" = ()) -> None:
     """Write the files, each whatever becomes of the others, and say so of every one.
 
@@ -116,13 +135,17 @@ def write_outputs(report: "LatencyReport", chosen: Dict[str, str], profiles: "Se
             if path == STDOUT:
                 click.echo(content, nl=False)
             else:
-                write_file(path, content, "give another file with --{}".format(output.name))
+                write_file(path, content, _fix(output.name))
         except (EdgeNextError, OSError) as error:
             failed.append(error)
     for failure in failed[:-1]:
         click.echo("error: {}".format(failure), err=True)
     if failed:
         raise failed[-1]
+
+
+def _fix(name: str) -> str:
+    return "give another file with --{}".format(name)
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Optional[str]) -> None:

@@ -58,6 +58,25 @@ def require_file(path: str, what: str, fix: str) -> None:
         raise BadInputError("{} is empty (0 bytes): {}".format(what, name), fix)
 
 
+def require_writable(path: str, fix: str) -> None:
+    """Raise UsageError if it is plain already that `path` cannot be written; nothing is created.
+
+    For what takes minutes before it writes. A disk may still fill up until then.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    reason = None
+    if os.path.isdir(path):
+        reason = "there is a folder of that name"
+    elif not os.path.isdir(folder):
+        reason = "{} is no folder".format(folder)
+    elif not os.access(path if os.path.exists(path) and not os.path.isfile(path) else folder, os.W_OK):
+        reason = "permission denied"
+    if reason is not None:
+        raise UsageError("cannot write {}: {}".format(path, reason), fix)
+
+
 @contextlib.contextmanager
 def _as_usage_error(path: str) -> Iterator[None]:
     try:

@@ -9,6 +9,8 @@ import click
 
 from edgenext_deploy import Camera, Classifier
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 with Classifier(sys.argv[1]) as classify, Camera(sys.argv[2]) as camera:
     due = 0.0
     for result in classify.stream(camera):

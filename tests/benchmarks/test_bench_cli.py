@@ -109,10 +109,38 @@ def test_json_to_a_file_comes_beside_the_table(capsys, fakes, tmp_path):
     assert report.records[0].engine == ("a.onnx", hashlib.sha256(b"a.onnx").hexdigest(), 6, None)
 
 
-def test_a_file_that_cannot_be_written_costs_no_rows(capsys, fakes, tmp_path):
+@pytest.mark.parametrize("output", ["json", "csv", "markdown", "html"])
+def test_a_file_that_plainly_cannot_be_written_is_refused_before_measuring(capsys, fakes, tmp_path, output):
     (tmp_path / "blocker").write_bytes(b"a file, not a folder")
+    calls = []
+    for path, said in ((tmp_path / "blocker" / "new" / "x", "blocker is no folder"), (tmp_path, "folder of that name")):
+        code, out, err = run(capsys, "--engine", fakes.engine(script=calls.append), "--" + output, str(path), *QUICK)
+        assert (code, out, calls) == (2, "", [])
+        assert "cannot write {}".format(path) in err and said in err and "--" + output in err
+
+
+def test_a_plot_without_matplotlib_is_refused_before_measuring(capsys, fakes, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    calls = []
+    code, out, err = run(capsys, "--engine", fakes.engine(script=calls.append), "--plot", str(tmp_path / "x.png"))
+    assert (code, out, calls) == (6, "", []) and "pip install matplotlib" in err
+
+
+def blocking(folder):
+    """Return a script of an engine in whose run a file comes where a folder was to be made."""
+    def script(call):
+        time.sleep(0.001)
+        if call == 2:
+            folder.write_bytes(b"a file, not a folder")
+
+    return script
+
+
+def test_a_file_that_cannot_be_written_costs_no_rows(capsys, fakes, tmp_path):
     path = str(tmp_path / "blocker" / "x.json")
-    code, out, err = run(capsys, "--engine", fakes.engine(), "--json", path, *QUICK)
+    engine = fakes.engine(script=blocking(tmp_path / "blocker"))
+    code, out, err = run(capsys, "--engine", engine, "--json", path, *QUICK)
     assert code == 2
     assert "a.onnx" in out
     assert "cannot write" in err
@@ -120,9 +148,9 @@ def test_a_file_that_cannot_be_written_costs_no_rows(capsys, fakes, tmp_path):
 
 
 def test_one_file_that_cannot_be_written_does_not_keep_the_others_from_it(capsys, fakes, tmp_path):
-    (tmp_path / "blocker").write_bytes(b"a file, not a folder")
     good = str(tmp_path / "good.csv")
-    code, out, err = run(capsys, "--engine", fakes.engine(), "--json", str(tmp_path / "blocker" / "x.json"), "--csv",
+    engine = fakes.engine(script=blocking(tmp_path / "blocker"))
+    code, out, err = run(capsys, "--engine", engine, "--json", str(tmp_path / "blocker" / "x.json"), "--csv",
                          good, "--markdown", str(tmp_path / "blocker" / "x.md"), *QUICK)
     assert code == 2
     assert "a.onnx" in out
