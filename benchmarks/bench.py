@@ -42,17 +42,17 @@ class EngineFailedError(EdgeNextError):
     """An engine raised while it was compared, warmed up or measured. The exit code is that of its error.
 
     Args:
-        failure: which one, and its error in words.
-        error: of the engine.
+        name: of the engine.
+        error: its own.
         report: what was measured until then, with `LatencyReport.failure`; None if nothing was.
     """
 
-    def __init__(self, failure: record.Failure, error: Exception, report: Optional[record.LatencyReport]) -> None:
+    def __init__(self, name: str, error: Exception, report: Optional[record.LatencyReport]) -> None:
+        self.failure = failure_of(name, error)
         fix = error.fix if isinstance(error, EdgeNextError) else "run the same command with --debug to see where"
         rest = "nothing was measured" if report is None else "the report holds what was measured until then"
-        super().__init__("{} failed: {}; {}".format(failure.engine, failure.error, rest), fix)
+        super().__init__("{} failed: {}; {}".format(*self.failure, rest), fix)
         self.exit_code = error.exit_code if isinstance(error, EdgeNextError) else EdgeNextError.exit_code
-        self.failure = failure
         self.report = report
         self.error = error
 
@@ -125,9 +125,9 @@ def run(engines: Sequence[Engine], request: Request, host: Host, device_found: s
     measured = measure({engine.name: engine.session for engine in engines},
                        {engine.name: engine.image for engine in engines}, request.limits, progress, watch)
     watch.end()
+    if measured.failed is not None and not measured.series:
+        raise EngineFailedError(*measured.failed, None) from measured.failed.error
     failure = None if measured.failed is None else failure_of(*measured.failed)
-    if measured.failed is not None and failure is not None and not measured.series:
-        raise EngineFailedError(failure, measured.failed.error, None) from measured.failed.error
     setting = rows.Setting(
         device_found, request.exclude_transfers, request.options.cuda_graph, host,
         versions.collect([engine.session.describe() for engine in engines], host), started_at, measured.interrupted,
@@ -147,8 +147,8 @@ def run(engines: Sequence[Engine], request: Request, host: Host, device_found: s
     comparisons = [compare(made[0].name, shown[0], row.name, series) for row, series in zip(made[1:], shown[1:])]
     report = record.LatencyReport(record.SCHEMA, __version__, tuple(made), tuple(filter(None, comparisons)),
                                   measured.interrupted, failure)
-    if measured.failed is not None and failure is not None:
-        raise EngineFailedError(failure, measured.failed.error, report) from measured.failed.error
+    if measured.failed is not None:
+        raise EngineFailedError(*measured.failed, report) from measured.failed.error
     return report
 
 
@@ -156,8 +156,8 @@ def _check(engine: Engine, reference: Engine) -> record.OutputCheck:
     try:
         return agreement.check_outputs(engine, reference)
     except Exception as error:  # such as too little memory for both
-        failure = failure_of("the comparison of {} with {}".format(engine.name, reference.name), error)
-        raise EngineFailedError(failure, error, None) from error
+        what = "the comparison of {} with {}".format(engine.name, reference.name)
+        raise EngineFailedError(what, error, None) from error
 
 
 def compare(first_name: str, first: Series, second_name: str, second: Series) -> Optional[record.Comparison]:

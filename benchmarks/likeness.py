@@ -5,8 +5,6 @@ said. What differs here is named, and the rows are then not ranked.
 """
 from typing import Callable, List, NamedTuple, Optional, Tuple
 
-import numpy as np
-
 from edgenext_deploy.benchmarks import statistics
 from edgenext_deploy.benchmarks.record import LatencyRecord
 
@@ -166,11 +164,10 @@ class Ratio(NamedTuple):
 
 
 def ratio_of_rounds(row: LatencyRecord, reference: LatencyRecord) -> Optional[Ratio]:
-    """Return the ratio of two rows of one report by `statistics.paired_ratios`; None if they did not take turns."""
+    """Return the ratio of two rows of one report, paired by rounds; None if they did not take turns."""
     if reference.name not in row.interleaved_with:
         return None
-    ratios = statistics.paired_ratios(*([np.array([p50_ms]) for p50_ms in one.round_p50_ms]
-                                        for one in (row, reference)))
+    ratios = statistics.paired_ratios_of_medians(row.round_p50_ms, reference.round_p50_ms)
     if not len(ratios):
         return None
     return Ratio(statistics.median(ratios), statistics.median_interval(ratios), True)

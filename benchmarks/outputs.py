@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 # Given as a file's name, it means standard output, in place of the table.
 STDOUT = "-"
-_PLOT = "plot"
 
 
 class Output(NamedTuple):
@@ -24,11 +23,13 @@ class Output(NamedTuple):
         name: of the option, without its dashes.
         help: what the option's help says.
         write: from a report, and the profiles of its engines, to the file's content; libraries are imported inside it.
+        require: raises MissingRuntimeError where a library that it needs is not here.
     """
 
     name: str
     help: str
     write: "Callable[[LatencyReport, Sequence[Profile]], bytes]"
+    require: Optional[Callable[[], None]] = None
 
 
 def _json(report: "LatencyReport", _: "Sequence[Profile]") -> bytes:
@@ -61,12 +62,18 @@ def _plot(report: "LatencyReport", _: "Sequence[Profile]") -> bytes:
     return latency_png(report)
 
 
+def _require_matplotlib() -> None:
+    from edgenext_deploy.benchmarks.plots import require_matplotlib
+
+    require_matplotlib()
+
+
 OUTPUTS: Tuple[Output, ...] = (
     Output("json", "Write all records as JSON.", _json),
     Output("csv", "Write one line for each row.", _csv),
     Output("markdown", "Write tables for a page or an issue.", _markdown),
     Output("html", "Write a page with tables and charts.", _html),
-    Output(_PLOT, "Draw the latencies as PNG; needs matplotlib.", _plot),
+    Output("plot", "Draw the latencies as PNG; needs matplotlib.", _plot, _require_matplotlib),
 )
 
 
@@ -103,13 +110,14 @@ def require_outputs(context: click.Context) -> None:
         MissingRuntimeError: a library that an output needs is not here.
     """
     chosen = chosen_outputs(context)
-    for name, path in chosen.items():
+    for output in OUTPUTS:
+        path = chosen.get(output.name)
+        if path is None:
+            continue
         if path != STDOUT:
-            require_writable(path, _fix(name))
-    if _PLOT in chosen:
-        from edgenext_deploy.benchmarks.plots import require_matplotlib
-
-        require_matplotlib()
+            require_writable(path, _fix(output.name))
+        if output.require is not None:
+            output.require()
 
 
 def write_outputs(report: "LatencyReport", chosen: Dict[str, str], profiles: "Sequence[Profile]" = ()) -> None:

@@ -5,11 +5,12 @@ from edgenext_deploy import records
 from edgenext_deploy.benchmarks.compare_report import ratio_text
 from edgenext_deploy.benchmarks.paper_table import FilledTable, TableRow
 from edgenext_deploy.benchmarks.printing import EMPTY, console_for, milliseconds, number, print_table
+from edgenext_deploy.benchmarks.suites import Published
 
 NOT_MEASURED = "not measured"
-_PUBLISHED = ("top-1 %", "params M", "MAdds M", "A100 µs", "Nano ms")
-# Where `Published.sources` has the source of each.
-_PLACES = {"params M": 0, "MAdds M": 1, "top-1 %": 2, "A100 µs": 3, "Nano ms": 4}
+# The published columns, in their order, and the field of `suites.Published` that each shows.
+_PUBLISHED = {"top-1 %": "top1", "params M": "parameters_m", "MAdds M": "madds_m", "A100 µs": "a100_us",
+              "Nano ms": "nano_ms"}
 _MARK = "†"
 _METHODS = {
     "A100 µs": "A100 µs: 1 / throughput at batch 256 (A100 40 GB, PyTorch 1.8.1); not the latency of one image.",
@@ -82,10 +83,8 @@ def dump_filled(table: FilledTable) -> bytes:
 
 def published_names(table: FilledTable) -> Tuple[str, ...]:
     """Return the published columns that have any figure."""
-    fields = {"top-1 %": "top1", "params M": "parameters_m", "MAdds M": "madds_m", "A100 µs": "a100_us",
-              "Nano ms": "nano_ms"}
     return tuple(name for name in _PUBLISHED if any(
-        getattr(row.published, fields[name]) is not None for row in table.rows if row.in_the_paper))
+        getattr(row.published, _PUBLISHED[name]) is not None for row in table.rows if row.in_the_paper))
 
 
 def _printed(value: Optional[float], digits: int) -> str:
@@ -101,7 +100,7 @@ def _other_sources(table: FilledTable) -> List[str]:
         for source in dict.fromkeys(row.published.sources):
             if source not in (None, table.source):
                 names = tuple(name for name in published_names(table)
-                              if row.published.sources[_PLACES[name]] == source)
+                              if row.published.sources[Published._fields.index(_PUBLISHED[name])] == source)
                 if names:
                     found.setdefault(str(source), {}).setdefault(names, []).append(row.variant)
     return ["{} {}: {}.".format(_MARK, source, "; ".join("{} of {}".format(", ".join(names), ", ".join(variants))

@@ -239,8 +239,8 @@ class LatencyRecord(NamedTuple):
         samples: single inferences; None if they were not asked for.
         started_at: UTC, ISO 8601.
         failure: the run was ended early by an error of this engine or of another one.
-        round_p50_ms: of each of the `rounds`; `statistics.paired_ratios` with those of another row of the same run
-            cancels what slowed both..
+        round_p50_ms: of each of the `rounds`; `statistics.paired_ratios_of_medians` with those of another row of the
+            same run cancels what slowed both.
     """
 
     name: str

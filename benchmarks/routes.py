@@ -60,7 +60,7 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
                 interrupted = True
             except Exception as error:
                 stopped = error if isinstance(error, bench.EngineFailedError) else bench.EngineFailedError(
-                    bench.failure_of(variant, error), error, None)
+                    variant, error, None)
                 reports += [] if stopped.report is None else [stopped.report]
                 if not reports:
                     raise
@@ -72,7 +72,7 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
         tuple(pair for report in reports for pair in report.comparisons),
         interrupted, None if stopped is None else stopped.failure)
     if stopped is not None:
-        raise bench.EngineFailedError(stopped.failure, stopped.error, report) from stopped.error
+        raise bench.EngineFailedError(stopped.failure.engine, stopped.error, report) from stopped.error
     return report
 
 

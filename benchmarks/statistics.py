@@ -68,6 +68,11 @@ def median_interval(values: np.ndarray, seed: int = 0) -> Optional[Interval]:
 
 
 def paired_ratios(numerator: Sequence[np.ndarray], denominator: Sequence[np.ndarray]) -> np.ndarray:
+    """Return `paired_ratios_of_medians` of the values of each round, none empty."""
+    return paired_ratios_of_medians(list(map(median, numerator)), list(map(median, denominator)))
+
+
+def paired_ratios_of_medians(numerator: Sequence[float], denominator: Sequence[float]) -> np.ndarray:
     """Return one ratio of medians for every two rounds, `[rounds // 2]` float64.
 
     Both were measured within a round, so what slowed the machine for a while slowed both, and cancels. The
@@ -76,10 +81,10 @@ def paired_ratios(numerator: Sequence[np.ndarray], denominator: Sequence[np.ndar
     last round, and medians of zero are left out.
 
     Args:
-        numerator: one array of values per round, none empty.
+        numerator: one median per round.
         denominator: likewise.
     """
-    medians = [(median(above), median(below)) for above, below in zip(numerator, denominator)]
+    medians = list(zip(numerator, denominator))
     return np.array([math.sqrt((first[0] / first[1]) * (second[0] / second[1]))
                      for first, second in zip(medians[::2], medians[1::2])
                      if min(first) > 0.0 and min(second) > 0.0])

@@ -3,7 +3,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from typing import Dict, Iterator
+from typing import Dict, Iterator, Optional
 
 from edgenext_deploy.errors import BadInputError, UsageError
 
@@ -58,21 +58,27 @@ def require_file(path: str, what: str, fix: str) -> None:
         raise BadInputError("{} is empty (0 bytes): {}".format(what, name), fix)
 
 
-def require_writable(path: str, fix: str) -> None:
-    """Raise UsageError if it is plain already that `path` cannot be written; nothing is created.
+def why_not_writable(folder: str) -> Optional[str]:
+    """Return why files can plainly not be written in a folder, which need not exist yet; None if nothing is known.
 
-    For what takes minutes before it writes. A disk may still fill up until then.
+    For what takes minutes before it writes. Nothing is created; what this misses, the writing itself finds.
     """
-    folder = os.path.dirname(os.path.abspath(path))
-    while not os.path.lexists(folder):
-        folder = os.path.dirname(folder)
-    reason = None
+    existing = os.path.abspath(folder)
+    while not os.path.exists(existing):
+        existing = os.path.dirname(existing)
+    if not os.path.isdir(existing):
+        return "{} is not a folder".format(existing)
+    return None if os.access(existing, os.W_OK | os.X_OK) else "permission denied"
+
+
+def require_writable(path: str, fix: str) -> None:
+    """Raise UsageError if a file can plainly not be written; see `why_not_writable`."""
     if os.path.isdir(path):
-        reason = "there is a folder of that name"
-    elif not os.path.isdir(folder):
-        reason = "{} is no folder".format(folder)
-    elif not os.access(path if os.path.exists(path) and not os.path.isfile(path) else folder, os.W_OK):
-        reason = "permission denied"
+        reason: Optional[str] = "there is a folder of that name"
+    elif os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe is written to, its folder is not
+        reason = None if os.access(path, os.W_OK) else "permission denied"
+    else:
+        reason = why_not_writable(os.path.dirname(os.path.abspath(path)))
     if reason is not None:
         raise UsageError("cannot write {}: {}".format(path, reason), fix)
 

@@ -1,10 +1,10 @@
 """What an export is asked for, checked before any work is done."""
 import dataclasses
-import os
 import re
 from pathlib import Path
 
 from edgenext_deploy.errors import IncompatibleError, UsageError
+from edgenext_deploy.files import why_not_writable
 from edgenext_deploy.manifest import Precision
 from edgenext_deploy.models.registry import Variant, get_variant
 from edgenext_deploy.targets import Target, get_target, refusal_of_mode
@@ -141,11 +141,7 @@ def nearest_size(height: int, width: int) -> str:
 
 
 def _require_writable(folder: Path) -> None:
-    """Raise UsageError if files can plainly not be written there; what this misses, the writing itself finds."""
-    existing = folder.absolute()
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        raise UsageError(f"cannot write to {folder}: {existing} is not a folder", "choose another --output")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise UsageError(f"cannot write to {folder}: permission denied", "choose another --output")
+    """Raise UsageError if files can plainly not be written there."""
+    reason = why_not_writable(str(folder))
+    if reason is not None:
+        raise UsageError(f"cannot write to {folder}: {reason}", "choose another --output")

@@ -113,7 +113,8 @@ def test_json_to_a_file_comes_beside_the_table(capsys, fakes, tmp_path):
 def test_a_file_that_plainly_cannot_be_written_is_refused_before_measuring(capsys, fakes, tmp_path, output):
     (tmp_path / "blocker").write_bytes(b"a file, not a folder")
     calls = []
-    for path, said in ((tmp_path / "blocker" / "new" / "x", "blocker is no folder"), (tmp_path, "folder of that name")):
+    below = tmp_path / "blocker" / "new" / "x"
+    for path, said in ((below, "blocker is not a folder"), (tmp_path, "folder of that name")):
         code, out, err = run(capsys, "--engine", fakes.engine(script=calls.append), "--" + output, str(path), *QUICK)
         assert (code, out, calls) == (2, "", [])
         assert "cannot write {}".format(path) in err and said in err and "--" + output in err

@@ -182,7 +182,7 @@ def test_run_keeps_what_was_measured_before_a_variant_failed(tmp_path, monkeypat
     def benchmark(request, progress):
         failure = record.Failure("xxs.onnx", "bad data")
         error = BadInputError("bad data")
-        raise EngineFailedError(failure, error, make_report(row("s", 20.0), failure=failure))
+        raise EngineFailedError(failure.engine, error, make_report(row("s", 20.0), failure=failure))
 
     monkeypatch.setattr(suite_run, "run_module", lambda module, arguments, limit: None)
     monkeypatch.setattr(suite_run, "benchmark", benchmark)
@@ -200,7 +200,7 @@ def test_run_says_which_variant_failed_before_anything_was_measured(tmp_path, mo
     from edgenext_deploy.benchmarks.bench import EngineFailedError
 
     def benchmark(request, progress):
-        raise EngineFailedError(record.Failure("xxs.onnx", "bad data"), BadInputError("bad data"), None)
+        raise EngineFailedError("xxs.onnx", BadInputError("bad data"), None)
 
     monkeypatch.setattr(suite_run, "run_module", lambda module, arguments, limit: None)
     monkeypatch.setattr(suite_run, "benchmark", benchmark)

@@ -184,7 +184,7 @@ def test_a_file_that_fails_in_its_warm_up_keeps_the_pairs_before_and_is_named(ch
     def run(*arguments):
         seen.append(arguments)
         if len(seen) == 2:
-            raise routes.bench.EngineFailedError(failure, BadInputError("bad data"), None)
+            raise routes.bench.EngineFailedError(failure.engine, BadInputError("bad data"), None)
         return real_run(*arguments)
 
     monkeypatch.setattr(routes.bench, "run", run)
