@@ -1,12 +1,24 @@
 """What several tests of the benchmarks share: a report, and a session that does as it is told."""
-import numpy as np
+import itertools
+import os
 
+import numpy as np
+import pytest
+
+from edgenext_deploy import command
 from edgenext_deploy.benchmarks import record
+from edgenext_deploy.benchmarks.cli import bench_command
 from edgenext_deploy.benchmarks.hardware.state import ClockRange, Energy, Hardware, PowerMode, Reading
 from edgenext_deploy.benchmarks.host import describe_host
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.manifest import TensorSpec, Weights
 from edgenext_deploy.runtime.session import Session
+
+DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
+TINY = os.path.join(DATA, "tiny_classifier.onnx")
+ROOT = os.path.dirname(os.path.dirname(DATA))
+# Options for a run that is over at once.
+QUICK = ("--duration", "0.1", "--warmup", "0.05")
 
 
 def make_times(mean_ms, **changes):
@@ -111,3 +123,31 @@ class FakeSession(Session):
 
     def close(self):
         self.closed = True
+
+
+class FakeTime:
+    """A clock in milliseconds that only the sessions move."""
+
+    def __init__(self):
+        self.now_ms = 0.0
+
+    def read(self):
+        return self.now_ms
+
+    def takes(self, cost_ms):
+        """Return a session; `cost_ms` is a number or a function of the number of earlier calls."""
+        calls = itertools.count()
+
+        def run(image):
+            call = next(calls)
+            self.now_ms += cost_ms(call) if callable(cost_ms) else cost_ms
+
+        return run
+
+
+def run(capsys, *arguments):
+    """Return exit code, standard output and standard error of the command."""
+    with pytest.raises(SystemExit) as stopped:
+        command.run_command(bench_command, list(arguments))
+    captured = capsys.readouterr()
+    return stopped.value.code, captured.out, captured.err

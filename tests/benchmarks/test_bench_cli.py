@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 import subprocess
@@ -7,58 +6,12 @@ import time
 
 import numpy as np
 import pytest
-from bench_doubles import FakeSession
+from bench_doubles import QUICK, ROOT, TINY, FakeSession, run
 from cpu_time import cpu_seconds
 
-import edgenext_deploy.runtime
-from edgenext_deploy import command
 from edgenext_deploy.benchmarks import record
-from edgenext_deploy.benchmarks.cli import bench_command
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.runtime.cuda import CudaError
-
-DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
-TINY = os.path.join(DATA, "tiny_classifier.onnx")
-ROOT = os.path.dirname(os.path.dirname(DATA))
-
-
-@pytest.fixture
-def fakes(monkeypatch, tmp_path):
-    """Create engine files on request, and open them as fake sessions."""
-
-    class Fakes:
-        def __init__(self):
-            self.sessions, self.scripts, self.shape = [], {}, (1, 3, 32, 32)
-
-        def engine(self, name="a.onnx", script=lambda call: time.sleep(0.001)):
-            path = str(tmp_path / name)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb") as stream:
-                stream.write(name.encode("utf-8"))
-            self.scripts[path] = script
-            return path
-
-    found = Fakes()
-
-    def load_session(path, threads=None, trust=False, **options):
-        session = FakeSession(path, threads, found.shape, found.scripts[path])
-        session.options = options
-        found.sessions.append(session)
-        return session
-
-    monkeypatch.setattr(edgenext_deploy.runtime, "load_session", load_session, raising=False)
-    return found
-
-
-def run(capsys, *arguments):
-    """Return exit code, standard output and standard error of the command."""
-    with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, list(arguments))
-    captured = capsys.readouterr()
-    return stopped.value.code, captured.out, captured.err
-
-
-QUICK = ("--duration", "0.1", "--warmup", "0.05")
 
 
 def test_one_engine_is_measured_and_shown(capsys, fakes):
@@ -82,144 +35,6 @@ def test_several_engines_are_compared_with_the_first(capsys, fakes):
     assert "faster than slow.onnx" in out
     assert "slow.onnx is " in out
     assert "faster than other.onnx" in out
-
-
-def test_json_goes_alone_to_standard_output(capsys, fakes):
-    for arguments in (("--json",), ("--json", "-")):
-        code, out, _ = run(capsys, "--engine", fakes.engine(), "--iterations", "25", *arguments)
-        row = json.loads(out)["records"][0]
-        assert code == 0
-        assert row["n"] == 25
-        assert row["latency"]["min_ms"] >= 1.0
-        assert row["image"] == "synthetic"
-        assert row["model"] is None
-
-
-def test_json_to_a_file_comes_beside_the_table(capsys, fakes, tmp_path):
-    path = str(tmp_path / "new" / "rows.json")
-    engines = ("--engine", fakes.engine(), "--engine", fakes.engine("b.onnx"))
-    code, out, err = run(capsys, *engines, "--json", path, *QUICK)
-    assert code == 0
-    assert "a.onnx" in out
-    assert path in err
-    report = record.read(path)
-    assert [row.name for row in report.records] == ["a.onnx", "b.onnx"]
-    assert report.records[0].interleaved_with == ("b.onnx",)
-    assert len(report.comparisons) == 1
-    assert report.records[0].engine == ("a.onnx", hashlib.sha256(b"a.onnx").hexdigest(), 6, None)
-
-
-@pytest.mark.parametrize("output", ["json", "csv", "markdown", "html"])
-def test_a_file_that_plainly_cannot_be_written_is_refused_before_measuring(capsys, fakes, tmp_path, output):
-    (tmp_path / "blocker").write_bytes(b"a file, not a folder")
-    calls = []
-    below = tmp_path / "blocker" / "new" / "x"
-    for path, said in ((below, "blocker is not a folder"), (tmp_path, "folder of that name")):
-        code, out, err = run(capsys, "--engine", fakes.engine(script=calls.append), "--" + output, str(path), *QUICK)
-        assert (code, out, calls) == (2, "", [])
-        assert "cannot write {}".format(path) in err and said in err and "--" + output in err
-
-
-def test_a_plot_without_matplotlib_is_refused_before_measuring(capsys, fakes, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    calls = []
-    code, out, err = run(capsys, "--engine", fakes.engine(script=calls.append), "--plot", str(tmp_path / "x.png"))
-    assert (code, out, calls) == (6, "", []) and "pip install matplotlib" in err
-
-
-def blocking(folder):
-    """Return a script of an engine in whose run a file comes where a folder was to be made."""
-    def script(call):
-        time.sleep(0.001)
-        if call == 2:
-            folder.write_bytes(b"a file, not a folder")
-
-    return script
-
-
-def test_a_file_that_cannot_be_written_costs_no_rows(capsys, fakes, tmp_path):
-    path = str(tmp_path / "blocker" / "x.json")
-    engine = fakes.engine(script=blocking(tmp_path / "blocker"))
-    code, out, err = run(capsys, "--engine", engine, "--json", path, *QUICK)
-    assert code == 2
-    assert "a.onnx" in out
-    assert "cannot write" in err
-    assert "--json" in err
-
-
-def test_one_file_that_cannot_be_written_does_not_keep_the_others_from_it(capsys, fakes, tmp_path):
-    good = str(tmp_path / "good.csv")
-    engine = fakes.engine(script=blocking(tmp_path / "blocker"))
-    code, out, err = run(capsys, "--engine", engine, "--json", str(tmp_path / "blocker" / "x.json"), "--csv",
-                         good, "--markdown", str(tmp_path / "blocker" / "x.md"), *QUICK)
-    assert code == 2
-    assert "a.onnx" in out
-    assert err.count("cannot write") == 2
-    assert "wrote " + good in err
-    with open(good) as stream:
-        assert "a.onnx" in stream.read()
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-def test_a_full_disk_behind_standard_output_does_not_cost_the_files(real, tmp_path):
-    path = str(tmp_path / "rows.json")
-    with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--engine", TINY, "--json", path,
-                               *QUICK], stdout=full, stderr=subprocess.PIPE, cwd=ROOT)
-    assert done.returncode == 2
-    assert "cannot write the output: No space left on device" in done.stderr.decode("utf-8")
-    assert record.read(path).records[0].name == "tiny_classifier.onnx"
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-def test_a_full_disk_below_a_file_leaves_the_table(real, tmp_path):
-    done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--engine", TINY, "--json",
-                           "/dev/full", *QUICK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
-                          env=dict(os.environ, LC_ALL="C.UTF-8"))
-    assert done.returncode == 2
-    assert "tiny_classifier.onnx" in done.stdout.decode("utf-8")
-    assert "cannot write /dev/full: No space left on device" in done.stderr.decode("utf-8")
-    assert not os.path.isfile("/dev/full")  # nor is the device replaced by a file
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-def test_a_report_that_cannot_go_to_standard_output_does_not_cost_the_files(real, tmp_path):
-    path = str(tmp_path / "rows.csv")
-    with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--engine", TINY, "--json", "-",
-                               "--csv", path, *QUICK], stdout=full, stderr=subprocess.PIPE, cwd=ROOT)
-    assert done.returncode == 2
-    assert "cannot write the output: No space left on device" in done.stderr.decode("utf-8")
-    with open(path) as stream:
-        assert "tiny_classifier.onnx" in stream.read()
-
-
-@pytest.mark.parametrize("lines", [0, 1])
-def test_a_reader_that_has_gone_does_not_cost_the_files(real, tmp_path, lines):
-    """As with `head`: it goes before the table, or before the profiles, which come much later."""
-    path = str(tmp_path / "rows.json")
-    child = subprocess.Popen([sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--engine", TINY, "--profile",
-                              "--json", path, *QUICK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
-    for _ in range(lines):
-        child.stdout.readline()
-    child.stdout.close()
-    said = child.stderr.read().decode("utf-8")
-    child.stderr.close()
-    assert child.wait() == 0 and "wrote" in said and "Broken pipe" not in said
-    assert record.read(path).records[0].name == "tiny_classifier.onnx"
-
-
-def test_ctrl_c_among_the_profiles_keeps_the_rows(real, capsys, tmp_path, monkeypatch):
-    def interrupted(*arguments, **options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("edgenext_deploy.benchmarks.profile.profile_engine", interrupted)
-    path = str(tmp_path / "rows.json")
-    code, out, err = run(capsys, "--engine", TINY, "--profile", "--json", path, *QUICK)
-    assert code == 130
-    assert "tiny_classifier.onnx" in out and "interrupted: the report holds the latencies, and no profiles" in err
-    assert not record.read(path).interrupted
 
 
 def test_samples_can_be_left_out(capsys, fakes):
@@ -459,13 +274,6 @@ def test_importing_the_command_loads_no_numpy_and_no_rich():
 
 
 # For real: a tiny network in ONNX Runtime.
-
-
-@pytest.fixture
-def real(capsys):
-    pytest.importorskip("onnxruntime")
-    if not os.path.exists(TINY):
-        pytest.skip("tests/data/tiny_classifier.onnx is not there")
 
 
 def test_a_real_engine_with_its_manifest(capsys, real, tmp_path):

@@ -1,12 +1,10 @@
 import gc
-import itertools
 import math
 import time
 
 import numpy as np
 import pytest
 
-from edgenext_deploy.benchmarks import measure as module
 from edgenext_deploy.benchmarks.bench import compare
 from edgenext_deploy.benchmarks.measure import Limits, Series, Watch, measure
 from edgenext_deploy.benchmarks.record import WarmUp
@@ -14,34 +12,6 @@ from edgenext_deploy.manifest import TensorSpec
 from edgenext_deploy.runtime.session import Session, Timings
 
 IMAGE = np.zeros((1, 3, 32, 32), dtype=np.float32)
-
-
-class FakeTime:
-    """A clock in milliseconds that only the sessions move."""
-
-    def __init__(self):
-        self.now_ms = 0.0
-
-    def read(self):
-        return self.now_ms
-
-    def takes(self, cost_ms):
-        """Return a session; `cost_ms` is a number or a function of the number of earlier calls."""
-        calls = itertools.count()
-
-        def run(image):
-            call = next(calls)
-            self.now_ms += cost_ms(call) if callable(cost_ms) else cost_ms
-
-        return run
-
-
-@pytest.fixture
-def fake_time(monkeypatch):
-    fake = FakeTime()
-    monkeypatch.setattr(module, "_clock", fake.read)
-    monkeypatch.setattr(module, "_MS_PER_TICK", 1.0)
-    return fake
 
 
 def spin(duration_ms):

@@ -1,0 +1,53 @@
+"""Fixtures of several tests of the benchmarks."""
+import os
+import time
+
+import pytest
+from bench_doubles import TINY, FakeSession, FakeTime
+
+
+@pytest.fixture
+def fakes(monkeypatch, tmp_path):
+    """Create engine files on request, and open them as fake sessions."""
+    from edgenext_deploy import runtime
+
+    class Fakes:
+        def __init__(self):
+            self.sessions, self.scripts, self.shape = [], {}, (1, 3, 32, 32)
+
+        def engine(self, name="a.onnx", script=lambda call: time.sleep(0.001)):
+            path = str(tmp_path / name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as stream:
+                stream.write(name.encode("utf-8"))
+            self.scripts[path] = script
+            return path
+
+    found = Fakes()
+
+    def load_session(path, threads=None, trust=False, **options):
+        session = FakeSession(path, threads, found.shape, found.scripts[path])
+        session.options = options
+        found.sessions.append(session)
+        return session
+
+    monkeypatch.setattr(runtime, "load_session", load_session, raising=False)
+    return found
+
+
+@pytest.fixture
+def real(capsys):
+    pytest.importorskip("onnxruntime")
+    if not os.path.exists(TINY):
+        pytest.skip("tests/data/tiny_classifier.onnx is not there")
+
+
+@pytest.fixture
+def fake_time(monkeypatch):
+    """Have `measure` go by a clock that only the sessions move."""
+    from edgenext_deploy.benchmarks import measure
+
+    fake = FakeTime()
+    monkeypatch.setattr(measure, "_clock", fake.read)
+    monkeypatch.setattr(measure, "_MS_PER_TICK", 1.0)
+    return fake
