@@ -54,9 +54,7 @@ test-gpu: $(STAMP)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
-	rm -rf build/typed && mkdir -p build/typed/edgenext_deploy
-	cp -r edgenext_deploy/. models export engines benchmarks build/typed/edgenext_deploy/
-	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p edgenext_deploy
+	$(BIN)/mypy -p edgenext_deploy
 
 routes: $(STAMP)
 	$(BIN)/edgenext-bench routes --variant xxs --variant s

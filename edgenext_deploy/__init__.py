@@ -4,7 +4,6 @@
 Importing this package loads neither numpy nor any runtime; the names below are imported when first used.
 """
 import importlib
-import os
 import sys
 import types
 from typing import TYPE_CHECKING, Any, List
@@ -35,12 +34,6 @@ if TYPE_CHECKING:
     from edgenext_deploy.runtime import load_session
     from edgenext_deploy.segmenter import Segmentation, Segmenter
     from edgenext_deploy.tasks import open_network
-
-# In a checkout the stages lie beside this folder, as `models/`, `export/` and so on. Python started in
-# the checkout's root finds this folder before any installed copy, and finds the stages through this line.
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-if os.path.isfile(os.path.join(_ROOT, "setup.cfg")) and os.path.isdir(os.path.join(_ROOT, "benchmarks")):
-    __path__.append(_ROOT)
 
 
 class _LazyModule(types.ModuleType):

@@ -53,8 +53,9 @@ def wheel(tmp_path_factory):
 
     root = pathlib.Path(__file__).resolve().parent.parent
     source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("edgenext_deploy", "models", "export", "engines", "benchmarks"):
-        shutil.copytree(str(root / name), str(source / name), ignore=shutil.ignore_patterns("__pycache__"))
+    # With what its links point at, as pip copies it.
+    shutil.copytree(str(root / "edgenext_deploy"), str(source / "edgenext_deploy"),
+                    ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(str(root / name), str(source))
     subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder),
