@@ -3,7 +3,6 @@ import contextlib
 import time
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
-from edgenext_deploy import __version__
 from edgenext_deploy.benchmarks import agreement, record, rows, statistics, versions
 from edgenext_deploy.benchmarks.device import CPU, is_processor, match_device, match_session, recognise
 from edgenext_deploy.benchmarks.engine import Engine, Options, names_of, open_engine
@@ -11,6 +10,7 @@ from edgenext_deploy.benchmarks.hardware.monitor import Monitor, open_monitor
 from edgenext_deploy.benchmarks.host import Host, describe_host
 from edgenext_deploy.benchmarks.measure import Limits, Progress, Series, measure
 from edgenext_deploy.errors import EdgeNextError
+from edgenext_deploy.version import __version__
 
 
 class Request(NamedTuple):

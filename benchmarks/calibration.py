@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from edgenext_deploy import published
+from edgenext_deploy.data import published
 
 
 class Feature(NamedTuple):

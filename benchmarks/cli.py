@@ -14,7 +14,7 @@ from edgenext_deploy.benchmarks.page_cli import page_command
 from edgenext_deploy.benchmarks.paper_table_cli import COMMANDS as TABLE_COMMANDS
 from edgenext_deploy.benchmarks.profile_cli import profile_command
 from edgenext_deploy.benchmarks.repeat_cli import repeat_command
-from edgenext_deploy.command import common_options, entry_point
+from edgenext_deploy.commands.entry import common_options, entry_point
 from edgenext_deploy.errors import EdgeNextError, UsageError
 
 if TYPE_CHECKING:

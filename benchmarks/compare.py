@@ -2,7 +2,6 @@
 import os
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from edgenext_deploy import published
 from edgenext_deploy.benchmarks.likeness import (
     Machine,
     Ratio,
@@ -14,6 +13,7 @@ from edgenext_deploy.benchmarks.likeness import (
     ratio_of_rounds,
 )
 from edgenext_deploy.benchmarks.record import Comparison, LatencyRecord, LatencyReport, read
+from edgenext_deploy.data import published
 from edgenext_deploy.errors import UsageError
 
 # What was published about speed; the rest of `published` stands in the tables of the paper. Of the A100 at batch 256

@@ -4,7 +4,7 @@ from typing import Callable, Dict, Optional, Tuple
 
 import click
 
-from edgenext_deploy.command import common_options
+from edgenext_deploy.commands.entry import common_options
 
 
 @click.command("compare")

@@ -1,14 +1,14 @@
 """A comparison for people: a table for each machine, sentences with their uncertainty, and published figures beside."""
 from typing import Any, Dict, List, Optional, TextIO, Tuple
 
-from edgenext_deploy import records
+from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.benchmarks.compare import Across, Compared, Group, Row
 from edgenext_deploy.benchmarks.likeness import Ratio
 from edgenext_deploy.benchmarks.notes import relative_speed
 from edgenext_deploy.benchmarks.printing import EMPTY, console_for, milliseconds, print_table
 from edgenext_deploy.benchmarks.record import Comparison, LatencyRecord
 from edgenext_deploy.benchmarks.statistics import Interval
-from edgenext_deploy.published import PublishedFigure
+from edgenext_deploy.data.published import PublishedFigure
 
 HEADINGS = ("rank", "engine", "model", "runtime", "p50", "interval", "p99", "times the reference", "not ranked because")
 PUBLISHED_HEADINGS = ("variant", "figure", "source", "how it was measured")
@@ -69,7 +69,7 @@ def print_compared(compared: Compared, stream: TextIO) -> None:
 
 def dump_compared(compared: Compared) -> bytes:
     """Return the comparison as JSON: the rows in short, by report and name; the reports hold the rest."""
-    return records.dump({
+    return json_records.dump({
         "kind": "comparison", "schema": 1,
         "machines": [{"asked": group.machine.asked, "found": group.machine.found, "reference": group.reference,
                       "rows": [_row_fields(row) for row in group.rows]} for group in compared.groups],

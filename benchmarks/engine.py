@@ -5,11 +5,12 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Se
 
 import numpy as np
 
-from edgenext_deploy import golden, manifest, preprocess
+from edgenext_deploy.artifacts import golden, manifest
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.files import sha256_of_file
-from edgenext_deploy.runtime import require_engine
+from edgenext_deploy.preprocess import photo
+from edgenext_deploy.runtime.open import require_engine
 from edgenext_deploy.runtime.session import Session
 
 TORCH = "torch:"
@@ -100,7 +101,7 @@ def names_of(paths: Sequence[str]) -> List[str]:
 
 
 def _open_file(path: str, options: Options) -> Session:
-    from edgenext_deploy.runtime import load_session
+    from edgenext_deploy.runtime.open import load_session
 
     keywords: Dict[str, Any] = {"threads": options.threads, "trust": options.trust}
     suffix = os.path.splitext(path)[1].lower()
@@ -134,7 +135,7 @@ def _open_module(variant: str, options: Options) -> Any:
 def _module_engine(name: str, path: str, session: Any) -> Engine:
     model = record.Model(session.variant, "torch", "fp32", session.weights)
     pixels = golden.golden_batch(_GOLDEN_SEED, session.inputs[0].shape)
-    image = preprocess.normalise(pixels, session.preprocessing)
+    image = photo.normalise(pixels, session.preprocessing)
     return Engine(name, record.EngineFile(path, session.weights.sha256, None, None), session, model, image, "golden",
                   None)
 
@@ -156,7 +157,7 @@ def _image(path: str, session: Session, found: Optional[manifest.Manifest]) -> n
             path, spec.name, list(spec.shape)), "export it with fixed shapes: edgenext-export --batch 1")
     if found is not None:
         pixels = golden.golden_batch(found.golden.seed, spec.shape)
-        return preprocess.normalise(pixels, found.preprocessing).astype(spec.dtype)
+        return photo.normalise(pixels, found.preprocessing).astype(spec.dtype)
     # numpy 1.13, which JetPack 4 brings, has no numpy.random.default_rng.
     noise = np.random.RandomState(_SYNTHETIC_SEED).randint(0, 256, size=spec.shape)
     dtype = np.dtype(spec.dtype)

@@ -10,11 +10,11 @@ import os
 import tempfile
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-from edgenext_deploy import manifest
+from edgenext_deploy.artifacts import manifest
 from edgenext_deploy.benchmarks.calibration import Calibration, Feature, calibrate
 from edgenext_deploy.benchmarks.graph_work import Kernel, StageWork, read_work
 from edgenext_deploy.benchmarks.peaks import Peak, get_peak
-from edgenext_deploy.child import run_module
+from edgenext_deploy.commands.child import run_module
 from edgenext_deploy.files import sha256_of_file
 
 KIND = "estimate"

@@ -4,7 +4,7 @@ from typing import Callable, Dict, Optional
 
 import click
 
-from edgenext_deploy.command import common_options
+from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.errors import UsageError
 
 
@@ -28,7 +28,7 @@ def estimate_command(variant: Optional[str], engine: Optional[str], device: str,
     """
     if (variant is None) == (engine is None):
         raise UsageError("estimate needs either --variant or --engine", "edgenext-bench estimate --variant s")
-    from edgenext_deploy import records
+    from edgenext_deploy.artifacts import json_records
     from edgenext_deploy.benchmarks.estimate import estimate_file, estimate_variant
     from edgenext_deploy.benchmarks.estimate_report import print_estimate
     from edgenext_deploy.benchmarks.written import write_or_print
@@ -40,4 +40,4 @@ def estimate_command(variant: Optional[str], engine: Optional[str], device: str,
         from edgenext_deploy.benchmarks.html import estimate_page
 
         others[html_file] = lambda: estimate_page(found)
-    write_or_print(records.dump(found), json_file, lambda: print_estimate(found, sys.stdout), others)
+    write_or_print(json_records.dump(found), json_file, lambda: print_estimate(found, sys.stdout), others)

@@ -1,7 +1,6 @@
 """Reports as self-contained HTML pages: one file, no script, nothing fetched."""
 from typing import List, Sequence, Tuple
 
-from edgenext_deploy import __version__
 from edgenext_deploy.benchmarks import compare_report, estimate_report, html_sections, paper_table_report
 from edgenext_deploy.benchmarks.compare import Compared
 from edgenext_deploy.benchmarks.estimate import Estimate
@@ -10,6 +9,7 @@ from edgenext_deploy.benchmarks.notes import relative_speed
 from edgenext_deploy.benchmarks.paper_table import FilledTable
 from edgenext_deploy.benchmarks.profile import Profile
 from edgenext_deploy.benchmarks.record import LatencyReport
+from edgenext_deploy.version import __version__
 
 _Named = Sequence[Tuple[str, LatencyReport]]
 

@@ -1,7 +1,6 @@
 """The parts of a page about measured rows, each from the records alone."""
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from edgenext_deploy import published
 from edgenext_deploy.benchmarks import charts, likeness
 from edgenext_deploy.benchmarks.charts import Bar, Cloud, Dot
 from edgenext_deploy.benchmarks.compare import published_speeds
@@ -21,6 +20,7 @@ from edgenext_deploy.benchmarks.profile import Profile
 from edgenext_deploy.benchmarks.profile_report import slowest
 from edgenext_deploy.benchmarks.profile_report import summary as profile_summary
 from edgenext_deploy.benchmarks.record import LatencyRecord, LatencyReport
+from edgenext_deploy.data import published
 
 _NANO = "published: Jetson Nano, TensorRT, FP16"
 # Variant, side of its input, latency, and whose figure that is.

@@ -3,7 +3,7 @@ from typing import Tuple
 
 import click
 
-from edgenext_deploy.command import common_options
+from edgenext_deploy.commands.entry import common_options
 
 
 @click.command("page")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 import click
 
-from edgenext_deploy.command import common_options
+from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.errors import UsageError
 
 if TYPE_CHECKING:

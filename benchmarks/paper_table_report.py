@@ -1,7 +1,7 @@
 """A filled table for people: published columns marked as such, measured ones beside, empty ones visibly empty."""
 from typing import Dict, List, Optional, TextIO, Tuple
 
-from edgenext_deploy import records
+from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.benchmarks.compare_report import ratio_text
 from edgenext_deploy.benchmarks.paper_table import FilledTable, TableRow
 from edgenext_deploy.benchmarks.printing import EMPTY, console_for, milliseconds, number, print_table
@@ -78,7 +78,7 @@ def print_filled(table: FilledTable, stream: TextIO) -> None:
 
 def dump_filled(table: FilledTable) -> bytes:
     """Return the table as JSON."""
-    return records.dump(table)
+    return json_records.dump(table)
 
 
 def published_names(table: FilledTable) -> Tuple[str, ...]:

@@ -2,7 +2,7 @@
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from edgenext_deploy import records
+from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.benchmarks.engine import Options, open_engine
 from edgenext_deploy.benchmarks.layers import (
@@ -97,10 +97,10 @@ def read(path: str) -> Profile:
         BadInputError: missing, not JSON, no profile, or a field that is missing or of another type.
     """
     fix = "give a file that edgenext-bench profile --json FILE wrote"
-    data = records.read_file(path, "profile", fix)
+    data = json_records.read_file(path, "profile", fix)
     if (data.get("kind"), data.get("schema")) != (KIND, SCHEMA):
         raise BadInputError("{}: not a profile of schema {}".format(path, SCHEMA), fix)
-    return records.from_json(Profile, data, path)
+    return json_records.from_json(Profile, data, path)
 
 
 def profile_engine(path: str, runs: int = 20, threads: Optional[int] = None, trust: bool = False) -> Profile:

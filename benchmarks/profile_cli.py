@@ -4,7 +4,7 @@ from typing import Callable, Dict, Optional
 
 import click
 
-from edgenext_deploy.command import common_options
+from edgenext_deploy.commands.entry import common_options
 
 
 @click.command("profile")
@@ -26,7 +26,7 @@ def profile_command(engine: str, runs: int, threads: Optional[int], trust: bool,
     ONNX Runtime's profiler or TensorRT's does the timing; it slows the inference, so take latencies from
     edgenext-bench --engine.
     """
-    from edgenext_deploy import records
+    from edgenext_deploy.artifacts import json_records
     from edgenext_deploy.benchmarks.plots import profile_plot
     from edgenext_deploy.benchmarks.profile import profile_engine
     from edgenext_deploy.benchmarks.profile_report import print_profile
@@ -38,4 +38,4 @@ def profile_command(engine: str, runs: int, threads: Optional[int], trust: bool,
         from edgenext_deploy.benchmarks.plots import profile_plot
 
         others[plot_file] = lambda: profile_plot(profile, str(plot_file))
-    write_or_print(records.dump(profile), json_file, lambda: print_profile(profile, sys.stdout), others)
+    write_or_print(json_records.dump(profile), json_file, lambda: print_profile(profile, sys.stdout), others)

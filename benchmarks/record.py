@@ -1,12 +1,12 @@
 """LatencyRecord: one measured row, with everything needed to know whether two rows may be compared."""
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from edgenext_deploy import records
+from edgenext_deploy.artifacts import json_records as records
+from edgenext_deploy.artifacts.manifest import Weights
 from edgenext_deploy.benchmarks.hardware.state import Energy, Hardware
 from edgenext_deploy.benchmarks.host import Host
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.manifest import Weights
 
 SCHEMA = 2
 # More single inferences than this are thinned in a report; a histogram and a time line need no more.

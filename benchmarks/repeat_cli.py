@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Optional, TextIO
 
 import click
 
-from edgenext_deploy.command import common_options
+from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ def repeat_command(first: str, second: str, within_percent: float, json_file: Op
     Both are reports of the same engines, measured in turns. The milliseconds may differ; the ratio of any two
     engines may not by more than --within, else the exit code is 5.
     """
-    from edgenext_deploy import records
+    from edgenext_deploy.artifacts import json_records
     from edgenext_deploy.benchmarks import record
     from edgenext_deploy.benchmarks.repeat import repetition
     from edgenext_deploy.benchmarks.written import write_or_print
 
     found = repetition(record.read(first), record.read(second))
     beyond = found.beyond(within_percent / 100.0)
-    content = records.dump({"kind": "repetition", "schema": 1, "within": within_percent / 100.0,
+    content = json_records.dump({"kind": "repetition", "schema": 1, "within": within_percent / 100.0,
                             "agree": not beyond, **found._asdict()})
     write_or_print(content, json_file, lambda: _print(found, sys.stdout))
     if beyond:

@@ -17,7 +17,7 @@ from edgenext_deploy.benchmarks.device import CPU, match_device
 from edgenext_deploy.benchmarks.engine import Engine, Options, open_engine
 from edgenext_deploy.benchmarks.host import describe_host
 from edgenext_deploy.benchmarks.measure import Limits, Progress
-from edgenext_deploy.child import run_module
+from edgenext_deploy.commands.child import run_module
 from edgenext_deploy.errors import VerificationError
 
 # One export of the largest variant is well below a minute on two cores.

@@ -9,7 +9,7 @@ from edgenext_deploy.benchmarks.bench import Request, benchmark
 from edgenext_deploy.benchmarks.device import CPU
 from edgenext_deploy.benchmarks.engine import Options
 from edgenext_deploy.benchmarks.measure import Limits, Progress
-from edgenext_deploy.child import run_module
+from edgenext_deploy.commands.child import run_module
 
 # One export of the largest variant is well below a minute on two cores.
 _EXPORT_TIME_LIMIT_S = 600

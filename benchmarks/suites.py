@@ -2,7 +2,7 @@
 import difflib
 from typing import Dict, NamedTuple, Optional, Tuple
 
-from edgenext_deploy import published
+from edgenext_deploy.data import published
 from edgenext_deploy.errors import UsageError
 
 PAPER = "EdgeNeXt paper"

@@ -1,10 +1,10 @@
 """What software a measurement ran on."""
 from typing import Any, Dict, Sequence
 
-from edgenext_deploy import __version__
 from edgenext_deploy.benchmarks.host import Host
 from edgenext_deploy.benchmarks.record import Versions
-from edgenext_deploy.environment import present_environment
+from edgenext_deploy.machine.environment import present_environment
+from edgenext_deploy.version import __version__
 
 _LIBRARIES = ("onnxruntime", "tensorrt", "torch")
 

@@ -8,18 +8,18 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any, List
 
-__version__ = "0.1.0"
+from edgenext_deploy.version import __version__
 
 _LAZY = {
-    "Camera": "edgenext_deploy.camera",
-    "Classifier": "edgenext_deploy.classifier",
-    "DetectedObject": "edgenext_deploy.detector",
-    "Detector": "edgenext_deploy.detector",
-    "Prediction": "edgenext_deploy.classifier",
-    "Segmentation": "edgenext_deploy.segmenter",
-    "Segmenter": "edgenext_deploy.segmenter",
-    "load_session": "edgenext_deploy.runtime",
-    "open_network": "edgenext_deploy.tasks",
+    "Camera": "edgenext_deploy.camera.reader",
+    "Classifier": "edgenext_deploy.networks.classifier",
+    "DetectedObject": "edgenext_deploy.networks.detector",
+    "Detector": "edgenext_deploy.networks.detector",
+    "Prediction": "edgenext_deploy.networks.classifier",
+    "Segmentation": "edgenext_deploy.networks.segmenter",
+    "Segmenter": "edgenext_deploy.networks.segmenter",
+    "load_session": "edgenext_deploy.runtime.open",
+    "open_network": "edgenext_deploy.networks.open",
     "EdgeNextError": "edgenext_deploy.errors",
 }
 __all__ = [
@@ -27,13 +27,13 @@ __all__ = [
     "__version__", "load_session", "open_network"]
 
 if TYPE_CHECKING:
-    from edgenext_deploy.camera import Camera
-    from edgenext_deploy.classifier import Classifier, Prediction
-    from edgenext_deploy.detector import DetectedObject, Detector
+    from edgenext_deploy.camera.reader import Camera
     from edgenext_deploy.errors import EdgeNextError
-    from edgenext_deploy.runtime import load_session
-    from edgenext_deploy.segmenter import Segmentation, Segmenter
-    from edgenext_deploy.tasks import open_network
+    from edgenext_deploy.networks.classifier import Classifier, Prediction
+    from edgenext_deploy.networks.detector import DetectedObject, Detector
+    from edgenext_deploy.networks.open import open_network
+    from edgenext_deploy.networks.segmenter import Segmentation, Segmenter
+    from edgenext_deploy.runtime.open import load_session
 
 
 class _LazyModule(types.ModuleType):

@@ -20,13 +20,13 @@ def _use_package_at(root: str) -> None:
 
 
 def _build(folder: str) -> Dict[str, Any]:
-    from edgenext_deploy import records
+    from edgenext_deploy.artifacts import json_records
     from edgenext_deploy.engines.builder import BuildRequest, build
     from edgenext_deploy.engines.progress import BuildProgress
     from edgenext_deploy.errors import EdgeNextError
 
     with open(os.path.join(folder, "request.json"), encoding="utf-8") as stream:
-        request = records.from_json(BuildRequest, json.load(stream), "request")
+        request = json_records.from_json(BuildRequest, json.load(stream), "request")
     try:
         with BuildProgress(sys.stderr, "building with " + request.runtime) as progress:
             result = build(request, progress.phase)
@@ -38,7 +38,7 @@ def _build(folder: str) -> Dict[str, Any]:
     except OSError as error:
         return {"error": "UsageError", "message": "cannot write {}: {}".format(folder, error.strerror or error),
                 "fix": "free some space there, or name another folder in TMPDIR"}
-    return {"report": records.to_json(result.report)}
+    return {"report": json_records.to_json(result.report)}
 
 
 def main(root: str, folder: str) -> None:

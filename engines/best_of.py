@@ -8,11 +8,11 @@ import tempfile
 import time
 from typing import Optional, Tuple
 
+from edgenext_deploy.artifacts.manifest import manifest_path
+from edgenext_deploy.artifacts.plan_check import PlanRecord, write_plan
 from edgenext_deploy.engines.builder import BuildRequest, BuildResult
 from edgenext_deploy.engines.isolated import build_in_child
 from edgenext_deploy.errors import MissingRuntimeError
-from edgenext_deploy.manifest import manifest_path
-from edgenext_deploy.plan import PlanRecord, write_plan
 
 _WARMUP, _RUNS = 10, 50
 
@@ -45,7 +45,7 @@ def _median_s(result: BuildResult, record: PlanRecord, onnx_path: str) -> float:
     """Return the median seconds of one inference of the plan, with the manifest beside it that it would have."""
     import numpy as np
 
-    from edgenext_deploy.runtime import load_session
+    from edgenext_deploy.runtime.open import load_session
 
     with tempfile.TemporaryDirectory(prefix="edgenext-best-of-") as folder:
         path = os.path.join(folder, "candidate.plan")

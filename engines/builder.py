@@ -6,7 +6,9 @@ its process ends, so the command runs it in a child process (`edgenext_deploy.en
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from edgenext_deploy import manifest as manifests
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.manifest import Manifest
+from edgenext_deploy.artifacts.nms_plugin import ends_in_plugin
 from edgenext_deploy.engines import layers as engine_layers
 from edgenext_deploy.engines import mode as modes
 from edgenext_deploy.engines import proof as proofs
@@ -19,8 +21,6 @@ from edgenext_deploy.engines.proof import Proof
 from edgenext_deploy.engines.release import Progress, Release
 from edgenext_deploy.errors import IncompatibleError, VerificationError
 from edgenext_deploy.files import require_file
-from edgenext_deploy.manifest import Manifest
-from edgenext_deploy.nms_plugin import ends_in_plugin
 
 _MEMORY_WORDS = ("out of memory", "outofmemory", "insufficient memory", "cudaerrormemoryallocation", "bad_alloc")
 _WORKSPACE_WORDS = ("could not find any implementation", "sufficient workspace", "insufficient workspace")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 import click
 
-from edgenext_deploy.command import INPUT, common_options, entry_point
+from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
 from edgenext_deploy.engines.inspect import inspect_command
 from edgenext_deploy.engines.verify import test_command
 from edgenext_deploy.errors import UsageError

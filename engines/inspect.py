@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
 import click
 
-from edgenext_deploy.command import INPUT, common_options
+from edgenext_deploy.commands.entry import INPUT, common_options
 
 if TYPE_CHECKING:
+    from edgenext_deploy.artifacts.plan_check import Environment, PlanHeader, PlanRecord
     from edgenext_deploy.errors import EdgeNextError
-    from edgenext_deploy.plan import Environment, PlanHeader, PlanRecord
 
 _WIDTH_OF_A_FILE = 120
 
@@ -33,7 +33,7 @@ class Inspection(NamedTuple):
 
     def to_json(self) -> Dict[str, Any]:
         """Return the inspection as JSON data."""
-        from edgenext_deploy.records import to_json
+        from edgenext_deploy.artifacts.json_records import to_json
 
         return {
             "file": self.path, "header": to_json(self.header),
@@ -54,7 +54,7 @@ def inspect_command(plan: str, trust: bool, as_json: bool) -> None:
     Needs neither a GPU nor TensorRT. Exit code 0: it would run. 3: not a plan, damaged, or without its sidecar.
     4: built for something else. 6: this machine has no TensorRT or no GPU to run it on.
     """
-    from edgenext_deploy.plan import present_environment
+    from edgenext_deploy.artifacts.plan_check import present_environment
 
     found = inspect_plan(plan, present_environment(), trust)
     _say(json.dumps(found.to_json(), indent=2) if as_json else _table(found))
@@ -70,7 +70,7 @@ def inspect_plan(path: str, environment: "Environment", trust: bool = False) -> 
     Raises:
         BadInputError: it is no plan at all. Every other problem is in the result.
     """
-    from edgenext_deploy import plan
+    from edgenext_deploy.artifacts import plan_check as plan
     from edgenext_deploy.errors import EdgeNextError
 
     header = plan.read_header(path)
@@ -86,8 +86,8 @@ def inspect_plan(path: str, environment: "Environment", trust: bool = False) -> 
 
 
 def _rows(found: Inspection) -> List[Tuple[str, str]]:
+    from edgenext_deploy.artifacts.plan_check import plan_title
     from edgenext_deploy.files import shown
-    from edgenext_deploy.plan import plan_title
 
     rows = [("file", "{}, {:,} bytes".format(found.path, found.header.bytes)),
             ("built for", plan_title(found.header, found.record))]

@@ -12,7 +12,8 @@ import sys
 import tempfile
 
 import edgenext_deploy
-from edgenext_deploy import errors, records
+from edgenext_deploy import errors
+from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.engines import workspace
 from edgenext_deploy.engines.builder import BuildReport, BuildRequest, BuildResult
 from edgenext_deploy.errors import IncompatibleError
@@ -31,7 +32,7 @@ def build_in_child(request: BuildRequest) -> BuildResult:
     folder = tempfile.mkdtemp(prefix="edgenext-build-")
     try:
         with open(os.path.join(folder, "request.json"), "w", encoding="utf-8") as stream:
-            json.dump(records.to_json(request._replace(onnx_path=os.path.abspath(request.onnx_path))), stream)
+            json.dump(json_records.to_json(request._replace(onnx_path=os.path.abspath(request.onnx_path))), stream)
         root = os.path.dirname(os.path.dirname(os.path.abspath(edgenext_deploy.__file__)))
         # Native code prints to standard output as it likes; that is where the caller's result goes.
         code = subprocess.call([sys.executable, _CHILD, root, folder], stdin=subprocess.DEVNULL, stdout=_STDERR)
@@ -51,7 +52,7 @@ def _read_answer(folder: str, code: int) -> BuildResult:
     if "error" in answer:
         raise getattr(errors, answer["error"])(answer["message"], answer["fix"])
     with open(os.path.join(folder, "plan"), "rb") as plan:
-        return BuildResult(plan.read(), records.from_json(BuildReport, answer["report"], "build report"))
+        return BuildResult(plan.read(), json_records.from_json(BuildReport, answer["report"], "build report"))
 
 
 def _died(code: int) -> Exception:

@@ -4,8 +4,20 @@ import os
 import tempfile
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from edgenext_deploy import __version__, records
-from edgenext_deploy import manifest as manifests
+from edgenext_deploy.artifacts import json_records
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.manifest import Manifest
+from edgenext_deploy.artifacts.nms_plugin import OP, ends_in_plugin
+from edgenext_deploy.artifacts.plan_check import (
+    SCHEMA,
+    Environment,
+    PlanFile,
+    PlanRecord,
+    find_record,
+    present_environment,
+    sidecar_path,
+    write_plan,
+)
 from edgenext_deploy.engines import release as releases
 from edgenext_deploy.engines import timing_cache, workspace
 from edgenext_deploy.engines.best_of import keep_fastest
@@ -17,19 +29,8 @@ from edgenext_deploy.engines.selftest import SelfTest
 from edgenext_deploy.engines.verify import verify_in_child
 from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.files import require_file, sha256_of_bytes, sha256_of_file, write_files_atomically
-from edgenext_deploy.manifest import Manifest
-from edgenext_deploy.nms_plugin import OP, ends_in_plugin
-from edgenext_deploy.plan import (
-    SCHEMA,
-    Environment,
-    PlanFile,
-    PlanRecord,
-    find_record,
-    present_environment,
-    sidecar_path,
-    write_plan,
-)
 from edgenext_deploy.targets import Target, get_target
+from edgenext_deploy.version import __version__
 
 
 class PlanOptions(NamedTuple):
@@ -70,7 +71,7 @@ class MadePlan(NamedTuple):
 
     def to_json(self) -> Dict[str, Any]:
         """Return the result as JSON data."""
-        data: Dict[str, Any] = records.to_json(self._replace(warnings=()))
+        data: Dict[str, Any] = json_records.to_json(self._replace(warnings=()))
         data["warnings"] = list(self.warnings)
         return data
 
@@ -254,5 +255,5 @@ def _record(result: BuildResult, onnx_path: str, manifest: Manifest, environment
         fp32_pins={reason: kept for reason, nodes in manifest.precision.fp32_pins.items()
                    for kept in [tuple(node for node in nodes if node in pinned)] if kept},
         workspace_bytes=report.workspace_bytes, build_seconds=report.build_s,
-        built_at=datetime.datetime.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ"), proof=records.to_json(report.proof),
+        built_at=datetime.datetime.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ"), proof=json_records.to_json(report.proof),
         plugins=(OP,) if ends_in_plugin(manifest.outputs) else ())

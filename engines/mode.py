@@ -3,9 +3,9 @@
 ``flag``: an FP32 graph, the FP16 flag, and FP32 pins (up to TensorRT 10). ``typed``: a graph whose own dtypes
 say FP16 (TensorRT 10 and later, and the only way from 11 on). ``fp32``: an FP32 graph as it is.
 """
+from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.engines.release import Release
 from edgenext_deploy.errors import IncompatibleError
-from edgenext_deploy.manifest import Manifest
 from edgenext_deploy.targets import TARGETS
 
 FLAG, TYPED, FP32 = "flag", "typed", "fp32"

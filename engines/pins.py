@@ -1,8 +1,8 @@
 """Pins: the manifest's list of nodes that compute in FP32, put on the layers of a parsed network."""
 from typing import Any, Dict, List, NamedTuple, Set, Tuple
 
+from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.engines.release import Release
-from edgenext_deploy.manifest import Manifest
 
 
 class PinReport(NamedTuple):

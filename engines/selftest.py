@@ -10,12 +10,12 @@ from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 
-from edgenext_deploy import golden
+from edgenext_deploy.artifacts import golden
+from edgenext_deploy.artifacts.manifest import GoldenOutput, Manifest
+from edgenext_deploy.artifacts.nms_plugin import ends_in_plugin
 from edgenext_deploy.engines.selftest_nms import compare_detections
 from edgenext_deploy.errors import BadInputError, VerificationError
-from edgenext_deploy.manifest import GoldenOutput, Manifest
-from edgenext_deploy.nms_plugin import ends_in_plugin
-from edgenext_deploy.preprocess import normalise
+from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.runtime.session import Session
 
 _TIMED_RUNS = 5

@@ -7,9 +7,9 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.errors import VerificationError
-from edgenext_deploy.manifest import Manifest
-from edgenext_deploy.nms import kept_by_plugin
+from edgenext_deploy.networks.nms import kept_by_plugin
 
 # The plugin compares the very boxes that it gives (from its threshold on; the host suppresses above it); this is for
 # the rounding of the quotient.

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Optional, Tuple
 
 import click
 
-from edgenext_deploy import manifest as manifests
-from edgenext_deploy import records
-from edgenext_deploy.child import run_module
-from edgenext_deploy.command import INPUT, common_options
+from edgenext_deploy.artifacts import json_records
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.commands.child import run_module
+from edgenext_deploy.commands.entry import INPUT, common_options
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, VerificationError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def test_command(engine: str, trust: bool, as_json: bool) -> None:
     Exit code 5 if the answer is wrong. Needs neither torch nor, for a plan, ONNX Runtime.
     """
     from edgenext_deploy.engines.selftest import self_test
-    from edgenext_deploy.runtime import load_session, require_engine
+    from edgenext_deploy.runtime.open import load_session, require_engine
 
     require_engine(engine)
     manifest = manifests.read_for(engine, trust)
@@ -68,4 +68,4 @@ def verify_in_child(path: str) -> "Tuple[Optional[SelfTest], str]":
     except RuntimeError as error:
         raise VerificationError("the plan cannot be run: {}".format(error),
                                 "build again; if it fails again, build with --fp32 and report it") from error
-    return records.from_json(SelfTest, json.loads(printed.strip().splitlines()[-1]), "self-test"), ""
+    return json_records.from_json(SelfTest, json.loads(printed.strip().splitlines()[-1]), "self-test"), ""

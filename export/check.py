@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from edgenext_deploy.command import INPUT, common_options
+from edgenext_deploy.commands.entry import INPUT, common_options
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import require_file
 from edgenext_deploy.targets import TARGETS, get_target

@@ -7,7 +7,7 @@ from typing import Optional
 
 import click
 
-from edgenext_deploy.command import INPUT, common_options, entry_point, require_libraries
+from edgenext_deploy.commands.entry import INPUT, common_options, entry_point, require_libraries
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.check import check_command
 

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edgenext_deploy.child import module_command
-from edgenext_deploy.environment import Environment, present_environment
+from edgenext_deploy.commands.child import module_command
 from edgenext_deploy.errors import EdgeNextError
+from edgenext_deploy.machine.environment import Environment, present_environment
 from edgenext_deploy.targets import Target
 
 _BUILDER = "edgenext_deploy.engines.cli"

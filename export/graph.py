@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgenext_deploy import __version__
-from edgenext_deploy.manifest import TensorSpec
+from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.version import __version__
 
 _ELEMENT_TYPE = {
     "float32": onnx.TensorProto.FLOAT, "float16": onnx.TensorProto.FLOAT16, "int32": onnx.TensorProto.INT32}

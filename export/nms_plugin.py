@@ -2,8 +2,8 @@
 import onnx
 from onnx import helper
 
-from edgenext_deploy.manifest import Detection
-from edgenext_deploy.nms_plugin import DOMAIN, OP, plugin_outputs
+from edgenext_deploy.artifacts.manifest import Detection
+from edgenext_deploy.artifacts.nms_plugin import DOMAIN, OP, plugin_outputs
 
 _TYPES = {"float32": onnx.TensorProto.FLOAT, "int32": onnx.TensorProto.INT32}
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import torch
 
+from edgenext_deploy.artifacts.golden import golden_batch
+from edgenext_deploy.artifacts.manifest import Parity, Preprocessing
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.export.quiet import quiet_torch
-from edgenext_deploy.golden import golden_batch
-from edgenext_deploy.manifest import Parity, Preprocessing
-from edgenext_deploy.preprocess import normalise, preprocess
+from edgenext_deploy.preprocess.photo import normalise, preprocess
 
 PHOTOS = ("cat.jpg", "coffee.jpg", "rocket.jpg")
 _GOLDEN_SEEDS = (0, 1, 2)

@@ -12,8 +12,17 @@ import onnxruntime
 import torch
 from torch import nn
 
-from edgenext_deploy import __version__, golden, nms_plugin
-from edgenext_deploy import manifest as manifests
+from edgenext_deploy.artifacts import golden, nms_plugin
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.manifest import (
+    Golden,
+    GoldenOutput,
+    GraphFile,
+    Manifest,
+    Parity,
+    Preprocessing,
+    TensorSpec,
+)
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.export import tasks
 from edgenext_deploy.export import verdict as verdicts
@@ -28,11 +37,11 @@ from edgenext_deploy.export.rtx import RtxReport, build_with_rtx
 from edgenext_deploy.export.simplify import simplify
 from edgenext_deploy.export.weights import load_weights
 from edgenext_deploy.files import sha256_of_bytes, write_files_atomically
-from edgenext_deploy.labels import SHIPPED, load_labels
-from edgenext_deploy.manifest import Golden, GoldenOutput, GraphFile, Manifest, Parity, Preprocessing, TensorSpec
 from edgenext_deploy.models.registry import Variant
-from edgenext_deploy.preprocess import normalise
+from edgenext_deploy.networks.labels import SHIPPED, load_labels
+from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.targets import Target
+from edgenext_deploy.version import __version__
 
 # Of the largest logit. FP32 accumulates differently in every runtime; what was measured is about 1e-6.
 PARITY_TOLERANCE = 1e-4

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from edgenext_deploy.command import common_options, entry_point
+from edgenext_deploy.commands.entry import common_options, entry_point
 
 
 def export_plain(variant: str, image_size: int = 256, opset: int | None = None) -> bytes:

@@ -2,11 +2,11 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from edgenext_deploy.artifacts.nms_plugin import OP
 from edgenext_deploy.export.device_build import build_command
 from edgenext_deploy.export.lowering.context import RULES
 from edgenext_deploy.export.pipeline import ExportResult
 from edgenext_deploy.export.precision.drift_report import print_drift, print_proposal
-from edgenext_deploy.nms_plugin import OP
 from edgenext_deploy.targets import get_target
 
 if TYPE_CHECKING:

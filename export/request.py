@@ -3,9 +3,9 @@ import dataclasses
 import re
 from pathlib import Path
 
+from edgenext_deploy.artifacts.manifest import Precision
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.files import why_not_writable
-from edgenext_deploy.manifest import Precision
 from edgenext_deploy.models.registry import Variant, get_variant
 from edgenext_deploy.targets import Target, get_target, refusal_of_mode
 

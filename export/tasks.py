@@ -6,9 +6,9 @@ import torch
 from onnx import helper
 from torch import nn
 
+from edgenext_deploy.artifacts.manifest import Detection, TensorSpec
 from edgenext_deploy.export.parity import Answer
 from edgenext_deploy.export.precision.plan import element_types, value_shapes
-from edgenext_deploy.manifest import Detection, TensorSpec
 from edgenext_deploy.models.config import SSDLiteConfig
 from edgenext_deploy.models.deeplab import DeepLabV3
 from edgenext_deploy.models.registry import Variant

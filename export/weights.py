@@ -4,9 +4,9 @@ from pathlib import Path
 
 from torch import nn
 
+from edgenext_deploy.artifacts.manifest import Weights
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.export.request import ExportRequest
-from edgenext_deploy.manifest import Weights
 from edgenext_deploy.models.checkpoint import LoadedWeights, apply, digest_of, load_checkpoint
 from edgenext_deploy.models.download import fetch
 from edgenext_deploy.models.factory import create_model, randomise

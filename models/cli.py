@@ -4,7 +4,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import click
 
-from edgenext_deploy.command import common_options, entry_point, require_libraries
+from edgenext_deploy.commands.entry import common_options, entry_point, require_libraries
 
 _WIDTH = 110
 

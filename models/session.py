@@ -6,8 +6,8 @@ from typing import Any, Deque
 import numpy as np
 import torch
 
+from edgenext_deploy.artifacts.manifest import Preprocessing, TensorSpec, Weights
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
-from edgenext_deploy.manifest import Preprocessing, TensorSpec, Weights
 from edgenext_deploy.models.checkpoint import digest_of
 from edgenext_deploy.models.factory import create_model, randomise
 from edgenext_deploy.models.registry import get_variant

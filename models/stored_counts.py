@@ -5,7 +5,8 @@ Counting a variant takes about half a second, and a listing has to come at once.
 import functools
 from typing import NamedTuple
 
-from edgenext_deploy import data, records
+from edgenext_deploy import data
+from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.models.registry import Variant
 
@@ -45,5 +46,5 @@ def stored_counts(variant: Variant) -> Counts:
 
 @functools.lru_cache(maxsize=1)
 def _rows() -> dict[str, Counts]:
-    return {name: records.from_json(Counts, row, f"{FILE} row {name}")
+    return {name: json_records.from_json(Counts, row, f"{FILE} row {name}")
             for name, row in data.read_json(FILE)["variants"].items()}

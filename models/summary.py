@@ -2,9 +2,9 @@
 import dataclasses
 from typing import Any
 
+from edgenext_deploy.data.published import figures
 from edgenext_deploy.models.registry import Variant
 from edgenext_deploy.models.stored_counts import stored_counts
-from edgenext_deploy.published import figures
 
 
 def describe(variant: Variant) -> dict[str, Any]:
@@ -13,7 +13,7 @@ def describe(variant: Variant) -> dict[str, Any]:
     `parameters` and `madds*` are counts of the reference module, from the shipped file; see `stored_counts`.
     `madds` are those at the variant's own `image_size`; `madds_224` and `madds_256` are None for detectors and
     segmenters. `top1` is the published ImageNet-1k accuracy in percent of the default checkpoint. `published` maps a
-    quantity (see `edgenext_deploy.published`) to everything that is published about it.
+    quantity (see `edgenext_deploy.data.published`) to everything that is published about it.
     """
     counts = stored_counts(variant)
     classifier = variant.task == "classification"

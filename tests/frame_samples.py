@@ -4,10 +4,10 @@ import functools
 import numpy as np
 from PIL import Image
 
+from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.data import path_of
-from edgenext_deploy.manifest import Preprocessing
-from edgenext_deploy.pixels import nv12_to_rgb
-from edgenext_deploy.preprocess import scale_and_crop
+from edgenext_deploy.preprocess.photo import scale_and_crop
+from edgenext_deploy.preprocess.pixel_formats import nv12_to_rgb
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EDGENEXT = Preprocessing(256, 256, 0.875, "bicubic", MEAN, STD, False)

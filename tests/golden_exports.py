@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import paths
 import torch
 from golden_parameters import parameters
 from timm_layout import to_timm
@@ -10,7 +11,7 @@ from timm_layout import to_timm
 from edgenext_deploy.export.pipeline import run_export
 from edgenext_deploy.export.request import ExportRequest
 
-DATA = Path(__file__).resolve().parent / "data"
+DATA = Path(paths.DATA)
 SHAPES = {**json.loads((DATA / "official_shapes.json").read_text()),
           **json.loads((DATA / "mobilevit_shapes.json").read_text())}
 GOLDEN = {**np.load(DATA / "official_given.npz"), **np.load(DATA / "mobilevit_given.npz")}

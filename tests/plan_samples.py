@@ -1,9 +1,9 @@
-"""Plans that are made up, with the headers of `edgenext_deploy.plan_header`, and the machines they are for."""
+"""Plans that are made up, with headers of `artifacts.plan_header`, and the machines they are for."""
 import json
 import os
 import struct
 
-from edgenext_deploy.plan import Environment, PlanFile, PlanRecord, write_plan
+from edgenext_deploy.artifacts.plan_check import Environment, PlanFile, PlanRecord, write_plan
 
 NANO = Environment(
     platform="linux-aarch64", board="NVIDIA Jetson Nano Developer Kit", l4t="32.7.1", jetpack="4.6.1",

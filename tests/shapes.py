@@ -9,14 +9,15 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import paths
 from PIL import Image
 
-from edgenext_deploy.manifest import Preprocessing
+from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.models.config import DeepLabConfig, EdgeNeXtConfig, SSDLiteConfig
 from edgenext_deploy.models.registry import VARIANTS, Variant
-from edgenext_deploy.palette import voc_palette
+from edgenext_deploy.run.palette import voc_palette
 
-DATA = Path(__file__).resolve().parent / "data"
+DATA = Path(paths.DATA)
 SHAPES = ("circle", "square", "triangle")
 SIZE = 96  # of the networks' inputs
 WIDTH, HEIGHT = 120, 90  # of a scene

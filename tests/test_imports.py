@@ -4,10 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import paths
 import pytest
 from cpu_time import cpu_seconds
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(paths.ROOT)
 STAGES = ("models", "export", "engines", "benchmarks")
 # folder -> the project's packages it may import
 ALLOWED = {
@@ -96,7 +97,7 @@ def test_import_is_quick():
 
 
 @pytest.mark.parametrize("module", [
-    "edgenext_deploy.cli", "edgenext_deploy.models.cli", "edgenext_deploy.export.cli",
+    "edgenext_deploy.run.cli", "edgenext_deploy.models.cli", "edgenext_deploy.export.cli",
     "edgenext_deploy.benchmarks.cli", "edgenext_deploy.benchmarks.accuracy.cli", "edgenext_deploy.engines.cli",
     "edgenext_deploy.doctor.cli"])
 def test_help_is_quick_and_loads_nothing_heavy(module):

@@ -5,9 +5,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import paths
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(paths.ROOT)
 
 
 def test_the_wheel_is_universal_and_complete(wheel):

@@ -6,9 +6,10 @@ import os
 import subprocess
 from pathlib import Path
 
+import paths
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(paths.ROOT)
 PYTHON36 = os.environ.get("EDGENEXT_PYTHON36")
 FOLDERS = ["edgenext_deploy", "models", "export", "engines", "benchmarks", "examples", "setup.py"]
 pytestmark = pytest.mark.skipif(not PYTHON36, reason="EDGENEXT_PYTHON36 names no Python 3.6; make test sets it")
@@ -54,7 +55,7 @@ def test_the_wheel_installs_and_starts(wheel, tmp_path):
     assert installed.returncode == 0, installed.stderr
     assert "error" not in installed.stderr.lower()
     environment = dict(os.environ, PYTHONPATH=str(target), LC_ALL="C.UTF-8")
-    for module in ("edgenext_deploy.cli", "edgenext_deploy.benchmarks.cli", "edgenext_deploy.export.cli",
+    for module in ("edgenext_deploy.run.cli", "edgenext_deploy.benchmarks.cli", "edgenext_deploy.export.cli",
                    "edgenext_deploy.models.cli", "edgenext_deploy.engines.cli", "edgenext_deploy.doctor.cli"):
         shown = subprocess.run([PYTHON36, "-m", module, "--help"], capture_output=True, text=True, env=environment,
                                cwd=str(tmp_path))
@@ -98,14 +99,15 @@ def test_onnxruntime_1_10_runs_every_nano_file(nano_export, tmp_path):
 
 def test_onnxruntime_1_10_runs_both_heads(nano_head, tmp_path):
     np = pytest.importorskip("numpy")
-    from edgenext_deploy import golden, preprocess
+    from edgenext_deploy.artifacts import golden
     from edgenext_deploy.engines.selftest import golden_outputs
+    from edgenext_deploy.preprocess import photo
 
     for variant in ("xxs_ssdlite", "xxs_deeplabv3"):
         result = nano_head(variant)
         manifest = result.manifest
         pixels = golden.golden_batch(manifest.golden.seed, manifest.inputs[0].shape)
-        np.save(tmp_path / "image.npy", preprocess.normalise(pixels, manifest.preprocessing))
+        np.save(tmp_path / "image.npy", photo.normalise(pixels, manifest.preprocessing))
         subprocess.run([PYTHON36, "-c", RUN, str(tmp_path / "image.npy"), result.onnx_path], check=True)
         for name, expected in golden_outputs(manifest).items():
             found = np.load("{}.{}.npy".format(result.onnx_path, name))

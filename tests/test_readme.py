@@ -9,13 +9,14 @@ import shlex
 from pathlib import Path
 
 import click
+import paths
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(paths.ROOT)
 MODULES = {
     "edgenext-models": "edgenext_deploy.models.cli",
     "edgenext-export": "edgenext_deploy.export.cli",
-    "edgenext-run": "edgenext_deploy.cli",
+    "edgenext-run": "edgenext_deploy.run.cli",
     "edgenext-bench": "edgenext_deploy.benchmarks.cli",
     "edgenext-build": "edgenext_deploy.engines.cli",
     "edgenext-doctor": "edgenext_deploy.doctor.cli",

@@ -8,10 +8,11 @@ import os
 
 import numpy as np
 from doubles import onnx_writer
+from paths import DATA
 
 from edgenext_deploy.files import sha256_of_file
 
-_TINY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "tiny_classifier.json")
+_TINY = os.path.join(DATA, "tiny_classifier.json")
 _INT32 = 6
 ANCHORS, CLASSES = 6, 4
 DETECTOR_LABELS = ["cup", "dog", "tree", "car"]

@@ -8,12 +8,13 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import paths
 
-from edgenext_deploy.manifest import Preprocessing
+from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.models.registry import VARIANTS, EdgeNeXtConfig, Variant
-from edgenext_deploy.preprocess import preprocess
+from edgenext_deploy.preprocess.photo import preprocess
 
-DATA = Path(__file__).resolve().parent / "data"
+DATA = Path(paths.DATA)
 CLASSES = 10
 SIZE = 64
 HELD_OUT = 896  # of 1797 images: half of them, and full batches of 128

@@ -1,11 +1,9 @@
 """The two-headed network on doubles of TensorRT and pycuda, and its right answers."""
-import os
 import threading
 
 import numpy as np
 from doubles import gpu
 
-TESTS = os.path.dirname(os.path.abspath(__file__))
 # Release of TensorRT, and whether pycuda has primary contexts.
 MACHINES = [("8.2", False), ("8.2", True), ("8.6", True), ("10.3", True), ("11.1", True)]
 # Each way of running: copies or none, plain or replayed.

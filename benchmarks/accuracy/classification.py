@@ -9,7 +9,7 @@ from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
 if TYPE_CHECKING:
     from PIL import Image
 
-    from edgenext_deploy.network import Network
+    from edgenext_deploy.networks.base import Network
 
 _TOP = 5
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Iterator, Optional, Tuple
 
 import click
 
-from edgenext_deploy.command import common_options, entry_point
+from edgenext_deploy.commands.entry import common_options, entry_point
 from edgenext_deploy.errors import UsageError
 
 if TYPE_CHECKING:

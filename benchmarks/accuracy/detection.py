@@ -4,7 +4,7 @@ import io
 import os
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
-from edgenext_deploy import records
+from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item, finish, require_unique
 from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
@@ -12,7 +12,7 @@ from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from edgenext_deploy.network import Network
+    from edgenext_deploy.networks.base import Network
 
 DEFAULT_ANNOTATIONS = "instances.json"
 _FIX = "give a COCO instances file with --labels"
@@ -30,7 +30,7 @@ class DetectionTask(Task):
         """Return the images that a COCO file names; they lie in `folder`."""
         _require_pycocotools()
         path = os.path.join(folder, DEFAULT_ANNOTATIONS) if labels_file is None else labels_file
-        document = records.read_file(path, "COCO file", _FIX)
+        document = json_records.read_file(path, "COCO file", _FIX)
         try:
             categories, how = map_categories(document["categories"], labels)
             items = [Item(str(image["file_name"]), os.path.join(folder, image["file_name"]), _whole(image["id"]))

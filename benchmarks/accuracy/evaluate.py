@@ -2,7 +2,7 @@
 import contextlib
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from edgenext_deploy import __version__
+from edgenext_deploy.artifacts.manifest import manifest_path
 from edgenext_deploy.benchmarks.accuracy.classification import ClassificationTask
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item
 from edgenext_deploy.benchmarks.accuracy.detection import DetectionTask
@@ -11,10 +11,10 @@ from edgenext_deploy.benchmarks.accuracy.segmentation import SegmentationTask
 from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.files import sha256_of_file
-from edgenext_deploy.manifest import manifest_path
-from edgenext_deploy.network import TASKS, Network
-from edgenext_deploy.preprocess import load_photo
-from edgenext_deploy.tasks import open_network, task_of
+from edgenext_deploy.networks.base import TASKS, Network
+from edgenext_deploy.networks.open import open_network, task_of
+from edgenext_deploy.preprocess.photo import load_photo
+from edgenext_deploy.version import __version__
 
 _TASKS: Dict[str, Callable[[], Task]] = {
     "classification": ClassificationTask, "detection": DetectionTask, "segmentation": SegmentationTask}

@@ -5,7 +5,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item, finish, listdir, read_lines, require_unique
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.photos import photos_in
+from edgenext_deploy.preprocess.photo_files import photos_in
 
 _SHOWN = 3
 

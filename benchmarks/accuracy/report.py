@@ -2,9 +2,9 @@
 import json
 from typing import IO, Any, Dict, List, Optional
 
-from edgenext_deploy import __version__
 from edgenext_deploy.benchmarks.accuracy.evaluate import EngineResult, Evaluation
 from edgenext_deploy.files import shown
+from edgenext_deploy.version import __version__
 
 SCHEMA = 1
 _NAMED = 10

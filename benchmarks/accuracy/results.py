@@ -6,7 +6,7 @@ the process was killed or the disk was full, is dropped when the file is opened 
 import json
 from typing import IO, Any, Dict, List, Optional
 
-from edgenext_deploy import records
+from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.errors import BadInputError, UsageError
 
 _SCHEMA = 1
@@ -128,7 +128,7 @@ def _encoded(row: Dict[str, Any]) -> bytes:
 
 def _parsed(path: str, number: int, line: str) -> Dict[str, Any]:
     try:
-        row = records.parse(line)
+        row = json_records.parse(line)
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):

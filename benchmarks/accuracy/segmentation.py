@@ -7,12 +7,12 @@ import numpy as np
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item, finish, listdir, read_lines, require_unique
 from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.photos import photos_in
+from edgenext_deploy.preprocess.photo_files import photos_in
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from edgenext_deploy.network import Network
+    from edgenext_deploy.networks.base import Network
 
 PHOTOS, MASKS = "JPEGImages", "SegmentationClass"
 DEFAULT_LIST = os.path.join("ImageSets", "Segmentation", "val.txt")

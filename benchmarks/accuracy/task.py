@@ -7,7 +7,7 @@ from edgenext_deploy.benchmarks.accuracy.data import Data, Item
 if TYPE_CHECKING:
     from PIL import Image
 
-    from edgenext_deploy.network import Network
+    from edgenext_deploy.networks.base import Network
 
 Row = Dict[str, Any]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgenext_deploy.camera.address import Address, without_password
 from edgenext_deploy.camera.pipelines import can_be_quoted, pipeline, size_of
-from edgenext_deploy.camera.sources import FrameSource, SourceLostError
+from edgenext_deploy.camera.source import FrameSource, SourceLostError
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 from edgenext_deploy.files import require_file
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 
-from edgenext_deploy.camera.sources import FrameSource, SourceLostError, make_source
+from edgenext_deploy.camera.open import make_source
+from edgenext_deploy.camera.source import FrameSource, SourceLostError
 from edgenext_deploy.errors import EdgeNextError, UsageError
 
 _LOG = logging.getLogger(__name__)

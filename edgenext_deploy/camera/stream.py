@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, Optional
 
 if TYPE_CHECKING:
     from edgenext_deploy.camera.reader import Camera, Frame
-    from edgenext_deploy.network import Network
+    from edgenext_deploy.networks.base import Network
 
 # How long a stop may go unnoticed while no frame comes.
 _POLL_S = 0.1

@@ -3,7 +3,7 @@ from typing import Optional
 
 import numpy as np
 
-from edgenext_deploy.camera.sources import FrameSource
+from edgenext_deploy.camera.source import FrameSource
 
 _BITS = 32
 # BGR, the corners of the colour cube and the middle.

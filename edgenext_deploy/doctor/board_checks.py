@@ -2,7 +2,10 @@
 import os
 from typing import Dict
 
-from edgenext_deploy.board import (
+from edgenext_deploy.doctor.findings import Findings
+from edgenext_deploy.doctor.machine import Machine
+from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Check
+from edgenext_deploy.machine.power_mode import (
     NVPMODEL_CONF,
     NVPMODEL_STATUS,
     NamedMode,
@@ -11,9 +14,6 @@ from edgenext_deploy.board import (
     mode_number,
     mode_of_command,
 )
-from edgenext_deploy.doctor.findings import Findings
-from edgenext_deploy.doctor.machine import Machine
-from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Check
 
 _GIB = 1 << 30
 # Importing TensorRT 8.2 with cuDNN and cuBLAS takes 650 MB on a Nano (wang-xinyu/tensorrtx issue 1160), building a

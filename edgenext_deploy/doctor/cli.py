@@ -4,12 +4,12 @@ from typing import Any, Dict, List
 
 import click
 
-from edgenext_deploy.command import common_options, entry_point
+from edgenext_deploy.artifacts.json_records import to_json
+from edgenext_deploy.commands.entry import common_options, entry_point
 from edgenext_deploy.doctor.diagnosis import diagnose
 from edgenext_deploy.doctor.machine import Machine
 from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Diagnosis
 from edgenext_deploy.errors import MissingRuntimeError
-from edgenext_deploy.records import to_json
 
 _SCHEMA = 1
 _COLORS = {OK: "green", PROBLEM: "red", NOTE: "yellow"}

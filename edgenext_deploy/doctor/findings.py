@@ -2,10 +2,10 @@
 import json
 from typing import Any, Dict, NamedTuple, Optional
 
-from edgenext_deploy.board import NVPMODEL_STATUS
 from edgenext_deploy.doctor.machine import Machine, Outcome
-from edgenext_deploy.environment import Environment
-from edgenext_deploy.jetpack import JetPack, find_jetpack, parse_l4t
+from edgenext_deploy.machine.environment import Environment
+from edgenext_deploy.machine.jetpack import JetPack, find_jetpack, parse_l4t
+from edgenext_deploy.machine.power_mode import NVPMODEL_STATUS
 
 _LIBRARIES = ("numpy", "pip", "onnxruntime", "opencv", "tensorrt", "pycuda")
 CORETYPE = "OPENBLAS_CORETYPE"

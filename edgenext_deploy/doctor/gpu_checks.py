@@ -7,7 +7,7 @@ from edgenext_deploy.doctor.findings import CORETYPE, Findings
 from edgenext_deploy.doctor.machine import Machine
 from edgenext_deploy.doctor.python_checks import needs_coretype, run_pip, system_tensorrt, unknown
 from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Check
-from edgenext_deploy.jetpack import numbers
+from edgenext_deploy.machine.jetpack import numbers
 
 _OLDEST_TENSORRT = (8, 0, 0)
 # Installs CUDA, TensorRT and the rest of a Jetson's release (NVIDIA's "How to Install and Configure JetPack SDK").

@@ -89,7 +89,7 @@ def _pycuda(say: Callable[..., None]) -> None:
 
 
 def _environment(say: Callable[..., None]) -> None:
-    from edgenext_deploy.environment import present_environment
+    from edgenext_deploy.machine.environment import present_environment
 
     say(**present_environment()._asdict())
 

@@ -4,7 +4,7 @@ import shlex
 from edgenext_deploy.doctor.findings import CORETYPE, Findings, Probe
 from edgenext_deploy.doctor.machine import Machine
 from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Check
-from edgenext_deploy.jetpack import numbers
+from edgenext_deploy.machine.jetpack import numbers
 
 _ARMV8 = "export {}=ARMV8".format(CORETYPE)
 # Wheels of manylinux2014, which is all there is for aarch64, need pip 19.3 (PEP 599).

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgenext_deploy.runtime.graph import Graph
 from edgenext_deploy.runtime.session import Timings
-from edgenext_deploy.runtime.trt_api import Tensor
+from edgenext_deploy.tensorrt_api.runtime_api import Tensor
 
 # Puts into a stream whatever writes the input: (pycuda.driver, stream, device address of the input).
 Prepare = Callable[[Any, Any, int], None]

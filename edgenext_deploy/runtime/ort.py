@@ -8,6 +8,8 @@ from typing import Any, Deque, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
+from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.artifacts.nms_plugin import OP, SUFFIX
 from edgenext_deploy.errors import (
     BadInputError,
     EdgeNextError,
@@ -16,8 +18,6 @@ from edgenext_deploy.errors import (
     UsageError,
 )
 from edgenext_deploy.files import require_file
-from edgenext_deploy.manifest import TensorSpec
-from edgenext_deploy.nms_plugin import OP, SUFFIX
 from edgenext_deploy.runtime.session import Session, Timings
 
 _DTYPES = {

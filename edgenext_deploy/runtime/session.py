@@ -5,8 +5,8 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.manifest import TensorSpec
 
 
 class Timings(NamedTuple):

@@ -8,8 +8,7 @@ from typing import Any, Deque, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
-from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
-from edgenext_deploy.plan import (
+from edgenext_deploy.artifacts.plan_check import (
     PlanRecord,
     check_plan,
     present_environment,
@@ -17,12 +16,14 @@ from edgenext_deploy.plan import (
     read_plan,
     rebuild_command,
 )
+from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.buffers import BufferSet, Prepare, ZeroCopy
 from edgenext_deploy.runtime.profile import make_profiler
 from edgenext_deploy.runtime.runner import Runner
 from edgenext_deploy.runtime.session import Session, Timings
-from edgenext_deploy.runtime.trt_api import (
+from edgenext_deploy.runtime.warmup import choose_zero_copy, use_graphs
+from edgenext_deploy.tensorrt_api.runtime_api import (
     Execution,
     import_tensorrt,
     last_errors,
@@ -32,7 +33,6 @@ from edgenext_deploy.runtime.trt_api import (
     shared_logger,
     split,
 )
-from edgenext_deploy.runtime.warmup import choose_zero_copy, use_graphs
 
 # Of `close` for calls that run: at exit a daemon thread may never return, and a signal's handler interrupts one.
 _CLOSE_TIMEOUT_S = 5.0

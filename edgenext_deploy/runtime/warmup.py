@@ -8,13 +8,13 @@ from typing import Any, Callable, List, Optional, Sequence
 
 import numpy as np
 
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import IncompatibleError
-from edgenext_deploy.manifest import TensorSpec
 from edgenext_deploy.runtime import cuda, graph
 from edgenext_deploy.runtime.buffers import BufferSet, ZeroCopy
 from edgenext_deploy.runtime.graph import GraphApi, GraphError
 from edgenext_deploy.runtime.runner import Runner
-from edgenext_deploy.runtime.trt_api import Tensor
+from edgenext_deploy.tensorrt_api.runtime_api import Tensor
 
 _log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from typing import Any
 import onnx
 from torch import fx, nn
 
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.export.graph import GraphBuilder
 from edgenext_deploy.export.lowering.ops import Op
-from edgenext_deploy.manifest import TensorSpec
 
 
 class _Tracer(fx.Tracer):

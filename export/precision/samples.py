@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.export.parity import PHOTOS
-from edgenext_deploy.manifest import Preprocessing
-from edgenext_deploy.photos import is_photo
-from edgenext_deploy.preprocess import normalise, preprocess
+from edgenext_deploy.preprocess.photo import normalise, preprocess
+from edgenext_deploy.preprocess.photo_files import is_photo
 
 # Of a folder. The analysis looks for the largest values, and takes seconds for each input.
 MOST_PHOTOS = 32

@@ -4,17 +4,17 @@ import os
 
 import numpy as np
 import pytest
+from paths import DATA
 
-from edgenext_deploy import command
+from edgenext_deploy.artifacts.manifest import TensorSpec, Weights
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.benchmarks.cli import bench_command
 from edgenext_deploy.benchmarks.hardware.state import ClockRange, Energy, Hardware, PowerMode, Reading
 from edgenext_deploy.benchmarks.host import describe_host
 from edgenext_deploy.benchmarks.statistics import Interval
-from edgenext_deploy.manifest import TensorSpec, Weights
+from edgenext_deploy.commands import entry
 from edgenext_deploy.runtime.session import Session
 
-DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 TINY = os.path.join(DATA, "tiny_classifier.onnx")
 ROOT = os.path.dirname(os.path.dirname(DATA))
 # Options for a run that is over at once.
@@ -148,6 +148,6 @@ class FakeTime:
 def run(capsys, *arguments):
     """Return exit code, standard output and standard error of the command."""
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, list(arguments))
+        entry.run_command(bench_command, list(arguments))
     captured = capsys.readouterr()
     return stopped.value.code, captured.out, captured.err

@@ -3,12 +3,12 @@ import re
 
 from bench_doubles import make_nano_row, make_report, make_row
 
+from edgenext_deploy.artifacts.manifest import Weights
 from edgenext_deploy.benchmarks import notes
 from edgenext_deploy.benchmarks import report as module
 from edgenext_deploy.benchmarks.cautions import cautions_of
 from edgenext_deploy.benchmarks.record import Caution, Comparison, OutputCheck, WarmUp
 from edgenext_deploy.benchmarks.statistics import Interval
-from edgenext_deploy.manifest import Weights
 
 
 def printed(report):

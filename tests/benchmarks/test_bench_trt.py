@@ -9,9 +9,9 @@ from doubles import gpu
 from doubles.cuda_machine import COPY_MS_PER_BYTE
 from doubles.tensorrt_runtime_double import LAUNCH_MS
 
-from edgenext_deploy import command
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.benchmarks.cli import bench_command
+from edgenext_deploy.commands import entry
 from edgenext_deploy.files import sha256_of_file
 
 QUICK = ("--duration", "0.1", "--warmup", "0.1")
@@ -30,7 +30,7 @@ def plan(request, monkeypatch, tmp_path):
 def rows(capsys, tmp_path, *arguments):
     path = str(tmp_path / "out" / "rows.json")
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, [*arguments, "--json", path, *QUICK])
+        entry.run_command(bench_command, [*arguments, "--json", path, *QUICK])
     captured = capsys.readouterr()
     assert stopped.value.code == 0, captured.err
     return record.read(path).records, captured.out
@@ -100,7 +100,7 @@ def test_the_wish_for_a_cuda_graph_reaches_the_session(plan, capsys, tmp_path, f
 def test_a_plan_does_not_stand_for_a_processor(plan, capsys, tmp_path):
     for arguments, code in ((("--device", "cpu"), 4), (("--device", "a100"), 6), (("--device", "nano"), 4)):
         with pytest.raises(SystemExit) as stopped:
-            command.run_command(bench_command, ["--engine", plan, *arguments, *QUICK])
+            entry.run_command(bench_command, ["--engine", plan, *arguments, *QUICK])
         assert stopped.value.code == code
         assert capsys.readouterr().out == ""
 
@@ -110,7 +110,7 @@ def test_allowed_mismatches_are_said_everywhere(plan, capsys, tmp_path):
     files = {name: str(folder / name) for name in ("json", "csv", "markdown")}
     arguments = [part for name, path in files.items() for part in ("--" + name, path)]
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, ["--engine", plan, "--device", "nano", "--allow-mismatch", *arguments,
+        entry.run_command(bench_command, ["--engine", plan, "--device", "nano", "--allow-mismatch", *arguments,
                                             *QUICK])
     out = capsys.readouterr().out
     assert stopped.value.code == 0

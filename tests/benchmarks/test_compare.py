@@ -3,7 +3,6 @@ import json
 import pytest
 from bench_doubles import make_hardware, make_nano_row, make_reading, make_report, make_row
 
-from edgenext_deploy import command
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.benchmarks.cli import bench_command
 from edgenext_deploy.benchmarks.compare import compare
@@ -12,6 +11,7 @@ from edgenext_deploy.benchmarks.hardware.state import PowerMode, Trouble
 from edgenext_deploy.benchmarks.likeness import defects, differences, ratio_of_medians
 from edgenext_deploy.benchmarks.record import Comparison, Mode, OutputCheck, WarmUp
 from edgenext_deploy.benchmarks.statistics import Interval
+from edgenext_deploy.commands import entry as command
 from edgenext_deploy.errors import UsageError
 
 

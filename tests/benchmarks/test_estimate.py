@@ -3,7 +3,6 @@ import json
 import numpy as np
 import pytest
 
-from edgenext_deploy import command
 from edgenext_deploy.benchmarks import estimate as module
 from edgenext_deploy.benchmarks.calibration import _NANO_FEATURES, Feature, calibrate, fit
 from edgenext_deploy.benchmarks.cli import bench_command
@@ -12,6 +11,7 @@ from edgenext_deploy.benchmarks.estimate_report import summary, title
 from edgenext_deploy.benchmarks.graph_work import read_work, work_of
 from edgenext_deploy.benchmarks.html import estimate_page
 from edgenext_deploy.benchmarks.peaks import PEAKS, get_peak
+from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import BadInputError, UsageError
 
 # One MAC is two operations; a graph of known work: 3x3 convolution of 2 to 4 channels on 8x8, a norm over channels,
@@ -188,7 +188,7 @@ def test_the_command(tmp_path, capsys, monkeypatch, exported):
     path = exported("xxs").onnx_path
     monkeypatch.setattr(module, "run_module", lambda name, arguments, limit: None)
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, ["estimate", "--engine", str(path), "--json", str(tmp_path / "e.json"),
+        entry.run_command(bench_command, ["estimate", "--engine", str(path), "--json", str(tmp_path / "e.json"),
                                             "--html", str(tmp_path / "e.html")])
     out = capsys.readouterr().out
     assert stopped.value.code == 0
@@ -196,7 +196,7 @@ def test_the_command(tmp_path, capsys, monkeypatch, exported):
     assert json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))["kind"] == "estimate"
     for arguments in ([], ["--variant", "s", "--engine", str(path)]):
         with pytest.raises(SystemExit) as stopped:
-            command.run_command(bench_command, ["estimate", *arguments])
+            entry.run_command(bench_command, ["estimate", *arguments])
         assert stopped.value.code == 2
 
 

@@ -5,16 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
+from paths import DATA
 from PIL import Image
 from tiny_tasks import DETECTOR_LABELS, detector_frame, write_detector, write_segmenter
 
 from edgenext_deploy.benchmarks.accuracy import cli, detection
-from edgenext_deploy.command import run_command
-from edgenext_deploy.palette import voc_palette
+from edgenext_deploy.commands.entry import run_command
+from edgenext_deploy.run.palette import voc_palette
 
 pytest.importorskip("onnxruntime")
 
-DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 TINY = os.path.join(DATA, "tiny_classifier.onnx")
 # What the tiny classifier answers to each is known from tests/core/test_classifier.py.
 PHOTOS = {"red": [(255, 0, 0), (240, 20, 20)], "green": [(0, 255, 0), (0, 0, 255)],

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from bench_doubles import make_nano_row, make_report, make_row
 
-from edgenext_deploy import command
 from edgenext_deploy.benchmarks import charts, plots, svg
 from edgenext_deploy.benchmarks.cautions import cautions_of
 from edgenext_deploy.benchmarks.charts import Bar, Cloud, Dot
@@ -18,6 +17,7 @@ from edgenext_deploy.benchmarks.paper_table import fill
 from edgenext_deploy.benchmarks.profile import summed
 from edgenext_deploy.benchmarks.record import Caution, OutputCheck, Samples
 from edgenext_deploy.benchmarks.suites import get_suite
+from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import MissingRuntimeError
 from edgenext_deploy.runtime.profile import LayerTime, LayerTimes
 
@@ -199,21 +199,21 @@ def test_a_profile_is_drawn_without_any_library():
 
 
 def test_a_page_of_a_saved_run_with_its_profile(tmp_path, capsys):
-    from edgenext_deploy import records
+    from edgenext_deploy.artifacts import json_records
     from edgenext_deploy.benchmarks import record
 
     row = make_row("xxs.onnx", samples=samples())
     profile = summed(LayerTimes((LayerTime("stages.2.5.xca.scores", "MatMul", 1.0),), 3, 2.0, {}), row.engine, None)
     (tmp_path / "run.json").write_bytes(record.dump(make_report(row)))
-    (tmp_path / "profile.json").write_bytes(records.dump(profile))
+    (tmp_path / "profile.json").write_bytes(json_records.dump(profile))
     arguments = ["page", str(tmp_path / "run.json"), "--html", str(tmp_path / "page.html"), "--profile"]
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, [*arguments, str(tmp_path / "profile.json")])
+        entry.run_command(bench_command, [*arguments, str(tmp_path / "profile.json")])
     assert stopped.value.code == 0, capsys.readouterr().err
     text = check((tmp_path / "page.html").read_bytes())
     assert "Layers of xxs.onnx" in text and "stages.2.5" in text
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, [*arguments, str(tmp_path / "run.json")])
+        entry.run_command(bench_command, [*arguments, str(tmp_path / "run.json")])
     assert stopped.value.code == 3 and "not a profile" in capsys.readouterr().err
 
 
@@ -223,7 +223,7 @@ def test_the_main_command_writes_a_page(tmp_path, capsys):
 
     path = tmp_path / "page.html"
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, ["--engine", gpu.TINY, "--duration", "0.05", "--warmup", "0.05",
+        entry.run_command(bench_command, ["--engine", gpu.TINY, "--duration", "0.05", "--warmup", "0.05",
                                             "--html", str(path)])
     assert stopped.value.code == 0, capsys.readouterr().err
     assert "tiny_classifier.onnx" in check(path.read_bytes())

@@ -5,10 +5,10 @@ import time
 import numpy as np
 import pytest
 
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.benchmarks.bench import compare
 from edgenext_deploy.benchmarks.measure import Limits, Series, Watch, measure
 from edgenext_deploy.benchmarks.record import WarmUp
-from edgenext_deploy.manifest import TensorSpec
 from edgenext_deploy.runtime.session import Session, Timings
 
 IMAGE = np.zeros((1, 3, 32, 32), dtype=np.float32)

@@ -4,7 +4,6 @@ import sys
 import pytest
 from bench_doubles import make_nano_row, make_report, make_row
 
-from edgenext_deploy import command
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.benchmarks.cli import bench_command
 from edgenext_deploy.benchmarks.paper_table import fill
@@ -12,6 +11,7 @@ from edgenext_deploy.benchmarks.paper_table_report import headings, notes, row_c
 from edgenext_deploy.benchmarks.record import Comparison, Mode
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.benchmarks.suites import SUITES, get_suite, published_of
+from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import BadInputError, UsageError
 
 
@@ -144,14 +144,14 @@ def test_the_commands(tmp_path, capsys):
         stream.write(record.dump(make_report(row("s", 20.0))))
     for arguments in (["table", "table3"], ["table3"]):
         with pytest.raises(SystemExit) as stopped:
-            command.run_command(bench_command, [*arguments, path, "--json", out, "--html", str(tmp_path / "t.html")])
+            entry.run_command(bench_command, [*arguments, path, "--json", out, "--html", str(tmp_path / "t.html")])
         assert stopped.value.code == 0
         assert "20.00" in capsys.readouterr().out
     with open(out, encoding="utf-8") as stream:
         data = json.load(stream)
     assert (data["kind"], data["name"], len(data["rows"])) == ("table", "table3", 6)
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, ["table3", "--also", "b"])
+        entry.run_command(bench_command, ["table3", "--also", "b"])
     assert stopped.value.code == 2
 
 
@@ -167,7 +167,7 @@ def test_run_exports_in_a_child_and_keeps_what_is_there(tmp_path, monkeypatch, c
         row("s", 20.0)))
     arguments = ["table10", "--run", "--also", "xxs", "--folder", str(tmp_path), "--threads", "1", "--duration", "0.5"]
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, arguments)
+        entry.run_command(bench_command, arguments)
     assert stopped.value.code == 0, capsys.readouterr().err
     assert asked == ["s_sdta_first", "xxs"]
     [request] = measured
@@ -188,7 +188,7 @@ def test_run_keeps_what_was_measured_before_a_variant_failed(tmp_path, monkeypat
     monkeypatch.setattr(suite_run, "benchmark", benchmark)
     path = str(tmp_path / "rows.json")
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, ["table10", "--run", "--folder", str(tmp_path), "--report", path])
+        entry.run_command(bench_command, ["table10", "--run", "--folder", str(tmp_path), "--report", path])
     captured = capsys.readouterr()
     assert stopped.value.code == 3
     assert "20.00" in captured.out and "xxs.onnx failed: bad data" in captured.err
@@ -205,7 +205,7 @@ def test_run_says_which_variant_failed_before_anything_was_measured(tmp_path, mo
     monkeypatch.setattr(suite_run, "run_module", lambda module, arguments, limit: None)
     monkeypatch.setattr(suite_run, "benchmark", benchmark)
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, ["table10", "--run", "--folder", str(tmp_path)])
+        entry.run_command(bench_command, ["table10", "--run", "--folder", str(tmp_path)])
     captured = capsys.readouterr()
     assert (stopped.value.code, captured.out) == (3, "")
     assert "xxs.onnx failed: bad data; nothing was measured" in captured.err

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 from bench_doubles import make_row
 from doubles import gpu
+from paths import TINY
 
-from edgenext_deploy import command
 from edgenext_deploy.benchmarks import layers
 from edgenext_deploy.benchmarks.cli import bench_command
 from edgenext_deploy.benchmarks.profile import located, profile_engine, summed
+from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import UsageError, VerificationError
 from edgenext_deploy.runtime.profile import LayerTime, LayerTimes, layers_of_trace
 
-TINY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "tiny_classifier.onnx")
 LAYERS = [
     ["Reformatting CopyNode for Input Tensor 0 to downsample_layers.0.conv", 0.25],
     ["downsample_layers.0.conv", 1.0],
@@ -119,7 +119,7 @@ def test_the_command_prints_and_draws(tmp_path, capsys):
     arguments = ["profile", "--engine", gpu.TINY, "--runs", "2", "--threads", "1", "--json",
                  str(tmp_path / "p.json"), "--plot", str(tmp_path / "p.svg")]
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, arguments)
+        entry.run_command(bench_command, arguments)
     out = capsys.readouterr().out
     assert stopped.value.code == 0
     assert "by kind" in out and "slowest layers" in out and "neither is a latency to report" in out
@@ -130,7 +130,7 @@ def test_the_command_prints_and_draws(tmp_path, capsys):
 def test_another_ending_is_refused_after_the_tables(tmp_path, capsys):
     pytest.importorskip("onnxruntime")
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, ["profile", "--engine", gpu.TINY, "--runs", "1", "--plot", "p.jpg"])
+        entry.run_command(bench_command, ["profile", "--engine", gpu.TINY, "--runs", "1", "--plot", "p.jpg"])
     captured = capsys.readouterr()
     assert stopped.value.code == UsageError.exit_code and ".svg or .png" in captured.err
     assert "by stage" in captured.out and not os.path.exists("p.jpg")
@@ -153,7 +153,7 @@ def test_graphs_are_not_replayed_while_layers_are_timed(monkeypatch, tmp_path):
 def measured(capsys, *arguments):
     """Return exit code, standard output and standard error of a short run with ``--profile``."""
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, [*arguments, "--profile", "--threads", "1", "--iterations", "12",
+        entry.run_command(bench_command, [*arguments, "--profile", "--threads", "1", "--iterations", "12",
                                             "--warmup", "0.05"])
     captured = capsys.readouterr()
     return stopped.value.code, captured.out, captured.err

@@ -3,7 +3,7 @@ import json
 import pytest
 from bench_doubles import make_nano_row, make_report, make_row
 
-from edgenext_deploy import records
+from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.benchmarks.host import describe_host
 from edgenext_deploy.benchmarks.statistics import Interval
@@ -57,14 +57,14 @@ def test_a_missing_file_is_bad_input(tmp_path):
     ("n", "300"), ("stable", 1), ("latency", None), ("input_shape", [1, 3.5]), ("host", {}), ("batch", None),
 ])
 def test_a_damaged_field_is_named(tmp_path, field, value):
-    data = records.to_json(make_report())
+    data = json_records.to_json(make_report())
     data["records"][0][field] = value
     with pytest.raises(BadInputError, match=r"records\[0\]\." + field):
         record.read(write(tmp_path, json.dumps(data).encode("utf-8")))
 
 
 def test_a_missing_field_is_named(tmp_path):
-    data = records.to_json(make_report())
+    data = json_records.to_json(make_report())
     del data["records"][0]["warmup"]
     with pytest.raises(BadInputError, match="'warmup' is missing"):
         record.read(write(tmp_path, json.dumps(data).encode("utf-8")))

@@ -3,11 +3,11 @@ import json
 import pytest
 from bench_doubles import make_hardware, make_reading, make_report, make_row
 
-from edgenext_deploy import command
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.benchmarks.cli import bench_command
 from edgenext_deploy.benchmarks.record import Mode
 from edgenext_deploy.benchmarks.repeat import repetition
+from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import UsageError
 
 
@@ -27,7 +27,7 @@ def run(capsys, tmp_path, first, second, *options):
         path.write_bytes(record.dump(made))
         paths.append(str(path))
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, ["repeat", *paths, *options])
+        entry.run_command(bench_command, ["repeat", *paths, *options])
     captured = capsys.readouterr()
     return stopped.value.code, captured.out, captured.err
 

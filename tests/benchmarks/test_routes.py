@@ -8,10 +8,10 @@ from bench_doubles import FakeSession
 
 import edgenext_deploy
 import edgenext_deploy.runtime
-from edgenext_deploy import command
 from edgenext_deploy.benchmarks import routes
 from edgenext_deploy.benchmarks.cli import bench_command
 from edgenext_deploy.benchmarks.measure import Limits
+from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError, VerificationError
 
 LIMITS = Limits(rounds=14, warmup_s=0.02, block_s=0.005)
@@ -112,7 +112,7 @@ def test_an_error_of_the_export_is_passed_on(children, sessions, code, kind):
 def test_a_usage_error_of_click_is_passed_on_as_one_line(children, sessions, capsys):
     children.code, children.stderr = 2, b"Usage: x\nTry --help\n\nError: No such option: --target\n"
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, ["routes", "--variant", "xxs"])
+        entry.run_command(bench_command, ["routes", "--variant", "xxs"])
     assert stopped.value.code == 2
     assert "error: No such option: --target" in capsys.readouterr().err
 
@@ -196,7 +196,7 @@ def test_a_file_that_fails_in_its_warm_up_keeps_the_pairs_before_and_is_named(ch
 
 def test_the_subcommand_prints_the_ratio(children, sessions, capsys):
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, ["routes", "--variant", "xxs", "--rounds", "12"])
+        entry.run_command(bench_command, ["routes", "--variant", "xxs", "--rounds", "12"])
     captured = capsys.readouterr()
     assert stopped.value.code == 0
     assert "xxs edgenext-export" in captured.out

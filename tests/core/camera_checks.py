@@ -1,7 +1,7 @@
 """What must hold of a camera's counters and of the frames that a consumer reads."""
 import time
 
-from edgenext_deploy.camera import number_in
+from edgenext_deploy.camera.synthetic import number_in
 
 
 def add_up(counters):

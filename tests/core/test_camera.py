@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from camera_checks import add_up, check_newest
 
-from edgenext_deploy.camera import Backoff, Camera, Clock, FrameSource, SourceLostError, number_in
+from edgenext_deploy.camera.reader import Backoff, Camera, Clock
+from edgenext_deploy.camera.source import FrameSource, SourceLostError
+from edgenext_deploy.camera.synthetic import number_in
 from edgenext_deploy.errors import BadInputError, UsageError
 
 LOST = SourceLostError("unplugged")

@@ -6,7 +6,8 @@ import pytest
 from camera_checks import add_up, check_newest
 from PIL import Image
 
-from edgenext_deploy.camera import Camera, number_in
+from edgenext_deploy.camera.reader import Camera
+from edgenext_deploy.camera.synthetic import number_in
 from edgenext_deploy.errors import BadInputError, UsageError
 
 

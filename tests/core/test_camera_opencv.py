@@ -8,7 +8,8 @@ import types
 import numpy as np
 import pytest
 
-from edgenext_deploy.camera import Backoff, Camera, opencv
+from edgenext_deploy.camera import opencv
+from edgenext_deploy.camera.reader import Backoff, Camera
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError, UsageError
 
 SINK = "appsink drop=true max-buffers=1 sync=false"

@@ -5,23 +5,23 @@ import sys
 import pytest
 
 import edgenext_deploy
-from edgenext_deploy import child
+from edgenext_deploy.commands import child
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 
 
 def test_a_command_is_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    assert edgenext_deploy.__version__ in child.run_module("edgenext_deploy.cli", ["--version"])
+    assert edgenext_deploy.__version__ in child.run_module("edgenext_deploy.run.cli", ["--version"])
 
 
 def test_errors_keep_class_message_and_fix(tmp_path):
     missing = str(tmp_path / "missing.onnx")
     with pytest.raises(BadInputError, match=r"missing\.onnx") as caught:
-        child.run_module("edgenext_deploy.cli", ["--engine", missing, "photo.jpg"])
+        child.run_module("edgenext_deploy.run.cli", ["--engine", missing, "photo.jpg"])
     assert caught.value.fix
     with pytest.raises(UsageError, match="--nonsense"):
-        child.run_module("edgenext_deploy.cli", ["--nonsense"])
+        child.run_module("edgenext_deploy.run.cli", ["--nonsense"])
 
 
 @pytest.mark.parametrize("code, kind, words", [
@@ -32,11 +32,11 @@ def test_errors_keep_class_message_and_fix(tmp_path):
 def test_other_endings(monkeypatch, code, kind, words):
     monkeypatch.setattr(child, "module_command", lambda module, arguments: [sys.executable, "-c", code])
     with pytest.raises(kind, match=words):
-        child.run_module("edgenext_deploy.cli", [], timeout_s=0.5 if "sleep" in code else 30)
+        child.run_module("edgenext_deploy.run.cli", [], timeout_s=0.5 if "sleep" in code else 30)
 
 
 def test_the_standard_library_comes_first():
-    command = child.module_command("edgenext_deploy.cli", ["--version"])
+    command = child.module_command("edgenext_deploy.run.cli", ["--version"])
     code = command[2].split("runpy.run_module")[0] + "import json; print(json.__file__)"
     shown = subprocess.run([*command[:2], code], stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
     assert "site-packages" not in shown

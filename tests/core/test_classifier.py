@@ -4,17 +4,17 @@ import shutil
 
 import numpy as np
 import pytest
+from paths import DATA
 from PIL import Image
 
 from edgenext_deploy import Classifier, Prediction
-from edgenext_deploy.classifier import softmax
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.files import sha256_of_file
+from edgenext_deploy.networks.classifier import softmax
 
 pytest.importorskip("onnxruntime")
 
-DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 TINY = os.path.join(DATA, "tiny_classifier.onnx")
 
 

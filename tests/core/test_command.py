@@ -5,9 +5,9 @@ import sys
 
 import click
 import pytest
+from paths import ROOT
 
-from edgenext_deploy import __version__
-from edgenext_deploy.command import common_options, entry_point, run_command
+from edgenext_deploy.commands.entry import common_options, entry_point, run_command
 from edgenext_deploy.errors import (
     BadInputError,
     EdgeNextError,
@@ -16,8 +16,7 @@ from edgenext_deploy.errors import (
     UsageError,
     VerificationError,
 )
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from edgenext_deploy.version import __version__
 
 
 def run(capsys, function, *arguments):
@@ -100,7 +99,7 @@ def test_groups_work(capsys):
 
 PROGRAM = """
 import click
-from edgenext_deploy.command import common_options, run_command
+from edgenext_deploy.commands.entry import common_options, run_command
 
 @click.command()
 @common_options

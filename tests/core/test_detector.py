@@ -5,7 +5,7 @@ from PIL import Image
 from tiny_tasks import DETECTOR_LABELS, detector_frame, write_detector
 
 from edgenext_deploy import Classifier, DetectedObject, Detector, open_network
-from edgenext_deploy.camera import Camera
+from edgenext_deploy.camera.reader import Camera
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 
 pytest.importorskip("onnxruntime")

@@ -7,11 +7,10 @@ import sys
 
 import pytest
 from doctor_trees import Recorded, examine, laptop, library, nano, orin, write
+from paths import ROOT
 
-from edgenext_deploy.command import run_command
+from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.doctor import cli
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def statuses(checks, status):

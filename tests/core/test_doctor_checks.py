@@ -18,8 +18,8 @@ from doctor_trees import (
 )
 
 from edgenext_deploy.doctor.machine import Interpreter, Outcome
-from edgenext_deploy.environment import present_environment
-from edgenext_deploy.jetpack import JETPACKS, find_jetpack, numbers, parse_l4t
+from edgenext_deploy.machine.environment import present_environment
+from edgenext_deploy.machine.jetpack import JETPACKS, find_jetpack, numbers, parse_l4t
 
 SIGILL = "SIGILL (Illegal instruction)"
 VENV36 = Interpreter((3, 6, 9), 64, "/home/jane/venv/bin/python3", "/home/jane/venv", "/usr")

@@ -5,12 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from paths import ROOT
 
 from edgenext_deploy import files
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.files import require_file, sha256_of_bytes, sha256_of_file, write_files_atomically
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 @pytest.fixture

@@ -9,14 +9,15 @@ from frame_samples import frame_of, gradient, noise, photo
 from PIL import Image
 from trt_cases import in_thread
 
-from edgenext_deploy import Classifier, manifest
-from edgenext_deploy.camera import Camera
+from edgenext_deploy import Classifier
+from edgenext_deploy.artifacts import manifest
+from edgenext_deploy.camera.reader import Camera
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
-from edgenext_deploy.frames import FramePreparer
-from edgenext_deploy.preprocess import preprocess
-from edgenext_deploy.preprocess_cpu import CpuPreprocessor
-from edgenext_deploy.runtime import preprocess_cuda
+from edgenext_deploy.preprocess import cuda
+from edgenext_deploy.preprocess.cpu import CpuPreprocessor
+from edgenext_deploy.preprocess.photo import preprocess
+from edgenext_deploy.preprocess.prepare import FramePreparer
 from edgenext_deploy.runtime.trt import TensorRTSession
 
 pytest.importorskip("onnxruntime")
@@ -32,7 +33,7 @@ RED = {"bgr": np.full((48, 64, 3), (0, 0, 255), np.uint8), "rgb": np.full((48, 6
 def machine(request, monkeypatch, tmp_path):
     """A double of a machine with a GPU and, if there is a g++ for it, nvcc."""
     monkeypatch.setenv("EDGENEXT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(preprocess_cuda.shutil, "which", lambda name: "/cuda/bin/" + name)
+    monkeypatch.setattr(cuda.shutil, "which", lambda name: "/cuda/bin/" + name)
     made = gpu.install(monkeypatch, request.param[0], primary=request.param[1], compiler=True,
                        integrated=request.param[2])
     made.release = request.param[0]
@@ -150,8 +151,8 @@ def test_a_plan_can_be_kept_to_the_processor_or_held_to_the_gpu(machine, tmp_pat
 
 
 def test_without_nvcc_a_line_in_the_log_says_so_once(machine, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(preprocess_cuda.shutil, "which", lambda name: None)
-    monkeypatch.setattr(preprocess_cuda, "_NVCC", "/none/nvcc")
+    monkeypatch.setattr(cuda.shutil, "which", lambda name: None)
+    monkeypatch.setattr(cuda, "_NVCC", "/none/nvcc")
     path = gpu.write_plan(tmp_path, machine.release)
     with Classifier(path) as classify, caplog.at_level(logging.WARNING, logger="edgenext_deploy"):
         for _ in range(3):

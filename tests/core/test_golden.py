@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgenext_deploy.golden import digest, golden_batch, golden_image
+from edgenext_deploy.artifacts.golden import digest, golden_batch, golden_image
 
 
 @pytest.mark.parametrize("seed, height, width, expected", [

@@ -1,7 +1,7 @@
 import pytest
 
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.labels import load_labels
+from edgenext_deploy.networks.labels import load_labels
 
 
 def test_imagenet_names_are_in_class_order():

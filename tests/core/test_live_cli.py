@@ -8,16 +8,16 @@ import time
 import types
 
 import pytest
+from paths import ROOT
 from PIL import Image
 
-from edgenext_deploy import cli, live_report, video
-from edgenext_deploy.command import run_command
+from edgenext_deploy.commands.entry import run_command
+from edgenext_deploy.run import cli, live_report, video
 
 pytest.importorskip("onnxruntime")
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TINY = os.path.join(ROOT, "tests", "data", "tiny_classifier.onnx")
-CHILD = [sys.executable, "-m", "edgenext_deploy.cli", "--engine", TINY, "--threads", "1"]
+CHILD = [sys.executable, "-m", "edgenext_deploy.run.cli", "--engine", TINY, "--threads", "1"]
 
 
 @pytest.fixture
@@ -132,8 +132,7 @@ def test_a_video_file_played_like_a_camera_and_saved(run, tmp_path):
     cv2 = pytest.importorskip("cv2")
     import numpy as np
 
-    from edgenext_deploy.camera import number_in
-    from edgenext_deploy.camera.synthetic import write_number
+    from edgenext_deploy.camera.synthetic import number_in, write_number
 
     given, saved = str(tmp_path / "in.avi"), str(tmp_path / "out.avi")
     writer = cv2.VideoWriter(given, cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (320, 240))
@@ -172,7 +171,7 @@ def test_video_repeats_and_skips_to_keep_time(tmp_path):
     cv2 = pytest.importorskip("cv2")
     import numpy as np
 
-    from edgenext_deploy.video import VideoFile
+    from edgenext_deploy.run.video import VideoFile
 
     written = VideoFile(str(tmp_path / "a.avi"), 10.0)
     image = np.zeros((49, 65, 3), np.uint8)

@@ -4,11 +4,11 @@ import os
 import shutil
 
 import pytest
+from paths import DATA
 
-from edgenext_deploy import manifest
+from edgenext_deploy.artifacts import manifest
 from edgenext_deploy.errors import BadInputError
 
-DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 TINY = os.path.join(DATA, "tiny_classifier.onnx")
 TINY_JSON = os.path.join(DATA, "tiny_classifier.json")
 

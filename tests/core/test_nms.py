@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from plain_nms import plain_nms
 
+from edgenext_deploy.artifacts.manifest import Detection
 from edgenext_deploy.errors import UsageError, VerificationError
-from edgenext_deploy.manifest import Detection
-from edgenext_deploy.nms import suppress
+from edgenext_deploy.networks.nms import suppress
 
 SSD = Detection(0.01, 0.5, 400, 200)
 

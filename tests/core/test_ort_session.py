@@ -6,16 +6,17 @@ import sys
 
 import numpy as np
 import pytest
+from paths import DATA
 
-from edgenext_deploy import golden, load_session, manifest
+from edgenext_deploy import load_session
+from edgenext_deploy.artifacts import golden, manifest
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
-from edgenext_deploy.preprocess import normalise
-from edgenext_deploy.runtime import Session
+from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.runtime.ort import OnnxRuntimeSession, available_threads
+from edgenext_deploy.runtime.session import Session
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
-DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 TINY = os.path.join(DATA, "tiny_classifier.onnx")
 
 

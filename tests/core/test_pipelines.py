@@ -5,7 +5,7 @@ from edgenext_deploy.camera.address import is_stream, parse_address, without_pas
 from edgenext_deploy.camera.opencv import has_gstreamer
 from edgenext_deploy.camera.pipelines import pipeline
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.pixels import nv12_to_rgb
+from edgenext_deploy.preprocess.pixel_formats import nv12_to_rgb
 
 NEWEST = "appsink drop=true max-buffers=1 sync=false"
 LEAKY = "queue leaky=downstream max-size-buffers=1"

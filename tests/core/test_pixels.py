@@ -4,8 +4,8 @@ import pytest
 from frame_samples import EDGENEXT, noise
 
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.pixels import frame_layout, nv12_to_rgb
-from edgenext_deploy.preprocess import preprocess
+from edgenext_deploy.preprocess.photo import preprocess
+from edgenext_deploy.preprocess.pixel_formats import frame_layout, nv12_to_rgb
 
 
 def bt601(y, u, v):

@@ -5,6 +5,7 @@ import sys
 import types
 
 import pytest
+from paths import TINY
 from plan_samples import (
     A100,
     BARE,
@@ -21,10 +22,7 @@ from plan_samples import (
     written,
 )
 
-from edgenext_deploy import environment as environment_module
-from edgenext_deploy.environment import module_version, present_environment
-from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
-from edgenext_deploy.plan import (
+from edgenext_deploy.artifacts.plan_check import (
     PlanHeader,
     check_plan,
     dump,
@@ -38,6 +36,9 @@ from edgenext_deploy.plan import (
     warnings_of,
     write_plan,
 )
+from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
+from edgenext_deploy.machine import environment as environment_module
+from edgenext_deploy.machine.environment import module_version, present_environment
 
 
 def header_of(tmp_path, data):
@@ -94,7 +95,7 @@ def test_what_is_no_plan_is_named(tmp_path, data, words):
 
 
 def test_a_real_onnx_file_is_named():
-    path = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "tiny_classifier.onnx")
+    path = TINY
     with pytest.raises(BadInputError, match="an ONNX file"):
         read_header(path)
 
@@ -262,7 +263,7 @@ def test_what_is_read_is_what_was_checked(tmp_path, monkeypatch):
         put(path, nano_plan(filler=7))
         return record
 
-    monkeypatch.setattr("edgenext_deploy.plan.find_record", replace_behind_our_back)
+    monkeypatch.setattr("edgenext_deploy.artifacts.plan_check.find_record", replace_behind_our_back)
     with pytest.raises(BadInputError, match="sha256"):
         read_plan(path, NANO)
 
@@ -425,7 +426,7 @@ def test_a_real_tensorrt_rtx_plan(tmp_path):
     pytest.importorskip("onnx")
     from edgenext_deploy.export.rtx import build_with_rtx
 
-    model = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "tiny_classifier.onnx")
+    model = TINY
     report = build_with_rtx(model, sms=("80", "86", "121"), keep_plan=str(tmp_path))
     assert report.ok, report.reason
     assert module_version("tensorrt_rtx") == report.version

@@ -4,10 +4,10 @@ import json
 import pytest
 from plan_samples import changed, contents, fields, late_plan, orin_record, put, written
 
+from edgenext_deploy.artifacts.plan_check import identify_plan, sidecar_path
+from edgenext_deploy.artifacts.plan_header import parse_header
+from edgenext_deploy.artifacts.plan_sidecar import parse_record
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.plan import identify_plan, sidecar_path
-from edgenext_deploy.plan_header import parse_header
-from edgenext_deploy.plan_record import parse_record
 
 
 def test_fuzz_of_the_header():

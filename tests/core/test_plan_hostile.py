@@ -25,9 +25,9 @@ from plan_samples import (
     written,
 )
 
+from edgenext_deploy.artifacts.plan_check import check_plan, read_header, read_plan, sidecar_path
 from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError
 from edgenext_deploy.files import shown
-from edgenext_deploy.plan import check_plan, read_header, read_plan, sidecar_path
 
 KINDS = [(nano_plan, RECORD, NANO), (late_plan, orin_record(), ORIN), (rtx_plan, rtx_record(), A100)]
 BOTH = [check_plan, read_plan]

@@ -8,8 +8,8 @@ import pytest
 from plan_samples import NANO, RECORD, contents, nano_plan
 
 from edgenext_deploy import files
+from edgenext_deploy.artifacts.plan_check import check_plan, read_plan, write_plan
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.plan import check_plan, read_plan, write_plan
 
 PLANS = [nano_plan(size=200000 + 977 * number, filler=number + 1) for number in range(4)]
 

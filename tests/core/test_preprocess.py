@@ -9,18 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgenext_deploy import golden
+from edgenext_deploy.artifacts import golden
+from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.manifest import Preprocessing
-from edgenext_deploy.preprocess import (
-    load_photo,
-    normalise,
-    preprocess,
-    scale_and_crop,
-    scaled_size,
-    to_image,
-)
+from edgenext_deploy.preprocess.photo import load_photo, normalise, preprocess, scale_and_crop, scaled_size, to_image
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EDGENEXT = Preprocessing(256, 256, 0.875, "bicubic", MEAN, STD, False)

@@ -22,11 +22,11 @@ from frame_samples import (
 )
 from PIL import Image
 
-from edgenext_deploy import preprocess_cpu
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.preprocess import preprocess
-from edgenext_deploy.preprocess_cpu import CpuPreprocessor
-from edgenext_deploy.resampling import make_taps, resampling
+from edgenext_deploy.preprocess import cpu
+from edgenext_deploy.preprocess.cpu import CpuPreprocessor
+from edgenext_deploy.preprocess.photo import preprocess
+from edgenext_deploy.preprocess.taps import make_taps, resampling
 
 PICTURES = {"noise": noise(480, 640), "gradient": gradient(480, 640), "cat": photo("cat.jpg"),
             "coffee": photo("coffee.jpg"), "rocket": photo("rocket.jpg"),
@@ -72,7 +72,7 @@ def test_views_of_a_larger_frame_work():
 
 
 def test_a_frame_higher_than_a_strip_and_one_row_of_rest(monkeypatch):
-    monkeypatch.setattr(preprocess_cpu, "_STRIP", 32)
+    monkeypatch.setattr(cpu, "_STRIP", 32)
     for height in (64, 65, 66, 97):
         frame = noise(height, 80, seed=height)
         check_close(CpuPreprocessor(sized(STRETCHED, 48))(frame), "bgr", frame, sized(STRETCHED, 48))
@@ -86,7 +86,7 @@ def test_results_belong_to_the_caller_and_sizes_may_alternate():
     for frame, result in zip(frames, kept):
         assert np.array_equal(prepare(frame), result)
     assert all(np.array_equal(result, copy) for result, copy in zip(first, kept))
-    assert len(prepare._scalers) <= preprocess_cpu._KEPT
+    assert len(prepare._scalers) <= cpu._KEPT
 
 
 def test_four_threads_at_once():

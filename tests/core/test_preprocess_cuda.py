@@ -24,15 +24,16 @@ from frame_samples import (
     photo,
     sized,
 )
+from paths import TESTS
 
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError, UsageError
-from edgenext_deploy.preprocess_cpu import CpuPreprocessor
-from edgenext_deploy.runtime import cuda, preprocess_cuda
-from edgenext_deploy.runtime.preprocess_cuda import CudaPreprocessor
+from edgenext_deploy.preprocess import cuda as preprocess_cuda
+from edgenext_deploy.preprocess.cpu import CpuPreprocessor
+from edgenext_deploy.preprocess.cuda import CudaPreprocessor
+from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.session import Timings
 
 pytestmark = pytest.mark.skipif(kernel_double.COMPILER is None, reason="no g++ to compile the kernels with")
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 @pytest.fixture
@@ -222,8 +223,8 @@ import ctypes, sys
 sys.path[:0] = {paths!r}
 import numpy as np
 from doubles import kernel_double
-from edgenext_deploy.runtime import preprocess_cuda
-from edgenext_deploy.resampling import make_taps
+from edgenext_deploy.preprocess import cuda as preprocess_cuda
+from edgenext_deploy.preprocess.taps import make_taps
 source = open(preprocess_cuda._SOURCE).read()
 library = ctypes.CDLL({library!r})
 def at(array):

@@ -1,6 +1,6 @@
 import pytest
 
-from edgenext_deploy.published import figures
+from edgenext_deploy.data.published import figures
 
 QUANTITIES = {
     "parameters": "M", "madds": "M", "top1": "%", "top5": "%", "coco_map": "%", "voc_miou": "%",

@@ -3,7 +3,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import pytest
 
-from edgenext_deploy import records
+from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.errors import BadInputError
 
 
@@ -29,13 +29,13 @@ VALUE = Outer(3, 0.1, True, Inner("größe", (1, 2)), (Inner("a", ()), Inner("b"
 
 
 def parsed(**changes):
-    data = json.loads(records.dump(VALUE).decode("utf-8"))
+    data = json.loads(json_records.dump(VALUE).decode("utf-8"))
     data.update(changes)
     return data
 
 
 def read(data):
-    return records.from_json(Outer, data, "file.json")
+    return json_records.from_json(Outer, data, "file.json")
 
 
 def test_dump_and_from_json_are_inverse():
@@ -44,10 +44,10 @@ def test_dump_and_from_json_are_inverse():
 
 
 def test_equal_records_give_equal_readable_bytes():
-    data = records.dump(VALUE)
-    assert data == records.dump(VALUE._replace(count=3)) and data.endswith(b"}\n")
+    data = json_records.dump(VALUE)
+    assert data == json_records.dump(VALUE._replace(count=3)) and data.endswith(b"}\n")
     assert "größe".encode("utf-8") in data and data.splitlines()[1] == b'  "count": 3,'
-    assert records.dump(VALUE._replace(count=4)) != data
+    assert json_records.dump(VALUE._replace(count=4)) != data
 
 
 def test_a_whole_number_is_a_float_but_not_the_other_way_round():
@@ -106,7 +106,7 @@ def test_anything_but_an_object_is_bad_input(data):
 
 def test_what_no_reader_accepts_is_not_written():
     with pytest.raises(ValueError):
-        records.dump(VALUE._replace(ratio=float("nan")))
+        json_records.dump(VALUE._replace(ratio=float("nan")))
 
 
 def test_any_json_gives_a_record_or_bad_input():
@@ -141,11 +141,12 @@ def test_a_file_that_holds_no_object_is_bad_input_with_the_command_that_helps(tm
     path.write_bytes(content)
     most_bytes = 40 if b"text" in content else None
     with pytest.raises(BadInputError, match=message) as caught:
-        records.read_file(str(path), "thing", "make the thing", most_bytes)
+        json_records.read_file(str(path), "thing", "make the thing", most_bytes)
     assert "make the thing" in str(caught.value) and str(path) in str(caught.value)
 
 
 def test_a_file_with_an_object_is_read(tmp_path):
     path = tmp_path / "thing.json"
-    path.write_bytes(records.dump(VALUE))
-    assert records.from_json(Outer, records.read_file(str(path), "thing", "make the thing", 10000), "thing") == VALUE
+    path.write_bytes(json_records.dump(VALUE))
+    content = json_records.read_file(str(path), "thing", "make the thing", 10000)
+    assert json_records.from_json(Outer, content, "thing") == VALUE

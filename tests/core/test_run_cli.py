@@ -5,15 +5,15 @@ import subprocess
 import sys
 
 import pytest
+from paths import ROOT
 from PIL import Image
 
-from edgenext_deploy import cli
-from edgenext_deploy.command import run_command
+from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.data import path_of
+from edgenext_deploy.run import cli
 
 pytest.importorskip("onnxruntime")
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TINY = os.path.join(ROOT, "tests", "data", "tiny_classifier.onnx")
 COFFEE = path_of("photos", "coffee.jpg")
 
@@ -183,7 +183,7 @@ def test_engine_problems_come_before_any_photo(run, red, tmp_path):
 def test_help_and_version_are_light():
     script = (
         "import sys\n"
-        "from edgenext_deploy.cli import main\n"
+        "from edgenext_deploy.run.cli import main\n"
         "sys.argv = ['edgenext-run', '--help']\n"
         "try:\n    main()\n"
         "except SystemExit as stop:\n    assert stop.code == 0\n"
@@ -196,7 +196,7 @@ def test_help_and_version_are_light():
 
 
 def test_it_runs_as_a_program(red):
-    done = subprocess.run([sys.executable, "-m", "edgenext_deploy.cli", "--engine", TINY, "--json", str(red)],
+    done = subprocess.run([sys.executable, "-m", "edgenext_deploy.run.cli", "--engine", TINY, "--json", str(red)],
                           cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     assert done.returncode == 0 and done.stderr == ""
     assert json.loads(done.stdout)["images"][0]["predictions"][0]["label"] == "red"

@@ -4,18 +4,18 @@ import os
 
 import numpy as np
 import pytest
+from paths import ROOT
 from PIL import Image
 from tiny_tasks import detector_frame, write_detector, write_segmenter
 
-from edgenext_deploy import cli, drawing
-from edgenext_deploy.command import run_command
+from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.data import path_of
-from edgenext_deploy.detector import DetectedObject
-from edgenext_deploy.palette import voc_color
+from edgenext_deploy.networks.detector import DetectedObject
+from edgenext_deploy.run import cli, drawing
+from edgenext_deploy.run.palette import voc_color
 
 pytest.importorskip("onnxruntime")
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TINY = os.path.join(ROOT, "tests", "data", "tiny_classifier.onnx")
 COFFEE = path_of("photos", "coffee.jpg")
 
@@ -170,7 +170,7 @@ def test_colours_of_neighbouring_classes_differ_and_text_contrasts():
 
 
 def test_the_overlay_leaves_the_background_alone(tmp_path):
-    from edgenext_deploy.segmenter import Segmentation
+    from edgenext_deploy.networks.segmenter import Segmentation
 
     classes = np.zeros((4, 4), np.uint8)
     classes[:, 2:] = 2

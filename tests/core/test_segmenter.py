@@ -5,9 +5,9 @@ from PIL import Image
 from tiny_tasks import SEGMENTER_LABELS, write_segmenter
 
 from edgenext_deploy import Detector, Segmentation, Segmenter
-from edgenext_deploy.camera import Camera
+from edgenext_deploy.camera.reader import Camera
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
-from edgenext_deploy.palette import voc_color, voc_palette
+from edgenext_deploy.run.palette import voc_color, voc_palette
 
 pytest.importorskip("onnxruntime")
 

@@ -8,14 +8,16 @@ import time
 
 import numpy as np
 import pytest
+from paths import ROOT
 
-from edgenext_deploy.camera import Backoff, Camera, Frame, FrameSource, SourceLostError, number_in
-from edgenext_deploy.classifier import Classifier
+from edgenext_deploy.camera.reader import Backoff, Camera, Frame
+from edgenext_deploy.camera.source import FrameSource, SourceLostError
+from edgenext_deploy.camera.synthetic import number_in
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.networks.classifier import Classifier
 
 pytest.importorskip("onnxruntime")
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TINY = os.path.join(ROOT, "tests", "data", "tiny_classifier.onnx")
 
 

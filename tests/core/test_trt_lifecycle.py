@@ -229,7 +229,7 @@ def account():
 atexit.register(account)
 sys.modules.update(gpu.modules(machine, sys.argv[1], primary=sys.argv[2] == "primary"))
 import numpy as np
-from edgenext_deploy.runtime import load_session
+from edgenext_deploy.runtime.open import load_session
 session = load_session(sys.argv[-1])
 image = np.ones((1, 3, 4, 5), np.float32)
 session.submit(image)

@@ -8,8 +8,8 @@ from doubles import gpu
 from trt_cases import frames, right, run_all, two_heads
 
 from edgenext_deploy import load_session
-from edgenext_deploy.environment import present_environment
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError
+from edgenext_deploy.machine.environment import present_environment
 from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime import trt as module
 from edgenext_deploy.runtime.trt import TensorRTSession

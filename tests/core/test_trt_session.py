@@ -11,14 +11,16 @@ from doubles.cuda_machine import COPY_MS_PER_BYTE
 from doubles.tensorrt_runtime_double import LAUNCH_MS
 from trt_cases import ORDERS, WAYS, frames, in_thread, right, run_all, two_heads
 
-from edgenext_deploy import Classifier, golden, load_session, manifest
+from edgenext_deploy import Classifier, load_session
+from edgenext_deploy.artifacts import golden, manifest
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.preprocess import normalise
-from edgenext_deploy.runtime import cuda, trt_api
+from edgenext_deploy.preprocess.photo import normalise
+from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.buffers import BufferSet
 from edgenext_deploy.runtime.ort import OnnxRuntimeSession
 from edgenext_deploy.runtime.session import Session
 from edgenext_deploy.runtime.trt import TensorRTSession
+from edgenext_deploy.tensorrt_api import runtime_api
 
 # --- the same answers as ONNX Runtime ---------------------------------------------------------------------------
 
@@ -219,7 +221,7 @@ def test_mutation_no_wait_for_the_device_fails_even_in_the_timings(machine, tmp_
 
 @pytest.mark.parametrize("first, second", [("sums", "scores"), ("image", "scores")])
 def test_mutation_two_bindings_swapped(machine, tmp_path, monkeypatch, first, second):
-    for kind in (trt_api._Bindings, trt_api._NamedTensors):
+    for kind in (runtime_api._Bindings, runtime_api._NamedTensors):
         def swapped(self, addresses, stream_handle, original=kind.enqueue):
             addresses = dict(addresses)
             addresses[first], addresses[second] = addresses[second], addresses[first]

@@ -1,16 +1,16 @@
 """Plans without a sidecar run only with --trust, from every command that runs engines; and how a plan is run."""
 import json
-import os
 import shutil
 
 import pytest
 from doubles import gpu
+from paths import CAT
 
-from edgenext_deploy import cli
 from edgenext_deploy.benchmarks import cli as bench_cli
-from edgenext_deploy.command import run_command
+from edgenext_deploy.commands.entry import run_command
+from edgenext_deploy.run import cli
 
-PHOTO = os.path.join(os.path.dirname(os.path.abspath(cli.__file__)), "data", "photos", "cat.jpg")
+PHOTO = CAT
 
 
 def run(capfd, command, *arguments):

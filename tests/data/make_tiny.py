@@ -12,9 +12,9 @@ import sys
 
 import numpy as np
 
-from edgenext_deploy import golden, manifest
+from edgenext_deploy.artifacts import golden, manifest
 from edgenext_deploy.files import sha256_of_bytes, write_files_atomically
-from edgenext_deploy.preprocess import normalise
+from edgenext_deploy.preprocess.photo import normalise
 
 SIZE = 32
 SHARPNESS = 2.0

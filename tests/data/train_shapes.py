@@ -27,7 +27,7 @@ from train_digits import groups, learning_rate
 
 from edgenext_deploy.models.boxes import encode
 from edgenext_deploy.models.factory import create_model
-from edgenext_deploy.preprocess import preprocess
+from edgenext_deploy.preprocess.photo import preprocess
 
 SEED = 0
 BATCH = 32

@@ -8,13 +8,13 @@ from doubles.kernel_double import make_compiler
 from doubles.libcuda_double import make_libcuda
 from doubles.pycuda_double import make_pycuda
 from doubles.tensorrt_runtime_double import VERSIONS, make_tensorrt, plan_bytes
+from paths import DATA
 
-from edgenext_deploy import plan
-from edgenext_deploy.environment import present_environment
+from edgenext_deploy.artifacts import plan_check
 from edgenext_deploy.files import sha256_of_file
+from edgenext_deploy.machine.environment import present_environment
 from edgenext_deploy.runtime import cuda, graph
 
-DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 TINY = os.path.join(DATA, "tiny_classifier.onnx")
 # The releases that the sessions are tested on, and whether the pycuda beside them is old (before 2021.1).
 RELEASES = ("8.2", "8.6", "10.3", "11.1")
@@ -58,11 +58,12 @@ def write_plan(folder, release="10.3", onnx_path=TINY, name="tiny_classifier", s
         return path
     environment = present_environment()._replace(
         tensorrt=VERSIONS[release], gpu="Double GPU", compute_capability=capability, l4t=None, cuda_driver=None)
-    record = plan.PlanRecord(
-        schema=plan.SCHEMA, toolkit_version="0.1.0", plan=plan.PlanFile("", "", 0), onnx_file=name + ".onnx",
+    record = plan_check.PlanRecord(
+        schema=plan_check.SCHEMA, toolkit_version="0.1.0", plan=plan_check.PlanFile("", "", 0),
+        onnx_file=name + ".onnx",
         onnx_sha256="0" * 64 if onnx_path is None else sha256_of_file(onnx_path), manifest_sha256=beside,
         flavour="tensorrt", tensorrt=VERSIONS[release], compute_capabilities=(capability,), environment=environment,
         builder_flags=(), precision="fp32", precision_mode="none", fp32_pins={}, workspace_bytes=None,
         build_seconds=1.0, built_at="2026-11-22T09:30:00Z", proof={})
-    plan.write_plan(path, data, record)
+    plan_check.write_plan(path, data, record)
     return path

@@ -20,10 +20,11 @@ import struct
 import types
 
 from doubles import onnx_reader
+from paths import DATA
 
 RELEASES = {"8.0": "8.0.1.6", "8.2": "8.2.1.8", "8.5": "8.5.2.2", "8.6": "8.6.2.3", "10.3": "10.3.0.30",
             "10.13": "10.13.3.9", "11.1": "11.1.0.106"}
-_TABLE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "trt_python_api.json")
+_TABLE = os.path.join(DATA, "trt_python_api.json")
 # Numbers of the flags' bits, which changed meaning (NvInfer.h of each release); 8.x and 9.x had EXPLICIT_PRECISION.
 _CREATION_BITS = {8: ["EXPLICIT_BATCH", "EXPLICIT_PRECISION"], 10: ["EXPLICIT_BATCH", "STRONGLY_TYPED"],
                   11: ["STRONGLY_TYPED", "PREFER_JIT_PYTHON_PLUGINS"]}

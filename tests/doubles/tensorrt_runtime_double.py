@@ -20,12 +20,13 @@ import types
 import weakref
 
 import numpy as np
+from paths import DATA
 
 VERSIONS = {"8.0": "8.0.1.6", "8.2": "8.2.1.8", "8.4": "8.4.3.1", "8.5": "8.5.3.1", "8.6": "8.6.1.6",
             "9.3": "9.3.0.1", "10.3": "10.3.0.26", "10.13": "10.13.3.9", "11.1": "11.1.0.106"}
 LAUNCH_MS = 1.0
 _SERIALS = {"8.2": 205, "8.4": 213, "8.5": 232}
-_TABLE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "trt_python_api.json")
+_TABLE = os.path.join(DATA, "trt_python_api.json")
 _TYPES = {"float32": "FLOAT", "float16": "HALF", "int8": "INT8", "int32": "INT32", "bool": "BOOL"}
 _loaded = {}
 

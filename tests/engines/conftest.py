@@ -1,15 +1,14 @@
 """A machine with a GPU and a release of TensorRT, for commands that build in a child process."""
 import json
-import os
 import sys
 
 import pytest
 from doubles import tensorrt_double
+from paths import TESTS
 
 from edgenext_deploy.engines import make
-from edgenext_deploy.environment import Environment
+from edgenext_deploy.machine.environment import Environment
 
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # What the child finds as `tensorrt`: the double of the release that the environment names.
 STAND_IN = """
 import json, os, signal, sys

@@ -5,13 +5,13 @@ import sys
 
 from doubles import onnx_writer as ow
 from doubles import tensorrt_double
+from paths import DATA
 
-from edgenext_deploy import manifest as manifests
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.manifest import GraphFile, Precision
 from edgenext_deploy.engines.builder import BuildRequest
 from edgenext_deploy.files import sha256_of_bytes, write_files_atomically
-from edgenext_deploy.manifest import GraphFile, Precision
 
-DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data")
 MIB = 1 << 20
 FLAG_RELEASES = ["8.0", "8.2", "8.5", "8.6", "10.3", "10.13"]
 TYPED_RELEASES = ["10.3", "10.13", "11.1"]

@@ -11,14 +11,14 @@ import pytest
 from doubles import tensorrt_double
 from engine_cases import FLAG_RELEASES, install, normed, tiny
 
-from edgenext_deploy import plan as plans
 from edgenext_deploy import runtime
-from edgenext_deploy.command import run_command
+from edgenext_deploy.artifacts import plan_check as plans
+from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.engines import best_of, isolated, make
 from edgenext_deploy.engines.cli import command
-from edgenext_deploy.environment import Environment
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError
-from edgenext_deploy.manifest import TensorSpec
+from edgenext_deploy.machine.environment import Environment
 
 
 def run(capfd, *arguments):

@@ -6,6 +6,7 @@ import sys
 
 import click
 import pytest
+from paths import ROOT
 from plan_samples import (
     A100,
     BARE,
@@ -22,18 +23,16 @@ from plan_samples import (
     written,
 )
 
-from edgenext_deploy.command import run_command
+from edgenext_deploy.artifacts.plan_check import sidecar_path, write_plan
+from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.engines.inspect import inspect_command
-from edgenext_deploy.plan import sidecar_path, write_plan
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 @pytest.fixture
 def inspect(capsys, monkeypatch):
     """Run the command on a machine; returns (exit code, stdout, stderr)."""
     def call(machine, *arguments):
-        monkeypatch.setattr("edgenext_deploy.plan.present_environment", lambda: machine)
+        monkeypatch.setattr("edgenext_deploy.artifacts.plan_check.present_environment", lambda: machine)
         with pytest.raises(SystemExit) as stop:
             run_command(inspect_command, [str(argument) for argument in arguments])
         output = capsys.readouterr()
@@ -142,7 +141,7 @@ def test_hostile_texts_are_printed_harmlessly(inspect, tmp_path):
     assert json.loads(inspect(NANO, path, "--json")[1])["sidecar"]["built_at"] == "\r\x00"
 
 
-COMMAND = ("import sys; from edgenext_deploy.command import run_command; "
+COMMAND = ("import sys; from edgenext_deploy.commands.entry import run_command; "
            "from edgenext_deploy.engines.inspect import inspect_command; run_command(inspect_command, sys.argv[1:])")
 
 

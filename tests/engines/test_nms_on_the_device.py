@@ -7,12 +7,12 @@ from doubles import onnx_writer as ow
 from engine_cases import install, normed, request
 
 from edgenext_deploy import load_session
-from edgenext_deploy import manifest as manifests
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.nms_plugin import OP, plugin_outputs
+from edgenext_deploy.artifacts.plan_check import read_record, sidecar_path
 from edgenext_deploy.engines import make
 from edgenext_deploy.engines.builder import build
 from edgenext_deploy.errors import IncompatibleError
-from edgenext_deploy.nms_plugin import OP, plugin_outputs
-from edgenext_deploy.plan import read_record, sidecar_path
 
 
 def plugged(folder, outputs=None):

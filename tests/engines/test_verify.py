@@ -6,7 +6,7 @@ import pytest
 from doubles import gpu
 from engine_cases import normed
 
-from edgenext_deploy.command import run_command
+from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.engines import verify
 from edgenext_deploy.engines.cli import command
 from edgenext_deploy.engines.selftest import SelfTest

@@ -6,14 +6,14 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from edgenext_deploy.artifacts.golden import golden_batch
+from edgenext_deploy.artifacts.manifest import Preprocessing, TensorSpec
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.precision.plan import pins_of
-from edgenext_deploy.golden import golden_batch
-from edgenext_deploy.manifest import Preprocessing, TensorSpec
 from edgenext_deploy.models.factory import create_model, randomise
-from edgenext_deploy.preprocess import normalise
+from edgenext_deploy.preprocess.photo import normalise
 
 SIZE = 64
 PREPROCESSING = Preprocessing(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st  # noqa: E402
 from onnx import TensorProto, helper  # noqa: E402
 from verdict_models import constant, mean_with_axes_input, model, one_node, save, small_network, tensor  # noqa: E402
 
-from edgenext_deploy.command import run_command  # noqa: E402
+from edgenext_deploy.commands.entry import run_command  # noqa: E402
 from edgenext_deploy.errors import BadInputError  # noqa: E402
 from edgenext_deploy.export import check, verdict  # noqa: E402
 from edgenext_deploy.export.check import check_command, load_model  # noqa: E402

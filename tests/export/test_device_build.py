@@ -1,8 +1,8 @@
 """The export goes on to the plan on the target itself, and only there."""
 import pytest
 
-from edgenext_deploy.environment import Environment
 from edgenext_deploy.export.device_build import DeviceBuildError, build_command, build_if_here
+from edgenext_deploy.machine.environment import Environment
 from edgenext_deploy.targets import get_target
 
 NANO = Environment("linux-aarch64", tensorrt="8.2.1.8", gpu="NVIDIA Tegra X1", compute_capability="5.3")

@@ -9,12 +9,12 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 from test_ops import CASES, OPSETS, kind_of, module_of
 
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.precision.arithmetic import Float16Sums, float16, largest_magnitude
 from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.typed import to_typed
-from edgenext_deploy.manifest import TensorSpec
 
 # They pass on what they are given, so there is nothing to round.
 MOVES = {"split", "split_rows", "concat", "concat_rows", "slice", "reshape", "transpose"}

@@ -19,6 +19,7 @@ from plain_nms import plain_nms
 from safetensors.torch import load_file
 
 from edgenext_deploy import Classifier
+from edgenext_deploy.artifacts.manifest import Detection
 from edgenext_deploy.benchmarks.accuracy.evaluate import Options, evaluate
 from edgenext_deploy.export import pipeline
 from edgenext_deploy.export.pipeline import run_export
@@ -26,9 +27,8 @@ from edgenext_deploy.export.quiet import quiet_torch
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.rtx import RtxReport
 from edgenext_deploy.export.simplify import Simplified
-from edgenext_deploy.manifest import Detection
 from edgenext_deploy.models.factory import create_model
-from edgenext_deploy.preprocess import preprocess
+from edgenext_deploy.preprocess.photo import preprocess
 
 DIGITS = 300  # of the held-out images
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

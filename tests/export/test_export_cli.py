@@ -11,25 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import paths
 import pytest
 import torch
 from rich.console import Console
 
 from edgenext_deploy import Classifier
-from edgenext_deploy import manifest as manifests
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.golden import digest, golden_batch
+from edgenext_deploy.artifacts.manifest import Precision
 from edgenext_deploy.errors import BadInputError, IncompatibleError, VerificationError
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.pipeline import run_export
 from edgenext_deploy.export.report import print_report
 from edgenext_deploy.export.request import ExportRequest
-from edgenext_deploy.golden import digest, golden_batch
-from edgenext_deploy.manifest import Precision
 from edgenext_deploy.models.factory import create_model
 from edgenext_deploy.models.registry import get_variant
-from edgenext_deploy.preprocess import normalise
+from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.targets import get_target
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(paths.ROOT)
 PHOTO = ROOT / "edgenext_deploy" / "data" / "photos" / "cat.jpg"
 
 
@@ -238,7 +239,7 @@ def test_a_full_disk_loses_nothing(tmp_path):
     code = (
         "import signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "from edgenext_deploy.files import write_files_atomically\n"
-        "from edgenext_deploy.command import run_command\n"
+        "from edgenext_deploy.commands.entry import run_command\n"
         "import click\n"
         "@click.command()\n"
         "def write():\n"

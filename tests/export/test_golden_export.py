@@ -10,7 +10,7 @@ import pytest
 from golden_exports import GOLDEN, SHAPES, export_golden
 from golden_parameters import image
 
-from edgenext_deploy import manifest as manifests
+from edgenext_deploy.artifacts import manifest as manifests
 
 TOLERANCE = 1e-4
 FORBIDDEN = {"Einsum", "Shape", "Gather", "CumSum", "Expand", "If", "Loop", "Range", "ConstantOfShape"}

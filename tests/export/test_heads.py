@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 import torch
 
-from edgenext_deploy import golden, preprocess
-from edgenext_deploy import manifest as manifests
+from edgenext_deploy.artifacts import golden
+from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.engines.selftest import compare, golden_outputs
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.export.lowering.context import LoweringContext
@@ -24,7 +24,8 @@ from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.tasks import without_class_map
 from edgenext_deploy.models.factory import create_model, randomise
 from edgenext_deploy.models.registry import get_variant
-from edgenext_deploy.runtime import load_session
+from edgenext_deploy.preprocess import photo
+from edgenext_deploy.runtime.open import load_session
 
 FORBIDDEN = {"Einsum", "Shape", "Gather", "CumSum", "Expand", "If", "Loop", "Range", "ConstantOfShape", "Where"}
 HEADS = ["xxs_ssdlite", "xxs_deeplabv3"]
@@ -190,7 +191,7 @@ def test_the_drift_analysis_reads_both_heads(name, nano_head):
     graph = without_class_map(onnx.load(result.onnx_path))
     pins = {node: reason for reason, nodes in result.manifest.precision.fp32_pins.items() for node in nodes}
     emulator = Emulator(graph)
-    x = preprocess.normalise(golden.golden_batch(0, (1, 3, 96, 96)), result.manifest.preprocessing)
+    x = photo.normalise(golden.golden_batch(0, (1, 3, 96, 96)), result.manifest.preprocessing)
     exact, half = (list(emulator.run(x, plan).values()) for plan in (None, pins))
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     for found, expected in zip(exact, session.run(None, {"image": x})):
@@ -218,7 +219,7 @@ def test_the_paper_s_networks_at_their_size(name, outputs, tmp_path):
     assert manifest.verdicts["8.2"]["supported"] and manifest.parity.max_relative_error < 1e-5
     pixels = golden.golden_batch(manifest.golden.seed, manifest.inputs[0].shape)
     session = onnxruntime.InferenceSession(str(tmp_path / f"{name}.onnx"), providers=["CPUExecutionProvider"])
-    found = session.run(None, {"image": preprocess.normalise(pixels, manifest.preprocessing)})
+    found = session.run(None, {"image": photo.normalise(pixels, manifest.preprocessing)})
     for value, expected in zip(found, golden_outputs(manifest).values()):
         if value.dtype == np.int32:
             assert (value == expected).mean() > 0.999

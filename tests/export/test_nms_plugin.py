@@ -7,7 +7,7 @@ import pytest
 from onnx import helper
 
 from edgenext_deploy import Detector
-from edgenext_deploy import manifest as manifests
+from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.data import path_of
 from edgenext_deploy.engines.selftest import compare
 from edgenext_deploy.errors import IncompatibleError, UsageError, VerificationError
@@ -16,8 +16,8 @@ from edgenext_deploy.export.check import load_model
 from edgenext_deploy.export.report import as_json, next_commands
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.rtx import build_with_rtx
-from edgenext_deploy.nms import suppress
-from edgenext_deploy.runtime import load_session
+from edgenext_deploy.networks.nms import suppress
+from edgenext_deploy.runtime.open import load_session
 from edgenext_deploy.runtime.session import Session
 from edgenext_deploy.targets import TARGETS
 
@@ -180,7 +180,7 @@ def test_the_self_test_notices_what_no_suppression_gives(exported, change, messa
 def plugin_engine(exported, monkeypatch):
     """Return the path of the graph with the plugin, which opens as its double; `change` is an attribute of it."""
     session = PluginSession(exported)
-    monkeypatch.setattr("edgenext_deploy.network.load_session", lambda *arguments, **named: session)
+    monkeypatch.setattr("edgenext_deploy.networks.base.load_session", lambda *arguments, **named: session)
     return exported.nms.onnx_path, session
 
 

@@ -5,9 +5,9 @@ import onnxruntime
 import pytest
 import torch
 
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.export.lowering import elementwise_ops, ops, shape_ops
 from edgenext_deploy.export.lowering.trace import emit
-from edgenext_deploy.manifest import TensorSpec
 from edgenext_deploy.targets import TARGETS
 
 OPSETS = sorted({(target.opset, target.ir_version) for target in TARGETS.values()})

@@ -3,11 +3,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.simplify import simplify
-from edgenext_deploy.manifest import TensorSpec
 from edgenext_deploy.models.factory import create_model, randomise
 
 

@@ -11,9 +11,11 @@ import torch
 from golden_exports import GOLDEN, SHAPES, export_golden
 from golden_parameters import image
 from onnx import TensorProto
+from paths import CAT
 
 from edgenext_deploy import Classifier
-from edgenext_deploy import manifest as manifests
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import IncompatibleError, UsageError, VerificationError
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
@@ -31,11 +33,10 @@ from edgenext_deploy.export.precision.plan import (
 )
 from edgenext_deploy.export.precision.typed import count_casts, to_typed
 from edgenext_deploy.export.request import ExportRequest, precision_for
-from edgenext_deploy.manifest import TensorSpec
 from edgenext_deploy.models.factory import create_model, randomise
 from edgenext_deploy.targets import TARGETS, get_target
 
-PHOTO = Path(__file__).resolve().parent.parent.parent / "edgenext_deploy" / "data" / "photos" / "cat.jpg"
+PHOTO = CAT
 TOLERANCE = 0.01
 
 

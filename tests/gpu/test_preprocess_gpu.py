@@ -6,9 +6,9 @@ import pytest
 from frame_samples import COLORS, EDGENEXT, ODD_SIZES, SIZES, STRETCHED, check_close, frame_of, noise, photo, sized
 
 from edgenext_deploy.errors import MissingRuntimeError
-from edgenext_deploy.preprocess_cpu import CpuPreprocessor
+from edgenext_deploy.preprocess.cpu import CpuPreprocessor
+from edgenext_deploy.preprocess.cuda import CudaPreprocessor
 from edgenext_deploy.runtime import cuda
-from edgenext_deploy.runtime.preprocess_cuda import CudaPreprocessor
 from edgenext_deploy.runtime.session import Timings
 
 pytestmark = pytest.mark.gpu

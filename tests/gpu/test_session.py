@@ -6,9 +6,10 @@ import pytest
 from doubles.gpu import TINY
 from trt_cases import WAYS, in_thread
 
-from edgenext_deploy import golden, load_session, manifest
-from edgenext_deploy.child import run_module
-from edgenext_deploy.preprocess import normalise
+from edgenext_deploy import load_session
+from edgenext_deploy.artifacts import golden, manifest
+from edgenext_deploy.commands.child import run_module
+from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.runtime.ort import OnnxRuntimeSession
 
 pytestmark = pytest.mark.gpu

@@ -3,6 +3,7 @@ import pathlib
 
 import golden_parameters
 import numpy as np
+import paths
 import pytest
 from timm_layout import to_timm
 
@@ -13,7 +14,7 @@ from edgenext_deploy.models.checkpoint import apply, load_checkpoint  # noqa: E4
 from edgenext_deploy.models.factory import create_model  # noqa: E402
 from edgenext_deploy.models.registry import get_variant  # noqa: E402
 
-DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
+DATA = pathlib.Path(paths.DATA)
 SHAPES = json.loads((DATA / "official_shapes.json").read_text())
 GIVEN = np.load(DATA / "official_given.npz")
 

@@ -3,6 +3,7 @@ import pathlib
 
 import golden_parameters
 import numpy as np
+import paths
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -12,7 +13,7 @@ from edgenext_deploy.models.factory import create_model  # noqa: E402
 from edgenext_deploy.models.mobilevit import MobileViTBlock  # noqa: E402
 from edgenext_deploy.models.registry import get_variant  # noqa: E402
 
-DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
+DATA = pathlib.Path(paths.DATA)
 SHAPES = json.loads((DATA / "mobilevit_shapes.json").read_text())
 GIVEN = np.load(DATA / "mobilevit_given.npz")
 

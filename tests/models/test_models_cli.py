@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from edgenext_deploy.command import run_command
+from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.models.cli import models_command
 
 PARAMETERS = {

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
+from edgenext_deploy.data.published import figures
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.models.registry import VARIANTS, EdgeNeXtConfig, get_variant
-from edgenext_deploy.published import figures
 
 NAMES = [
     "xxs", "xs", "s", "b", "xxs_bn_hs", "xs_bn_hs", "s_bn_hs", "mobilevit_xxs", "mobilevit_xs", "mobilevit_s"]

@@ -3,13 +3,14 @@ import numpy as np
 import pytest
 import torch
 
-from edgenext_deploy import command, golden
+from edgenext_deploy.artifacts import golden
 from edgenext_deploy.benchmarks import record
 from edgenext_deploy.benchmarks.cli import bench_command
+from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.models.factory import create_model, randomise
 from edgenext_deploy.models.session import TorchSession
-from edgenext_deploy.preprocess import normalise
+from edgenext_deploy.preprocess.photo import normalise
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_the_harness_measures_it_beside_its_export(capsys, tmp_path):
     made = run_export(ExportRequest(variant="xxs", target="onnxruntime", output=str(tmp_path)))
     path = str(tmp_path / "rows.json")
     with pytest.raises(SystemExit) as stopped:
-        command.run_command(bench_command, [
+        entry.run_command(bench_command, [
             "--engine", made.onnx_path, "--reference", "torch:xxs", "--iterations", "3", "--warmup", "0.01", "--json",
             path])
     assert stopped.value.code == 0, capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""The files that pass between the stages: manifests, plans with their sidecars, golden inputs."""

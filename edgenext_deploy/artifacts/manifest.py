@@ -1,0 +1,236 @@
+"""The manifest: one JSON sidecar that says everything about an exported ONNX file.
+
+It lies beside the ONNX file under the same name (``xxs.onnx``, ``xxs.json``) and travels with it to the
+device, where neither torch nor onnx exists. `read` checks types and digest before anything is trusted.
+"""
+import os
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+from edgenext_deploy.artifacts import json_records
+from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import sha256_of_file
+
+SCHEMA = 1
+PLAN_SUFFIXES = (".plan", ".engine", ".trt")
+# A manifest is some 20 kB; anything far larger is not one.
+_MAX_BYTES = 32 << 20
+
+
+class TensorSpec(NamedTuple):
+    """Name, shape (`[1, 3, 256, 256]`) and numpy dtype name of one graph input or output."""
+
+    name: str
+    shape: Tuple[int, ...]
+    dtype: str
+
+
+class Preprocessing(NamedTuple):
+    """From a photo to the network's input; see `edgenext_deploy.preprocess.photo` for the exact steps.
+
+    `mean` and `std` are in units of the 0..1 range, RGB order. `folded` means that the graph itself
+    normalises: it takes pixels as they are, float32 in 0..255. `fit` is ``crop`` (scale the shorter side, cut
+    out the centre; for classifiers) or ``stretch`` (the whole image, whatever its aspect, `crop_pct` is 1).
+    """
+
+    height: int
+    width: int
+    crop_pct: float
+    interpolation: str
+    mean: Tuple[float, ...]
+    std: Tuple[float, ...]
+    folded: bool
+    fit: str = "crop"
+
+
+class Weights(NamedTuple):
+    """Where the parameters came from. `sha256` is over all parameter names and values as loaded."""
+
+    source: str
+    random: bool
+    sha256: str
+
+
+class GraphFile(NamedTuple):
+    """The ONNX file this manifest belongs to; `file` is a name without folder."""
+
+    file: str
+    sha256: str
+    bytes: int
+    opset: int
+    ir_version: int
+
+
+class Precision(NamedTuple):
+    """What ``--fp16`` means for this graph.
+
+    `requested` is ``fp32`` or ``fp16``. `mode` is ``flag`` (FP32 graph, the builder gets the FP16 flag and
+    pins the nodes of `fp32_pins` by name), ``typed`` (the graph's own dtypes decide) or ``none``. `fp32_pins`
+    maps a reason to the nodes that compute in FP32 because of it. `fp16_share` is the share of
+    multiply-adds in FP16, 0..1; `casts` counts the Cast nodes of a typed graph.
+    """
+
+    requested: str
+    mode: str
+    fp32_pins: Dict[str, Tuple[str, ...]] = {}
+    fp16_share: float = 0.0
+    casts: int = 0
+
+
+class GoldenOutput(NamedTuple):
+    """A further output of the golden input; the fields are those of `Golden`."""
+
+    output_shape: Tuple[int, ...]
+    output_base64: str
+    output_dtype: str = "float32"
+
+
+class Golden(NamedTuple):
+    """A known input and the reference module's answer, for a self-test anywhere.
+
+    The input is `edgenext_deploy.artifacts.golden.golden_input(seed, shape)` after preprocessing, exact on every
+    machine; `input_sha256` proves it. `output_base64` holds the first output, little-endian, in the numpy type
+    `output_dtype`; `more` the others, in order. Tolerances are relative to the largest magnitude of an output of
+    numbers; in one of classes, they are the share of the elements that may differ.
+    """
+
+    seed: int
+    input_sha256: str
+    output_shape: Tuple[int, ...]
+    output_base64: str
+    tolerance: Dict[str, float]
+    output_dtype: str = "float32"
+    more: Tuple[GoldenOutput, ...] = ()
+
+
+class Parity(NamedTuple):
+    """The exported file in ONNX Runtime against the reference module, worst over `inputs` inputs.
+
+    Errors are relative to the largest magnitude of the same output. For a segmenter they are of the logits that its
+    class map is the largest of. `top1_agreement` is the share of images, anchors or pixels whose most probable class
+    is the same.
+    """
+
+    inputs: int
+    max_absolute_error: float
+    max_relative_error: float
+    min_cosine: float
+    top1_agreement: float
+    tolerance: float
+
+
+class Detection(NamedTuple):
+    """How a detector's outputs become boxes; see `edgenext_deploy.networks.detector`.
+
+    Its graph gives ``boxes`` `[B, anchors, 4]` (left, top, right, bottom, in parts of the input's width and height,
+    decoded, not clipped) and ``scores`` `[B, anchors, classes]` (softmax probabilities, the background left out).
+    `score_threshold`: only what scores more counts. `candidates`: at most so many boxes of each class go into the
+    class-wise suppression at `iou_threshold`; `keep`: so many detections stay in all.
+    """
+
+    score_threshold: float
+    iou_threshold: float
+    candidates: int
+    keep: int
+
+
+class Manifest(NamedTuple):
+    """Everything about one exported graph.
+
+    `task` is ``classification`` (output ``logits`` `[B, classes]`), ``detection`` (see `Detection`, which is None for
+    every other task) or ``segmentation`` (output ``classes`` int32 `[B, H, W]`, the most probable class of each pixel).
+    """
+
+    schema: int
+    toolkit_version: str
+    task: str
+    variant: str
+    weights: Weights
+    target: str
+    graph: GraphFile
+    inputs: Tuple[TensorSpec, ...]
+    outputs: Tuple[TensorSpec, ...]
+    preprocessing: Preprocessing
+    labels: Tuple[str, ...]
+    labels_source: str
+    precision: Precision
+    lowering: Dict[str, Any]
+    verdicts: Dict[str, Any]
+    parity: Parity
+    golden: Golden
+    detection: Optional[Detection] = None
+
+
+def manifest_path(engine_path: str) -> str:
+    """Return the path of the manifest that belongs to an ONNX file or plan."""
+    return os.path.splitext(engine_path)[0] + ".json"
+
+
+def dump(manifest: Manifest) -> bytes:
+    """Return the manifest as JSON; the same manifest gives the same bytes."""
+    return json_records.dump(manifest)
+
+
+def read(path: str) -> Manifest:
+    """Read and check a manifest.
+
+    Raises:
+        BadInputError: missing, not JSON, another schema, or a field of another type.
+    """
+    fix = "export again with edgenext-export, or copy the .json that lies beside the .onnx"
+    data = json_records.read_file(path, "manifest", fix, _MAX_BYTES)
+    if "schema" not in data:
+        raise BadInputError("{}: not a manifest: it has no field 'schema'".format(path), fix)
+    if data["schema"] != SCHEMA:
+        raise BadInputError("{}: manifest schema {!r} found, {} expected".format(path, data["schema"], SCHEMA),
+                            "use the toolkit version {} that wrote it, or export again".format(
+                                data.get("toolkit_version", "(unknown)")))
+    return json_records.from_json(Manifest, data, os.path.basename(path))
+
+
+def read_for(engine_path: str, trust: bool = False) -> Manifest:
+    """Read the manifest of an ONNX file or plan and check that it describes exactly this file.
+
+    For a plan, its own sidecar vouches for the manifest, by digest.
+
+    Args:
+        engine_path: the ONNX file or plan.
+        trust: take the manifest beside a plan that has no sidecar as it is.
+
+    Raises:
+        BadInputError: no manifest, a broken one, or one for another file; a plan without a sidecar.
+    """
+    manifest = read(manifest_path(engine_path))
+    if os.path.splitext(engine_path)[1].lower() in PLAN_SUFFIXES:
+        _check_plan(engine_path, manifest, trust)
+        return manifest
+    found = sha256_of_file(engine_path)
+    if found != manifest.graph.sha256:
+        raise BadInputError(
+            "{} is not the file its manifest describes: sha256 {}… found, {}… expected".format(
+                engine_path, found[:12], manifest.graph.sha256[:12]),
+            "export again, or copy .onnx and .json together")
+    return manifest
+
+
+def _check_plan(path: str, manifest: Manifest, trust: bool) -> None:
+    """Raise BadInputError unless the plan is its sidecar's, and the sidecar says that it was built with `manifest`."""
+    from edgenext_deploy.artifacts.plan_check import identify_plan, rebuild_command
+
+    record = identify_plan(path, trust)
+    if record is None:
+        return
+    beside = manifest_path(path)
+    pairs = [("the ONNX file", manifest.graph.sha256, record.onnx_sha256)]
+    if record.manifest_sha256 is not None:
+        pairs.append(("the manifest", sha256_of_file(beside), record.manifest_sha256))
+    for what, found, expected in pairs:
+        if found != expected:
+            raise BadInputError(
+                "{} is not the manifest that {} was built with: sha256 {}… of {} found, {}… expected".format(
+                    beside, path, found[:12], what, expected[:12]),
+                "build the plan again ({}), or copy .plan, .plan.json and .json together".format(rebuild_command(path)))
+
+
+def find_for(engine_path: str, trust: bool = False) -> Optional[Manifest]:
+    """Like `read_for`, but None when there is no manifest at all."""
+    return read_for(engine_path, trust) if os.path.exists(manifest_path(engine_path)) else None

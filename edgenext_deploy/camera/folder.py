@@ -1,0 +1,32 @@
+"""A folder of photos as a source of frames."""
+from typing import List, Optional
+
+import numpy as np
+
+from edgenext_deploy.camera.source import FrameSource
+from edgenext_deploy.preprocess.photo_files import photos_in
+
+
+class FolderSource(FrameSource):
+    """The photos in a folder, sorted by name. Hidden ones and other files are left out."""
+
+    def __init__(self, folder: str, fps: Optional[float] = None) -> None:
+        self.name = folder
+        self.fps = fps
+        self._paths: List[str] = []
+
+    def open(self) -> None:
+        """List the photos; raises BadInputError when there is none."""
+        self._paths = photos_in(self.name)[::-1]
+
+    def read(self) -> Optional[np.ndarray]:
+        """Decode the next photo."""
+        from edgenext_deploy.preprocess.photo import load_photo
+
+        if not self._paths:
+            return None
+        return np.ascontiguousarray(np.asarray(load_photo(self._paths.pop()))[:, :, ::-1])
+
+    def close(self) -> None:
+        """Forget the photos that are left."""
+        self._paths = []

@@ -1,0 +1,49 @@
+"""The protocol of a frame source."""
+import abc
+from typing import Optional
+
+import numpy as np
+
+from edgenext_deploy.errors import BadInputError
+
+
+class SourceLostError(BadInputError):
+    """A live source gives no frame any more, or cannot be opened just now."""
+
+
+class FrameSource(abc.ABC):
+    """Something that gives frames one by one; used by one thread at a time.
+
+    Attributes:
+        name: for messages, without passwords.
+        live: whether it is opened again after a failure. What is not live ends.
+        fps: frames a second; None if unknown or meaningless.
+        color: of the frames that `read` gives, ``bgr`` or ``nv12``; see `pixels.frame_layout`.
+    """
+
+    name: str = "source"
+    live: bool = False
+    fps: Optional[float] = None
+    color: str = "bgr"
+
+    @abc.abstractmethod
+    def open(self) -> None:
+        """Open it; also used again after `close`.
+
+        Raises:
+            BadInputError: it is not there, or gives no frames.
+            MissingRuntimeError: what it needs is not installed.
+        """
+
+    @abc.abstractmethod
+    def read(self) -> Optional[np.ndarray]:
+        """Wait for the next frame, uint8 of `color`, that belongs to the caller, or return None at the end.
+
+        Raises:
+            SourceLostError: it is live, and failed.
+            BadInputError: a file that cannot be read.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release it; twice does no harm."""

@@ -1,0 +1,125 @@
+"""What every command shares: exit codes instead of tracebacks, ``--debug``, ``--version``."""
+import codecs
+import errno
+import functools
+import importlib.util
+import io
+import os
+import sys
+import traceback
+from typing import Any, Callable, List, Optional, Sequence
+
+import click
+
+from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
+from edgenext_deploy.version import __version__
+
+Function = Callable[..., Any]
+# What tables and sentences hold beside ASCII.
+_LETTERS = "×–→…°·µ─"
+# The type of a path that is read. Left to itself, click refuses what may not be read as an error of usage, and one
+# such photo among many would end the command.
+INPUT = click.Path(readable=False)
+
+
+def common_options(function: Function) -> Function:
+    """Add ``--debug`` and ``--version``; the command's function never sees them."""
+    decorated = click.option(
+        "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error, and camera pipelines.",
+    )(function)
+    return click.version_option(__version__, prog_name="edgenext-deploy")(decorated)
+
+
+def run_command(command: click.Command, arguments: Optional[List[str]] = None) -> None:
+    """Run a click command and leave the process with the exit code of `errors`.
+
+    Any other exception is a bug of ours: exit code 1, one line, and the advice to use ``--debug``.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in given
+    _print_in_any_locale()
+    try:
+        # Not command.main: it turns a closed pipe into exit code 1, and click 8.0 (Python 3.6) refuses to
+        # run in the C locale, which is that of a Jetson's cron jobs and services.
+        with command.make_context(os.path.basename(sys.argv[0]), given) as context:
+            code = command.invoke(context)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        sys.exit(130)
+    except EdgeNextError as error:
+        if debug:
+            traceback.print_exc()
+        _say("error: " + error.message)
+        if error.fix:
+            _say("  fix: " + error.fix)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader (head, a closed pager) has gone; there is no one left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except SystemExit as stop:
+        # rich ends the process itself when its reader has gone, and calls that a failure.
+        sys.exit(0 if isinstance(stop.__context__, BrokenPipeError) else stop.code)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _say("error: cannot write the output: {}".format(error.strerror))
+            sys.exit(2)
+        _say("error: this is a bug in edgenext-deploy: {}: {}".format(type(error).__name__, error))
+        _say("  fix: run the same command with --debug and report what it prints")
+        sys.exit(1)
+
+
+def entry_point(command: click.Command) -> Callable[[], None]:
+    """Return the function that a console script calls."""
+
+    @functools.wraps(run_command)
+    def main() -> None:
+        run_command(command)
+
+    return main
+
+
+def require_libraries(purpose: str, names: Sequence[str]) -> None:
+    """Raise MissingRuntimeError unless a workstation's libraries are there; nothing is imported.
+
+    Args:
+        purpose: what needs them, as the subject of a sentence.
+        names: importable names; none if only the Python matters.
+    """
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if sys.version_info < (3, 10) or missing:
+        raise MissingRuntimeError(
+            "{} needs Python 3.10 or newer{}; found Python {}.{}{}".format(
+                purpose, " with " + ", ".join(names) if names else "", sys.version_info[0], sys.version_info[1],
+                " without " + ", ".join(missing) if missing else ""),
+            'on a workstation: pip install "edgenext-deploy[export]"')
+
+
+def _print_in_any_locale() -> None:
+    """Have the standard output take every letter: one that it cannot show must not cost the lines after it.
+
+    In the C locale, that of a Jetson's services and of a shell without ``LANG``, Python 3.6 writes ASCII and raises;
+    later releases write UTF-8 there, as click does, and so does this. Other encodings show ``?``.
+    """
+    stream = sys.stdout
+    encoding = getattr(stream, "encoding", None)  # none where it is closed, or a string collects it
+    if encoding is None:
+        return
+    try:
+        _LETTERS.encode(encoding)
+    except UnicodeEncodeError:
+        stream.flush()
+        encoding = "utf-8" if codecs.lookup(encoding).name == "ascii" else encoding
+        sys.stdout = io.TextIOWrapper(stream.buffer, encoding, "replace", line_buffering=stream.isatty())
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

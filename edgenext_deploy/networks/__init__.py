@@ -1,0 +1,1 @@
+"""Open networks: a frame in, a classifier's, detector's or segmenter's answer out."""

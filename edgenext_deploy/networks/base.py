@@ -1,0 +1,217 @@
+"""What Classifier, Detector and Segmenter share: an open engine, its manifest, its labels, and prepared frames."""
+import abc
+import os
+import time
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Generic,
+    Iterator,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
+
+import numpy as np
+
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
+from edgenext_deploy.networks.labels import load_labels
+from edgenext_deploy.preprocess.photo import load_photo
+from edgenext_deploy.preprocess.pixel_formats import check_color, frame_layout
+from edgenext_deploy.preprocess.prepare import FramePreparer
+from edgenext_deploy.runtime.open import load_session, require_engine
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from edgenext_deploy.camera.reader import Camera
+    from edgenext_deploy.camera.stream import StreamResult
+    from edgenext_deploy.preprocess.photo import Source
+
+EnginePath = Union[str, "os.PathLike[str]"]
+Labels = Union[str, "os.PathLike[str]", Sequence[str], None]
+Answer = TypeVar("Answer")
+
+# What makes each task's engines, in words.
+TASKS = {"classification": "a classifier", "detection": "a detector", "segmentation": "a segmenter"}
+
+
+class Timings(NamedTuple):
+    """Milliseconds of the last call: see `frames.FrameTimings`, and `postprocess_ms` for what makes the answer."""
+
+    preprocess_ms: float
+    inference_ms: float
+    postprocess_ms: float
+
+
+class Network(abc.ABC, Generic[Answer]):
+    """An engine of one task, open and ready for frames; use it as a context manager, or call `close`.
+
+    Attributes:
+        task: the manifest's task that the class is for.
+        manifest: the engine's sidecar.
+        session: the open session.
+        frames: what prepares frames for the session.
+        labels: one name for each class.
+        timings: of the last call, None before the first.
+
+    Args:
+        engine: path of an ONNX file or plan with its ``.json`` manifest beside it, exported with batch 1.
+        labels: the names themselves, the name of a shipped list, or the path of a text file with one name a
+            line; by default those in the manifest, and "class N" where it has none.
+        threads: CPU threads of one inference; all available ones by default.
+        color: of camera frames: ``bgr`` (OpenCV's), ``rgb`` or ``nv12``; see `pixels.frame_layout`.
+        trust: accept a plan without a sidecar, which can run code.
+        preprocess_on: where camera frames are prepared: ``auto``, ``cpu`` or ``gpu``; see `frames.FramePreparer`.
+        zero_copy: of a plan, see `runtime.load_session`; None to find out what pays.
+        cuda_graph: of a plan, likewise.
+
+    Raises:
+        BadInputError: engine, manifest or labels are missing, broken, or do not fit together.
+        IncompatibleError: the installed runtime cannot run the engine, or the plan is for another machine.
+        MissingRuntimeError: the runtime is not installed.
+        UsageError: a bad argument, an engine of another task, or one with another batch than 1.
+    """
+
+    task = ""
+
+    def __init__(self, engine: EnginePath, labels: Labels = None, threads: Optional[int] = None,
+                 color: str = "bgr", trust: bool = False, preprocess_on: str = "auto",
+                 zero_copy: Optional[bool] = None, cuda_graph: Optional[bool] = None) -> None:
+        check_color(color)
+        path = os.fspath(engine)
+        require_engine(path)
+        self.manifest = manifests.read_for(path, trust)
+        self.session = load_session(
+            path, threads=threads, trust=trust, zero_copy=zero_copy, cuda_graph=cuda_graph)
+        self.timings: Optional[Timings] = None
+        self._color = color
+        try:
+            self._check_task(path)
+            self._check_input(path)
+            self.labels = self._choose_labels(labels, self._classes(path, self.session.outputs))
+            self.frames = FramePreparer(self.manifest.preprocessing, self.session, color, preprocess_on)
+        except Exception:
+            self.session.close()
+            raise
+
+    @property
+    def random_weights(self) -> bool:
+        """True when the network was never trained, so that its answers mean nothing."""
+        return self.manifest.weights.random
+
+    def __call__(self, frame: "Source", color: Optional[str] = None) -> Answer:
+        """Answer for a path, a PIL image or a camera frame; see `frames.FramePreparer`.
+
+        Args:
+            frame: see `preprocess.preprocess`.
+            color: of this frame; by default what the network was opened with.
+
+        Raises:
+            BadInputError: the photo cannot be read.
+            UsageError: a frame of another shape or dtype, or a closed network.
+            VerificationError: the network returned what no network of this task can.
+        """
+        start = time.perf_counter()
+        source = load_photo(os.fspath(frame)) if isinstance(frame, (str, os.PathLike)) else frame
+        decoded_ms = (time.perf_counter() - start) * 1e3
+        outputs = self.frames.infer(source, color)
+        inferred = time.perf_counter()
+        answer = self._answer(outputs, _size(source, color or self._color))
+        taken = self.frames.timings
+        assert taken is not None
+        self.timings = Timings(decoded_ms + taken.preprocess_ms, taken.inference_ms,
+                               (time.perf_counter() - inferred) * 1e3)
+        return answer
+
+    def stream(self, camera: "Camera", stop: Optional[Callable[[], bool]] = None) -> "Iterator[StreamResult]":
+        """Answer for a camera's newest frame, again and again, until the source ends; see `camera.stream`.
+
+        Args:
+            camera: stays open afterwards. It says what its frames are, whatever `color` this network has.
+            stop: ends the stream when it returns True; asked at least ten times a second.
+        """
+        from edgenext_deploy.camera.stream import stream
+
+        return stream(self, camera, stop)
+
+    def close(self) -> None:
+        """Release the engine; closing twice does no harm."""
+        self.frames.close()
+        self.session.close()
+
+    def __enter__(self: "Self") -> "Self":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+    @abc.abstractmethod
+    def _classes(self, path: str, outputs: Tuple[TensorSpec, ...]) -> int:
+        """Return the number of classes, once the engine's outputs are known to be those of the task."""
+
+    @abc.abstractmethod
+    def _answer(self, outputs: Tuple[np.ndarray, ...], size: Tuple[int, int]) -> Answer:
+        """Turn the outputs of one frame of `size` (width, height) pixels into the answer."""
+
+    def _check_task(self, path: str) -> None:
+        found = self.manifest.task
+        if found != self.task:
+            raise UsageError("{} is not {}: its manifest says {!r}".format(path, TASKS[self.task], found),
+                             "open it with edgenext_deploy.open_network, which takes any task")
+
+    def _check_input(self, path: str) -> None:
+        taken = self.session.inputs[0]
+        size = self.manifest.preprocessing.height, self.manifest.preprocessing.width
+        if taken.dtype not in ("float32", "float16") or len(taken.shape) != 4 or taken.shape[1:] != (3, *size):
+            raise BadInputError(
+                "{}: its manifest prepares float32 [1, 3, {}, {}], its graph takes {} {}".format(
+                    path, size[0], size[1], taken.dtype, list(taken.shape)),
+                "export again with edgenext-export")
+        if taken.shape[0] != 1:
+            raise UsageError("{} takes {} images at a time; {} needs 1".format(path, taken.shape[0], TASKS[self.task]),
+                             "export with --batch 1")
+
+    def _choose_labels(self, labels: Labels, classes: int) -> Tuple[str, ...]:
+        if isinstance(labels, (str, os.PathLike)):
+            return load_labels(os.fspath(labels), classes)
+        if labels is None and not self.manifest.labels:
+            return tuple("class {}".format(index) for index in range(classes))
+        names = tuple(self.manifest.labels if labels is None else labels)
+        if len(names) != classes:
+            raise BadInputError(
+                "{} labels found in {}, {} expected, one for each class".format(
+                    len(names), "the manifest" if labels is None else "the list passed", classes),
+                "pass the labels that the engine was trained with")
+        return names
+
+
+Self = TypeVar("Self", bound=Network[Any])
+
+
+def shown_outputs(outputs: Sequence[TensorSpec]) -> str:
+    """Return names, dtypes and shapes for an error."""
+    return ", ".join("{} {} {}".format(spec.name, spec.dtype, list(spec.shape)) for spec in outputs)
+
+
+def require_finite(values: np.ndarray) -> None:
+    """Raise VerificationError if a network returned values that are not finite."""
+    if not np.isfinite(values).all():
+        raise VerificationError(
+            "the network returned {} values that are not finite, out of {}".format(
+                int((~np.isfinite(values)).sum()), values.size),
+            "check the engine's precision; export it again")
+
+
+def _size(source: "Union[Image.Image, np.ndarray]", color: str) -> Tuple[int, int]:
+    """Return width and height of what was prepared."""
+    if isinstance(source, np.ndarray):
+        layout = frame_layout(source, color)
+        return layout.width, layout.height
+    return source.width, source.height

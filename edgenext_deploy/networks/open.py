@@ -1,0 +1,43 @@
+"""Open an engine, whatever its task."""
+import os
+from typing import Any, Dict, Optional, Type
+
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.networks.base import EnginePath, Labels, Network
+from edgenext_deploy.networks.classifier import Classifier
+from edgenext_deploy.networks.detector import Detector
+from edgenext_deploy.networks.segmenter import Segmenter
+from edgenext_deploy.runtime.open import require_engine
+
+NETWORKS: Dict[str, Type[Network[Any]]] = {
+    "classification": Classifier, "detection": Detector, "segmentation": Segmenter}
+
+
+def task_of(engine: EnginePath) -> str:
+    """Return the task that an engine's manifest names; the engine itself is not looked at.
+
+    Raises:
+        BadInputError: no engine or manifest, a broken one, or a task that this release does not know.
+    """
+    path = os.fspath(engine)
+    require_engine(path)
+    task = manifests.read(manifests.manifest_path(path)).task
+    if task not in NETWORKS:
+        raise BadInputError("{}: its manifest names the task {!r}; one of {} expected".format(
+            path, task, ", ".join(NETWORKS)), "use the toolkit version that exported it")
+    return task
+
+
+def open_network(engine: EnginePath, labels: Labels = None, threads: Optional[int] = None, trust: bool = False,
+                 **options: Any) -> Network[Any]:
+    """Return the engine as a `Classifier`, `Detector` or `Segmenter`, as its manifest says.
+
+    Args:
+        engine: see `Network`, also for what is raised.
+        labels: see `Network`.
+        threads: see `Network`.
+        trust: see `Network`.
+        options: further arguments of the class, such as `top_k`.
+    """
+    return NETWORKS[task_of(engine)](engine, labels=labels, threads=threads, trust=trust, **options)

@@ -1,0 +1,239 @@
+"""From a camera's frame to the network's input on the GPU: the kernels of ``kernels.cu``.
+
+The part of the frame that the crop needs is copied to the device as it is, through page-locked memory. Two kernels,
+with the taps of `resampling`, write the network's input where the engine reads it; nothing comes back to the processor.
+
+pycuda compiles them with nvcc for the GPU at hand, which takes some seconds once. The result is kept in the folder
+``kernels`` of the cache (`files.cache_folder`); another nvcc, GPU or source text makes another file there.
+"""
+import contextlib
+import os
+import shutil
+import threading
+from typing import Any, List, Optional, Tuple
+
+import numpy as np
+
+from edgenext_deploy.artifacts.manifest import Preprocessing
+from edgenext_deploy.errors import MissingRuntimeError, UsageError
+from edgenext_deploy.files import cache_folder
+from edgenext_deploy.preprocess.photo import scale_and_offset
+from edgenext_deploy.preprocess.pixel_formats import FrameLayout, frame_layout
+from edgenext_deploy.preprocess.taps import Taps, resampling
+from edgenext_deploy.runtime import cuda
+
+_SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "kernels.cu")
+# JetPack installs nvcc here and does not put it on PATH.
+_NVCC = "/usr/local/cuda/bin/nvcc"
+_FIX = ("install CUDA's compiler and put it on PATH: export PATH=/usr/local/cuda/bin:$PATH, "
+        "or prepare frames on the CPU")
+_BLOCK = (32, 8, 1)
+# Of `close` for a call that runs: at exit a daemon thread may never return, and a signal's handler interrupts one.
+_CLOSE_TIMEOUT_S = 5.0
+
+
+class CudaPreprocessor:
+    """Prepares frames on a GPU; calls from several threads take turns.
+
+    Args:
+        preprocessing: the manifest's.
+        dtype: of the network's input, ``float32`` or ``float16``.
+        device: number of the GPU, that of the session.
+
+    Raises:
+        BadInputError: the manifest's preprocessing is impossible.
+        MissingRuntimeError: no pycuda, no GPU, or the kernels cannot be compiled.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, dtype: str, device: int = 0) -> None:
+        self._preprocessing = preprocessing
+        self._half = dtype == "float16"
+        self._factors = [factor for pair in scale_and_offset(preprocessing) for factor in pair]
+        self._lock = threading.Lock()
+        self._buffers: Optional[_Buffers] = None
+        self._module: Any = None
+        self._cuda: Optional[cuda.CudaContext] = None
+        self._cuda = cuda.acquire(device, self)
+        try:
+            with self._cuda.active():
+                self._module = _compile(self._cuda.compute_capability)
+        except BaseException:
+            self.close()
+            raise
+
+    def infer_all(self, session: Any, frame: np.ndarray, color: str = "bgr") -> Tuple[Tuple[np.ndarray, ...], float]:
+        """Prepare a frame as a session's input, and run the session.
+
+        Args:
+            session: a `TensorRTSession` on the same device.
+            frame: see `pixels.frame_layout`.
+            color: ``bgr``, ``rgb`` or ``nv12``.
+
+        Returns:
+            Every output, and the milliseconds from the call of the session until the input was ready on the device.
+
+        Raises:
+            BadInputError: the frame is too elongated.
+            CudaError: CUDA or TensorRT failed.
+            UsageError: a frame of another shape or dtype, an unknown `color`, or something closed.
+        """
+        layout = frame_layout(frame, color)
+
+        def prepare(driver: Any, stream: Any, address: int) -> None:
+            buffers = self._buffers_for(driver, layout)
+            buffers.fill(frame)
+            self._launch(buffers, stream, address)
+
+        with self._lock:
+            if self._cuda is None:
+                raise UsageError("the preprocessing is closed", "open the engine again")
+            outputs: Tuple[np.ndarray, ...] = session.infer_prepared(prepare)
+            return outputs, float(session.timings.prepare_ms)
+
+    def close(self) -> None:
+        """Release the memory and the kernels; twice does no harm."""
+        # A call that does not end keeps what it uses; the process ends with it.
+        if not self._lock.acquire(timeout=_CLOSE_TIMEOUT_S):
+            return
+        try:
+            context, self._cuda = self._cuda, None
+            if context is None:
+                return
+            # In a dead context nothing can be freed, and what is dropped does no harm.
+            with contextlib.ExitStack() as stack:
+                if context.usable:
+                    stack.enter_context(context.active())
+                if self._buffers is not None:
+                    self._buffers.free()
+                self._buffers = self._module = None
+            context.release()
+        finally:
+            self._lock.release()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
+
+    def _buffers_for(self, driver: Any, layout: FrameLayout) -> "_Buffers":
+        """Return the buffers for frames of a layout; those of another one are freed, no call uses them any more."""
+        if self._buffers is None or self._buffers.layout != layout:
+            if self._buffers is not None:
+                self._buffers.free()
+            self._buffers = None
+            self._buffers = _Buffers(driver, layout, self._preprocessing)
+        return self._buffers
+
+    def _launch(self, buffers: "_Buffers", stream: Any, address: int) -> None:
+        """Put the copy to the device and the two kernels into the stream."""
+        rows, columns, width = buffers.rows, buffers.columns, self._preprocessing.width
+        pixel = buffers.layout.format
+        buffers.copy(stream)
+        self._module.get_function("resize_rows")(
+            _pointer(buffers.frame), np.int32(columns.last - columns.first), np.int32(rows.last - rows.first),
+            np.int32(pixel.name == "nv12"), np.int32(pixel.pixel_bytes), *map(np.int32, pixel.offsets),
+            *buffers.column_taps, np.int32(width), _pointer(buffers.between),
+            block=_BLOCK, grid=_grid(width, rows.last - rows.first), stream=stream)
+        self._module.get_function("resize_columns")(
+            _pointer(buffers.between), np.int32(width), np.int32(rows.last - rows.first), *buffers.row_taps,
+            np.int32(self._preprocessing.height), *self._factors, np.int32(self._half), np.uintp(address),
+            block=_BLOCK, grid=_grid(width, self._preprocessing.height), stream=stream)
+
+
+class _Buffers:
+    """Memory for frames of one layout, on the host and on the device; every method needs an active context."""
+
+    def __init__(self, driver: Any, layout: FrameLayout, preprocessing: Preprocessing) -> None:
+        self.layout = layout
+        self.columns, self.rows = resampling(layout.width, layout.height, preprocessing)
+        self._driver = driver
+        self._device: List[Any] = []
+        self._tables_are_there = False
+        width, height = self.columns.last - self.columns.first, self.rows.last - self.rows.first
+        pixels = width * height
+        frame_bytes = pixels * 3 // 2 if layout.format.name == "nv12" else pixels * layout.format.pixel_bytes
+        arrays = _tables(self.columns) + _tables(self.rows)
+        try:
+            self._staged = driver.pagelocked_empty((frame_bytes,), np.dtype(np.uint8))
+            self._tables = driver.pagelocked_empty((sum(array.nbytes for array in arrays),), np.dtype(np.uint8))
+            self.frame = self._allocate(frame_bytes)
+            self.between = self._allocate(3 * height * preprocessing.width)
+            self._tables_address = int(self._allocate(self._tables.nbytes))
+        except BaseException:
+            self.free()
+            raise
+        addresses, offset = [], 0
+        for array in arrays:
+            self._tables[offset:offset + array.nbytes] = array.reshape(-1).view(np.uint8)
+            addresses.append(np.uintp(self._tables_address + offset))
+            offset += array.nbytes
+        self.column_taps, self.row_taps = addresses[:3], addresses[3:]
+
+    def fill(self, frame: np.ndarray) -> None:
+        """Write the part of a frame that is needed into page-locked memory, without gaps."""
+        rows, columns = slice(self.rows.first, self.rows.last), slice(self.columns.first, self.columns.last)
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        if self.layout.format.name != "nv12":
+            np.copyto(self._staged.reshape((*shape, -1)), np.atleast_3d(frame)[rows, columns])
+            return
+        pixels, below = shape[0] * shape[1], self.layout.height
+        np.copyto(self._staged[:pixels].reshape(shape), frame[rows, columns])
+        np.copyto(self._staged[pixels:].reshape(shape[0] // 2, shape[1]),
+                  frame[below + rows.start // 2:below + rows.stop // 2, columns])
+
+    def copy(self, stream: Any) -> None:
+        """Put the copy of the frame, and the first time that of the tables, into the stream."""
+        if not self._tables_are_there:
+            self._driver.memcpy_htod_async(self._tables_address, self._tables, stream)
+            self._tables_are_there = True
+        self._driver.memcpy_htod_async(int(self.frame), self._staged, stream)
+
+    def free(self) -> None:
+        """Free the memory; what the driver refuses to free goes with the context."""
+        while self._device:
+            with contextlib.suppress(self._driver.Error):
+                self._device.pop().free()
+
+    def _allocate(self, size: int) -> Any:
+        self._device.append(self._driver.mem_alloc(size))
+        return self._device[-1]
+
+
+def _compile(capability: Tuple[int, int]) -> Any:
+    """Return the compiled module; needs an active context."""
+    with open(_SOURCE, encoding="ascii") as stream:
+        source = stream.read()
+    nvcc = shutil.which("nvcc") or (_NVCC if os.path.exists(_NVCC) else None)
+    try:
+        from pycuda.compiler import SourceModule
+
+        if nvcc is None:
+            raise MissingRuntimeError("nvcc is neither on PATH nor at {}".format(_NVCC))
+        return SourceModule(source, nvcc=nvcc, options=["-Wno-deprecated-gpu-targets"], no_extern_c=True,
+                            arch="sm_{}{}".format(*capability), cache_dir=_cache())
+    except Exception as error:  # of pycuda, of its helpers, of the compiler's start: without a common base
+        text = " ".join(str(getattr(error, "message", error)).split())[:300]
+        raise MissingRuntimeError("the preprocessing kernels cannot be compiled: {}".format(
+            text or type(error).__name__), _FIX) from error
+
+
+def _cache() -> Any:
+    """Return the folder for compiled kernels, or False, which is pycuda's word for none, where it cannot be made."""
+    folder = os.path.join(cache_folder(), "kernels")
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError:
+        return False
+    return folder if os.access(folder, os.W_OK) else False
+
+
+def _tables(taps: Taps) -> List[np.ndarray]:
+    # Transposed, so that neighbouring threads read neighbouring weights.
+    return [taps.starts, taps.counts, np.ascontiguousarray(taps.weights.T)]
+
+
+def _pointer(allocation: Any) -> np.uintp:
+    return np.uintp(int(allocation))
+
+
+def _grid(width: int, height: int) -> Tuple[int, int]:
+    return -(-width // _BLOCK[0]), -(-height // _BLOCK[1])

@@ -1,0 +1,239 @@
+"""From a photo or a camera frame to the network's input.
+
+The steps are those of the usual evaluation transform (torchvision's Resize, CenterCrop, ToTensor, Normalize
+on a PIL image): the shorter side becomes ``int(size / crop_pct)`` with Pillow's antialiased bicubic filter,
+the centre is cropped, pixels are divided by 255 and normalised per channel. Before normalisation they equal
+torchvision's bit for bit; the one exception is an image more than twice as tall as wide, which Pillow 13
+resizes in another order than every release before (`scale_and_crop` keeps to the older order).
+
+As in that transform, the EXIF orientation of a photo is not applied. Whoever wants it applied passes
+``PIL.ImageOps.exif_transpose(image)`` instead of the path. Greyscale, palette, CMYK and transparent photos
+become RGB the way Pillow's ``convert("RGB")`` does it: transparency is dropped, not blended.
+
+This is the exact way, for photos. `edgenext_deploy.preprocess.prepare` is the fast one for a camera's frames.
+"""
+import os
+import warnings
+from typing import TYPE_CHECKING, NamedTuple, Tuple, Union
+
+import numpy as np
+
+from edgenext_deploy.artifacts.manifest import Preprocessing
+from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.files import require_file
+from edgenext_deploy.preprocess.pixel_formats import frame_layout, nv12_to_rgb
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    Source = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]
+
+# A closed list: Pillow hands some other formats (EPS) to external programs.
+PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+# Four bytes a pixel while resizing, so 256 MB: what a Nano can spare. Photos are below it by far.
+_MAX_PIXELS = 64 << 20
+_MAX_SIDE = 4096
+# Pillow's number of the filter, the same on every release; its name has moved around.
+_BICUBIC = 3
+_PHOTO_FIX = "pass a photo in one of the formats " + ", ".join(PHOTO_FORMATS)
+
+
+class Placement(NamedTuple):
+    """Size of the whole image after resizing, and where the network's input is cut out of it, in pixels."""
+
+    width: int
+    height: int
+    left: int
+    top: int
+
+
+def preprocess(source: "Source", preprocessing: Preprocessing, color: str = "bgr") -> np.ndarray:
+    """Return the network input for one photo or frame.
+
+    Args:
+        source: path of a photo, a PIL image, or a camera frame; see `pixels.frame_layout` for its shapes.
+        preprocessing: the manifest's.
+        color: of a camera frame: ``bgr`` (OpenCV's), ``rgb`` or ``nv12``; photos and PIL images know their own.
+
+    Returns:
+        float32 `[1, 3, height, width]`, RGB.
+
+    Raises:
+        BadInputError: the photo cannot be read, or the manifest's preprocessing is impossible.
+        UsageError: a frame of another shape or dtype, or an unknown `color`.
+    """
+    image = scale_and_crop(to_image(source, color), preprocessing)
+    pixels = np.asarray(image).transpose(2, 0, 1)[np.newaxis]
+    return normalise(pixels, preprocessing)
+
+
+def normalise(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Return pixels as the network takes them: `(x / 255 - mean) / std` per channel.
+
+    With ``preprocessing.folded`` the graph does this itself, and the pixels are only converted. One
+    multiplication and one addition in float32 for each value, so every machine gets the same bits.
+
+    Args:
+        images: uint8 `[B, 3, H, W]`, RGB.
+        preprocessing: the manifest's.
+
+    Returns:
+        float32 `[B, 3, H, W]`, C-contiguous.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
+        raise UsageError("pixels must be uint8 [B, 3, H, W], found {} {}".format(
+            images.dtype.name, list(images.shape)))
+    factors = scale_and_offset(preprocessing)
+    if preprocessing.folded:
+        return np.ascontiguousarray(images, dtype=np.float32)
+    result = np.empty(images.shape, dtype=np.float32)
+    for channel, (scale, offset) in enumerate(factors):
+        plane = result[:, channel]
+        # dtype is spelled out because numpy 1 would pick float16 for uint8 times a small scalar.
+        np.multiply(images[:, channel], scale, out=plane, dtype=np.float32)
+        np.add(plane, offset, out=plane, dtype=np.float32)
+    return result
+
+
+def scale_and_offset(preprocessing: Preprocessing) -> Tuple[Tuple[np.float32, np.float32], ...]:
+    """Return for R, G and B what a grey level (0..255) is multiplied by, and what is added, in float32.
+
+    Raises:
+        BadInputError: the manifest's preprocessing is impossible.
+    """
+    _check_preprocessing(preprocessing)
+    if preprocessing.folded:
+        return ((np.float32(1.0), np.float32(0.0)),) * 3
+    return tuple((np.float32(1.0 / (255.0 * std)), np.float32(-mean / std))
+                 for mean, std in zip(preprocessing.mean, preprocessing.std))
+
+
+def scaled_size(width: int, height: int, preprocessing: Preprocessing) -> Tuple[int, int]:
+    """Return (width, height) of the whole image after resizing, before the crop.
+
+    A square input follows torchvision: the shorter side becomes ``s = int(size / crop_pct)`` and the longer
+    ``int(s * longer / shorter)``. Otherwise the image becomes the smallest one of the same aspect that
+    covers ``int(height / crop_pct)`` by ``int(width / crop_pct)``; for a square input this is the same.
+    With ``fit`` ``stretch`` it is the input's own size.
+    """
+    if preprocessing.fit == "stretch":
+        return preprocessing.width, preprocessing.height
+    target_width = int(preprocessing.width / preprocessing.crop_pct)
+    target_height = int(preprocessing.height / preprocessing.crop_pct)
+    if target_width * height >= target_height * width:
+        return target_width, target_width * height // width
+    return target_height * width // height, target_height
+
+
+def place(width: int, height: int, preprocessing: Preprocessing) -> Placement:
+    """Return where the network's input lies in the resized image.
+
+    Raises:
+        BadInputError: the manifest's preprocessing is impossible, or the image is too elongated for it.
+    """
+    _check_preprocessing(preprocessing)
+    scaled_width, scaled_height = scaled_size(width, height, preprocessing)
+    if max(scaled_width * scaled_height, scaled_width * height) > _MAX_PIXELS:
+        raise BadInputError(
+            "an image of {}x{} pixels is too elongated: it would be scaled to {}x{}".format(
+                width, height, scaled_width, scaled_height), "crop it first")
+    return Placement(scaled_width, scaled_height, round((scaled_width - preprocessing.width) / 2.0),
+                     round((scaled_height - preprocessing.height) / 2.0))
+
+
+def scale_and_crop(image: "Image.Image", preprocessing: Preprocessing) -> "Image.Image":
+    """Resize an RGB image and crop its centre to the network's height and width."""
+    scaled_width, scaled_height, left, top = place(image.width, image.height, preprocessing)
+    right, bottom = left + preprocessing.width, top + preprocessing.height
+    # Pillow up to 12 resizes rows first and columns second, with 8-bit pixels in between; 13 turns that
+    # round for very tall images. Asking for one pass at a time gives the same pixels on every release, and
+    # cropping in between saves work. `resize(box=...)` would save more, but is held in single precision,
+    # which changes some pixels.
+    rows = image.resize((scaled_width, image.height), _BICUBIC).crop((left, 0, right, image.height))
+    return rows.resize((preprocessing.width, scaled_height), _BICUBIC).crop((0, top, preprocessing.width, bottom))
+
+
+def to_image(source: "Source", color: str = "bgr") -> "Image.Image":
+    """Return an RGB PIL image of a path, a PIL image or a camera frame; see `preprocess`."""
+    from PIL import Image
+
+    if isinstance(source, np.ndarray):
+        return _from_frame(source, color)
+    if isinstance(source, Image.Image):
+        return _to_rgb(source, "image")
+    if isinstance(source, (str, os.PathLike)):
+        return load_photo(os.fspath(source))
+    raise UsageError("an image must be a path, a PIL image or a numpy array, found {}".format(
+        type(source).__name__))
+
+
+def load_photo(path: str) -> "Image.Image":
+    """Read and decode a photo as RGB.
+
+    Raises:
+        BadInputError: missing, empty, truncated, too large, or not a photo in one of `PHOTO_FORMATS`.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    require_file(path, "image", _PHOTO_FIX)
+    with warnings.catch_warnings():
+        # Pillow's remarks on odd metadata are of no use to the reader; its size limit is replaced by ours.
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(path, formats=list(PHOTO_FORMATS)) as image:
+                if image.width * image.height > _MAX_PIXELS:
+                    raise BadInputError("image {} has {}x{} pixels; at most {} million are read".format(
+                        path, image.width, image.height, _MAX_PIXELS // 10**6), "scale it down first")
+                image.load()
+                return _to_rgb(image, path)
+        except BadInputError:
+            raise
+        except UnidentifiedImageError as error:
+            raise BadInputError("{} is not an image that can be read".format(path), _PHOTO_FIX) from error
+        except Exception as error:  # on hostile bytes, Pillow's decoders raise nearly anything
+            raise BadInputError("image {} cannot be decoded: {}".format(
+                path, str(error) or type(error).__name__), _PHOTO_FIX) from error
+
+
+def _to_rgb(image: "Image.Image", name: str) -> "Image.Image":
+    if image.mode.startswith("I") or image.mode == "F":
+        # convert("RGB") would clip these to 255, which makes most of such a picture white.
+        raise BadInputError(
+            "{} has 16-bit or floating-point pixels (mode {}), 8 bits per channel expected".format(
+                name, image.mode), "convert it to 8 bits first")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _from_frame(frame: np.ndarray, color: str) -> "Image.Image":
+    from PIL import Image
+
+    layout = frame_layout(frame, color)
+    if layout.format.name == "nv12":
+        return Image.fromarray(nv12_to_rgb(frame))
+    size, data = (layout.width, layout.height), frame.tobytes()
+    if layout.format.name == "grey":
+        return Image.frombytes("L", size, data).convert("RGB")
+    # Pillow reorders while it unpacks, so BGR costs no extra pass.
+    return Image.frombytes("RGB", size, data, "raw", layout.format.name.upper(), 0, 1)
+
+
+def _check_preprocessing(preprocessing: Preprocessing) -> None:
+    """Raise BadInputError for values that no network was trained with; they come from a file."""
+    problem = ""
+    if not (0 < preprocessing.height <= _MAX_SIDE and 0 < preprocessing.width <= _MAX_SIDE):
+        problem = "size {}x{}".format(preprocessing.height, preprocessing.width)
+    elif not 0.1 <= preprocessing.crop_pct <= 1.0:
+        problem = "crop_pct {}".format(preprocessing.crop_pct)
+    elif preprocessing.interpolation != "bicubic":
+        problem = "interpolation {!r} (only 'bicubic' is implemented)".format(preprocessing.interpolation)
+    elif preprocessing.fit not in ("crop", "stretch"):
+        problem = "fit {!r} ('crop' or 'stretch' expected)".format(preprocessing.fit)
+    elif len(preprocessing.mean) != 3 or len(preprocessing.std) != 3:
+        problem = "{} means and {} standard deviations for 3 channels".format(
+            len(preprocessing.mean), len(preprocessing.std))
+    elif not (np.isfinite(preprocessing.mean).all() and np.isfinite(preprocessing.std).all()
+              and min(preprocessing.std) > 0.0):
+        problem = "mean {} with std {}".format(list(preprocessing.mean), list(preprocessing.std))
+    if problem:
+        raise BadInputError("the manifest's preprocessing cannot be done: " + problem,
+                            "export again with edgenext-export")

@@ -1,0 +1,182 @@
+"""edgenext-run: what an exported network sees in photos, or in a camera's frames."""
+import json
+import os
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+
+import click
+
+from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
+from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.preprocess.photo_files import photos_in
+from edgenext_deploy.run.live import LiveOptions, chosen_stream, live_options, run_live
+
+if TYPE_CHECKING:
+    from edgenext_deploy.run.picture_files import PictureFiles
+    from edgenext_deploy.run.views import View
+
+
+@click.command()
+@click.option("--engine", required=True, type=INPUT, help="ONNX file or plan, its .json manifest beside it.")
+@click.argument("sources", nargs=-1, required=True, type=INPUT, metavar="IMAGE...|STREAM")
+@click.option("--top-k", type=click.IntRange(1), help="Classifier: predictions an image.  [default: 5]")
+@click.option("--threshold", type=click.FloatRange(0, 1),
+              help="Detector: score that an object has to exceed.  [default: 0.3]")
+@click.option("--labels", type=INPUT,
+              help="Text file with one label a line, or 'imagenet1k'.  [default: the manifest's]")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all available]")
+@click.option("--trust", is_flag=True, help="Accept a plan without a sidecar; it can run code.")
+@click.option("--zero-copy/--no-zero-copy", default=None,
+              help="Of a plan: work in the processor's memory, or copy.  [default: what measures faster]")
+@click.option("--cuda-graph/--no-cuda-graph", default=None,
+              help="Of a plan: replay a CUDA graph, or not.  [default: what measures faster]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; of a stream, one object a line.")
+@live_options
+@common_options
+def command(engine: str, sources: Tuple[str, ...], top_k: Optional[int], threshold: Optional[float],
+            labels: Optional[str], threads: Optional[int], trust: bool, zero_copy: Optional[bool],
+            cuda_graph: Optional[bool], as_json: bool, **live: Any) -> int:
+    """Run a classifier, detector or segmenter on photos, or on a camera's frames.
+
+    IMAGE is a photo, or a folder: then every photo in it, sorted by name. A photo that cannot be read is
+    reported, the others go on, and the exit code is 3.
+
+    STREAM is csi://0, /dev/video0, rtsp://HOST/PATH, a video file, or synthetic://640x480@30. Its newest frame is
+    looked at again and again until it ends, or Ctrl-C. `docs/camera.md` has the rules.
+    """
+    from edgenext_deploy.run.views import open_view
+
+    options = LiveOptions(**live)
+    stream = chosen_stream(sources, options)
+    view = open_view(engine, labels, top_k, threshold, threads, trust, zero_copy, cuda_graph)
+    with view.network:
+        _warm_up(view)
+        if stream is not None:
+            return run_live(engine, stream, view, options, as_json)
+        return _run_photos(engine, sources, view, options.save, as_json)
+
+
+def _run_photos(engine: str, images: Tuple[str, ...], view: "View", save: Optional[str], as_json: bool) -> int:
+    results: List[Dict[str, Any]] = []
+    photos, missing = _expand(images)
+    pictures = _pictures(save, photos)
+    if not as_json:
+        _print_header(engine, view)
+    for path in photos:
+        try:
+            if path in missing:
+                raise missing[path]
+            result, answer = _look_at(view, path, pictures)
+        except BadInputError as error:
+            results.append({"image": path, "error": str(error)})
+            click.echo("error: " + _printable(str(error)), err=True)
+            continue
+        results.append(result)
+        if not as_json:
+            _print_table(result, view, answer)
+    if as_json:
+        click.echo(json.dumps(_document(engine, view, results), indent=2))
+    return BadInputError.exit_code if any("error" in result for result in results) else 0
+
+
+def _expand(images: Tuple[str, ...]) -> Tuple[List[str], Dict[str, BadInputError]]:
+    """Return the photos that the arguments stand for, and for folders without any what is wrong with them."""
+    photos: List[str] = []
+    missing: Dict[str, BadInputError] = {}
+    for argument in images:
+        try:
+            photos += photos_in(argument) if os.path.isdir(argument) else [argument]
+        except BadInputError as error:
+            photos.append(argument)
+            missing[argument] = error
+    return photos, missing
+
+
+def _pictures(save: Optional[str], photos: List[str]) -> "Optional[PictureFiles]":
+    from edgenext_deploy.run.picture_files import PictureFiles
+
+    return None if save is None else PictureFiles(save, photos)
+
+
+def _look_at(view: "View", path: str, pictures: "Optional[PictureFiles]") -> Tuple[Dict[str, Any], Any]:
+    """Return what is in one photo, as fields of a JSON object and as the network's own answer."""
+    from edgenext_deploy.preprocess.photo import load_photo
+
+    answer = view.network(path)
+    timings = view.network.timings
+    assert timings is not None
+    result: Dict[str, Any] = {"image": path}
+    result.update(view.document(answer))
+    result.update((name, round(value, 3)) for name, value in timings._asdict().items())
+    if pictures is not None:
+        result["saved"] = pictures.write(path, view.picture(load_photo(path), answer))
+    return result, answer
+
+
+def _warm_up(view: "View") -> None:
+    """Run once on zeros, so that the first photo's time is not the cost of the first run."""
+    import numpy as np
+
+    taken = view.network.session.inputs[0]
+    view.network.session.infer_all(np.zeros(taken.shape, taken.dtype))
+
+
+def _document(engine: str, view: "View", results: List[Dict[str, Any]]) -> Dict[str, Any]:
+    from edgenext_deploy.run.views import RANDOM
+
+    manifest = view.network.manifest
+    document = {
+        "engine": engine,
+        "task": manifest.task,
+        "variant": manifest.variant,
+        "weights": manifest.weights._asdict(),
+        "random_weights": view.network.random_weights,
+        "session": view.network.session.describe(),
+        "images": results,
+    }
+    if view.network.random_weights:
+        document["warning"] = RANDOM
+    return document
+
+
+def _print_header(engine: str, view: "View") -> None:
+    from edgenext_deploy.run.views import RANDOM
+
+    session = view.network.session.describe()
+    where = session.get("device") or "threads: {}".format(session["threads"])
+    click.echo("{}: {}, {} {}, {}, {}".format(
+        _printable(engine), view.network.manifest.variant, session["runtime"], session["version"],
+        session["provider"], where))
+    if view.network.random_weights:
+        click.echo(RANDOM)
+
+
+def _print_table(result: Dict[str, Any], view: "View", answer: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    click.echo("\n{}{}".format(_printable(result["image"]),
+                              " (random weights)" if view.network.random_weights else ""))
+    table = Table()
+    for column in view.columns:
+        table.add_column(column.strip(), justify="right" if column.startswith(" ") else "left")
+    for row in view.rows(answer):
+        table.add_row(*row)
+    # Markup off: a label such as "[red]" is printed as it is.
+    console = Console(markup=False, highlight=False, emoji=False)
+    with console.capture() as capture:
+        console.print(table)
+    click.echo(capture.get() if table.row_count else view.headline(answer) + "\n", nl=False)
+    click.echo("preprocess {:.1f} ms, inference {:.1f} ms, postprocess {:.1f} ms{}".format(
+        result["preprocess_ms"], result["inference_ms"], result["postprocess_ms"],
+        ", saved as " + _printable(result["saved"]) if "saved" in result else ""))
+
+
+def _printable(text: str) -> str:
+    """Replace what cannot be written as UTF-8: the bytes of a file name in another encoding."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+main = entry_point(command)
+
+if __name__ == "__main__":
+    main()

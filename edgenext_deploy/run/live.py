@@ -1,0 +1,225 @@
+"""The live side of edgenext-run: its options, and the loop over a camera's frames."""
+import contextlib
+import logging
+import signal
+import time
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
+
+import click
+
+from edgenext_deploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from edgenext_deploy.camera.reader import Camera
+    from edgenext_deploy.run.live_report import Report
+    from edgenext_deploy.run.video import VideoFile, Window
+    from edgenext_deploy.run.views import View
+
+_OPTIONS = (
+    click.option("--stream", is_flag=True, help="Play a folder of photos as a stream."),
+    click.option("--frames", type=click.IntRange(1), help="Stream: stop after so many frames."),
+    click.option("--duration", type=float, metavar="SECONDS", help="Stream: stop after so long."),
+    click.option("--width", type=int, help="Stream: pixels.  [default: the source's]"),
+    click.option("--height", type=int, help="Stream: pixels.  [default: the source's]"),
+    click.option("--fps", type=float, help="Stream: frames a second.  [default: the source's]"),
+    click.option("--every-frame", is_flag=True, help="Stream: drop nothing, wait instead (files, folders)."),
+    click.option("--pixel-format", type=click.Choice(["bgr", "bgrx", "nv12"]),
+                 help="Stream: what GStreamer hands over.  [default: bgrx; bgr with --save and --display]"),
+    click.option("--save", type=click.Path(),
+                 help="Draw what is seen into a copy of the photo (.jpg, .png), of several photos (a folder), or into "
+                      "a video of the stream (.mp4, .avi)."),
+    click.option("--display", is_flag=True, help="Stream: show a window; Q ends."),
+)
+
+
+class LiveOptions(NamedTuple):
+    """The options of a stream, as given."""
+
+    stream: bool = False
+    frames: Optional[int] = None
+    duration: Optional[float] = None
+    width: Optional[int] = None
+    height: Optional[int] = None
+    fps: Optional[float] = None
+    every_frame: bool = False
+    pixel_format: Optional[str] = None
+    save: Optional[str] = None
+    display: bool = False
+
+
+def live_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of `LiveOptions` to a command; its function gets them as keywords."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def chosen_stream(sources: Tuple[str, ...], options: LiveOptions) -> Optional[str]:
+    """Return the one source that is to be streamed, or None where all are photos.
+
+    Raises:
+        UsageError: a stream beside other sources, or options of a stream without one.
+    """
+    from edgenext_deploy.camera.address import is_stream
+
+    streams = [source for source in sources if options.stream or is_stream(source)]
+    if not streams:
+        given = [name for name, value in options._asdict().items() if value not in (None, False) and name != "save"]
+        if given:
+            raise UsageError(
+                "--{} is for streams, and {} is a photo or a folder of photos".format(
+                    given[0].replace("_", "-"), sources[0]),
+                "pass a camera, a network stream or a video; --stream plays a folder")
+        return None
+    if len(sources) > 1:
+        raise UsageError("{} sources found, and {} is a stream; streams come alone".format(len(sources), streams[0]),
+                         "start one command for each")
+    if options.duration is not None and not options.duration > 0.0:
+        raise UsageError("--duration must be above 0, found {:g}".format(options.duration), "pass seconds")
+    if _draws(options) and options.pixel_format not in (None, "bgr"):
+        raise UsageError("--save and --display need bgr, --pixel-format {} found".format(options.pixel_format),
+                         "leave out --pixel-format")
+    return streams[0]
+
+
+def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_json: bool) -> int:
+    """Run a network on a stream until it ends, a limit is reached, a signal comes, or the window is closed.
+
+    Returns:
+        The exit code: 0, or 128 plus the number of the signal.
+    """
+    import numpy as np
+
+    from edgenext_deploy.camera.reader import Camera
+    from edgenext_deploy.run.live_report import Report
+
+    # The first call imports and allocates; no frame should wait for that.
+    view.network(np.zeros((64, 64, 3), np.uint8))
+    report = Report(view, as_json)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_logged(report))
+        camera = stack.enter_context(Camera(source, options.width, options.height, options.fps,
+                                            options.every_frame or None, pixel_format=options.pixel_format or
+                                            ("bgr" if _draws(options) else "bgrx")))
+        video, window = _outputs(stack, options, camera)
+        until = stack.enter_context(_Until(options))
+        report.start(engine, camera.name, camera)
+        for result in view.network.stream(camera, until):
+            until.processed += 1
+            report.frame(result, camera)
+            if video is not None or window is not None:
+                view.draw_frame(result.frame.image, result.predictions)
+            if video is not None:
+                video.write(result.frame.image, result.frame.captured_at)
+            if window is not None:
+                window.show(result.frame.image)
+                until.window_closed = window.closed
+        camera.close()
+        if video is not None:
+            video.close()
+        report.finish(until.reason, camera)
+        if video is not None:
+            report.message("{}: {} frames".format(video.path, video.frames) if video.frames
+                           else "{} was not written: no frame came".format(video.path))
+    return until.exit_code
+
+
+class _Until:
+    """Says when a stream is to stop; as a context, it takes SIGINT and SIGTERM.
+
+    A signal is only noted, and the frame at hand is finished. A second one interrupts at once, in case that a driver
+    hangs.
+    """
+
+    def __init__(self, options: LiveOptions) -> None:
+        self.processed = 0
+        self.window_closed = False
+        self.reason = "end of source"
+        self.exit_code = 0
+        self._options = options
+        self._signal = 0
+        self._previous: Dict[int, Any] = {}
+        self._started = time.perf_counter()
+
+    def __call__(self) -> bool:
+        options = self._options
+        elapsed = time.perf_counter() - self._started
+        if self._signal:
+            self.reason, self.exit_code = signal.Signals(self._signal).name, 128 + self._signal
+        elif self.window_closed:
+            self.reason = "window closed"
+        elif options.frames is not None and self.processed >= options.frames:
+            self.reason = "frame limit"
+        elif options.duration is not None and elapsed >= options.duration:
+            self.reason = "time limit"
+        else:
+            return False
+        return True
+
+    def __enter__(self) -> "_Until":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._note)
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: "Optional[FrameType]") -> None:
+        if self._signal:
+            raise KeyboardInterrupt
+        self._signal = number
+
+
+def _outputs(stack: contextlib.ExitStack, options: LiveOptions, camera: "Camera"
+             ) -> "Tuple[Optional[VideoFile], Optional[Window]]":
+    from edgenext_deploy.run.video import VideoFile, Window
+
+    video = window = None
+    if options.save is not None:
+        video = VideoFile(options.save, camera.fps, camera.every_frame)
+        stack.callback(video.close)
+    if options.display:
+        window = Window(camera.name)
+        stack.callback(window.close)
+    return video, window
+
+
+def _draws(options: LiveOptions) -> bool:
+    return options.save is not None or options.display
+
+
+@contextlib.contextmanager
+def _logged(report: "Report") -> Iterator[None]:
+    """Print the package's warnings, and with ``--debug`` its pipelines, without breaking the live line."""
+    debug = _debug()
+    logger, handler = logging.getLogger("edgenext_deploy"), _Handler(report)
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if debug else logging.WARNING)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+def _debug() -> bool:
+    """Return whether ``--debug`` was given; the option does not reach the command's function."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.get_parameter_source("debug") == click.core.ParameterSource.COMMANDLINE
+
+
+class _Handler(logging.Handler):
+    def __init__(self, report: "Report") -> None:
+        super().__init__()
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        self._report.message("{}: {}".format(record.levelname.lower(), record.getMessage()))

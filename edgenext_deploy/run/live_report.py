@@ -1,0 +1,166 @@
+"""What a live run tells: JSON lines, or a line that is rewritten, and a summary."""
+import collections
+import json
+import math
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Deque, Dict, List, NamedTuple, Optional
+
+import click
+
+if TYPE_CHECKING:
+    from edgenext_deploy.camera.reader import Camera
+    from edgenext_deploy.camera.stream import StreamResult
+    from edgenext_deploy.run.views import View
+
+# Latencies kept for the percentiles: some minutes of video, and no growth over days.
+_KEPT = 10000
+_RATE_OVER = 30
+_TERMINAL_EVERY_S = 0.1
+_LOG_EVERY_S = 5.0
+
+
+class Summary(NamedTuple):
+    """A whole run. Percentiles are those of its last 10,000 frames, None without a frame."""
+
+    reason: str
+    seconds: float
+    fps: float
+    captured: int
+    processed: int
+    dropped: int
+    reconnects: int
+    latency_p50_ms: Optional[float]
+    latency_p95_ms: Optional[float]
+    latency_max_ms: Optional[float]
+
+
+class Report:
+    """Takes every result of a run and tells about it.
+
+    Args:
+        view: shows the answers.
+        as_json: one JSON object a line on stdout: the first of type ``stream``, then one of type ``frame`` for each
+            frame, the last of type ``summary``. Otherwise a line on stderr, rewritten on a terminal, and a summary
+            on stdout.
+    """
+
+    def __init__(self, view: "View", as_json: bool) -> None:
+        self._view = view
+        self._as_json = as_json
+        self._terminal = sys.stderr.isatty()
+        self._started = self._shown = time.perf_counter()
+        self._latencies_ms: Deque[float] = collections.deque(maxlen=_KEPT)
+        self._moments: Deque[float] = collections.deque(maxlen=_RATE_OVER)
+        self._max_ms = 0.0
+        self._line_open = False
+
+    def start(self, engine: str, source: str, camera: "Camera") -> None:
+        """Say what runs."""
+        from edgenext_deploy.run.views import RANDOM
+
+        network = self._view.network
+        session = network.session.describe()
+        if self._as_json:
+            document = {"type": "stream", "engine": engine, "source": source, "task": network.task,
+                        "variant": network.manifest.variant,
+                        "random_weights": network.random_weights, "session": session, "source_fps": camera.fps,
+                        "every_frame": camera.every_frame}
+            if network.random_weights:
+                document["warning"] = RANDOM
+            self._print_json(document)
+        else:
+            rate = "" if camera.fps is None else ", {:g} FPS".format(camera.fps)
+            click.echo(printable("{}: {}, {} {}; {}{}".format(
+                engine, network.manifest.variant, session["runtime"], session["version"], source, rate)))
+            if network.random_weights:
+                click.echo(RANDOM)
+        self._started = self._shown = time.perf_counter()
+
+    def frame(self, result: "StreamResult", camera: "Camera") -> None:
+        """Tell about one frame."""
+        now = time.perf_counter()
+        latency_ms = result.timings.latency_ms
+        self._latencies_ms.append(latency_ms)
+        self._max_ms = max(self._max_ms, latency_ms)
+        self._moments.append(now)
+        if self._as_json:
+            document: Dict[str, Any] = {
+                "type": "frame", "number": result.frame.number, "dropped": camera.counters.dropped}
+            document.update(self._view.document(result.predictions))
+            document.update((name, round(value, 3)) for name, value in result.timings._asdict().items())
+            self._print_json(document)
+        elif now - self._shown >= (_TERMINAL_EVERY_S if self._terminal else _LOG_EVERY_S):
+            self._shown = now
+            random = " (random weights)" if self._view.network.random_weights else ""
+            self._show("{}{}  {:.1f} FPS  latency {:.1f} ms  dropped {}".format(
+                self._view.headline(result.predictions), random, self._rate(), latency_ms, camera.counters.dropped))
+
+    def message(self, text: str) -> None:
+        """Print a line on stderr, beside the live line."""
+        self.end_line()
+        click.echo(printable(text), err=True)
+
+    def end_line(self) -> None:
+        """Leave the live line as it stands."""
+        if self._line_open:
+            click.echo("", err=True)
+        self._line_open = False
+
+    def finish(self, reason: str, camera: "Camera") -> None:
+        """Print the summary of a closed camera."""
+        summary = self._summary(reason, camera)
+        self.end_line()
+        if self._as_json:
+            document: Dict[str, Any] = {"type": "summary"}
+            document.update((name, round(value, 3) if isinstance(value, float) else value)
+                            for name, value in summary._asdict().items())
+            self._print_json(document)
+            return
+        click.echo("{}: {} frames in {:.1f} s ({:.1f} FPS), captured {}, dropped {}, reconnected {}".format(
+            reason, summary.processed, summary.seconds, summary.fps, summary.captured, summary.dropped,
+            summary.reconnects))
+        if summary.processed:
+            click.echo("latency from captured frame to answer: p50 {:.1f} ms, p95 {:.1f} ms, max {:.1f} ms".format(
+                *(value or 0.0 for value in summary[-3:])))
+
+    def _summary(self, reason: str, camera: "Camera") -> Summary:
+        seconds = time.perf_counter() - self._started
+        counters, ordered = camera.counters, sorted(self._latencies_ms)
+        return Summary(
+            reason, seconds, counters.processed / max(seconds, 1e-9), counters.captured, counters.processed,
+            counters.dropped, counters.reconnects, _percentile(ordered, 0.5), _percentile(ordered, 0.95),
+            self._max_ms if ordered else None)
+
+    def _rate(self) -> float:
+        if len(self._moments) < 2:
+            return 0.0
+        return (len(self._moments) - 1) / max(self._moments[-1] - self._moments[0], 1e-9)
+
+    def _show(self, text: str) -> None:
+        text = printable(text)
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            click.echo("\r{}\x1b[K".format(text[:width]), nl=False, err=True)
+            self._line_open = True
+        else:
+            click.echo(text, err=True)
+
+    @staticmethod
+    def _print_json(document: Dict[str, Any]) -> None:
+        # click.echo flushes, so that whoever reads the pipe has each line at once.
+        click.echo(json.dumps(document))
+
+
+def printable(text: str) -> str:
+    """Replace control characters, and what cannot be written as UTF-8; labels and names come from files."""
+    visible = "".join(character if character.isprintable() or character == " " else "?" for character in text)
+    return visible.encode("utf-8", "replace").decode("utf-8")
+
+
+def _percentile(ordered: List[float], share: float) -> Optional[float]:
+    """Return the nearest-rank percentile of sorted values."""
+    if not ordered:
+        return None
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

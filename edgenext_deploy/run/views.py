@@ -1,0 +1,181 @@
+"""How edgenext-run shows an answer, for each task: as JSON, as a table, in a line, in a picture."""
+import abc
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from edgenext_deploy.errors import UsageError
+from edgenext_deploy.networks.open import open_network
+from edgenext_deploy.run import drawing
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from edgenext_deploy.networks.base import Network
+    from edgenext_deploy.networks.classifier import Prediction
+    from edgenext_deploy.networks.detector import DetectedObject
+    from edgenext_deploy.networks.segmenter import Segmentation
+
+RANDOM = "random weights: the network is untrained, its answers mean nothing"
+# The manifest's threshold is for evaluations; at 0.01 a picture would be full of boxes.
+DEFAULT_THRESHOLD = 0.3
+DEFAULT_TOP_K = 5
+_NAMED = 3
+
+Row = Tuple[str, ...]
+
+
+class View(abc.ABC):
+    """An open network, and how its answers are shown.
+
+    Attributes:
+        network: the network.
+        columns: headings of the table; those of numbers begin with a space, which is not shown.
+    """
+
+    columns: Row
+
+    def __init__(self, network: "Network[Any]") -> None:
+        self.network = network
+
+    @abc.abstractmethod
+    def document(self, answer: Any) -> Dict[str, Any]:
+        """Return the answer as fields of a JSON object."""
+
+    @abc.abstractmethod
+    def rows(self, answer: Any) -> List[Row]:
+        """Return the rows of the table."""
+
+    @abc.abstractmethod
+    def headline(self, answer: Any) -> str:
+        """Return the answer in a few words."""
+
+    @abc.abstractmethod
+    def draw(self, image: "Image.Image", answer: Any) -> "Image.Image":
+        """Return a copy of the RGB picture with the answer drawn into it."""
+
+    def picture(self, image: "Image.Image", answer: Any) -> "Image.Image":
+        """Return what `draw` returns, marked if the network is untrained."""
+        drawn = self.draw(image, answer)
+        return drawing.draw_note(drawn, "random weights") if self.network.random_weights else drawn
+
+    def draw_frame(self, frame: np.ndarray, answer: Any) -> None:
+        """Draw into a camera's frame, uint8 BGR `[H, W, 3]`, in place."""
+        from edgenext_deploy.preprocess.photo import to_image
+
+        drawing.draw_into(frame, self.picture(to_image(frame), answer))
+
+
+class ClassificationView(View):
+    """The most probable categories."""
+
+    columns = (" rank", "label", " probability")
+
+    def document(self, answer: "List[Prediction]") -> Dict[str, Any]:
+        """Return `predictions`."""
+        return {"predictions": [prediction._asdict() for prediction in answer]}
+
+    def rows(self, answer: "List[Prediction]") -> List[Row]:
+        """Return rank, label and probability."""
+        return [(str(rank), prediction.label, "{:.2%}".format(prediction.probability))
+                for rank, prediction in enumerate(answer, 1)]
+
+    def headline(self, answer: "List[Prediction]") -> str:
+        """Return the best one."""
+        return "{} {:.1%}".format(answer[0].label, answer[0].probability)
+
+    def draw(self, image: "Image.Image", answer: "List[Prediction]") -> "Image.Image":
+        """Write the categories at the top left."""
+        return drawing.draw_lines(image, [
+            ((0, 0, 0), "{} {:.1%}".format(prediction.label, prediction.probability)) for prediction in answer])
+
+    def draw_frame(self, frame: np.ndarray, answer: "List[Prediction]") -> None:
+        """Write the best one at the bottom left: a line costs less than a picture."""
+        from edgenext_deploy.run.video import draw_label
+
+        draw_label(frame, self.headline(answer) + (" (random weights)" if self.network.random_weights else ""))
+
+
+class DetectionView(View):
+    """Objects and their boxes."""
+
+    columns = (" score", "label", " left", " top", " right", " bottom")
+
+    def document(self, answer: "List[DetectedObject]") -> Dict[str, Any]:
+        """Return `objects`, with boxes in pixels."""
+        return {"objects": [found._asdict() for found in answer]}
+
+    def rows(self, answer: "List[DetectedObject]") -> List[Row]:
+        """Return score, label and box."""
+        return [("{:.1%}".format(found.score), found.label, *("{:.0f}".format(edge) for edge in found[3:]))
+                for found in answer]
+
+    def headline(self, answer: "List[DetectedObject]") -> str:
+        """Return the best ones, and how many there are in all."""
+        if not answer:
+            return "nothing found"
+        named = ", ".join("{} {:.0%}".format(found.label, found.score) for found in answer[:_NAMED])
+        return named if len(answer) <= _NAMED else "{}, {} objects".format(named, len(answer))
+
+    def draw(self, image: "Image.Image", answer: "List[DetectedObject]") -> "Image.Image":
+        """Draw the boxes."""
+        return drawing.draw_objects(image, answer)
+
+
+class SegmentationView(View):
+    """Classes and their shares of the picture."""
+
+    columns = ("label", " share")
+
+    def document(self, answer: "Segmentation") -> Dict[str, Any]:
+        """Return `classes`, the largest first, with their shares of the pixels."""
+        return {"classes": [share._asdict() for share in answer.shares()]}
+
+    def rows(self, answer: "Segmentation") -> List[Row]:
+        """Return label and share."""
+        return [(share.label, "{:.2%}".format(share.share)) for share in answer.shares()]
+
+    def headline(self, answer: "Segmentation") -> str:
+        """Return the largest classes."""
+        return ", ".join("{} {:.0%}".format(share.label, share.share) for share in answer.shares()[:_NAMED])
+
+    def draw(self, image: "Image.Image", answer: "Segmentation") -> "Image.Image":
+        """Lay the colours of the classes over the picture."""
+        return drawing.draw_classes(image, answer)
+
+
+_VIEWS: Dict[str, Callable[["Network[Any]"], View]] = {
+    "classification": ClassificationView, "detection": DetectionView, "segmentation": SegmentationView}
+
+
+def open_view(engine: str, labels: Optional[str], top_k: Optional[int], threshold: Optional[float],
+              threads: Optional[int], trust: bool, zero_copy: Optional[bool], cuda_graph: Optional[bool]) -> View:
+    """Open an engine of any task.
+
+    Args:
+        engine: see `open_network`, also for what is raised.
+        labels: see `open_network`.
+        top_k: predictions of a classifier, None for 5.
+        threshold: score that an object has to exceed, None for 0.3.
+        threads: see `open_network`.
+        trust: see `open_network`.
+        zero_copy: see `Network`.
+        cuda_graph: see `Network`.
+
+    Raises:
+        UsageError: an option of another task.
+    """
+    from edgenext_deploy.networks.base import TASKS
+    from edgenext_deploy.networks.open import task_of
+
+    task = task_of(engine)
+    options: Dict[str, Any] = {"zero_copy": zero_copy, "cuda_graph": cuda_graph}
+    for name, value, owner, key, default in (
+            ("--top-k", top_k, "classification", "top_k", DEFAULT_TOP_K),
+            ("--threshold", threshold, "detection", "score_threshold", DEFAULT_THRESHOLD)):
+        if task == owner:
+            options[key] = default if value is None else value
+        elif value is not None:
+            raise UsageError("{} is for {}, and {} is {}".format(name, TASKS[owner], engine, TASKS[task]),
+                             "leave {} out".format(name))
+    return _VIEWS[task](open_network(engine, labels, threads, trust, **options))

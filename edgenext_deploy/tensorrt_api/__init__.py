@@ -1,0 +1,1 @@
+"""TensorRT's Python API: what differs between its releases."""

@@ -1,0 +1,258 @@
+"""What differs between TensorRT releases when an engine runs, and nothing else.
+
+Up to 8.4 tensors are numbered bindings, from 8.5 they have names, and from 10.0 the numbers are gone. Which of
+the two an engine has is asked of the engine itself, with `hasattr`. Everything below works from 8.0 to 11.
+"""
+import collections
+import contextlib
+import importlib
+import threading
+from typing import Any, Deque, Dict, List, NamedTuple, Optional, Tuple
+
+from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError
+
+# numpy's name by the name of TensorRT's DataType; trt.nptype fails on 8.2 with numpy 1.24 and later.
+_DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT8": "int8", "INT32": "int32", "BOOL": "bool",
+           "UINT8": "uint8", "INT64": "int64"}
+_FIX = "build the plan again with edgenext-build"
+# Of all threads together; three of each are shown.
+_ERRORS_KEPT = 24
+_INSTALL = {
+    "tensorrt": "on a Jetson it comes with JetPack, for the system's Python (a virtual environment needs "
+                "--system-site-packages); on a server: python3 -m pip install tensorrt; "
+                "or run the .onnx file, which needs no GPU",
+    "tensorrt_rtx": "python3 -m pip install tensorrt-rtx-cu13, or run the .onnx file, which needs no GPU",
+}
+
+_lock = threading.Lock()
+_loggers: Dict[Any, Any] = {}
+
+
+class Tensor(NamedTuple):
+    """One input or output of an engine."""
+
+    spec: TensorSpec
+    is_input: bool
+
+
+def import_tensorrt(name: str = "tensorrt") -> Any:
+    """Import ``tensorrt`` or ``tensorrt_rtx``.
+
+    Raises:
+        MissingRuntimeError: it is not installed, or does not load.
+    """
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError) as error:
+        raise MissingRuntimeError("{} cannot be imported: {}".format(name, error), _INSTALL[name]) from error
+
+
+def shared_logger(trt: Any) -> Any:
+    """Return the process's one logger for a module; it prints nothing and keeps the last errors, see `last_errors`.
+
+    One for all sessions, and for good: TensorRT holds bare pointers to loggers, and not only as long as a runtime
+    lives. Its plugin library keeps that of the last `register_plugins`, up to 8.0 all runtimes use the first one's, and
+    a process with several has crashed on 8.6 (NVIDIA/TensorRT#4134).
+    """
+    with _lock:
+        if trt not in _loggers:
+            _loggers[trt] = _make_logger(trt)
+        return _loggers[trt]
+
+
+def _make_logger(trt: Any) -> Any:
+    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]  # the base exists only once tensorrt is imported
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            # Each with the thread that it came from.
+            self.errors: Deque[Tuple[int, str]] = collections.deque(maxlen=_ERRORS_KEPT)
+            self.warning = ""
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity.name in ("INTERNAL_ERROR", "ERROR"):
+                self.errors.append((threading.get_ident(), " ".join(message.split())))
+            elif severity.name == "WARNING":
+                self.warning = " ".join(message.split())
+
+    return Logger()
+
+
+def register_plugins(trt: Any) -> None:
+    """Make NVIDIA's plugins known to the runtimes of this process."""
+    trt.init_libnvinfer_plugins(shared_logger(trt), "")
+
+
+def make_runtime(trt: Any, logger: Any) -> Any:
+    """Return a ``Runtime``.
+
+    Raises:
+        MissingRuntimeError: TensorRT cannot use CUDA, although the driver answers: it is too old for it, mostly.
+    """
+    try:
+        return trt.Runtime(logger)
+    except TypeError as error:
+        # pybind11 turns the null pointer of createInferRuntime into this.
+        if "nullptr" not in str(error):
+            raise
+        # Some releases say "CUDA initialization failure with error: 35" as a warning only.
+        said = last_errors(logger, logger.warning)
+        raise MissingRuntimeError(
+            "TensorRT {} cannot use the GPU: {}".format(trt.__version__, said),
+            "update NVIDIA's driver: nvidia-smi says up to which CUDA it serves, and TensorRT wants the one it was "
+            "built with; or run the .onnx file, which needs no GPU") from error
+
+
+def last_errors(logger: Any, otherwise: str = "") -> str:
+    """Return what TensorRT logged as errors in this thread since the last time, the newest three, and forget it.
+
+    What threads of its own logged counts too; what other threads of Python's did is about their calls.
+
+    Args:
+        logger: the `shared_logger`.
+        otherwise: what to say if there was no error.
+    """
+    others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+    found = [error for error in list(logger.errors) if error[0] not in others]
+    for error in found:
+        with contextlib.suppress(ValueError):  # it has made room for a newer one
+            logger.errors.remove(error)
+    text = "; ".join(text for _, text in found[-3:])
+    return text[:600] or otherwise or "TensorRT gives no reason"
+
+
+class Execution:
+    """An engine's execution context: its tensors, and how to start it. One thread at a time.
+
+    Attributes:
+        tensors: inputs and outputs in the engine's own order.
+        api: ``bindings`` or ``named tensors``.
+    """
+
+    api: str
+    tensors: Tuple[Tensor, ...]
+
+    def __init__(self, engine: Any) -> None:
+        self.tensors = self._read(engine)
+        self._context: Optional[Any] = engine.create_execution_context()
+        if self._context is None:
+            raise IncompatibleError(
+                "TensorRT cannot make an execution context, which takes {:.0f} MB of GPU memory".format(
+                    _device_memory_bytes(engine) / 1e6), "close other programs that use the GPU")
+
+    def enqueue(self, addresses: Dict[str, int], stream_handle: int) -> bool:
+        """Put one inference into the stream.
+
+        Args:
+            addresses: device address of every tensor by name.
+            stream_handle: of the CUDA stream.
+
+        Returns:
+            False when TensorRT refuses; the logger has the reason.
+        """
+        raise NotImplementedError
+
+    def attach(self, profiler: Optional[Any]) -> None:
+        """Have every layer's time reported to an ``IProfiler``, until None is attached.
+
+        Every inference then waits for the GPU. TensorRT holds a bare pointer: `profiler` has to outlive it.
+        """
+        assert self._context is not None
+        self._context.profiler = profiler
+
+    def close(self) -> None:
+        """Destroy the execution context."""
+        self._context = None
+
+    def _read(self, engine: Any) -> Tuple[Tensor, ...]:
+        # No comprehension here or below: where it fails, the traceback's closure would keep the engine alive.
+        raise NotImplementedError
+
+
+class _Bindings(Execution):
+    """TensorRT 8.0 to 8.4: numbered bindings."""
+
+    api = "bindings"
+
+    def enqueue(self, addresses: Dict[str, int], stream_handle: int) -> bool:
+        bindings = [addresses[tensor.spec.name] for tensor in self.tensors]
+        assert self._context is not None
+        return bool(self._context.execute_async_v2(bindings, stream_handle))
+
+    def _read(self, engine: Any) -> Tuple[Tensor, ...]:
+        found = []
+        for index in range(engine.num_bindings):
+            found.append(_tensor(
+                engine.get_binding_name(index), engine.get_binding_shape(index), engine.get_binding_dtype(index),
+                engine.get_binding_format(index), engine.get_location(index), engine.binding_is_input(index)))
+        return tuple(found)
+
+
+class _NamedTensors(Execution):
+    """TensorRT 8.5 and later."""
+
+    api = "named tensors"
+
+    def __init__(self, engine: Any) -> None:
+        super().__init__(engine)
+        self._bound: Optional[Dict[str, int]] = None
+
+    def enqueue(self, addresses: Dict[str, int], stream_handle: int) -> bool:
+        context = self._context
+        assert context is not None
+        if addresses is not self._bound:
+            self._bound = None
+            for tensor in self.tensors:
+                if not context.set_tensor_address(tensor.spec.name, addresses[tensor.spec.name]):
+                    return False
+            self._bound = addresses
+        return bool(context.execute_async_v3(stream_handle))
+
+    def _read(self, engine: Any) -> Tuple[Tensor, ...]:
+        found = []
+        for index in range(engine.num_io_tensors):
+            name = engine.get_tensor_name(index)
+            found.append(_tensor(
+                name, engine.get_tensor_shape(name), engine.get_tensor_dtype(name), engine.get_tensor_format(name),
+                engine.get_tensor_location(name), engine.get_tensor_mode(name).name == "INPUT"))
+        return tuple(found)
+
+
+def open_execution(engine: Any) -> Execution:
+    """Return the engine's execution context behind the interface that its release has.
+
+    Raises:
+        IncompatibleError: the engine has dynamic shapes, an implicit batch, several optimisation profiles, a type
+            or a memory format that is not supported, or there is no memory for it.
+    """
+    if getattr(engine, "has_implicit_batch_dimension", False):
+        raise IncompatibleError("the plan has an implicit batch dimension", _FIX)
+    if engine.num_optimization_profiles > 1:
+        raise IncompatibleError("the plan has {} optimisation profiles, 1 expected".format(
+            engine.num_optimization_profiles), _FIX)
+    return _NamedTensors(engine) if hasattr(engine, "num_io_tensors") else _Bindings(engine)
+
+
+def split(tensors: Tuple[Tensor, ...]) -> Tuple[Tuple[TensorSpec, ...], Tuple[TensorSpec, ...]]:
+    """Return the specs of inputs and of outputs, each in the engine's order."""
+    inputs: List[TensorSpec] = [tensor.spec for tensor in tensors if tensor.is_input]
+    return tuple(inputs), tuple(tensor.spec for tensor in tensors if not tensor.is_input)
+
+
+def _tensor(name: str, shape: Any, dtype: Any, layout: Any, location: Any, is_input: bool) -> Tensor:
+    sizes = tuple(int(size) for size in shape)
+    if any(size < 1 for size in sizes):
+        raise IncompatibleError("tensor {!r} has shape {}, fixed sizes expected".format(name, list(sizes)), _FIX)
+    if dtype.name not in _DTYPES:
+        raise IncompatibleError("tensor {!r} is of type {}, one of {} expected".format(
+            name, dtype.name, ", ".join(_DTYPES)), _FIX)
+    if layout.name != "LINEAR" or location.name != "DEVICE":
+        raise IncompatibleError("tensor {!r} has format {} in {} memory, LINEAR in DEVICE memory expected".format(
+            name, layout.name, location.name), _FIX)
+    return Tensor(TensorSpec(name, sizes, _DTYPES[dtype.name]), is_input)
+
+
+def _device_memory_bytes(engine: Any) -> int:
+    # 8.0 to 10.16 have the first, 10.1 and later the second.
+    name = "device_memory_size" if hasattr(engine, "device_memory_size") else "device_memory_size_v2"
+    return int(getattr(engine, name))
