@@ -125,7 +125,7 @@ def _open_file(path: str, options: Options) -> Session:
 
 def _open_module(variant: str, options: Options) -> Any:
     try:
-        from edgenext_deploy.models.session import TorchSession
+        from edgenext_deploy.models.torch_session import TorchSession
     except (ImportError, SyntaxError) as error:  # no torch, or a Python too old for the definitions
         raise MissingRuntimeError("{}{} needs Python 3.10 or newer with torch: {}".format(TORCH, variant, error),
                                   'on a workstation: pip install "edgenext-deploy[export]"') from error

@@ -18,7 +18,7 @@ from edgenext_deploy.engines import workspace
 from edgenext_deploy.engines.builder import BuildReport, BuildRequest, BuildResult
 from edgenext_deploy.errors import IncompatibleError
 
-_CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_child.py")
+_CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "build_child.py")
 _STDERR = 2
 
 

@@ -9,10 +9,10 @@ from torch import nn
 from edgenext_deploy.artifacts.manifest import Detection, TensorSpec
 from edgenext_deploy.export.parity import Answer
 from edgenext_deploy.export.precision.plan import element_types, value_shapes
-from edgenext_deploy.models.config import SSDLiteConfig
-from edgenext_deploy.models.deeplab import DeepLabV3
+from edgenext_deploy.models.definitions.config import SSDLiteConfig
+from edgenext_deploy.models.definitions.deeplab import DeepLabV3
+from edgenext_deploy.models.definitions.ssdlite import SSDLite
 from edgenext_deploy.models.registry import Variant
-from edgenext_deploy.models.ssdlite import SSDLite
 
 # Share of the pixels that must be of the same class. Where two classes are all but equally likely, the last bits
 # decide, and with random weights that is often.

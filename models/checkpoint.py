@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import require_file, sha256_of_file
-from edgenext_deploy.models.config import SSDLiteConfig
+from edgenext_deploy.models.definitions.config import SSDLiteConfig
 from edgenext_deploy.models.factory import create_model
-from edgenext_deploy.models.keys import to_reference
+from edgenext_deploy.models.key_layouts import to_reference
 from edgenext_deploy.models.registry import VARIANTS, Variant
 from edgenext_deploy.models.weights_file import listed, read_state_dict
 

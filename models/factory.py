@@ -4,12 +4,12 @@ import math
 import torch
 from torch import nn
 
-from edgenext_deploy.models.config import EdgeNeXtConfig, SSDLiteConfig
-from edgenext_deploy.models.deeplab import DeepLabV3
-from edgenext_deploy.models.edgenext import EdgeNeXt, EdgeNeXtBackbone
-from edgenext_deploy.models.mobilevit import MobileViT, MobileViTBackbone
+from edgenext_deploy.models.definitions.config import EdgeNeXtConfig, SSDLiteConfig
+from edgenext_deploy.models.definitions.deeplab import DeepLabV3
+from edgenext_deploy.models.definitions.edgenext import EdgeNeXt, EdgeNeXtBackbone
+from edgenext_deploy.models.definitions.mobilevit import MobileViT, MobileViTBackbone
+from edgenext_deploy.models.definitions.ssdlite import SSDLite
 from edgenext_deploy.models.registry import Variant, get_variant
-from edgenext_deploy.models.ssdlite import SSDLite
 
 
 def create_model(variant: str | Variant, num_classes: int | None = None, seed: int = 0) -> nn.Module:

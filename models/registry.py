@@ -11,7 +11,7 @@ from typing import Any
 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.models.ablations import ABLATIONS
-from edgenext_deploy.models.config import DeepLabConfig, EdgeNeXtConfig, MobileViTConfig, SSDLiteConfig
+from edgenext_deploy.models.definitions.config import DeepLabConfig, EdgeNeXtConfig, MobileViTConfig, SSDLiteConfig
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)

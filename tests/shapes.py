@@ -13,7 +13,7 @@ import paths
 from PIL import Image
 
 from edgenext_deploy.artifacts.manifest import Preprocessing
-from edgenext_deploy.models.config import DeepLabConfig, EdgeNeXtConfig, SSDLiteConfig
+from edgenext_deploy.models.definitions.config import DeepLabConfig, EdgeNeXtConfig, SSDLiteConfig
 from edgenext_deploy.models.registry import VARIANTS, Variant
 from edgenext_deploy.run.palette import voc_palette
 

@@ -7,7 +7,7 @@ from edgenext_deploy.export.lowering.context import LoweringContext, activation_
 from edgenext_deploy.export.lowering.elementwise_ops import Add, AddConstant, MultiplyConstant
 from edgenext_deploy.export.lowering.ops import Conv, Gemm, L2Normalise, MatMul, Normalise, Softmax
 from edgenext_deploy.export.lowering.shape_ops import Concat, GlobalMean, Pad, Reshape, Split, Transpose
-from edgenext_deploy.models.edgenext import (
+from edgenext_deploy.models.definitions.edgenext import (
     LAYER_NORM_EPS,
     XCA,
     ChannelsFirstLayerNorm,

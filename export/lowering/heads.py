@@ -18,10 +18,10 @@ from edgenext_deploy.export.lowering.shape_ops import (
     Split,
     Transpose,
 )
-from edgenext_deploy.models.deeplab import DeepLabV3, PyramidPooling
-from edgenext_deploy.models.edgenext import EdgeNeXtBackbone
-from edgenext_deploy.models.mobilevit import MobileViTBackbone
-from edgenext_deploy.models.ssdlite import LevelHead, SSDLite
+from edgenext_deploy.models.definitions.deeplab import DeepLabV3, PyramidPooling
+from edgenext_deploy.models.definitions.edgenext import EdgeNeXtBackbone
+from edgenext_deploy.models.definitions.mobilevit import MobileViTBackbone
+from edgenext_deploy.models.definitions.ssdlite import LevelHead, SSDLite
 
 _BOXES = "box decoding: FP16 has steps of a sixth of a pixel at 320, and the exponential overflows"
 

@@ -8,10 +8,10 @@ from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.edgenext import LoweredEdgeNeXt
 from edgenext_deploy.export.lowering.heads import LoweredDeepLabV3, LoweredSSDLite
 from edgenext_deploy.export.lowering.mobilevit import LoweredMobileViT
-from edgenext_deploy.models.deeplab import DeepLabV3
-from edgenext_deploy.models.edgenext import EdgeNeXt
-from edgenext_deploy.models.mobilevit import MobileViT
-from edgenext_deploy.models.ssdlite import SSDLite
+from edgenext_deploy.models.definitions.deeplab import DeepLabV3
+from edgenext_deploy.models.definitions.edgenext import EdgeNeXt
+from edgenext_deploy.models.definitions.mobilevit import MobileViT
+from edgenext_deploy.models.definitions.ssdlite import SSDLite
 
 
 def lower(model: nn.Module, context: LoweringContext) -> nn.Module:

@@ -12,7 +12,7 @@ from edgenext_deploy.export.lowering.context import LoweringContext, activation_
 from edgenext_deploy.export.lowering.elementwise_ops import Add
 from edgenext_deploy.export.lowering.ops import Conv, Gemm, MatMul, MatMulConstant, Softmax
 from edgenext_deploy.export.lowering.shape_ops import Concat, GlobalMean, Reshape, Split, Transpose
-from edgenext_deploy.models.mobilevit import (
+from edgenext_deploy.models.definitions.mobilevit import (
     Attention,
     ConvNorm,
     InvertedResidual,

@@ -97,7 +97,7 @@ def test_transfers_that_cannot_be_told_apart_are_said_to_be(capsys, fakes):
 
 
 def test_what_torch_needs_is_said_where_it_is_not(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "edgenext_deploy.models.session", None)
+    monkeypatch.setitem(sys.modules, "edgenext_deploy.models.torch_session", None)
     code, out, err = run(capsys, "--engine", "torch:xxs", *QUICK)
     assert (code, out) == (6, "")
     assert "torch:xxs needs Python 3.10 or newer with torch" in err

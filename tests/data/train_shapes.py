@@ -25,7 +25,7 @@ from shapes import (
 )
 from train_digits import groups, learning_rate
 
-from edgenext_deploy.models.boxes import encode
+from edgenext_deploy.models.definitions.anchors import encode
 from edgenext_deploy.models.factory import create_model
 from edgenext_deploy.preprocess.photo import preprocess
 

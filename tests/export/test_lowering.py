@@ -10,9 +10,9 @@ from edgenext_deploy.export.lowering import algebra, edgenext, mobilevit
 from edgenext_deploy.export.lowering.context import RULES, LoweringContext, activation_op
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.shape_ops import Pad
-from edgenext_deploy.models.edgenext import ConvEncoder, SDTAEncoder
+from edgenext_deploy.models.definitions.edgenext import ConvEncoder, SDTAEncoder
+from edgenext_deploy.models.definitions.mobilevit import MobileViTBlock
 from edgenext_deploy.models.factory import create_model, randomise
-from edgenext_deploy.models.mobilevit import MobileViTBlock
 from edgenext_deploy.models.registry import VARIANTS
 
 TOLERANCE = 1e-12

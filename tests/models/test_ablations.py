@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from edgenext_deploy.data.published import figures  # noqa: E402
 from edgenext_deploy.models.counts import count_madds, count_parameters  # noqa: E402
-from edgenext_deploy.models.edgenext import EdgeNeXtBackbone, SDTAEncoder  # noqa: E402
+from edgenext_deploy.models.definitions.edgenext import EdgeNeXtBackbone, SDTAEncoder  # noqa: E402
 from edgenext_deploy.models.factory import create_model  # noqa: E402
 from edgenext_deploy.models.registry import VARIANTS, get_variant  # noqa: E402
 from edgenext_deploy.models.stored_counts import stored_counts  # noqa: E402

@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgenext_deploy.models.boxes import anchors, decode, encode, level_anchors  # noqa: E402
-from edgenext_deploy.models.config import SSDLITE_FIVE_LEVELS, SSDLiteConfig  # noqa: E402
+from edgenext_deploy.models.definitions.anchors import anchors, decode, encode, level_anchors  # noqa: E402
+from edgenext_deploy.models.definitions.config import SSDLITE_FIVE_LEVELS, SSDLiteConfig  # noqa: E402
 from edgenext_deploy.models.factory import create_model  # noqa: E402
 
 CONFIG = SSDLiteConfig()

@@ -371,7 +371,7 @@ def test_namespace_is_allowed_only_while_loading(tmp_path):
 
 def test_whole_pickled_model_names_its_class(tmp_path):
     message = refusal(save(tmp_path, create_model("xxs"))).message
-    assert "edgenext_deploy.models.edgenext.EdgeNeXt" in message
+    assert "edgenext_deploy.models.definitions.edgenext.EdgeNeXt" in message
 
 
 def test_safetensors_without_its_library(tmp_path, monkeypatch):

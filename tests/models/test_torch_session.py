@@ -9,7 +9,7 @@ from edgenext_deploy.benchmarks.cli import bench_command
 from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.models.factory import create_model, randomise
-from edgenext_deploy.models.session import TorchSession
+from edgenext_deploy.models.torch_session import TorchSession
 from edgenext_deploy.preprocess.photo import normalise
 
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgenext_deploy.models.config import DeepLabConfig
-from edgenext_deploy.models.ssdlite import conv_norm
+from edgenext_deploy.models.definitions.config import DeepLabConfig
+from edgenext_deploy.models.definitions.ssdlite import conv_norm
 
 _DROPOUT = 0.1
 

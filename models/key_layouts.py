@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from edgenext_deploy.errors import BadInputError
 
-# The inverse of `checkpoint_filter_fn` in timm 1.0.31 `models/edgenext.py`, which only renames: no tensor
+# The inverse of `checkpoint_filter_fn` in timm 1.0.31 `models/definitions/edgenext.py`, which only renames: no tensor
 # of an EdgeNeXt changes its shape between the two layouts. Order matters: the rules apply one after another.
 _TIMM_EDGENEXT = tuple((re.compile(pattern), replacement) for pattern, replacement in (
     (r"^stem\.", "downsample_layers.0."),

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgenext_deploy.models.config import MobileViTConfig
+from edgenext_deploy.models.definitions.config import MobileViTConfig
 
 _LAYER_NORM_EPS = 1e-5
 

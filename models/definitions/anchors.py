@@ -4,7 +4,7 @@ import math
 import torch
 from torch import Tensor
 
-from edgenext_deploy.models.config import SSDLiteConfig
+from edgenext_deploy.models.definitions.config import SSDLiteConfig
 
 
 def level_anchors(config: SSDLiteConfig, level: int, height: int, width: int) -> Tensor:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from edgenext_deploy.models.boxes import anchors, decode
-from edgenext_deploy.models.config import SSDLiteConfig
+from edgenext_deploy.models.definitions.anchors import anchors, decode
+from edgenext_deploy.models.definitions.config import SSDLiteConfig
 
 
 def conv_norm(

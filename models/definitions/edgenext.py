@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgenext_deploy.models.config import EdgeNeXtConfig
+from edgenext_deploy.models.definitions.config import EdgeNeXtConfig
 
 LAYER_NORM_EPS = 1e-6
 

@@ -1,0 +1,1 @@
+"""The networks as published, in PyTorch, and the configs that describe them."""
