@@ -9,7 +9,7 @@ import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point, require_libraries
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.export.check import check_command
+from edgenext_deploy.export.verdict.cli import check_command
 
 
 @click.group(invoke_without_command=True, context_settings={"max_content_width": 110})

@@ -25,16 +25,16 @@ from edgenext_deploy.artifacts.manifest import (
 )
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.export import tasks
-from edgenext_deploy.export import verdict as verdicts
+from edgenext_deploy.export.checks.parity import DEFECT, Run, compare, parity_inputs, reference_function
+from edgenext_deploy.export.checks.rtx import RtxReport, build_with_rtx
+from edgenext_deploy.export.graph.nms_plugin import with_nms_plugin
+from edgenext_deploy.export.graph.simplify import simplify
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
-from edgenext_deploy.export.nms_plugin import with_nms_plugin
-from edgenext_deploy.export.parity import DEFECT, Run, compare, parity_inputs, reference_function
-from edgenext_deploy.export.precision.apply import Precise, apply_precision
+from edgenext_deploy.export.precision_step import Precise, apply_precision
 from edgenext_deploy.export.request import ExportRequest
-from edgenext_deploy.export.rtx import RtxReport, build_with_rtx
-from edgenext_deploy.export.simplify import simplify
+from edgenext_deploy.export.verdict import judge as verdicts
 from edgenext_deploy.export.weights import load_weights
 from edgenext_deploy.files import sha256_of_bytes, write_files_atomically
 from edgenext_deploy.models.registry import Variant

@@ -7,8 +7,8 @@ from onnx import helper
 from torch import nn
 
 from edgenext_deploy.artifacts.manifest import Detection, TensorSpec
-from edgenext_deploy.export.parity import Answer
-from edgenext_deploy.export.precision.plan import element_types, value_shapes
+from edgenext_deploy.export.checks.parity import Answer
+from edgenext_deploy.export.precision.fp32_pins import element_types, value_shapes
 from edgenext_deploy.models.definitions.config import SSDLiteConfig
 from edgenext_deploy.models.definitions.deeplab import DeepLabV3
 from edgenext_deploy.models.definitions.ssdlite import SSDLite

@@ -69,8 +69,8 @@ def test_the_harness_imports_the_definitions_only_inside_functions():
 
 def test_a_planted_import_is_found(tmp_path):
     planted = tmp_path / "planted.py"
-    planted.write_text("import torch\nfrom edgenext_deploy.export.graph import GraphBuilder\n")
-    assert list(violations("edgenext_deploy", planted)) == ["torch", "edgenext_deploy.export.graph.GraphBuilder"]
+    planted.write_text("import torch\nfrom edgenext_deploy.export.graph.builder import GraphBuilder\n")
+    assert list(violations("edgenext_deploy", planted)) == ["torch", "edgenext_deploy.export.graph.builder.GraphBuilder"]
 
 
 def run(code, **options):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgenext_deploy.export.graph import GraphBuilder
+from edgenext_deploy.export.graph.builder import GraphBuilder
 
 
 class Op(nn.Module):

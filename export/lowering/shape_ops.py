@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgenext_deploy.export.graph import GraphBuilder
+from edgenext_deploy.export.graph.builder import GraphBuilder
 from edgenext_deploy.export.lowering.ops import Op
 
 

@@ -6,7 +6,7 @@ import onnx
 from torch import fx, nn
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
-from edgenext_deploy.export.graph import GraphBuilder
+from edgenext_deploy.export.graph.builder import GraphBuilder
 from edgenext_deploy.export.lowering.ops import Op
 
 

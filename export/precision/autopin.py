@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 
 from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.precision.arithmetic import FP16_MAX
 from edgenext_deploy.export.precision.drift import (
     Effect,
@@ -22,8 +23,7 @@ from edgenext_deploy.export.precision.drift import (
     merge_effects,
 )
 from edgenext_deploy.export.precision.emulate import Emulator
-from edgenext_deploy.export.precision.plan import Pins, fp16_share, fp32_nodes
-from edgenext_deploy.export.quiet import quiet_torch
+from edgenext_deploy.export.precision.fp32_pins import Pins, fp16_share, fp32_nodes
 
 DEFAULT_TOLERANCE = 0.01
 # Runs of one sample through the graph; at a tenth of a second each, some minutes.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.precision.arithmetic import (
     FP16_MAX,
     FP16_SMALLEST_NORMAL,
@@ -22,9 +23,8 @@ from edgenext_deploy.export.precision.arithmetic import (
     largest_magnitude,
 )
 from edgenext_deploy.export.precision.emulate import Emulator, compute
-from edgenext_deploy.export.precision.plan import Pins, fp32_nodes
+from edgenext_deploy.export.precision.fp32_pins import Pins, fp32_nodes
 from edgenext_deploy.export.precision.semantics import Step
-from edgenext_deploy.export.quiet import quiet_torch
 
 Progress = Callable[[str], None]
 

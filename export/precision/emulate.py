@@ -12,10 +12,10 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from edgenext_deploy.errors import UsageError
+from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.precision.arithmetic import Float16, Float32, float16
-from edgenext_deploy.export.precision.plan import Pins, fp32_nodes
+from edgenext_deploy.export.precision.fp32_pins import Pins, fp32_nodes
 from edgenext_deploy.export.precision.semantics import RULES, Operands, Step, evaluate, refusal
-from edgenext_deploy.export.quiet import quiet_torch
 
 Values = dict[str, Tensor]
 

@@ -8,7 +8,7 @@ import numpy as np
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.export.parity import PHOTOS
+from edgenext_deploy.export.checks.parity import PHOTOS
 from edgenext_deploy.preprocess.photo import normalise, preprocess
 from edgenext_deploy.preprocess.photo_files import is_photo
 

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgenext_deploy.errors import VerificationError
-from edgenext_deploy.export.precision.plan import Pins, element_types, fp32_nodes
+from edgenext_deploy.export.precision.fp32_pins import Pins, element_types, fp32_nodes
 
 _NUMPY: dict[int, type[np.floating[Any]]] = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
 _SUFFIX: dict[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}

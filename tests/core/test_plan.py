@@ -424,7 +424,7 @@ def test_the_gpu_is_asked_through_the_driver(monkeypatch, cuda, expected):
 def test_a_real_tensorrt_rtx_plan(tmp_path):
     """Built by NVIDIA's builder: the header says what this module's table says, and a sidecar protects it."""
     pytest.importorskip("onnx")
-    from edgenext_deploy.export.rtx import build_with_rtx
+    from edgenext_deploy.export.checks.rtx import build_with_rtx
 
     model = TINY
     report = build_with_rtx(model, sms=("80", "86", "121"), keep_plan=str(tmp_path))

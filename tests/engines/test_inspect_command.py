@@ -190,7 +190,7 @@ def test_it_fits_into_a_group(inspect, capsys, tmp_path):
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is not installed")
 def test_a_real_tensorrt_rtx_plan(inspect, tmp_path):
     pytest.importorskip("onnx")
-    from edgenext_deploy.export.rtx import build_with_rtx
+    from edgenext_deploy.export.checks.rtx import build_with_rtx
 
     model = os.path.join(ROOT, "tests", "data", "tiny_classifier.onnx")
     (build,) = build_with_rtx(model, sms=("80",), keep_plan=str(tmp_path)).builds

@@ -11,7 +11,7 @@ from edgenext_deploy.artifacts.manifest import Preprocessing, TensorSpec
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
-from edgenext_deploy.export.precision.plan import pins_of
+from edgenext_deploy.export.precision.fp32_pins import pins_of
 from edgenext_deploy.models.factory import create_model, randomise
 from edgenext_deploy.preprocess.photo import normalise
 

@@ -13,8 +13,8 @@ from verdict_models import constant, mean_with_axes_input, model, one_node, save
 
 from edgenext_deploy.commands.entry import run_command  # noqa: E402
 from edgenext_deploy.errors import BadInputError  # noqa: E402
-from edgenext_deploy.export import check, verdict  # noqa: E402
-from edgenext_deploy.export.check import check_command, load_model  # noqa: E402
+from edgenext_deploy.export.verdict import cli, judge  # noqa: E402
+from edgenext_deploy.export.verdict.cli import check_command, load_model  # noqa: E402
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_good_file_gives_the_table_and_exit_code_0(tmp_path, run):
     code, out, err = run(save(tmp_path, small_network()))
     assert (code, err) == (0, "")
     assert "opset 13, IR version 7, 2 nodes" in out
-    for release in verdict.documented_releases():
+    for release in judge.documented_releases():
         assert release in out
     assert "not supported" not in out
     assert "targets that can run it: nano, xavier," in out
@@ -67,7 +67,7 @@ def test_json_is_all_there_is_on_stdout(tmp_path, run):
     assert code == 4
     assert "every axis" in err
     assert (data["file"], data["opset"], data["ir_version"], data["nodes"]) == (path, 18, 7, 1)
-    assert tuple(data["verdicts"]) == verdict.documented_releases()
+    assert tuple(data["verdicts"]) == judge.documented_releases()
     assert data["verdicts"]["8.2"]["supported"] is False
     assert data["verdicts"]["10.0"]["supported"] is True
     assert data["targets"]["nano"]["accepted"] is False
@@ -148,7 +148,7 @@ def test_a_file_that_may_not_be_read(tmp_path):
 
 def test_a_file_over_two_gigabytes_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = save(tmp_path, small_network())
-    monkeypatch.setattr(check, "_MAX_BYTES", os.path.getsize(path) - 1)
+    monkeypatch.setattr(cli, "_MAX_BYTES", os.path.getsize(path) - 1)
     with pytest.raises(BadInputError, match="at most"):
         load_model(path)
 
@@ -160,7 +160,7 @@ def judged_or_refused(path):
     except BadInputError as error:
         assert "\n" not in str(error)
         return True
-    assert len(verdict.judge_all(made)) == len(verdict.documented_releases())
+    assert len(judge.judge_all(made)) == len(judge.documented_releases())
     return False
 
 

@@ -22,11 +22,11 @@ from edgenext_deploy import Classifier
 from edgenext_deploy.artifacts.manifest import Detection
 from edgenext_deploy.benchmarks.accuracy.evaluate import Options, evaluate
 from edgenext_deploy.export import pipeline
+from edgenext_deploy.export.checks.rtx import RtxReport
+from edgenext_deploy.export.checks.torch_settings import quiet_torch
+from edgenext_deploy.export.graph.simplify import Simplified
 from edgenext_deploy.export.pipeline import run_export
-from edgenext_deploy.export.quiet import quiet_torch
 from edgenext_deploy.export.request import ExportRequest
-from edgenext_deploy.export.rtx import RtxReport
-from edgenext_deploy.export.simplify import Simplified
 from edgenext_deploy.models.factory import create_model
 from edgenext_deploy.preprocess.photo import preprocess
 

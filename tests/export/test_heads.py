@@ -19,7 +19,7 @@ from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.pipeline import run_export
 from edgenext_deploy.export.precision.drift import compare_outputs
 from edgenext_deploy.export.precision.emulate import Emulator
-from edgenext_deploy.export.precision.plan import element_types
+from edgenext_deploy.export.precision.fp32_pins import element_types
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.tasks import without_class_map
 from edgenext_deploy.models.factory import create_model, randomise

@@ -11,11 +11,11 @@ from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.data import path_of
 from edgenext_deploy.engines.selftest import compare
 from edgenext_deploy.errors import IncompatibleError, UsageError, VerificationError
-from edgenext_deploy.export import verdict
-from edgenext_deploy.export.check import load_model
+from edgenext_deploy.export.checks.rtx import build_with_rtx
 from edgenext_deploy.export.report import as_json, next_commands
 from edgenext_deploy.export.request import ExportRequest
-from edgenext_deploy.export.rtx import build_with_rtx
+from edgenext_deploy.export.verdict import judge
+from edgenext_deploy.export.verdict.cli import load_model
 from edgenext_deploy.networks.nms import suppress
 from edgenext_deploy.runtime.open import load_session
 from edgenext_deploy.runtime.session import Session
@@ -103,14 +103,14 @@ def test_both_files_have_their_manifests(exported):
     ("8.0", "warning"), ("8.2", "warning"), ("8.5", "note"), ("10.3", "note"), ("10.11", "note"),
     ("10.13", "warning"), ("11.x", "warning"), ("rtx-1.7", "error")])
 def test_the_verdict_knows_the_plugin(exported, release, severity):
-    judged = verdict.judge(onnx.load(exported.nms.onnx_path), release)
+    judged = judge.judge(onnx.load(exported.nms.onnx_path), release)
     (finding,) = [finding for finding in judged.findings if finding.op == "EfficientNMS_TRT"]
     assert finding.severity == severity and judged.supported is (severity != "error")
 
 
 def test_targets_without_the_plugin_refuse_it(exported):
-    analysis = verdict.analyse(onnx.load(exported.nms.onnx_path))
-    refused = [name for name, target in TARGETS.items() if verdict.target_problems(analysis, target)]
+    analysis = judge.analyse(onnx.load(exported.nms.onnx_path))
+    refused = [name for name, target in TARGETS.items() if judge.target_problems(analysis, target)]
     assert refused == ["rtx", "onnxruntime"]
 
 

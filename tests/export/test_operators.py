@@ -1,7 +1,7 @@
 import pytest
 
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.export.operators import documented_releases, first_release_with, get_release
+from edgenext_deploy.export.verdict.releases import documented_releases, first_release_with, get_release
 from edgenext_deploy.targets import TARGETS
 
 

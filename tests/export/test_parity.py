@@ -4,7 +4,7 @@ import pytest
 
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.errors import VerificationError
-from edgenext_deploy.export.parity import compare, parity_inputs
+from edgenext_deploy.export.checks.parity import compare, parity_inputs
 
 LOGITS = np.array([[1.0, -4.0, 2.0]], np.float32)
 

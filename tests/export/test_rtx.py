@@ -13,9 +13,9 @@ from onnx import helper
 from verdict_models import FLOAT, HALF, constant, model, one_node, save, small_network, tensor
 
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.export import rtx
-from edgenext_deploy.export.rtx import build_with_rtx
-from edgenext_deploy.export.verdict import judge
+from edgenext_deploy.export.checks import rtx
+from edgenext_deploy.export.checks.rtx import build_with_rtx
+from edgenext_deploy.export.verdict.judge import judge
 
 INSTALLED = importlib.util.find_spec("tensorrt_rtx") is not None
 needs_rtx = pytest.mark.skipif(not INSTALLED, reason="tensorrt_rtx is not installed (the extra [rtx])")

@@ -4,10 +4,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.export.graph.simplify import simplify
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
-from edgenext_deploy.export.simplify import simplify
 from edgenext_deploy.models.factory import create_model, randomise
 
 

@@ -15,14 +15,14 @@ from trained import CLASSES, PREPROCESSING, SIZE, TRAINED, digits, network_input
 from edgenext_deploy import Classifier
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.pipeline import run_export
 from edgenext_deploy.export.precision.emulate import Emulator
-from edgenext_deploy.export.precision.plan import pins_of, require_typed_fp16
+from edgenext_deploy.export.precision.fp32_pins import pins_of, require_typed_fp16
 from edgenext_deploy.export.precision.typed import to_typed
-from edgenext_deploy.export.quiet import quiet_torch
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.models.checkpoint import apply, load_checkpoint
 from edgenext_deploy.models.factory import create_model

@@ -17,12 +17,12 @@ from edgenext_deploy import Classifier
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import IncompatibleError, UsageError, VerificationError
+from edgenext_deploy.export import precision_step
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.pipeline import run_export
-from edgenext_deploy.export.precision import apply
-from edgenext_deploy.export.precision.plan import (
+from edgenext_deploy.export.precision.fp32_pins import (
     COMPUTE,
     element_types,
     fp16_share,
@@ -150,7 +150,7 @@ def test_flag_mode_lists_the_pins_and_leaves_the_graph_in_fp32(tmp_path):
 # What would have to go wrong for --fp16 to succeed with FP32 compute, one by one.
 
 def test_a_typing_that_does_nothing_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(apply, "to_typed", lambda model, pins, io: model)
+    monkeypatch.setattr(precision_step, "to_typed", lambda model, pins, io: model)
     with pytest.raises(VerificationError, match=r"computes .* nodes in FP32"):
         run_export(ExportRequest("xxs", target="a100", fp16=True, height=64, width=64, output=str(tmp_path)))
     assert not list(tmp_path.iterdir())
@@ -165,7 +165,7 @@ def test_one_convolution_left_in_fp32_is_found():
 
 @pytest.mark.parametrize("mode, target", [("flag", "nano"), ("typed", "a100")])
 def test_a_plan_that_pins_everything_is_refused(tmp_path, monkeypatch, mode, target):
-    monkeypatch.setattr(apply, "pins_of", lambda model, islands: {node.name: "all" for node in model.graph.node})
+    monkeypatch.setattr(precision_step, "pins_of", lambda model, islands: {node.name: "all" for node in model.graph.node})
     with pytest.raises(VerificationError, match="0% of the multiply-adds"):
         run_export(ExportRequest("xxs", target=target, fp16=True, height=64, width=64, output=str(tmp_path)))
     assert not list(tmp_path.iterdir())
@@ -191,7 +191,7 @@ def test_multiply_adds_agree_with_the_reference_count():
 
 def test_a_graph_whose_layernorm_is_in_fp16_is_refused(tmp_path, monkeypatch):
     pytest.importorskip("tensorrt_rtx")
-    monkeypatch.setattr(apply, "pins_of", lambda model, islands: {})
+    monkeypatch.setattr(precision_step, "pins_of", lambda model, islands: {})
     with pytest.raises(VerificationError, match=r"LayerNorm that computes in FP16|not finite|differs"):
         run_export(ExportRequest("xxs", target="a100", fp16=True, height=64, width=64, output=str(tmp_path)))
 

@@ -19,14 +19,8 @@ from verdict_models import (  # noqa: E402
 )
 
 from edgenext_deploy.errors import IncompatibleError  # noqa: E402
-from edgenext_deploy.export.operators import documented_releases  # noqa: E402
-from edgenext_deploy.export.verdict import (  # noqa: E402
-    group_findings,
-    judge,
-    judge_all,
-    require,
-    summary,
-)
+from edgenext_deploy.export.verdict.judge import group_findings, judge, judge_all, require, summary
+from edgenext_deploy.export.verdict.releases import documented_releases  # noqa: E402
 from edgenext_deploy.targets import get_target  # noqa: E402
 
 INT = np.int64

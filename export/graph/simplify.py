@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-_CHILD = Path(__file__).with_name("_simplify_child.py")
+_CHILD = Path(__file__).with_name("simplify_child.py")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from edgenext_deploy.export.operators import Release
-from edgenext_deploy.export.verdict_walk import Site
+from edgenext_deploy.export.verdict.nodes import Site
+from edgenext_deploy.export.verdict.releases import Release
 
 ERROR = "error"
 WARNING = "warning"

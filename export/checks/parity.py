@@ -9,7 +9,7 @@ from edgenext_deploy.artifacts.golden import golden_batch
 from edgenext_deploy.artifacts.manifest import Parity, Preprocessing
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import VerificationError
-from edgenext_deploy.export.quiet import quiet_torch
+from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.preprocess.photo import normalise, preprocess
 
 PHOTOS = ("cat.jpg", "coffee.jpg", "rocket.jpg")

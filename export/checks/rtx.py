@@ -18,7 +18,7 @@ from typing import Any
 
 from edgenext_deploy.files import require_file, write_files_atomically
 
-_CHILD = Path(__file__).with_name("_rtx_child.py")
+_CHILD = Path(__file__).with_name("rtx_child.py")
 _FP16_LAYERNORM = "layernorm nodes in fp16"
 
 

@@ -12,11 +12,11 @@ from onnx import TensorProto
 
 from edgenext_deploy.artifacts.nms_plugin import OP
 from edgenext_deploy.errors import IncompatibleError
-from edgenext_deploy.export import verdict_walk
-from edgenext_deploy.export.operators import Release, documented_releases, first_release_with, get_release
-from edgenext_deploy.export.verdict_rules import ERROR, NOTE, WARNING, problems_of
-from edgenext_deploy.export.verdict_types import type_problems
-from edgenext_deploy.export.verdict_walk import AI_ONNX, Site
+from edgenext_deploy.export.verdict import nodes as verdict_walk
+from edgenext_deploy.export.verdict.element_types import type_problems
+from edgenext_deploy.export.verdict.nodes import AI_ONNX, Site
+from edgenext_deploy.export.verdict.releases import Release, documented_releases, first_release_with, get_release
+from edgenext_deploy.export.verdict.rules import ERROR, NOTE, WARNING, problems_of
 from edgenext_deploy.targets import Target
 
 __all__ = [

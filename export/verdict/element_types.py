@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import onnx
 from onnx import TensorProto
 
-from edgenext_deploy.export.operators import Release
-from edgenext_deploy.export.verdict_rules import ERROR, NOTE, WARNING, Problems
-from edgenext_deploy.export.verdict_walk import Site
+from edgenext_deploy.export.verdict.nodes import Site
+from edgenext_deploy.export.verdict.releases import Release
+from edgenext_deploy.export.verdict.rules import ERROR, NOTE, WARNING, Problems
 
 _NAMES: dict[int, str] = {
     TensorProto.FLOAT: "FP32", TensorProto.FLOAT16: "FP16", TensorProto.BFLOAT16: "BF16",

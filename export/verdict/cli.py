@@ -13,7 +13,7 @@ from edgenext_deploy.targets import TARGETS, get_target
 if TYPE_CHECKING:
     import onnx
 
-    from edgenext_deploy.export.verdict import Analysis, Group, Verdict
+    from edgenext_deploy.export.verdict.judge import Analysis, Group, Verdict
 
 # Protobuf cannot hold more in one message.
 _MAX_BYTES = 2**31 - 1
@@ -32,7 +32,7 @@ def load_model(path: str) -> "onnx.ModelProto":
     """
     import onnx
 
-    from edgenext_deploy.export.verdict_walk import tensors_of
+    from edgenext_deploy.export.verdict.nodes import tensors_of
 
     require_file(path, "ONNX file", _FIX)
     size_bytes = os.path.getsize(path)
@@ -77,23 +77,23 @@ def check_command(file: str, target: Optional[str], as_json: bool) -> None:
     chosen = None if target is None else get_target(target)
     model = load_model(file)
 
-    from edgenext_deploy.export import verdict
-    from edgenext_deploy.export.operators import documented_releases
+    from edgenext_deploy.export.verdict import judge
+    from edgenext_deploy.export.verdict.releases import documented_releases
 
-    analysis = verdict.analyse(model)
-    verdicts = {release: verdict.judge_analysis(analysis, release) for release in documented_releases()}
-    refusals = {name: verdict.target_problems(analysis, known) for name, known in TARGETS.items()}
+    analysis = judge.analyse(model)
+    verdicts = {release: judge.judge_analysis(analysis, release) for release in documented_releases()}
+    refusals = {name: judge.target_problems(analysis, known) for name, known in TARGETS.items()}
     if as_json:
         click.echo(json.dumps(_as_json(file, analysis, verdicts, refusals), indent=2, ensure_ascii=False))
     else:
         _print(file, analysis, verdicts, refusals)
     if chosen is not None:
-        verdict.require_analysis(analysis, chosen)
+        judge.require_analysis(analysis, chosen)
 
 
 def _as_json(file: str, analysis: "Analysis", verdicts: "dict[str, Verdict]",
              refusals: "dict[str, tuple[str, ...]]") -> "dict[str, Any]":
-    from edgenext_deploy.export.verdict import summary
+    from edgenext_deploy.export.verdict.judge import summary
 
     return {
         "file": file,
@@ -111,7 +111,7 @@ def _print(file: str, analysis: "Analysis", verdicts: "dict[str, Verdict]",
     from rich.console import Console
     from rich.table import Table
 
-    from edgenext_deploy.export.verdict import group_findings
+    from edgenext_deploy.export.verdict.judge import group_findings
 
     groups = group_findings(verdicts.values())
     listed = [group for group in groups if group.severity != "note"]
@@ -133,7 +133,7 @@ def _print(file: str, analysis: "Analysis", verdicts: "dict[str, Verdict]",
 
 
 def _opset_range(release: str) -> str:
-    from edgenext_deploy.export.operators import get_release
+    from edgenext_deploy.export.verdict.releases import get_release
 
     facts = get_release(release)
     return f"{facts.min_opset}–{facts.max_opset}" if facts.max_opset is not None else "not documented"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from edgenext_deploy.artifacts.manifest import Precision, Preprocessing
-from edgenext_deploy.export.precision.plan import Pins, pins_of, require_fp16, require_typed_fp16
+from edgenext_deploy.export.precision.fp32_pins import Pins, pins_of, require_fp16, require_typed_fp16
 from edgenext_deploy.export.precision.typed import count_casts, to_typed
 from edgenext_deploy.export.request import ExportRequest
 

@@ -1,0 +1,1 @@
+"""An exported graph against the reference module and against TensorRT-RTX."""

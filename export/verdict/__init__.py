@@ -1,0 +1,1 @@
+"""Which TensorRT releases can run an ONNX file, and why not."""
