@@ -15,10 +15,10 @@ from edgenext_deploy.benchmarks.layers import (
     place_of,
     place_of_several,
 )
-from edgenext_deploy.engines.layers import nodes_in_name
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.runtime.profile import LayerTime, LayerTimes, profile_onnx, profile_plan
 from edgenext_deploy.runtime.trt import TensorRTSession
+from edgenext_deploy.tensorrt_api.engine_layers import nodes_in_name
 
 KIND = "profile"
 SCHEMA = 1

@@ -9,18 +9,18 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.artifacts.nms_plugin import ends_in_plugin
-from edgenext_deploy.engines import layers as engine_layers
-from edgenext_deploy.engines import mode as modes
-from edgenext_deploy.engines import proof as proofs
-from edgenext_deploy.engines import release as releases
 from edgenext_deploy.engines import timing_cache, workspace
-from edgenext_deploy.engines.compute import Work, network_work
-from edgenext_deploy.engines.layers import EngineLayer
-from edgenext_deploy.engines.pins import PinReport, pin_layers, pins_of
-from edgenext_deploy.engines.proof import Proof
-from edgenext_deploy.engines.release import Progress, Release
+from edgenext_deploy.engines.precision import mode as modes
+from edgenext_deploy.engines.precision import proof as proofs
+from edgenext_deploy.engines.precision.layer_work import Work, network_work
+from edgenext_deploy.engines.precision.pins import PinReport, pin_layers, pins_of
+from edgenext_deploy.engines.precision.proof import Proof
 from edgenext_deploy.errors import IncompatibleError, VerificationError
 from edgenext_deploy.files import require_file
+from edgenext_deploy.tensorrt_api import builder_api as releases
+from edgenext_deploy.tensorrt_api import engine_layers
+from edgenext_deploy.tensorrt_api.builder_api import Progress, Release
+from edgenext_deploy.tensorrt_api.engine_layers import EngineLayer
 
 _MEMORY_WORDS = ("out of memory", "outofmemory", "insufficient memory", "cudaerrormemoryallocation", "bad_alloc")
 _WORKSPACE_WORDS = ("could not find any implementation", "sufficient workspace", "insufficient workspace")

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
-from edgenext_deploy.engines.inspect import inspect_command
+from edgenext_deploy.engines.inspect_command import inspect_command
 from edgenext_deploy.engines.verify import test_command
 from edgenext_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgenext_deploy.engines.make import MadePlan
+    from edgenext_deploy.engines.build_command import MadePlan
 
 _LISTED_LAYERS = 5
 
@@ -77,7 +77,7 @@ def build_command(
     as_json: bool,
 ) -> None:
     """Build one plan; see the group's help."""
-    from edgenext_deploy.engines.make import PlanOptions, make_plan
+    from edgenext_deploy.engines.build_command import PlanOptions, make_plan
 
     if fp16 and fp32:
         raise UsageError("--fp16 and --fp32 exclude each other", "leave one of the two out")

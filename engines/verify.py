@@ -14,7 +14,7 @@ from edgenext_deploy.commands.entry import INPUT, common_options
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, VerificationError
 
 if TYPE_CHECKING:
-    from edgenext_deploy.engines.selftest import SelfTest
+    from edgenext_deploy.engines.selftest.golden_test import SelfTest
 
 _TIME_LIMIT_S = 300.0
 
@@ -29,7 +29,7 @@ def test_command(engine: str, trust: bool, as_json: bool) -> None:
 
     Exit code 5 if the answer is wrong. Needs neither torch nor, for a plan, ONNX Runtime.
     """
-    from edgenext_deploy.engines.selftest import self_test
+    from edgenext_deploy.engines.selftest.golden_test import self_test
     from edgenext_deploy.runtime.open import load_session, require_engine
 
     require_engine(engine)
@@ -59,7 +59,7 @@ def verify_in_child(path: str) -> "Tuple[Optional[SelfTest], str]":
     Raises:
         VerificationError: the plan gives a wrong answer, crashes its process, or does not come to an end.
     """
-    from edgenext_deploy.engines.selftest import SelfTest
+    from edgenext_deploy.engines.selftest.golden_test import SelfTest
 
     try:
         printed = run_module("edgenext_deploy.engines.cli", ["test", path, "--json"], _TIME_LIMIT_S)

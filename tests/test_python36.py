@@ -100,7 +100,7 @@ def test_onnxruntime_1_10_runs_every_nano_file(nano_export, tmp_path):
 def test_onnxruntime_1_10_runs_both_heads(nano_head, tmp_path):
     np = pytest.importorskip("numpy")
     from edgenext_deploy.artifacts import golden
-    from edgenext_deploy.engines.selftest import golden_outputs
+    from edgenext_deploy.engines.selftest.golden_test import golden_outputs
     from edgenext_deploy.preprocess import photo
 
     for variant in ("xxs_ssdlite", "xxs_deeplabv3"):

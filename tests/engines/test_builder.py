@@ -9,10 +9,10 @@ from doubles import onnx_writer as ow
 from engine_cases import ALL_RELEASES, FLAG_RELEASES, MIB, TYPED_RELEASES, install, normed, request, tiny
 
 from edgenext_deploy.engines.builder import build
-from edgenext_deploy.engines.proof import BUILDER_LOG, INSPECTOR
-from edgenext_deploy.engines.release import Release
+from edgenext_deploy.engines.precision.proof import BUILDER_LOG, INSPECTOR
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, VerificationError
 from edgenext_deploy.targets import TARGETS, refusal_of_mode
+from edgenext_deploy.tensorrt_api.builder_api import Release
 
 
 def layers_of(plan):

@@ -25,7 +25,7 @@ from plan_samples import (
 
 from edgenext_deploy.artifacts.plan_check import sidecar_path, write_plan
 from edgenext_deploy.commands.entry import run_command
-from edgenext_deploy.engines.inspect import inspect_command
+from edgenext_deploy.engines.inspect_command import inspect_command
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_hostile_texts_are_printed_harmlessly(inspect, tmp_path):
 
 
 COMMAND = ("import sys; from edgenext_deploy.commands.entry import run_command; "
-           "from edgenext_deploy.engines.inspect import inspect_command; run_command(inspect_command, sys.argv[1:])")
+           "from edgenext_deploy.engines.inspect_command import inspect_command; run_command(inspect_command, sys.argv[1:])")
 
 
 def in_a_process(folder, *arguments, **environment):
@@ -171,7 +171,7 @@ def test_the_process_in_any_locale_and_with_any_name(tmp_path, locale):
 
 
 def test_help_is_soon_and_imports_little(tmp_path):
-    code = ("import sys; import edgenext_deploy.engines.inspect; "
+    code = ("import sys; import edgenext_deploy.engines.inspect_command; "
             "print(sorted({'numpy', 'rich', 'tensorrt', 'tensorrt_rtx', 'torch'} & set(sys.modules)))")
     out = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT)
     assert out.strip() == b"[]"

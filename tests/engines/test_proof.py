@@ -3,10 +3,11 @@ import json
 
 import pytest
 
-from edgenext_deploy.engines import layers, proof
-from edgenext_deploy.engines.compute import Work
-from edgenext_deploy.engines.layers import EngineLayer
+from edgenext_deploy.engines.precision import proof
+from edgenext_deploy.engines.precision.layer_work import Work
 from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.tensorrt_api import engine_layers
+from edgenext_deploy.tensorrt_api.engine_layers import EngineLayer
 
 PINS = {"norm/mean": "LayerNorm", "norm": "LayerNorm"}
 # Two lines of the log of TensorRT-RTX 1.7.1.116, shortened: a kernel that fuses a LayerNorm, and a convolution.
@@ -40,7 +41,7 @@ def layer(name="a", inputs=("fp16",), outputs=("fp16",), weights="", nodes=None,
     ("Int8", "other"), ("Row major linear INT32", "other"), ("Float8", "other"), ("FP8", "other"), ("", "other"),
     ("Unknown format", "other"), ("N/A due to dynamic shapes", "other")])
 def test_types(text, expected):
-    assert layers.element_type(text) == expected
+    assert engine_layers.element_type(text) == expected
 
 
 @pytest.mark.parametrize("name, expected", [
@@ -48,7 +49,7 @@ def test_types(text, expected):
     ("{ForeignNode[stages.0.norm/mean...stages.0.norm]}", ("ForeignNode", "stages.0.norm/mean", "stages.0.norm")),
     ("", ())])
 def test_nodes_in_names(name, expected):
-    assert layers.nodes_in_name(name) == expected
+    assert engine_layers.nodes_in_name(name) == expected
 
 
 def test_the_inspector_of_8_and_of_11():
@@ -57,7 +58,7 @@ def test_the_inspector_of_8_and_of_11():
         "Inputs": [{"Name": "x", "Dimensions": [1, 3, 8, 8], "Format/Datatype": "Row major linear FP32"}],
         "Outputs": [{"Name": "y", "Dimensions": [1, 8, 8, 8], "Format/Datatype": "Row major linear FP16 format"}],
         "Weights": {"Type": "Half", "Count": 216}}], "Bindings": ["x", "y"]}
-    assert layers.from_inspector(json.dumps(old)) == [EngineLayer(
+    assert engine_layers.from_inspector(json.dumps(old)) == [EngineLayer(
         "conv + act", "CaskConvolution", ("conv", "act"), ("fp32",), ("fp16",), "fp16")]
     new = {"Layers": [{
         "Name": "__myl_Conv_0", "LayerType": "kgen", "Metadata": "[ONNX Layer: conv]\u001e[ONNX Layer: act]",
@@ -65,26 +66,26 @@ def test_the_inspector_of_8_and_of_11():
         "Outputs": [{"Name": "y", "Datatype": "Half", "Format": "Row major linear"}],
         "Constants": [{"Name": "w", "Dimensions": [8, 3, 3, 3], "Datatype": "Half"},
                       {"Name": "b", "Dimensions": [1, 8, 1, 1], "Datatype": "Float"}]}], "I/O Tensors": []}
-    assert layers.from_inspector(json.dumps(new)) == [EngineLayer(
+    assert engine_layers.from_inspector(json.dumps(new)) == [EngineLayer(
         "__myl_Conv_0", "kgen", ("__myl_Conv_0", "conv", "act"), ("fp16",), ("fp16",), "fp16")]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", "{}", '{"Layers": ["conv", "act"]}', '{"Layers": 3}'])
 def test_an_answer_without_layers_proves_nothing(text):
     with pytest.raises(VerificationError):
-        layers.from_inspector(text)
+        engine_layers.from_inspector(text)
 
 
 @pytest.mark.parametrize("fields", [
     {}, {"Name": None}, {"Inputs": None, "Outputs": []}, {"Inputs": ["x"], "Outputs": [3]}, {"Weights": "none"},
     {"Constants": [{"Dimensions": [3, 4]}]}, {"Metadata": "[ONNX Layer: cut"}])
 def test_layers_with_less_in_them(fields):
-    (found,) = layers.from_inspector(json.dumps({"Layers": [fields]}))
+    (found,) = engine_layers.from_inspector(json.dumps({"Layers": [fields]}))
     assert proof.classify(found, {}) == "other"
 
 
 def test_the_log_of_rtx():
-    fused, convolution = layers.from_builder_log(RTX_LOG)
+    fused, convolution = engine_layers.from_builder_log(RTX_LOG)
     assert fused == EngineLayer("__myl_CastMeanSub_myl0_2", "kgen", (
         "__myl_CastMeanSub_myl0_2", "conv/to_fp32", "norm/mean", "norm"), ("fp16",), ("fp16",), "")
     assert convolution == EngineLayer(
@@ -92,7 +93,7 @@ def test_the_log_of_rtx():
 
 
 def test_the_log_of_8_0():
-    found = layers.from_builder_log(OLD_LOG)
+    found = engine_layers.from_builder_log(OLD_LOG)
     assert [(item.kind, item.nodes[:2], item.inputs, item.outputs) for item in found] == [
         ("Scale", ("data_bn", "data_scale"), ("fp32",), ("fp32",)),
         ("CaskConvolution", ("conv2", "sum"), ("fp16", "fp16"), ("fp16",)),
@@ -101,7 +102,7 @@ def test_the_log_of_8_0():
 
 
 def test_a_log_without_layers():
-    assert layers.from_builder_log("") == [] and layers.from_builder_log("Engine generation completed.\n") == []
+    assert engine_layers.from_builder_log("") == [] and engine_layers.from_builder_log("Engine generation completed.\n") == []
 
 
 @pytest.mark.parametrize("given, expected", [

@@ -5,10 +5,10 @@ import os
 import pytest
 from engine_cases import ALL_RELEASES, DATA, FLAG_RELEASES, MIB, TYPED_RELEASES, install, normed, request
 
-from edgenext_deploy.engines import release as releases
 from edgenext_deploy.engines.builder import build
-from edgenext_deploy.engines.release import Release
 from edgenext_deploy.errors import EdgeNextError, IncompatibleError, MissingRuntimeError
+from edgenext_deploy.tensorrt_api import builder_api as releases
+from edgenext_deploy.tensorrt_api.builder_api import Release
 
 
 def opened(monkeypatch, name):

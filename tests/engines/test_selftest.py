@@ -7,7 +7,7 @@ from doubles import gpu
 
 from edgenext_deploy import load_session
 from edgenext_deploy.artifacts import golden, manifest
-from edgenext_deploy.engines.selftest import SelfTest, compare, golden_input, golden_outputs, self_test
+from edgenext_deploy.engines.selftest.golden_test import SelfTest, compare, golden_input, golden_outputs, self_test
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.runtime.session import Session
 

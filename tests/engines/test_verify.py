@@ -9,7 +9,7 @@ from engine_cases import normed
 from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.engines import verify
 from edgenext_deploy.engines.cli import command
-from edgenext_deploy.engines.selftest import SelfTest
+from edgenext_deploy.engines.selftest.golden_test import SelfTest
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, VerificationError
 
 PASSED = SelfTest(True, 1e-3, 2e-2, "fp16", True, 1.5)

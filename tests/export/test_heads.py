@@ -12,7 +12,7 @@ import torch
 
 from edgenext_deploy.artifacts import golden
 from edgenext_deploy.artifacts import manifest as manifests
-from edgenext_deploy.engines.selftest import compare, golden_outputs
+from edgenext_deploy.engines.selftest.golden_test import compare, golden_outputs
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower

@@ -9,7 +9,7 @@ from onnx import helper
 from edgenext_deploy import Detector
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.data import path_of
-from edgenext_deploy.engines.selftest import compare
+from edgenext_deploy.engines.selftest.golden_test import compare
 from edgenext_deploy.errors import IncompatibleError, UsageError, VerificationError
 from edgenext_deploy.export.checks.rtx import build_with_rtx
 from edgenext_deploy.export.report import as_json, next_commands

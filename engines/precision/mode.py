@@ -4,9 +4,9 @@
 say FP16 (TensorRT 10 and later, and the only way from 11 on). ``fp32``: an FP32 graph as it is.
 """
 from edgenext_deploy.artifacts.manifest import Manifest
-from edgenext_deploy.engines.release import Release
 from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.targets import TARGETS
+from edgenext_deploy.tensorrt_api.builder_api import Release
 
 FLAG, TYPED, FP32 = "flag", "typed", "fp32"
 

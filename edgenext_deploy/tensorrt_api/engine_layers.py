@@ -12,8 +12,8 @@ import json
 import re
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from edgenext_deploy.engines.release import nodes_in_metadata
 from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.tensorrt_api.builder_api import nodes_in_metadata
 
 FP16, FP32 = "fp16", "fp32"
 

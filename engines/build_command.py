@@ -18,18 +18,18 @@ from edgenext_deploy.artifacts.plan_check import (
     sidecar_path,
     write_plan,
 )
-from edgenext_deploy.engines import release as releases
 from edgenext_deploy.engines import timing_cache, workspace
 from edgenext_deploy.engines.best_of import keep_fastest
 from edgenext_deploy.engines.builder import BuildReport, BuildRequest, BuildResult
 from edgenext_deploy.engines.isolated import build_in_child
-from edgenext_deploy.engines.mode import FP32
-from edgenext_deploy.engines.pins import pins_of
-from edgenext_deploy.engines.selftest import SelfTest
+from edgenext_deploy.engines.precision.mode import FP32
+from edgenext_deploy.engines.precision.pins import pins_of
+from edgenext_deploy.engines.selftest.golden_test import SelfTest
 from edgenext_deploy.engines.verify import verify_in_child
 from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.files import require_file, sha256_of_bytes, sha256_of_file, write_files_atomically
 from edgenext_deploy.targets import Target, get_target
+from edgenext_deploy.tensorrt_api import builder_api as releases
 from edgenext_deploy.version import __version__
 
 

@@ -2,7 +2,7 @@
 from typing import Any, Dict, List, NamedTuple, Set, Tuple
 
 from edgenext_deploy.artifacts.manifest import Manifest
-from edgenext_deploy.engines.release import Release
+from edgenext_deploy.tensorrt_api.builder_api import Release
 
 
 class PinReport(NamedTuple):

@@ -5,9 +5,9 @@ pinned to FP32, with the casts around them into one kernel. Such a layer counts 
 """
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from edgenext_deploy.engines.compute import Work
-from edgenext_deploy.engines.layers import FP16, FP32, EngineLayer
+from edgenext_deploy.engines.precision.layer_work import Work
 from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.tensorrt_api.engine_layers import FP16, FP32, EngineLayer
 
 INSPECTOR = "engine inspector"
 BUILDER_LOG = "the builder's list of the engine's layers"

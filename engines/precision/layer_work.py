@@ -7,7 +7,7 @@ given to the engine's layers by the names of what was fused.
 import math
 from typing import Any, List, NamedTuple, Tuple
 
-from edgenext_deploy.engines.release import Release
+from edgenext_deploy.tensorrt_api.builder_api import Release
 
 
 class Work(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 from edgenext_deploy.artifacts import golden
 from edgenext_deploy.artifacts.manifest import GoldenOutput, Manifest
 from edgenext_deploy.artifacts.nms_plugin import ends_in_plugin
-from edgenext_deploy.engines.selftest_nms import compare_detections
+from edgenext_deploy.engines.selftest.nms_test import compare_detections
 from edgenext_deploy.errors import BadInputError, VerificationError
 from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.runtime.session import Session

@@ -1,0 +1,1 @@
+"""Which precision an engine is asked for, and the proof of the one that it has."""

@@ -1,0 +1,1 @@
+"""A built engine's answer to the golden input."""
