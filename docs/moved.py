@@ -66,7 +66,9 @@ def new_import(
             module = names.get((node.module, alias.name)) or modules.get(node.module, node.module)
             shown = alias.name if alias.asname is None else "{} as {}".format(alias.name, alias.asname)
         groups.setdefault(module, []).append(shown)
-    if list(groups) == [node.module]:
+    unchanged = [alias.name if alias.asname is None else "{} as {}".format(alias.name,
+                                                                           alias.asname) for alias in node.names]
+    if groups == {node.module: unchanged}:
         return None
     lines = []
     for module, shown in groups.items():

@@ -70,7 +70,8 @@ def test_the_harness_imports_the_definitions_only_inside_functions():
 def test_a_planted_import_is_found(tmp_path):
     planted = tmp_path / "planted.py"
     planted.write_text("import torch\nfrom edgenext_deploy.export.graph.builder import GraphBuilder\n")
-    assert list(violations("edgenext_deploy", planted)) == ["torch", "edgenext_deploy.export.graph.builder.GraphBuilder"]
+    assert list(violations("edgenext_deploy", planted)) == ["torch",
+                                                            "edgenext_deploy.export.graph.builder.GraphBuilder"]
 
 
 def run(code, **options):
@@ -98,7 +99,7 @@ def test_import_is_quick():
 
 @pytest.mark.parametrize("module", [
     "edgenext_deploy.run.cli", "edgenext_deploy.models.cli", "edgenext_deploy.export.cli",
-    "edgenext_deploy.benchmarks.cli", "edgenext_deploy.benchmarks.accuracy.cli", "edgenext_deploy.engines.cli",
+    "edgenext_deploy.benchmarks.commands.cli", "edgenext_deploy.benchmarks.accuracy.cli", "edgenext_deploy.engines.cli",
     "edgenext_deploy.doctor.cli"])
 def test_help_is_quick_and_loads_nothing_heavy(module):
     assert cpu_seconds([sys.executable, "-m", module, "--help"], cwd=str(ROOT)) < 0.5

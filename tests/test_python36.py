@@ -55,7 +55,7 @@ def test_the_wheel_installs_and_starts(wheel, tmp_path):
     assert installed.returncode == 0, installed.stderr
     assert "error" not in installed.stderr.lower()
     environment = dict(os.environ, PYTHONPATH=str(target), LC_ALL="C.UTF-8")
-    for module in ("edgenext_deploy.run.cli", "edgenext_deploy.benchmarks.cli", "edgenext_deploy.export.cli",
+    for module in ("edgenext_deploy.run.cli", "edgenext_deploy.benchmarks.commands.cli", "edgenext_deploy.export.cli",
                    "edgenext_deploy.models.cli", "edgenext_deploy.engines.cli", "edgenext_deploy.doctor.cli"):
         shown = subprocess.run([PYTHON36, "-m", module, "--help"], capture_output=True, text=True, env=environment,
                                cwd=str(tmp_path))

@@ -17,7 +17,7 @@ MODULES = {
     "edgenext-models": "edgenext_deploy.models.cli",
     "edgenext-export": "edgenext_deploy.export.cli",
     "edgenext-run": "edgenext_deploy.run.cli",
-    "edgenext-bench": "edgenext_deploy.benchmarks.cli",
+    "edgenext-bench": "edgenext_deploy.benchmarks.commands.cli",
     "edgenext-build": "edgenext_deploy.engines.cli",
     "edgenext-doctor": "edgenext_deploy.doctor.cli",
     "edgenext-eval": "edgenext_deploy.benchmarks.accuracy.cli",

@@ -5,8 +5,8 @@ from typing import Dict, List, NamedTuple, Tuple
 
 from edgenext_deploy.benchmarks.hardware.sensor import CLOCK, Sensor, from_files
 from edgenext_deploy.benchmarks.hardware.state import ClockRange
-from edgenext_deploy.benchmarks.hardware.tree import Tree
 from edgenext_deploy.machine.power_mode import is_gpu_clock
+from edgenext_deploy.machine.tree import Tree
 
 _KHZ, _HZ = 1e-3, 1e-6
 # Cores of one policy share their clock. A server has dozens of policies; its first ones say enough.

@@ -2,8 +2,8 @@
 from typing import Dict, Optional
 
 from edgenext_deploy.benchmarks.hardware.state import PowerMode
-from edgenext_deploy.benchmarks.hardware.tree import Tree
 from edgenext_deploy.machine.power_mode import NVPMODEL_CONF, NVPMODEL_STATUS, mode_names, mode_number, mode_of_command
+from edgenext_deploy.machine.tree import Tree
 
 _COMMAND = ("nvpmodel", "-q")
 

@@ -7,7 +7,7 @@ import re
 from typing import List, Sequence, Tuple
 
 from edgenext_deploy.benchmarks.hardware.sensor import POWER, Sensor, from_files
-from edgenext_deploy.benchmarks.hardware.tree import Tree
+from edgenext_deploy.machine.tree import Tree
 
 # The rail of the whole module: Nano and TX1; Xavier NX, Orin NX and Orin Nano. An AGX Orin has three instead.
 _TOTALS: Tuple[Tuple[str, ...], ...] = (

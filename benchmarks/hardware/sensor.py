@@ -1,7 +1,7 @@
 """A sensor: one number that can be read again and again, and how numbers come out of sysfs."""
 from typing import Callable, NamedTuple, Sequence
 
-from edgenext_deploy.benchmarks.hardware.tree import Tree
+from edgenext_deploy.machine.tree import Tree
 
 # Kinds of sensors. CLOCK is in MHz, TEMPERATURE in °C, POWER in mW. THROTTLE is above 0 while something holds a clock
 # down; COUNTER counts such events, and has grown when there was one.

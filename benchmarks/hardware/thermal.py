@@ -3,7 +3,7 @@ import re
 from typing import Dict, List
 
 from edgenext_deploy.benchmarks.hardware.sensor import COUNTER, TEMPERATURE, THROTTLE, Sensor, from_files
-from edgenext_deploy.benchmarks.hardware.tree import Tree
+from edgenext_deploy.machine.tree import Tree
 
 # On a Nano this zone reads 100 °C whatever happens.
 _CONSTANT = re.compile(r"PMIC", re.I)

@@ -7,10 +7,10 @@ import pytest
 from paths import DATA
 
 from edgenext_deploy.artifacts.manifest import TensorSpec, Weights
-from edgenext_deploy.benchmarks import record
-from edgenext_deploy.benchmarks.cli import bench_command
+from edgenext_deploy.benchmarks import latency_report
+from edgenext_deploy.benchmarks.commands.cli import bench_command
+from edgenext_deploy.benchmarks.hardware.host import describe_host
 from edgenext_deploy.benchmarks.hardware.state import ClockRange, Energy, Hardware, PowerMode, Reading
-from edgenext_deploy.benchmarks.host import describe_host
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.commands import entry
 from edgenext_deploy.runtime.session import Session
@@ -23,12 +23,12 @@ QUICK = ("--duration", "0.1", "--warmup", "0.05")
 
 def make_times(mean_ms, **changes):
     """Return times of a stage that scatter a little around `mean_ms`."""
-    times = record.StageTimes(0.9 * mean_ms, mean_ms, 1.1 * mean_ms, 1.2 * mean_ms, 1.3 * mean_ms, mean_ms)
+    times = latency_report.StageTimes(0.9 * mean_ms, mean_ms, 1.1 * mean_ms, 1.2 * mean_ms, 1.3 * mean_ms, mean_ms)
     return times._replace(**changes)
 
 
 def make_stages(enqueue=0.4, host_to_device=0.2, compute=5.0, device_to_host=0.1, wall=6.0):
-    return record.Stages(*[make_times(mean_ms) for mean_ms in (
+    return latency_report.Stages(*[make_times(mean_ms) for mean_ms in (
         enqueue, host_to_device, compute, device_to_host, host_to_device + compute + device_to_host, wall)])
 
 
@@ -46,23 +46,24 @@ def make_hardware(**changes):
 
 def make_row(name="xxs.onnx", **changes):
     """Return a row of ONNX Runtime."""
-    row = record.LatencyRecord(
+    row = latency_report.LatencyRecord(
         name=name,
-        engine=record.EngineFile(name, "ab" * 32, 5300000, "ef" * 32),
-        model=record.Model("xxs", "nano", "fp16", Weights("random (seed 0)", True, "cd" * 32)),
+        engine=latency_report.EngineFile(name, "ab" * 32, 5300000, "ef" * 32),
+        model=latency_report.Model("xxs", "nano", "fp16", Weights("random (seed 0)", True, "cd" * 32)),
         device="cpu", device_found="x86_64, Some CPU", device_matches=True,
         session={"runtime": "onnxruntime", "version": "1.10.0", "provider": "CPUExecutionProvider",
                  "threads": 2},
-        mode=record.Mode("wall", "none", None, None, 2),
+        mode=latency_report.Mode("wall", "none", None, None, 2),
         input_shape=(1, 3, 256, 256), batch=1, image="golden", n=300, rounds=30,
-        warmup=record.WarmUp(250.5, 31, True),
-        latency=record.Latency(6.1, 6.5, 7.25, 9.0, 12.0, 6.6, 0.4, Interval(6.4, 6.6)),
+        warmup=latency_report.WarmUp(250.5, 31, True),
+        latency=latency_report.Latency(6.1, 6.5, 7.25, 9.0, 12.0, 6.6, 0.4, Interval(6.4, 6.6)),
         stages=None, reconciliation=None,
         window_spread=0.01, stable=True, throughput_per_s=151.5, is_reference=False, outputs=None,
         interleaved_with=(), interrupted=False, host=describe_host(),
-        versions=record.Versions("0.1.0", "3.6.9", "1.19.5", "1.10.0", None, None, None, None, None, None, None),
+        versions=latency_report.Versions("0.1.0", "3.6.9", "1.19.5", "1.10.0", None, None, None, None, None, None,
+                                         None),
         hardware=make_hardware(), energy=None, cautions=(),
-        samples=record.Samples((0.0, 0.0065, 0.013), (6.4, 6.5, 6.6), False), started_at="2026-01-02T03:04:05Z",
+        samples=latency_report.Samples((0.0, 0.0065, 0.013), (6.4, 6.5, 6.6), False), started_at="2026-01-02T03:04:05Z",
     )
     return row._replace(**changes)
 
@@ -81,15 +82,15 @@ def make_nano_row(name="xxs.plan", **changes):
         device="nano", device_found="NVIDIA Jetson Nano Developer Kit", engine=row.engine._replace(file=name),
         session={"runtime": "tensorrt", "version": "8.2.1.8", "provider": "CUDA", "threads": None,
                  "device": "NVIDIA Tegra X1"},
-        mode=record.Mode("wall", "included", None, False, None), stages=make_stages(),
-        reconciliation=record.Reconciliation(5.0, 0.3, 0.7, 6.0), hardware=hardware,
+        mode=latency_report.Mode("wall", "included", None, False, None), stages=make_stages(),
+        reconciliation=latency_report.Reconciliation(5.0, 0.3, 0.7, 6.0), hardware=hardware,
         energy=Energy(34.3, 5200.0, 1),
         versions=row.versions._replace(onnxruntime=None, tensorrt="8.2.1.8", cuda="10.2.300", l4t="32.7.1",
                                        jetpack="4.6.1"))._replace(**changes)
 
 
 def make_report(*rows, **changes):
-    report = record.LatencyReport(record.SCHEMA, "0.1.0", rows or (make_row(),), (), False)
+    report = latency_report.LatencyReport(latency_report.SCHEMA, "0.1.0", rows or (make_row(),), (), False)
     return report._replace(**changes)
 
 

@@ -45,9 +45,9 @@ def real(capsys):
 @pytest.fixture
 def fake_time(monkeypatch):
     """Have `measure` go by a clock that only the sessions move."""
-    from edgenext_deploy.benchmarks import measure
+    from edgenext_deploy.benchmarks.latency import interleave
 
     fake = FakeTime()
-    monkeypatch.setattr(measure, "_clock", fake.read)
-    monkeypatch.setattr(measure, "_MS_PER_TICK", 1.0)
+    monkeypatch.setattr(interleave, "_clock", fake.read)
+    monkeypatch.setattr(interleave, "_MS_PER_TICK", 1.0)
     return fake

@@ -1,7 +1,7 @@
 """Recorded sysfs trees: a Nano in both of its modes and an Orin Nano; layouts as their drivers have them."""
 import os
 
-from edgenext_deploy.benchmarks.hardware.tree import Tree
+from edgenext_deploy.machine.tree import Tree
 
 CONF = "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=1 NAME=5W >\n< PM_CONFIG DEFAULT=0 >\n"
 ORIN_CONF = "< POWER_MODEL ID=0 NAME=15W >\n< POWER_MODEL ID=1 NAME=25W >\n< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n"

@@ -9,7 +9,7 @@ import pytest
 from bench_doubles import QUICK, ROOT, TINY, FakeSession, run
 from cpu_time import cpu_seconds
 
-from edgenext_deploy.benchmarks import record
+from edgenext_deploy.benchmarks import latency_report
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.runtime.cuda import CudaError
 
@@ -145,7 +145,7 @@ def test_ctrl_c_keeps_the_rows_and_says_so(capsys, fakes, tmp_path):
     assert code == 130
     assert "Interrupted" in out
     assert "interrupted" in err
-    report = record.read(path)
+    report = latency_report.read(path)
     assert report.interrupted
     assert report.records[0].interrupted
     assert 50 < report.records[0].n < 200
@@ -183,7 +183,7 @@ def test_an_engine_that_fails_in_the_run_does_not_cost_the_rows(capsys, fakes, t
     assert "bad.onnx [FAILED]" in out and "Failed: bad.onnx: the GPU cannot run it: an illegal address." in out
     assert "error: bad.onnx failed: the GPU cannot run it: an illegal address; the report holds" in err
     assert "fix: restart the process" in err and "bug" not in err
-    report = record.read(path)
+    report = latency_report.read(path)
     assert report.failure == ("bad.onnx", BROKEN.message) and not report.interrupted
     assert len(report.comparisons) == 1
     rows = {row.name: row for row in report.records}
@@ -257,7 +257,7 @@ def test_bad_requests(capsys, fakes, arguments, code, said):
 
 
 def test_help_is_quick_and_names_every_option():
-    command_line = [sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--help"]
+    command_line = [sys.executable, "-m", "edgenext_deploy.benchmarks.commands.cli", "--help"]
     environment = dict(os.environ, LC_ALL="C.UTF-8")
     text = subprocess.check_output(command_line, cwd=ROOT, env=environment).decode("utf-8")
     assert cpu_seconds(command_line, cwd=ROOT, env=environment) < 1.0  # 0.2 s alone; importing torch takes more
@@ -268,7 +268,7 @@ def test_help_is_quick_and_names_every_option():
 
 
 def test_importing_the_command_loads_no_numpy_and_no_rich():
-    code = ("import sys, edgenext_deploy.benchmarks.cli; "
+    code = ("import sys, edgenext_deploy.benchmarks.commands.cli; "
             "print([name for name in ('numpy', 'rich', 'onnxruntime') if name in sys.modules])")
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT).decode("utf-8").strip() == "[]"
 
@@ -293,7 +293,7 @@ def test_a_real_engine_with_its_manifest(capsys, real, tmp_path):
     assert figures == sorted(figures)
     path = tmp_path / "row.json"
     path.write_text(out)
-    assert record.read(str(path)).records[0].n == row["n"] >= 10
+    assert latency_report.read(str(path)).records[0].n == row["n"] >= 10
 
 
 def test_random_weights_are_named_in_every_output(capsys, real, tmp_path):

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from edgenext_deploy.benchmarks.device import DEVICES, match_device, match_session, recognise
-from edgenext_deploy.benchmarks.host import board_model, describe_host
+from edgenext_deploy.benchmarks.hardware.host import board_model, describe_host
+from edgenext_deploy.benchmarks.latency.devices import DEVICES, match_device, match_session, recognise
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.targets import TARGETS
 

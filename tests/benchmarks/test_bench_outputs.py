@@ -9,7 +9,7 @@ import time
 import pytest
 from bench_doubles import QUICK, ROOT, TINY, run
 
-from edgenext_deploy.benchmarks import record
+from edgenext_deploy.benchmarks import latency_report
 
 
 def test_json_goes_alone_to_standard_output(capsys, fakes):
@@ -30,7 +30,7 @@ def test_json_to_a_file_comes_beside_the_table(capsys, fakes, tmp_path):
     assert code == 0
     assert "a.onnx" in out
     assert path in err
-    report = record.read(path)
+    report = latency_report.read(path)
     assert [row.name for row in report.records] == ["a.onnx", "b.onnx"]
     assert report.records[0].interleaved_with == ("b.onnx",)
     assert len(report.comparisons) == 1
@@ -93,16 +93,17 @@ def test_one_file_that_cannot_be_written_does_not_keep_the_others_from_it(capsys
 def test_a_full_disk_behind_standard_output_does_not_cost_the_files(real, tmp_path):
     path = str(tmp_path / "rows.json")
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--engine", TINY, "--json", path,
+        done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.commands.cli", "--engine", TINY,
+                               "--json", path,
                                *QUICK], stdout=full, stderr=subprocess.PIPE, cwd=ROOT)
     assert done.returncode == 2
     assert "cannot write the output: No space left on device" in done.stderr.decode("utf-8")
-    assert record.read(path).records[0].name == "tiny_classifier.onnx"
+    assert latency_report.read(path).records[0].name == "tiny_classifier.onnx"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_a_full_disk_below_a_file_leaves_the_table(real, tmp_path):
-    done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--engine", TINY, "--json",
+    done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.commands.cli", "--engine", TINY, "--json",
                            "/dev/full", *QUICK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
                           env=dict(os.environ, LC_ALL="C.UTF-8"))
     assert done.returncode == 2
@@ -115,7 +116,8 @@ def test_a_full_disk_below_a_file_leaves_the_table(real, tmp_path):
 def test_a_report_that_cannot_go_to_standard_output_does_not_cost_the_files(real, tmp_path):
     path = str(tmp_path / "rows.csv")
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--engine", TINY, "--json", "-",
+        done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.commands.cli", "--engine", TINY,
+                               "--json", "-",
                                "--csv", path, *QUICK], stdout=full, stderr=subprocess.PIPE, cwd=ROOT)
     assert done.returncode == 2
     assert "cannot write the output: No space left on device" in done.stderr.decode("utf-8")
@@ -127,7 +129,8 @@ def test_a_report_that_cannot_go_to_standard_output_does_not_cost_the_files(real
 def test_a_reader_that_has_gone_does_not_cost_the_files(real, tmp_path, lines):
     """As with `head`: it goes before the table, or before the profiles, which come much later."""
     path = str(tmp_path / "rows.json")
-    child = subprocess.Popen([sys.executable, "-m", "edgenext_deploy.benchmarks.cli", "--engine", TINY, "--profile",
+    child = subprocess.Popen([sys.executable, "-m", "edgenext_deploy.benchmarks.commands.cli", "--engine", TINY,
+                              "--profile",
                               "--json", path, *QUICK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
     for _ in range(lines):
         child.stdout.readline()
@@ -135,16 +138,16 @@ def test_a_reader_that_has_gone_does_not_cost_the_files(real, tmp_path, lines):
     said = child.stderr.read().decode("utf-8")
     child.stderr.close()
     assert child.wait() == 0 and "wrote" in said and "Broken pipe" not in said
-    assert record.read(path).records[0].name == "tiny_classifier.onnx"
+    assert latency_report.read(path).records[0].name == "tiny_classifier.onnx"
 
 
 def test_ctrl_c_among_the_profiles_keeps_the_rows(real, capsys, tmp_path, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgenext_deploy.benchmarks.profile.profile_engine", interrupted)
+    monkeypatch.setattr("edgenext_deploy.benchmarks.profile.layer_times.profile_engine", interrupted)
     path = str(tmp_path / "rows.json")
     code, out, err = run(capsys, "--engine", TINY, "--profile", "--json", path, *QUICK)
     assert code == 130
     assert "tiny_classifier.onnx" in out and "interrupted: the report holds the latencies, and no profiles" in err
-    assert not record.read(path).interrupted
+    assert not latency_report.read(path).interrupted

@@ -9,8 +9,8 @@ from doubles import gpu
 from doubles.cuda_machine import COPY_MS_PER_BYTE
 from doubles.tensorrt_runtime_double import LAUNCH_MS
 
-from edgenext_deploy.benchmarks import record
-from edgenext_deploy.benchmarks.cli import bench_command
+from edgenext_deploy.benchmarks import latency_report
+from edgenext_deploy.benchmarks.commands.cli import bench_command
 from edgenext_deploy.commands import entry
 from edgenext_deploy.files import sha256_of_file
 
@@ -33,7 +33,7 @@ def rows(capsys, tmp_path, *arguments):
         entry.run_command(bench_command, [*arguments, "--json", path, *QUICK])
     captured = capsys.readouterr()
     assert stopped.value.code == 0, captured.err
-    return record.read(path).records, captured.out
+    return latency_report.read(path).records, captured.out
 
 
 def test_a_plan_is_split_into_its_stages(plan, capsys, tmp_path):

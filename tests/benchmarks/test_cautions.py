@@ -1,9 +1,9 @@
 import pytest
 from bench_doubles import make_hardware, make_nano_row, make_row, make_stages
 
-from edgenext_deploy.benchmarks import cautions
 from edgenext_deploy.benchmarks.hardware.state import ClockRange, Trouble
-from edgenext_deploy.benchmarks.record import Mode, OutputCheck, WarmUp
+from edgenext_deploy.benchmarks.latency import cautions
+from edgenext_deploy.benchmarks.latency_report import Mode, OutputCheck, WarmUp
 
 
 def codes(row):

@@ -3,13 +3,13 @@ import json
 import pytest
 from bench_doubles import make_hardware, make_nano_row, make_reading, make_report, make_row
 
-from edgenext_deploy.benchmarks import record
-from edgenext_deploy.benchmarks.cli import bench_command
-from edgenext_deploy.benchmarks.compare import compare
-from edgenext_deploy.benchmarks.compare_report import across_sentences, dump_compared, published_cells, sentences
+from edgenext_deploy.benchmarks import latency_report
+from edgenext_deploy.benchmarks.commands.cli import bench_command
+from edgenext_deploy.benchmarks.compare.comparable import defects, differences, ratio_of_medians
+from edgenext_deploy.benchmarks.compare.compare_text import across_sentences, dump_compared, published_cells, sentences
+from edgenext_deploy.benchmarks.compare.reports import compare
 from edgenext_deploy.benchmarks.hardware.state import PowerMode, Trouble
-from edgenext_deploy.benchmarks.likeness import defects, differences, ratio_of_medians
-from edgenext_deploy.benchmarks.record import Comparison, Mode, OutputCheck, WarmUp
+from edgenext_deploy.benchmarks.latency_report import Comparison, Mode, OutputCheck, WarmUp
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.commands import entry as command
 from edgenext_deploy.errors import UsageError
@@ -185,7 +185,7 @@ def test_the_command(tmp_path, capsys):
     paths = [str(tmp_path / name) for name in ("a.json", "b.json")]
     for path, p50_ms in zip(paths, (6.0, 9.0)):
         with open(path, "wb") as stream:
-            stream.write(record.dump(make_report(row("x", p50_ms))))
+            stream.write(latency_report.dump(make_report(row("x", p50_ms))))
     with pytest.raises(SystemExit) as stopped:
         command.run_command(bench_command, ["compare", *paths, "--html", str(tmp_path / "page.html")])
     out = capsys.readouterr().out

@@ -3,14 +3,14 @@ import json
 import numpy as np
 import pytest
 
-from edgenext_deploy.benchmarks import estimate as module
-from edgenext_deploy.benchmarks.calibration import _NANO_FEATURES, Feature, calibrate, fit
-from edgenext_deploy.benchmarks.cli import bench_command
-from edgenext_deploy.benchmarks.estimate import estimate_file, feature_of
-from edgenext_deploy.benchmarks.estimate_report import summary, title
-from edgenext_deploy.benchmarks.graph_work import read_work, work_of
-from edgenext_deploy.benchmarks.html import estimate_page
-from edgenext_deploy.benchmarks.peaks import PEAKS, get_peak
+from edgenext_deploy.benchmarks.commands.cli import bench_command
+from edgenext_deploy.benchmarks.estimate import estimates as module
+from edgenext_deploy.benchmarks.estimate.calibration import _NANO_FEATURES, Feature, calibrate, fit
+from edgenext_deploy.benchmarks.estimate.estimate_text import summary, title
+from edgenext_deploy.benchmarks.estimate.estimates import estimate_file, feature_of
+from edgenext_deploy.benchmarks.estimate.graph_work import read_work, work_of
+from edgenext_deploy.benchmarks.estimate.peaks import PEAKS, get_peak
+from edgenext_deploy.benchmarks.report.html.pages import estimate_page
 from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import BadInputError, UsageError
 

@@ -5,9 +5,9 @@ import io
 import pytest
 from bench_doubles import make_nano_row, make_report, make_row
 
-from edgenext_deploy.benchmarks.flat import to_csv
-from edgenext_deploy.benchmarks.markdown import to_markdown
-from edgenext_deploy.benchmarks.record import Caution, Comparison
+from edgenext_deploy.benchmarks.latency_report import Caution, Comparison
+from edgenext_deploy.benchmarks.report.csv_table import to_csv
+from edgenext_deploy.benchmarks.report.markdown import to_markdown
 from edgenext_deploy.benchmarks.statistics import Interval
 
 

@@ -6,7 +6,7 @@ from edgenext_deploy.benchmarks.hardware.clocks import clock_sensors
 from edgenext_deploy.benchmarks.hardware.monitor import Monitor, mean_power_mw
 from edgenext_deploy.benchmarks.hardware.rails import total_rails
 from edgenext_deploy.benchmarks.hardware.state import ClockRange, PowerMode
-from edgenext_deploy.benchmarks.hardware.tree import Tree
+from edgenext_deploy.machine.tree import Tree
 
 
 class Clock:

@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 from bench_doubles import make_nano_row, make_report, make_row
 
-from edgenext_deploy.benchmarks import charts, plots, svg
-from edgenext_deploy.benchmarks.cautions import cautions_of
-from edgenext_deploy.benchmarks.charts import Bar, Cloud, Dot
-from edgenext_deploy.benchmarks.cli import bench_command
-from edgenext_deploy.benchmarks.compare import compare
-from edgenext_deploy.benchmarks.html import comparison_page, report_page, table_page
-from edgenext_deploy.benchmarks.html_sections import accuracy, warnings
-from edgenext_deploy.benchmarks.paper_table import fill
-from edgenext_deploy.benchmarks.profile import summed
-from edgenext_deploy.benchmarks.record import Caution, OutputCheck, Samples
-from edgenext_deploy.benchmarks.suites import get_suite
+from edgenext_deploy import svg
+from edgenext_deploy.benchmarks.charts import plot_files, svg_charts
+from edgenext_deploy.benchmarks.charts.svg_charts import Bar, Cloud, Dot
+from edgenext_deploy.benchmarks.commands.cli import bench_command
+from edgenext_deploy.benchmarks.compare.reports import compare
+from edgenext_deploy.benchmarks.latency.cautions import cautions_of
+from edgenext_deploy.benchmarks.latency_report import Caution, OutputCheck, Samples
+from edgenext_deploy.benchmarks.paper.suites import get_suite
+from edgenext_deploy.benchmarks.paper.table import fill
+from edgenext_deploy.benchmarks.profile.layer_times import summed
+from edgenext_deploy.benchmarks.report.html.pages import comparison_page, report_page, table_page
+from edgenext_deploy.benchmarks.report.html.sections import accuracy, warnings
 from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import MissingRuntimeError
 from edgenext_deploy.runtime.profile import LayerTime, LayerTimes
@@ -130,7 +131,7 @@ def test_an_interrupted_report_says_so():
 
 def test_the_histogram_counts_every_sample():
     values = [5.0] * 90 + [6.0] * 9 + [50.0]
-    drawn = charts.histogram(values, "d")
+    drawn = svg_charts.histogram(values, "d")
     assert sum(int(count) for count in re.findall(r"(\d+) inferences", drawn)) == 100
     assert "p50 5" in drawn and "to 50.000 ms" in drawn
 
@@ -138,7 +139,7 @@ def test_the_histogram_counts_every_sample():
 @pytest.mark.parametrize("values", [[5.0] * 90 + [6.0] * 9 + [50.0], [63.0] * 80 + [63.2] * 15 + [69.0] * 5,
                                     [48.8] * 80 + [5.0] + [63.2] * 10 + [69.0] * 9, [1234.5] * 9])
 def test_the_labels_of_a_histogram_lie_beside_each_other(values):
-    drawn = charts.histogram(values, "d")
+    drawn = svg_charts.histogram(values, "d")
     labels = sorted((float(x), len(words)) for x, words in re.findall(r'<text x="([\d.]+)"[^>]*>(p\d\d [^<]+)<', drawn))
     edges = [(x - 3.2 * letters, x + 3.2 * letters) for x, letters in labels]
     assert len(edges) == 3 and edges[0][0] >= 0.0 and edges[-1][1] <= 460.0
@@ -146,22 +147,22 @@ def test_the_labels_of_a_histogram_lie_beside_each_other(values):
 
 
 def test_the_time_line_marks_what_is_far_above():
-    drawn = charts.time_line(list(range(1000)), [5.0] * 999 + [50.0], "d")
+    drawn = svg_charts.time_line(list(range(1000)), [5.0] * 999 + [50.0], "d")
     assert drawn.count("<title>50.000 ms</title>") == 1
 
 
 def test_bars_are_as_long_as_their_values():
-    drawn = charts.bars([Bar("a", 4.0, "x"), Bar("b", 1.0, "x")], "d")
+    drawn = svg_charts.bars([Bar("a", 4.0, "x"), Bar("b", 1.0, "x")], "d")
     long, short = (float(width) for width in re.findall(r'width="([\d.]+)" height="15.0"', drawn))
     assert long == pytest.approx(4 * short, rel=0.01)
 
 
 def test_published_points_are_marked_otherwise_than_measured_ones():
     dots = ((Dot("s", 20.0, 79.4, "t"), Dot("xxs", 6.0, 71.2, "t")),)
-    drawn = charts.accuracy_chart([Cloud("p", True, dots), Cloud("m", False, dots)], "d")
+    drawn = svg_charts.accuracy_chart([Cloud("p", True, dots), Cloud("m", False, dots)], "d")
     assert drawn.count("hollow") == 2 and drawn.count("<circle") == 2
     assert drawn.count("l5.2 -5.2l5.2 5.2l-5.2 5.2z") == 2
-    assert charts.accuracy_chart([Cloud("p", True, ())], "d") is None
+    assert svg_charts.accuracy_chart([Cloud("p", True, ())], "d") is None
 
 
 @pytest.mark.parametrize("low, high, logarithmic", [(0.0, 1.03, False), (6.5, 7.5, False), (3.0, 70.0, True),
@@ -177,7 +178,7 @@ def test_ticks_are_round_on_the_axis_and_neither_few_nor_many(low, high, logarit
 def test_plots_are_png_files():
     pytest.importorskip("matplotlib")
     for report in (make_report(make_row("$x$", samples=samples())), make_report(make_row(samples=None))):
-        assert plots.latency_png(report).startswith(b"\x89PNG")
+        assert plot_files.latency_png(report).startswith(b"\x89PNG")
 
 
 def test_without_matplotlib_the_fix_is_named(monkeypatch):
@@ -185,7 +186,7 @@ def test_without_matplotlib_the_fix_is_named(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingRuntimeError, match="pip install matplotlib"):
-        plots.latency_png(make_report(make_row()))
+        plot_files.latency_png(make_report(make_row()))
 
 
 def test_a_profile_is_drawn_without_any_library():
@@ -193,18 +194,18 @@ def test_a_profile_is_drawn_without_any_library():
                      make_row().engine, None)
     import xml.dom.minidom
 
-    drawn = plots.profile_plot(profile, "p.svg")
+    drawn = plot_files.profile_plot(profile, "p.svg")
     assert xml.dom.minidom.parse(io.BytesIO(drawn)).documentElement.tagName == "svg"
     assert b"stages.0.0" in drawn
 
 
 def test_a_page_of_a_saved_run_with_its_profile(tmp_path, capsys):
     from edgenext_deploy.artifacts import json_records
-    from edgenext_deploy.benchmarks import record
+    from edgenext_deploy.benchmarks import latency_report
 
     row = make_row("xxs.onnx", samples=samples())
     profile = summed(LayerTimes((LayerTime("stages.2.5.xca.scores", "MatMul", 1.0),), 3, 2.0, {}), row.engine, None)
-    (tmp_path / "run.json").write_bytes(record.dump(make_report(row)))
+    (tmp_path / "run.json").write_bytes(latency_report.dump(make_report(row)))
     (tmp_path / "profile.json").write_bytes(json_records.dump(profile))
     arguments = ["page", str(tmp_path / "run.json"), "--html", str(tmp_path / "page.html"), "--profile"]
     with pytest.raises(SystemExit) as stopped:

@@ -1,7 +1,7 @@
 import pytest
 
-from edgenext_deploy.benchmarks import layers
-from edgenext_deploy.benchmarks.layers import Place, kind_of, kind_of_several, place_of, place_of_several
+from edgenext_deploy import node_names
+from edgenext_deploy.node_names import Place, kind_of, kind_of_several, place_of, place_of_several
 
 
 @pytest.fixture
@@ -30,54 +30,54 @@ def test_place(name, place):
 
 
 @pytest.mark.parametrize("name, operator, kind", [
-    ("stages.0.1.dwconv.conv", "Conv", layers.DEPTHWISE),
-    ("stages.1.2.split_convs.convs.0", "Conv", layers.DEPTHWISE),
-    ("stages.1.0.conv2_kxk.conv", "Conv", layers.DEPTHWISE),
-    ("stages.2.1.conv_kxk.conv", "Conv", layers.CONVOLUTION),
-    ("downsample_layers.0.conv", "Conv", layers.CONVOLUTION),
-    ("stages.0.1.mlp.pwconv1", "Conv", layers.POINTWISE),
-    ("stages.1.2.xca.qkv", "Conv", layers.POINTWISE),
-    ("stages.2.1.conv_1x1", "Conv", layers.POINTWISE),
-    ("head", "Gemm", layers.POINTWISE),
-    ("stages.0.1.mlp.norm/mean", "ReduceMean", layers.NORM),
-    ("stages.1.2.norm_xca", "Div", layers.NORM),
-    ("stages.1.2.xca.normalise/sum", "ReduceSum", layers.ATTENTION),
-    ("stages.1.2.xca.softmax", "Softmax", layers.ATTENTION),
-    ("stages.1.2.xca.heads", "Reshape", layers.REFORMAT),
-    ("stages.1.2.split_convs.split", "Split", layers.REFORMAT),
-    ("stages.0.1.mlp.act/erf", "Erf", layers.ACTIVATION),
-    ("Gelu", "Gelu", layers.ACTIVATION),
-    ("stages.0.1.skip", "Add", layers.ELEMENTWISE),
-    ("ReorderOutput", "ReorderOutput", layers.REFORMAT),
+    ("stages.0.1.dwconv.conv", "Conv", node_names.DEPTHWISE),
+    ("stages.1.2.split_convs.convs.0", "Conv", node_names.DEPTHWISE),
+    ("stages.1.0.conv2_kxk.conv", "Conv", node_names.DEPTHWISE),
+    ("stages.2.1.conv_kxk.conv", "Conv", node_names.CONVOLUTION),
+    ("downsample_layers.0.conv", "Conv", node_names.CONVOLUTION),
+    ("stages.0.1.mlp.pwconv1", "Conv", node_names.POINTWISE),
+    ("stages.1.2.xca.qkv", "Conv", node_names.POINTWISE),
+    ("stages.2.1.conv_1x1", "Conv", node_names.POINTWISE),
+    ("head", "Gemm", node_names.POINTWISE),
+    ("stages.0.1.mlp.norm/mean", "ReduceMean", node_names.NORM),
+    ("stages.1.2.norm_xca", "Div", node_names.NORM),
+    ("stages.1.2.xca.normalise/sum", "ReduceSum", node_names.ATTENTION),
+    ("stages.1.2.xca.softmax", "Softmax", node_names.ATTENTION),
+    ("stages.1.2.xca.heads", "Reshape", node_names.REFORMAT),
+    ("stages.1.2.split_convs.split", "Split", node_names.REFORMAT),
+    ("stages.0.1.mlp.act/erf", "Erf", node_names.ACTIVATION),
+    ("Gelu", "Gelu", node_names.ACTIVATION),
+    ("stages.0.1.skip", "Add", node_names.ELEMENTWISE),
+    ("ReorderOutput", "ReorderOutput", node_names.REFORMAT),
 ])
 def test_kind(name, operator, kind):
     assert kind_of(name, operator) == kind
 
 
 @pytest.mark.parametrize("name, kind", [
-    ("stages.0.1.dwconv.conv", layers.DEPTHWISE), ("stages.0.1.mlp.pwconv1", layers.POINTWISE),
-    ("stages.1.2.xca.scores", layers.ATTENTION), ("stages.0.1.mlp.norm/mean", layers.NORM),
-    ("stages.0.1.mlp.act/erf", layers.ACTIVATION), ("stages.0.1.skip", layers.ELEMENTWISE),
-    ("Reformatting CopyNode for Input Tensor 0 to stages.0.1.dwconv.conv", layers.REFORMAT),
-    ("myelin_17", layers.OTHER),
+    ("stages.0.1.dwconv.conv", node_names.DEPTHWISE), ("stages.0.1.mlp.pwconv1", node_names.POINTWISE),
+    ("stages.1.2.xca.scores", node_names.ATTENTION), ("stages.0.1.mlp.norm/mean", node_names.NORM),
+    ("stages.0.1.mlp.act/erf", node_names.ACTIVATION), ("stages.0.1.skip", node_names.ELEMENTWISE),
+    ("Reformatting CopyNode for Input Tensor 0 to stages.0.1.dwconv.conv", node_names.REFORMAT),
+    ("myelin_17", node_names.OTHER),
 ])
 def test_kind_by_the_name_alone_as_tensorrt_gives_it(name, kind):
     assert kind_of(name) == kind
 
 
 @pytest.mark.parametrize("name, operator, kind", [
-    ("final_conv.conv", "Conv", layers.POINTWISE),
-    ("stages.1.2.xca.normalise/norm", "Sqrt", layers.ATTENTION),
-    ("stages.2.1.transformer.0.attn.split", "Split", layers.REFORMAT),
-    ("extra.0.0", "Conv", layers.DEPTHWISE), ("extra.0.1", "Conv", layers.POINTWISE),
-    ("extra.0.2", "Relu", layers.ACTIVATION), ("extra.3.0", "GlobalAveragePool", layers.ELEMENTWISE),
-    ("heads.0.predict.0", "Conv", layers.POINTWISE), ("heads.0.predict.1", "Relu", layers.ACTIVATION),
-    ("heads.0.predict.2", "Conv", layers.DEPTHWISE), ("heads.0.predict.3", "Conv", layers.POINTWISE),
-    ("heads.2.predict.0", "Conv", layers.DEPTHWISE), ("heads.2.predict.1", "Conv", layers.POINTWISE),
-    ("heads.5.predict.0", "Conv", layers.POINTWISE), ("heads.5.cells_last", "Transpose", layers.REFORMAT),
-    ("aspp.branches.0.0", "Conv", layers.POINTWISE), ("aspp.branches.2.0", "Conv", layers.CONVOLUTION),
-    ("aspp.branches.2.1", "Relu", layers.ACTIVATION), ("aspp.project", "Conv", layers.POINTWISE),
-    ("classifier", "Conv", layers.POINTWISE),
+    ("final_conv.conv", "Conv", node_names.POINTWISE),
+    ("stages.1.2.xca.normalise/norm", "Sqrt", node_names.ATTENTION),
+    ("stages.2.1.transformer.0.attn.split", "Split", node_names.REFORMAT),
+    ("extra.0.0", "Conv", node_names.DEPTHWISE), ("extra.0.1", "Conv", node_names.POINTWISE),
+    ("extra.0.2", "Relu", node_names.ACTIVATION), ("extra.3.0", "GlobalAveragePool", node_names.ELEMENTWISE),
+    ("heads.0.predict.0", "Conv", node_names.POINTWISE), ("heads.0.predict.1", "Relu", node_names.ACTIVATION),
+    ("heads.0.predict.2", "Conv", node_names.DEPTHWISE), ("heads.0.predict.3", "Conv", node_names.POINTWISE),
+    ("heads.2.predict.0", "Conv", node_names.DEPTHWISE), ("heads.2.predict.1", "Conv", node_names.POINTWISE),
+    ("heads.5.predict.0", "Conv", node_names.POINTWISE), ("heads.5.cells_last", "Transpose", node_names.REFORMAT),
+    ("aspp.branches.0.0", "Conv", node_names.POINTWISE), ("aspp.branches.2.0", "Conv", node_names.CONVOLUTION),
+    ("aspp.branches.2.1", "Relu", node_names.ACTIVATION), ("aspp.project", "Conv", node_names.POINTWISE),
+    ("classifier", "Conv", node_names.POINTWISE),
 ])
 def test_kinds_in_the_heads_are_the_same_with_the_operator_and_by_the_name_alone(name, operator, kind):
     assert kind_of(name, operator) == kind
@@ -86,7 +86,7 @@ def test_kinds_in_the_heads_are_the_same_with_the_operator_and_by_the_name_alone
 
 def test_a_fused_layer_is_of_its_heaviest_node_and_of_the_part_that_holds_all():
     nodes = ("stages.0.1.mlp.pwconv1", "stages.0.1.mlp.act/erf", "stages.0.1.mlp.act")
-    assert kind_of_several(nodes) == layers.POINTWISE
+    assert kind_of_several(nodes) == node_names.POINTWISE
     assert place_of_several(nodes) == Place("stages.0", "stages.0.1")
     assert place_of_several(("stages.0.1.skip", "stages.0.2.dwconv.conv")) == Place("stages.0", "stages.0 (several)")
     assert place_of_several(("stages.0.2.skip", "downsample_layers.1.norm")) == Place("several", "several")
@@ -107,6 +107,6 @@ def test_every_node_of_an_export_has_a_place(exported, variant):
         if node.op_type == "Conv":
             _, per_group, *kernel = shapes[node.input[1]]
             groups = max([item.i for item in node.attribute if item.name == "group"] or [1])
-            kind = (layers.DEPTHWISE if groups > 1 and per_group == 1 else
-                    layers.POINTWISE if kernel == [1, 1] else layers.CONVOLUTION)
+            kind = (node_names.DEPTHWISE if groups > 1 and per_group == 1 else
+                    node_names.POINTWISE if kernel == [1, 1] else node_names.CONVOLUTION)
             assert (node.name, kind_of(node.name)) == (node.name, kind)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
-from edgenext_deploy.benchmarks.bench import compare
-from edgenext_deploy.benchmarks.measure import Limits, Series, Watch, measure
-from edgenext_deploy.benchmarks.record import WarmUp
+from edgenext_deploy.benchmarks.latency.interleave import Limits, Series, Watch, measure
+from edgenext_deploy.benchmarks.latency.run import compare
+from edgenext_deploy.benchmarks.latency_report import WarmUp
 from edgenext_deploy.runtime.session import Session, Timings
 
 IMAGE = np.zeros((1, 3, 32, 32), dtype=np.float32)

@@ -4,13 +4,13 @@ import sys
 import pytest
 from bench_doubles import make_nano_row, make_report, make_row
 
-from edgenext_deploy.benchmarks import record
-from edgenext_deploy.benchmarks.cli import bench_command
-from edgenext_deploy.benchmarks.paper_table import fill
-from edgenext_deploy.benchmarks.paper_table_report import headings, notes, row_cells
-from edgenext_deploy.benchmarks.record import Comparison, Mode
+from edgenext_deploy.benchmarks import latency_report
+from edgenext_deploy.benchmarks.commands.cli import bench_command
+from edgenext_deploy.benchmarks.latency_report import Comparison, Mode
+from edgenext_deploy.benchmarks.paper.suites import SUITES, get_suite, published_of
+from edgenext_deploy.benchmarks.paper.table import fill
+from edgenext_deploy.benchmarks.paper.table_text import headings, notes, row_cells
 from edgenext_deploy.benchmarks.statistics import Interval
-from edgenext_deploy.benchmarks.suites import SUITES, get_suite, published_of
 from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import BadInputError, UsageError
 
@@ -141,7 +141,7 @@ def test_an_unknown_table_gets_a_suggestion():
 def test_the_commands(tmp_path, capsys):
     path, out = str(tmp_path / "a.json"), str(tmp_path / "t.json")
     with open(path, "wb") as stream:
-        stream.write(record.dump(make_report(row("s", 20.0))))
+        stream.write(latency_report.dump(make_report(row("s", 20.0))))
     for arguments in (["table", "table3"], ["table3"]):
         with pytest.raises(SystemExit) as stopped:
             entry.run_command(bench_command, [*arguments, path, "--json", out, "--html", str(tmp_path / "t.html")])
@@ -158,7 +158,7 @@ def test_the_commands(tmp_path, capsys):
 def test_run_exports_in_a_child_and_keeps_what_is_there(tmp_path, monkeypatch, capsys):
     from bench_doubles import make_report as report_of
 
-    from edgenext_deploy.benchmarks import suite_run
+    from edgenext_deploy.benchmarks.paper import suite_run
 
     asked, measured = [], []
     (tmp_path / "s.onnx").write_bytes(b"x")
@@ -176,11 +176,11 @@ def test_run_exports_in_a_child_and_keeps_what_is_there(tmp_path, monkeypatch, c
 
 
 def test_run_keeps_what_was_measured_before_a_variant_failed(tmp_path, monkeypatch, capsys):
-    from edgenext_deploy.benchmarks import suite_run
-    from edgenext_deploy.benchmarks.bench import EngineFailedError
+    from edgenext_deploy.benchmarks.latency.run import EngineFailedError
+    from edgenext_deploy.benchmarks.paper import suite_run
 
     def benchmark(request, progress):
-        failure = record.Failure("xxs.onnx", "bad data")
+        failure = latency_report.Failure("xxs.onnx", "bad data")
         error = BadInputError("bad data")
         raise EngineFailedError(failure.engine, error, make_report(row("s", 20.0), failure=failure))
 
@@ -192,12 +192,12 @@ def test_run_keeps_what_was_measured_before_a_variant_failed(tmp_path, monkeypat
     captured = capsys.readouterr()
     assert stopped.value.code == 3
     assert "20.00" in captured.out and "xxs.onnx failed: bad data" in captured.err
-    assert record.read(path).failure == ("xxs.onnx", "bad data")
+    assert latency_report.read(path).failure == ("xxs.onnx", "bad data")
 
 
 def test_run_says_which_variant_failed_before_anything_was_measured(tmp_path, monkeypatch, capsys):
-    from edgenext_deploy.benchmarks import suite_run
-    from edgenext_deploy.benchmarks.bench import EngineFailedError
+    from edgenext_deploy.benchmarks.latency.run import EngineFailedError
+    from edgenext_deploy.benchmarks.paper import suite_run
 
     def benchmark(request, progress):
         raise EngineFailedError("xxs.onnx", BadInputError("bad data"), None)

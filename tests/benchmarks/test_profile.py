@@ -7,9 +7,9 @@ from bench_doubles import make_row
 from doubles import gpu
 from paths import TINY
 
-from edgenext_deploy.benchmarks import layers
-from edgenext_deploy.benchmarks.cli import bench_command
-from edgenext_deploy.benchmarks.profile import located, profile_engine, summed
+from edgenext_deploy import node_names
+from edgenext_deploy.benchmarks.commands.cli import bench_command
+from edgenext_deploy.benchmarks.profile.layer_times import located, profile_engine, summed
 from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import UsageError, VerificationError
 from edgenext_deploy.runtime.profile import LayerTime, LayerTimes, layers_of_trace
@@ -58,15 +58,17 @@ def test_nodes_of_the_runtime_belong_to_their_neighbours():
         LayerTime("Gelu", "Gelu", 1.0), LayerTime("ReorderInput", "ReorderInput", 1.0),
         LayerTime("stages.1.0.mlp.pwconv1", "Conv", 1.0), LayerTime("ReorderOutput", "ReorderOutput", 1.0)])
     assert [layer.block for layer in found] == ["stages.0.1"] * 3 + ["stages.1.0"] * 3
-    assert [layer.kind for layer in found] == [layers.REFORMAT, layers.DEPTHWISE, layers.ACTIVATION, layers.REFORMAT,
-                                               layers.POINTWISE, layers.REFORMAT]
+    assert [layer.kind for layer in found] == [node_names.REFORMAT, node_names.DEPTHWISE, node_names.ACTIVATION,
+                                               node_names.REFORMAT,
+                                               node_names.POINTWISE, node_names.REFORMAT]
 
 
 def test_layers_as_tensorrt_names_them():
     found = located([LayerTime(name, "", ms) for name, ms in LAYERS])
     assert [layer.kind for layer in found] == [
-        layers.REFORMAT, layers.CONVOLUTION, layers.DEPTHWISE, layers.ACTIVATION, layers.ATTENTION, layers.OTHER,
-        layers.ELEMENTWISE]
+        node_names.REFORMAT, node_names.CONVOLUTION, node_names.DEPTHWISE, node_names.ACTIVATION, node_names.ATTENTION,
+        node_names.OTHER,
+        node_names.ELEMENTWISE]
     assert [layer.block for layer in found] == [
         "downsample_layers.0", "downsample_layers.0", "stages.0.0", "stages.0.0", "stages.1.2", "stages.1.2", "several"]
 
@@ -106,7 +108,7 @@ def test_a_plan_is_profiled_by_tensorrts_profiler(plan):
 
 
 def test_after_profiling_nothing_is_reported_any_more(plan):
-    from edgenext_deploy.benchmarks.engine import open_engine
+    from edgenext_deploy.benchmarks.latency.engines import open_engine
 
     with open_engine(plan, "plan") as engine:
         first = engine.session.profile(engine.image, 2)
@@ -175,7 +177,7 @@ def test_an_engine_that_cannot_be_profiled_costs_no_latencies(capsys, tmp_path, 
     def refuse(*_, **__):
         raise VerificationError("the profiler contradicts itself")
 
-    monkeypatch.setattr("edgenext_deploy.benchmarks.profile.profile_engine", refuse)
+    monkeypatch.setattr("edgenext_deploy.benchmarks.profile.layer_times.profile_engine", refuse)
     code, out, err = measured(capsys, "--engine", TINY, "--html", str(tmp_path / "run.html"))
     assert code == 0 and "Latency, ms per inference" in out and "by kind" not in out
     assert "no profile of {}: the profiler contradicts itself".format(TINY) in err

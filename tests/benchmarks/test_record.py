@@ -4,8 +4,8 @@ import pytest
 from bench_doubles import make_nano_row, make_report, make_row
 
 from edgenext_deploy.artifacts import json_records
-from edgenext_deploy.benchmarks import record
-from edgenext_deploy.benchmarks.host import describe_host
+from edgenext_deploy.benchmarks import latency_report
+from edgenext_deploy.benchmarks.hardware.host import describe_host
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.errors import BadInputError
 
@@ -17,20 +17,20 @@ def write(tmp_path, content):
 
 
 def test_a_report_survives_json_unchanged(tmp_path):
-    comparison = record.Comparison("a", "b", 1.25, Interval(1.2, 1.3), 30)
+    comparison = latency_report.Comparison("a", "b", 1.25, Interval(1.2, 1.3), 30)
     latency = make_row().latency._replace(p50_interval=None)
     bare = make_row("bare", model=None, started_at=None, latency=latency, samples=None)
-    checked = make_nano_row("checked", outputs=record.OutputCheck("a", None, None, 1e-3, False), cautions=(
-        record.Caution("throttled", "cool it"),))
+    checked = make_nano_row("checked", outputs=latency_report.OutputCheck("a", None, None, 1e-3, False), cautions=(
+        latency_report.Caution("throttled", "cool it"),))
     report = make_report(make_row("a", interleaved_with=("b",)), bare, checked,
                          comparisons=(comparison, comparison._replace(interval=None)), interrupted=True)
-    assert record.read(write(tmp_path, record.dump(report))) == report
+    assert latency_report.read(write(tmp_path, latency_report.dump(report))) == report
 
 
 def test_the_schema_number_comes_first_and_every_row_holds_its_machine():
-    data = json.loads(record.dump(make_report()).decode("utf-8"))
+    data = json.loads(latency_report.dump(make_report()).decode("utf-8"))
     assert next(iter(data)) == "schema"
-    assert data["schema"] == record.SCHEMA
+    assert data["schema"] == latency_report.SCHEMA
     assert data["records"][0]["host"]["python"] == describe_host().python
     assert data["records"][0]["latency"]["p50_interval"] == {"low": 6.4, "high": 6.6}
 
@@ -45,12 +45,12 @@ def test_the_schema_number_comes_first_and_every_row_holds_its_machine():
 ])
 def test_other_files_are_refused(tmp_path, content, message):
     with pytest.raises(BadInputError, match=message):
-        record.read(write(tmp_path, content))
+        latency_report.read(write(tmp_path, content))
 
 
 def test_a_missing_file_is_bad_input(tmp_path):
     with pytest.raises(BadInputError, match="not found"):
-        record.read(str(tmp_path / "none.json"))
+        latency_report.read(str(tmp_path / "none.json"))
 
 
 @pytest.mark.parametrize(("field", "value"), [
@@ -60,11 +60,11 @@ def test_a_damaged_field_is_named(tmp_path, field, value):
     data = json_records.to_json(make_report())
     data["records"][0][field] = value
     with pytest.raises(BadInputError, match=r"records\[0\]\." + field):
-        record.read(write(tmp_path, json.dumps(data).encode("utf-8")))
+        latency_report.read(write(tmp_path, json.dumps(data).encode("utf-8")))
 
 
 def test_a_missing_field_is_named(tmp_path):
     data = json_records.to_json(make_report())
     del data["records"][0]["warmup"]
     with pytest.raises(BadInputError, match="'warmup' is missing"):
-        record.read(write(tmp_path, json.dumps(data).encode("utf-8")))
+        latency_report.read(write(tmp_path, json.dumps(data).encode("utf-8")))

@@ -3,10 +3,10 @@ import json
 import pytest
 from bench_doubles import make_hardware, make_reading, make_report, make_row
 
-from edgenext_deploy.benchmarks import record
-from edgenext_deploy.benchmarks.cli import bench_command
-from edgenext_deploy.benchmarks.record import Mode
-from edgenext_deploy.benchmarks.repeat import repetition
+from edgenext_deploy.benchmarks import latency_report
+from edgenext_deploy.benchmarks.commands.cli import bench_command
+from edgenext_deploy.benchmarks.compare.repeat import repetition
+from edgenext_deploy.benchmarks.latency_report import Mode
 from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import UsageError
 
@@ -24,7 +24,7 @@ def run(capsys, tmp_path, first, second, *options):
     paths = []
     for name, made in (("first.json", first), ("second.json", second)):
         path = tmp_path / name
-        path.write_bytes(record.dump(made))
+        path.write_bytes(latency_report.dump(made))
         paths.append(str(path))
     with pytest.raises(SystemExit) as stopped:
         entry.run_command(bench_command, ["repeat", *paths, *options])
@@ -90,7 +90,7 @@ def test_a_machine_whose_speed_jumps_between_rounds_moves_p50s_and_not_the_ratio
 
 def test_rows_that_are_not_alike_are_left_out_with_the_reason():
     first = make_report(row("a", 1.0), row("b", 2.0), row("c", 3.0), row("d", 4.0), row("e", 5.0), row("f", 6.0))
-    other_file = row("c", 3.0)._replace(engine=record.EngineFile("c", "00" * 32, 1, None))
+    other_file = row("c", 3.0)._replace(engine=latency_report.EngineFile("c", "00" * 32, 1, None))
     one_thread = row("d", 4.0, mode=Mode("wall", "none", None, None, 1))
     elsewhere = row("e", 5.0, device_found="x86_64, Another CPU")
     second = make_report(row("b", 2.0), row("a", 1.0), other_file, one_thread, elsewhere, row("g", 6.0))

@@ -8,9 +8,9 @@ from bench_doubles import FakeSession
 
 import edgenext_deploy
 import edgenext_deploy.runtime
-from edgenext_deploy.benchmarks import routes
-from edgenext_deploy.benchmarks.cli import bench_command
-from edgenext_deploy.benchmarks.measure import Limits
+from edgenext_deploy.benchmarks.commands.cli import bench_command
+from edgenext_deploy.benchmarks.latency import plain_route
+from edgenext_deploy.benchmarks.latency.interleave import Limits
 from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError, VerificationError
 
@@ -65,7 +65,7 @@ def sessions(monkeypatch):
 
 def test_each_variant_is_exported_both_ways_and_the_pair_compared(children, sessions):
     told = []
-    report = routes.compare_routes(["xxs", "s"], LIMITS, 1, told.append)
+    report = plain_route.compare_routes(["xxs", "s"], LIMITS, 1, told.append)
     assert [call[:4] for call in children.calls] == [
         ["-m", "edgenext_deploy.export.cli", "--variant", "xxs"],
         ["-m", "edgenext_deploy.export.plain", "--variant", "xxs"],
@@ -85,13 +85,13 @@ def test_each_variant_is_exported_both_ways_and_the_pair_compared(children, sess
 
 
 def test_both_files_of_a_pair_are_timed_on_the_same_input(children, sessions):
-    routes.compare_routes(["xxs"], LIMITS)
+    plain_route.compare_routes(["xxs"], LIMITS)
     first, second = sessions["sessions"]
     np.testing.assert_array_equal(first.images[-1], second.images[-1])
 
 
 def test_the_exports_leave_nothing_behind(children, sessions):
-    routes.compare_routes(["xxs"], LIMITS)
+    plain_route.compare_routes(["xxs"], LIMITS)
     folder = children.calls[0][children.calls[0].index("--output") + 1]
     assert not os.path.exists(folder)
 
@@ -103,7 +103,7 @@ def test_an_error_of_the_export_is_passed_on(children, sessions, code, kind):
     children.stderr = (b"exporting ...\nerror: torch cannot be imported\n"
                        b"  fix: pip install 'edgenext-deploy[export]'\n")
     with pytest.raises(kind) as raised:
-        routes.compare_routes(["xxs"], LIMITS)
+        plain_route.compare_routes(["xxs"], LIMITS)
     assert raised.value.message == "torch cannot be imported"
     assert raised.value.fix == "pip install 'edgenext-deploy[export]'"
     assert len(children.calls) == 1
@@ -120,7 +120,7 @@ def test_a_usage_error_of_click_is_passed_on_as_one_line(children, sessions, cap
 def test_a_crash_of_the_export_is_a_bug_with_its_last_line(children, sessions):
     children.code, children.stderr = -11, b"Traceback\nSegmentation fault\n"
     with pytest.raises(RuntimeError, match="Segmentation fault"):
-        routes.compare_routes(["xxs"], LIMITS)
+        plain_route.compare_routes(["xxs"], LIMITS)
 
 
 def test_an_export_without_end_is_stopped(sessions, monkeypatch):
@@ -129,18 +129,18 @@ def test_an_export_without_end_is_stopped(sessions, monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(VerificationError, match="took more than 600 s"):
-        routes.compare_routes(["xxs"], LIMITS)
+        plain_route.compare_routes(["xxs"], LIMITS)
 
 
 @pytest.mark.parametrize("answer", [1.01, float("nan")])
 def test_two_different_networks_are_not_compared(children, sessions, answer):
     sessions["plain"] = answer
     with pytest.raises(VerificationError, match="xxs: the two routes compute different results"):
-        routes.compare_routes(["xxs"], LIMITS)
+        plain_route.compare_routes(["xxs"], LIMITS)
 
 
 def test_ctrl_c_keeps_the_pairs_measured_before(children, sessions, monkeypatch):
-    real_run = routes.bench.run
+    real_run = plain_route.bench.run
     seen = []
 
     def run(*arguments):
@@ -149,15 +149,15 @@ def test_ctrl_c_keeps_the_pairs_measured_before(children, sessions, monkeypatch)
             raise KeyboardInterrupt
         return real_run(*arguments)
 
-    monkeypatch.setattr(routes.bench, "run", run)
-    report = routes.compare_routes(["xxs", "xs", "s"], LIMITS)
+    monkeypatch.setattr(plain_route.bench, "run", run)
+    report = plain_route.compare_routes(["xxs", "xs", "s"], LIMITS)
     assert report.interrupted
     assert [row.name for row in report.records] == ["xxs edgenext-export", "xxs plain route"]
     assert len(seen) == 2
 
 
 def test_an_error_keeps_the_pairs_measured_before(children, sessions, monkeypatch):
-    real_run = routes.bench.run
+    real_run = plain_route.bench.run
     error = VerificationError("wrong")
     seen = []
 
@@ -167,9 +167,9 @@ def test_an_error_keeps_the_pairs_measured_before(children, sessions, monkeypatc
             raise error
         return real_run(*arguments)
 
-    monkeypatch.setattr(routes.bench, "run", run)
-    with pytest.raises(routes.bench.EngineFailedError, match="xs failed: wrong") as found:
-        routes.compare_routes(["xxs", "xs", "s"], LIMITS)
+    monkeypatch.setattr(plain_route.bench, "run", run)
+    with pytest.raises(plain_route.bench.EngineFailedError, match="xs failed: wrong") as found:
+        plain_route.compare_routes(["xxs", "xs", "s"], LIMITS)
     report = found.value.report
     assert (found.value.exit_code, found.value.error) == (5, error)
     assert [row.name for row in report.records] == ["xxs edgenext-export", "xxs plain route"]
@@ -177,19 +177,19 @@ def test_an_error_keeps_the_pairs_measured_before(children, sessions, monkeypatc
 
 
 def test_a_file_that_fails_in_its_warm_up_keeps_the_pairs_before_and_is_named(children, sessions, monkeypatch):
-    real_run = routes.bench.run
-    failure = routes.record.Failure("xs plain route", "bad data")
+    real_run = plain_route.bench.run
+    failure = plain_route.record.Failure("xs plain route", "bad data")
     seen = []
 
     def run(*arguments):
         seen.append(arguments)
         if len(seen) == 2:
-            raise routes.bench.EngineFailedError(failure.engine, BadInputError("bad data"), None)
+            raise plain_route.bench.EngineFailedError(failure.engine, BadInputError("bad data"), None)
         return real_run(*arguments)
 
-    monkeypatch.setattr(routes.bench, "run", run)
-    with pytest.raises(routes.bench.EngineFailedError, match="xs plain route failed: bad data") as found:
-        routes.compare_routes(["xxs", "xs", "s"], LIMITS)
+    monkeypatch.setattr(plain_route.bench, "run", run)
+    with pytest.raises(plain_route.bench.EngineFailedError, match="xs plain route failed: bad data") as found:
+        plain_route.compare_routes(["xxs", "xs", "s"], LIMITS)
     assert found.value.exit_code == 3 and len(seen) == 2
     assert found.value.report.failure == failure and len(found.value.report.records) == 2
 

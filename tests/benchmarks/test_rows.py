@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from bench_doubles import FakeSession, make_hardware, make_reading, make_row
 
-from edgenext_deploy.benchmarks import rows
-from edgenext_deploy.benchmarks.engine import Engine
-from edgenext_deploy.benchmarks.host import describe_host
-from edgenext_deploy.benchmarks.measure import Series
-from edgenext_deploy.benchmarks.record import EngineFile, Mode, WarmUp
+from edgenext_deploy.benchmarks.hardware.host import describe_host
+from edgenext_deploy.benchmarks.latency import summarise
+from edgenext_deploy.benchmarks.latency.engines import Engine
+from edgenext_deploy.benchmarks.latency.interleave import Series
+from edgenext_deploy.benchmarks.latency_report import EngineFile, Mode, WarmUp
 from edgenext_deploy.runtime.session import Timings
 
 WARMUP = WarmUp(100.0, 10, True)
@@ -24,9 +24,11 @@ def row_of(values, timings=(), hardware=None, others=(), mode=CPU_MODE, exclude=
     session = FakeSession("x", 1, (1, 3, 4, 4), lambda call: None)
     engine = Engine("x", EngineFile("x", "ab" * 32, 1, None), session, None, np.zeros((1, 3, 4, 4), np.float32),
                     "synthetic", None)
-    setting = rows.Setting("here", exclude, None, describe_host(), make_row().versions, "2026-01-02T03:04:05Z", False,
+    setting = summarise.Setting("here", exclude, None, describe_host(), make_row().versions, "2026-01-02T03:04:05Z",
+                                False,
                            True)
-    return rows.make_row(engine, series_of(values, timings), mode, setting, hardware or make_hardware(), others, None,
+    return summarise.make_row(engine, series_of(values, timings), mode, setting, hardware or make_hardware(), others,
+                              None,
                          False, "cpu", True)
 
 
@@ -94,7 +96,7 @@ def timings_of(count, **changes):
 
 
 def test_stages_and_their_sum():
-    stages, parts = rows.split(series_of(np.full(1000, 5.0), timings_of(1000)))
+    stages, parts = summarise.split(series_of(np.full(1000, 5.0), timings_of(1000)))
     assert stages.compute == pytest.approx((3.0, 3.4995, 3.899, 3.989, 3.999, 3.4995))
     assert stages.host_to_device.p99_ms == 0.2
     assert stages.latency.p50_ms == pytest.approx(3.7995)
@@ -104,7 +106,7 @@ def test_stages_and_their_sum():
 
 
 def test_without_copies_their_stages_are_none_and_the_sum_still_adds_up():
-    stages, parts = rows.split(series_of(
+    stages, parts = summarise.split(series_of(
         np.full(100, 5.0), timings_of(100, host_to_device_ms=None, device_to_host_ms=None)))
     assert (stages.host_to_device, stages.device_to_host) == (None, None)
     assert stages.latency == stages.compute
@@ -118,16 +120,16 @@ def test_what_is_copied_decides_what_the_latency_holds():
     engine = Engine("x", EngineFile("x", "ab" * 32, 1, None), session, None, np.zeros((1, 3, 4, 4)), "synthetic", None)
     copying = series_of(np.full(100, 5.0), timings_of(100))
     mapped = series_of(np.full(100, 5.0), timings_of(100, host_to_device_ms=None, device_to_host_ms=None))
-    assert rows.mode_of(engine, series_of(np.ones(100)), True, None) == ("wall", "none", None, None, 1)
+    assert summarise.mode_of(engine, series_of(np.ones(100)), True, None) == ("wall", "none", None, None, 1)
     session.describe = lambda: on_gpu
-    assert rows.mode_of(engine, copying, False, True) == ("wall", "included", True, True, None)
-    assert rows.mode_of(engine, copying, True, None) == ("gpu", "excluded", None, True, None)
-    assert rows.mode_of(engine, mapped, False, None) == ("wall", "none", None, True, None)
-    assert rows.mode_of(engine, series_of(np.ones(100)), True, None).transfers == "included"
+    assert summarise.mode_of(engine, copying, False, True) == ("wall", "included", True, True, None)
+    assert summarise.mode_of(engine, copying, True, None) == ("gpu", "excluded", None, True, None)
+    assert summarise.mode_of(engine, mapped, False, None) == ("wall", "none", None, True, None)
+    assert summarise.mode_of(engine, series_of(np.ones(100)), True, None).transfers == "included"
 
 
 def test_a_session_that_tells_no_stages_has_none():
-    assert rows.split(series_of(np.ones(100))) == (None, None)
+    assert summarise.split(series_of(np.ones(100))) == (None, None)
 
 
 def test_the_latency_of_the_gpu_alone():
@@ -158,16 +160,16 @@ def test_no_energy_is_claimed_where_engines_took_turns_or_the_rail_is_missing():
 def test_the_power_of_an_idle_gpu_is_not_an_engines_on_the_processor():
     board = make_hardware(total_rails=("gpu",), during=(make_reading(1.0, power_mw={"gpu": 60000.0}),))
     assert row_of(np.full(100, 20.0), hardware=board).energy is None
-    assert rows.energy_of(board, 20.0, on_processor=False) == (1200.0, 60000.0, 1)
+    assert summarise.energy_of(board, 20.0, on_processor=False) == (1200.0, 60000.0, 1)
 
 
 def test_samples_are_rounded_and_thinned_evenly():
     series = series_of(np.linspace(1.0, 2.0, 1000))
-    whole = rows.samples_of(series)
+    whole = summarise.samples_of(series)
     assert (len(whole.start_s), len(whole.latency_ms), whole.thinned) == (1000, 1000, False)
     assert whole.latency_ms[1] == 1.001
     assert whole.start_s[:2] == (0.0, 0.001)
-    thin = rows.samples_of(series, 11)
+    thin = summarise.samples_of(series, 11)
     assert thin.thinned
     assert thin.latency_ms == pytest.approx(np.linspace(1.0, 2.0, 11), abs=1e-3)
     assert thin.start_s[0] == 0.0 and thin.start_s[-1] == whole.start_s[-1]

@@ -6,7 +6,7 @@ import pytest
 from doubles import gpu
 from paths import CAT
 
-from edgenext_deploy.benchmarks import cli as bench_cli
+from edgenext_deploy.benchmarks.commands import cli as bench_cli
 from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.run import cli
 

@@ -15,7 +15,7 @@ from edgenext_deploy import runtime
 from edgenext_deploy.artifacts import plan_check as plans
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.commands.entry import run_command
-from edgenext_deploy.engines import best_of, isolated, make
+from edgenext_deploy.engines import best_of, build_command, isolated
 from edgenext_deploy.engines.cli import command
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError
 from edgenext_deploy.machine.environment import Environment
@@ -196,11 +196,11 @@ def test_a_target_that_is_not_this_machine(machine, capfd, tmp_path):
 
 def test_no_gpu_and_no_tensorrt(monkeypatch, capfd, tmp_path):
     path = normed(tmp_path)
-    monkeypatch.setattr(make.releases, "installed", lambda name: False)
+    monkeypatch.setattr(build_command.releases, "installed", lambda name: False)
     code, _, err = run(capfd, path)
     assert code == 6 and "run edgenext-build there" in err
-    monkeypatch.setattr(make.releases, "installed", lambda name: True)
-    monkeypatch.setattr(make, "present_environment", lambda: Environment("linux-x86_64", tensorrt="10.3.0"))
+    monkeypatch.setattr(build_command.releases, "installed", lambda name: True)
+    monkeypatch.setattr(build_command, "present_environment", lambda: Environment("linux-x86_64", tensorrt="10.3.0"))
     code, _, err = run(capfd, path)
     assert code == 6 and "driver shows none" in err
 
@@ -216,7 +216,7 @@ def test_best_of_without_a_session_builds_once_and_says_so(machine, monkeypatch,
 
 
 def test_best_of_keeps_the_fastest(machine, monkeypatch, tmp_path):
-    plain = make.build_in_child
+    plain = build_command.build_in_child
     made, waits = [], [0.002, 0.0, 0.001]
 
     def build(request):
@@ -242,10 +242,10 @@ def test_best_of_keeps_the_fastest(machine, monkeypatch, tmp_path):
             time.sleep(self.wait)
 
     machine()
-    monkeypatch.setattr(make, "build_in_child", build)
+    monkeypatch.setattr(build_command, "build_in_child", build)
     monkeypatch.setattr(best_of, "build_in_child", build)
     monkeypatch.setattr(runtime, "load_session", Session)
-    result = make.make_plan(make.PlanOptions(normed(tmp_path), best_of=3))
+    result = build_command.make_plan(build_command.PlanOptions(normed(tmp_path), best_of=3))
     assert (tmp_path / "net.plan").read_bytes()[-1] == 2 and result.record.plan.bytes == result.report.plan_bytes + 1
     # The timing cache would make the later builds equal to the first.
     assert [request.timing_cache is None for request in made] == [False, True, True]
@@ -317,7 +317,7 @@ def typed_export(tmp_path_factory):
 
 @pytest.mark.parametrize("target, capability", [("a100", "8.0"), ("rtx", "8.6")])
 def test_tensorrt_rtx_builds_a_typed_export(typed_export, capfd, tmp_path, target, capability):
-    if target != "rtx" and make.releases.installed("tensorrt"):
+    if target != "rtx" and build_command.releases.installed("tensorrt"):
         pytest.skip("TensorRT is installed, and builds for a100 itself")
     plan = str(tmp_path / "xxs.plan")
     code, out, err = run(capfd, typed_export, "--target", target, "--output", plan, "--json")

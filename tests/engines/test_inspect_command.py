@@ -142,7 +142,8 @@ def test_hostile_texts_are_printed_harmlessly(inspect, tmp_path):
 
 
 COMMAND = ("import sys; from edgenext_deploy.commands.entry import run_command; "
-           "from edgenext_deploy.engines.inspect_command import inspect_command; run_command(inspect_command, sys.argv[1:])")
+           "from edgenext_deploy.engines.inspect_command import inspect_command; "
+           "run_command(inspect_command, sys.argv[1:])")
 
 
 def in_a_process(folder, *arguments, **environment):

@@ -102,7 +102,8 @@ def test_the_log_of_8_0():
 
 
 def test_a_log_without_layers():
-    assert engine_layers.from_builder_log("") == [] and engine_layers.from_builder_log("Engine generation completed.\n") == []
+    assert engine_layers.from_builder_log("") == []
+    assert engine_layers.from_builder_log("Engine generation completed.\n") == []
 
 
 @pytest.mark.parametrize("given, expected", [

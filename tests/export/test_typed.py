@@ -165,7 +165,8 @@ def test_one_convolution_left_in_fp32_is_found():
 
 @pytest.mark.parametrize("mode, target", [("flag", "nano"), ("typed", "a100")])
 def test_a_plan_that_pins_everything_is_refused(tmp_path, monkeypatch, mode, target):
-    monkeypatch.setattr(precision_step, "pins_of", lambda model, islands: {node.name: "all" for node in model.graph.node})
+    monkeypatch.setattr(precision_step, "pins_of", lambda model,
+                        islands: {node.name: "all" for node in model.graph.node})
     with pytest.raises(VerificationError, match="0% of the multiply-adds"):
         run_export(ExportRequest("xxs", target=target, fp16=True, height=64, width=64, output=str(tmp_path)))
     assert not list(tmp_path.iterdir())

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from edgenext_deploy.artifacts import golden
-from edgenext_deploy.benchmarks import record
-from edgenext_deploy.benchmarks.cli import bench_command
+from edgenext_deploy.benchmarks import latency_report
+from edgenext_deploy.benchmarks.commands.cli import bench_command
 from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.models.factory import create_model, randomise
@@ -71,7 +71,7 @@ def test_the_harness_measures_it_beside_its_export(capsys, tmp_path):
             "--engine", made.onnx_path, "--reference", "torch:xxs", "--iterations", "3", "--warmup", "0.01", "--json",
             path])
     assert stopped.value.code == 0, capsys.readouterr().err
-    reference, row = record.read(path).records
+    reference, row = latency_report.read(path).records
     assert reference.name == reference.engine.file == "torch:xxs"
     assert reference.engine.sha256 == row.model.weights.sha256  # the same parameters
     assert reference.versions.torch == torch.__version__

@@ -1,0 +1,1 @@
+"""The command edgenext-bench, one module per subcommand."""

@@ -1,0 +1,1 @@
+"""Rows of several reports, compared where they are comparable."""

@@ -1,0 +1,133 @@
+"""A comparison for people: a table for each machine, sentences with their uncertainty, and published figures beside."""
+from typing import Any, Dict, List, Optional, TextIO, Tuple
+
+from edgenext_deploy.artifacts import json_records
+from edgenext_deploy.benchmarks.compare.comparable import Ratio
+from edgenext_deploy.benchmarks.compare.reports import Across, Compared, Group, Row
+from edgenext_deploy.benchmarks.latency_report import Comparison, LatencyRecord
+from edgenext_deploy.benchmarks.report.printing import EMPTY, console_for, milliseconds, print_table
+from edgenext_deploy.benchmarks.report.sentences import relative_speed
+from edgenext_deploy.benchmarks.statistics import Interval
+from edgenext_deploy.data.published import PublishedFigure
+
+HEADINGS = ("rank", "engine", "model", "runtime", "p50", "interval", "p99", "times the reference", "not ranked because")
+PUBLISHED_HEADINGS = ("variant", "figure", "source", "how it was measured")
+PUBLISHED_TITLE = "Published by others, not measured here"
+_QUANTITIES = {"nano_latency": "Nano latency", "nano_throughput": "Nano throughput", "a100_latency": "A100 time",
+               "a100_throughput_batch1": "A100 throughput, batch 1", "a100_throughput_batch256":
+               "A100 throughput, batch 256"}
+_UNITS = {"us": "µs"}
+
+
+def row_cells(row: Row) -> List[str]:
+    """Return the cells of a row under `HEADINGS`."""
+    latency = row.record.latency
+    return [EMPTY if row.rank is None else str(row.rank), row.label, _model(row.record), runtime_text(row.record),
+            milliseconds(latency.p50_ms), interval_text(latency.p50_interval), milliseconds(latency.p99_ms),
+            EMPTY if row.ratio is None else ratio_text(row.ratio), "; ".join(row.reasons)]
+
+
+def sentences(group: Group) -> List[str]:
+    """Return the relative speed of every ranked row against the reference, and what is known against that one."""
+    against = next((row.reasons for row in group.rows if row.label == group.reference), ())
+    doubt = "; known against {}: {}".format(group.reference, "; ".join(against)) if against else ""
+    return [_sentence(row.label, group.reference, row.ratio) + doubt for row in group.rows
+            if row.ratio is not None and row.label != group.reference]
+
+
+def across_sentences(compared: Compared) -> List[str]:
+    """Return the relative speed of the same variant on several machines, or why it is not given."""
+    return [_across_sentence(across) for across in compared.across]
+
+
+def published_cells(figure: PublishedFigure) -> List[str]:
+    """Return the cells of a published figure under `PUBLISHED_HEADINGS`."""
+    number = "{:.1f}" if figure.unit == "ms" else "{:.9g}"  # as printed: 21.0 ms, 10359.98 images/s
+    value = "{}: {} {}".format(_QUANTITIES.get(figure.quantity, figure.quantity), number.format(figure.value),
+                               _UNITS.get(figure.unit, figure.unit))
+    return [figure.variant, value, figure.source, figure.note]
+
+
+def print_compared(compared: Compared, stream: TextIO) -> None:
+    """Print tables and sentences."""
+    console = console_for(stream)
+    for group in compared.groups:
+        flagged = any(row.reasons for row in group.rows)
+        shown = len(HEADINGS) if flagged else len(HEADINGS) - 1
+        print_table(console, "{}, ms per inference".format(group.machine.title), HEADINGS[:shown],
+                    [row_cells(row)[:shown] for row in group.rows], text_columns=(1, 2, 3, 8))
+        for line in sentences(group):
+            console.print(line, soft_wrap=True)
+        console.print()
+    for line in across_sentences(compared):
+        console.print(line, soft_wrap=True)
+    if compared.published:
+        console.print()
+        print_table(console, PUBLISHED_TITLE, PUBLISHED_HEADINGS,
+                    [published_cells(figure) for figure in compared.published], text_columns=(0, 1, 2, 3))
+
+
+def dump_compared(compared: Compared) -> bytes:
+    """Return the comparison as JSON: the rows in short, by report and name; the reports hold the rest."""
+    return json_records.dump({
+        "kind": "comparison", "schema": 1,
+        "machines": [{"asked": group.machine.asked, "found": group.machine.found, "reference": group.reference,
+                      "rows": [_row_fields(row) for row in group.rows]} for group in compared.groups],
+        "across_machines": [{"variant": across.variant, "first": _row_fields(across.first),
+                             "second": _row_fields(across.second), "first_over_second": across.ratio,
+                             "reasons": across.reasons} for across in compared.across],
+        "published": compared.published,
+    })
+
+
+def ratio_text(ratio: Ratio) -> str:
+    """Return a ratio with its interval."""
+    bounds = "" if ratio.interval is None else " ({:.2f}–{:.2f})".format(ratio.interval.low, ratio.interval.high)
+    return "{:.2f} ×{}".format(ratio.value, bounds)
+
+
+def interval_text(interval: Optional[Interval]) -> str:
+    """Return an interval of milliseconds."""
+    return "too few" if interval is None else "{}–{}".format(milliseconds(interval.low), milliseconds(interval.high))
+
+
+def _sentence(name: str, reference: str, ratio: Ratio) -> str:
+    pair: Tuple[str, str] = (reference, name)
+    if ratio.value < 1.0:
+        pair, ratio = (name, reference), ratio.inverse()
+    text = relative_speed(Comparison(pair[0], pair[1], ratio.value, ratio.interval, 0))
+    return text + (", in turns in one run" if ratio.interleaved else
+                   ", from separate runs: drift between them is not in the interval")
+
+
+def _across_sentence(across: Across) -> str:
+    names = [_named(row) for row in (across.first, across.second)]
+    if across.ratio is None:
+        return "{}: {} and {} are not compared: {}".format(across.variant, *names, "; ".join(across.reasons))
+    return "{}: {}".format(across.variant, _sentence(names[0], names[1], across.ratio))
+
+
+def _named(row: Row) -> str:
+    return "{} on {}".format(runtime_text(row.record), row.record.device_found)
+
+
+def _model(record: LatencyRecord) -> str:
+    return "no manifest" if record.model is None else "{}, {}".format(record.model.variant, record.model.precision)
+
+
+def runtime_text(record: LatencyRecord) -> str:
+    """Return runtime, version, provider where it is not the usual one, and threads."""
+    session = record.session
+    parts = ["{} {}".format(session.get("runtime", "unknown"), session.get("version", "")).strip()]
+    if session.get("provider") not in (None, "CUDA", "CPUExecutionProvider"):
+        parts.append(str(session["provider"]))
+    if record.mode.threads is not None:
+        parts.append("{} thread{}".format(record.mode.threads, "" if record.mode.threads == 1 else "s"))
+    return ", ".join(parts)
+
+
+def _row_fields(row: Row) -> Dict[str, Any]:
+    record = row.record
+    return {"report": row.report, "name": record.name, "variant": None if record.model is None else
+            record.model.variant, "p50_ms": record.latency.p50_ms, "p50_interval": record.latency.p50_interval,
+            "rank": row.rank, "times_the_reference": row.ratio, "reasons": row.reasons}

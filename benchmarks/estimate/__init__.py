@@ -1,0 +1,1 @@
+"""Estimated latencies of hardware that is not here."""

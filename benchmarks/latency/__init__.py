@@ -1,0 +1,1 @@
+"""Interleaved latency measurements, from engine files to rows."""

@@ -1,0 +1,165 @@
+"""Engines: a plan, an ONNX file or ``torch:VARIANT``, opened, each with the input that it will be timed on."""
+import contextlib
+import os
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set
+
+import numpy as np
+
+from edgenext_deploy.artifacts import golden, manifest
+from edgenext_deploy.benchmarks import latency_report
+from edgenext_deploy.errors import MissingRuntimeError, UsageError
+from edgenext_deploy.files import sha256_of_file
+from edgenext_deploy.preprocess import photo
+from edgenext_deploy.runtime.open import require_engine
+from edgenext_deploy.runtime.session import Session
+
+TORCH = "torch:"
+_SYNTHETIC_SEED = 0
+# The seed of every manifest's golden input, for a module that has no manifest.
+_GOLDEN_SEED = 7
+
+
+class Engine(NamedTuple):
+    """An engine, opened.
+
+    Attributes:
+        name: of its row.
+        file: the file and its digest when it was opened.
+        session: open.
+        model: what the manifest says it is; None without one.
+        image: `[B, 3, H, W]`, as the engine takes it.
+        image_source: ``golden`` or ``synthetic``, see `record.LatencyRecord`.
+        tolerance: relative difference of the outputs that its manifest allows in its precision; None without one.
+    """
+
+    name: str
+    file: latency_report.EngineFile
+    session: Session
+    model: Optional[latency_report.Model]
+    image: np.ndarray
+    image_source: str
+    tolerance: Optional[float]
+
+
+class Options(NamedTuple):
+    """How engines are opened.
+
+    Attributes:
+        threads: CPU threads of ONNX Runtime and torch; None leaves it to the runtime.
+        provider: ONNX Runtime's execution provider; None for the processor's.
+        cuda_graph: whether a plan launches a CUDA graph; None leaves it to the session.
+        trust: accept plans without a sidecar, which can run code.
+        torch_device: ``cpu`` or ``cuda``.
+    """
+
+    threads: Optional[int] = None
+    provider: Optional[str] = None
+    cuda_graph: Optional[bool] = None
+    trust: bool = False
+    torch_device: str = "cpu"
+
+
+@contextlib.contextmanager
+def open_engine(path: str, name: str, options: Options = Options()) -> Iterator[Engine]:  # noqa: B008 - immutable
+    """Open an engine for measuring and close it again.
+
+    Raises:
+        UsageError: an engine with dynamic shapes, or a provider that this ONNX Runtime lacks.
+        BadInputError: a file that is missing or broken.
+        IncompatibleError: a plan for another machine.
+        MissingRuntimeError: the runtime or the provider that the engine needs is not here.
+    """
+    if path.startswith(TORCH):
+        with _open_module(path[len(TORCH):], options) as session:
+            yield _module_engine(name, path, session)
+        return
+    require_engine(path, "export one with edgenext-export, and give it with --engine")
+    found = manifest.find_for(path, options.trust)
+    file = latency_report.EngineFile(os.path.basename(path), sha256_of_file(path), os.path.getsize(path),
+                             sha256_of_file(manifest.manifest_path(path)) if found is not None else None)
+    with _open_file(path, options) as session:
+        model = _model(found, session)
+        tolerance = found.golden.tolerance.get(model.precision) if found is not None and model is not None else None
+        yield Engine(name, file, session, model, _image(path, session, found),
+                     "synthetic" if found is None else "golden", tolerance)
+
+
+def names_of(paths: Sequence[str]) -> List[str]:
+    """Return a short, unique name for each path: the file's own name, with folders only where they tell it apart."""
+    by_name: Dict[str, Set[str]] = {}
+    for path in paths:
+        by_name.setdefault(os.path.basename(path), set()).add(os.path.abspath(path))
+    names: List[str] = []
+    for path in paths:
+        alike = by_name[os.path.basename(path)]
+        name = os.path.basename(path)
+        if len(alike) > 1:
+            name = os.path.relpath(os.path.abspath(path), os.path.commonpath(list(alike)))
+        names.append(name)
+    return ["{} ({})".format(name, names[:index].count(name) + 1) if name in names[:index] else name
+            for index, name in enumerate(names)]
+
+
+def _open_file(path: str, options: Options) -> Session:
+    from edgenext_deploy.runtime.open import load_session
+
+    keywords: Dict[str, Any] = {"threads": options.threads, "trust": options.trust}
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in manifest.PLAN_SUFFIXES and options.cuda_graph is not None:
+        keywords["cuda_graph"] = options.cuda_graph
+    if suffix != ".onnx" or options.provider is None:
+        return load_session(path, **keywords)
+    from edgenext_deploy.runtime.ort import OnnxRuntimeSession
+
+    session = OnnxRuntimeSession(path, options.threads, [options.provider])
+    used = session.describe()["provider"]
+    if used != options.provider:
+        # ONNX Runtime takes the processor, without an error, when a provider's libraries do not load.
+        session.close()
+        raise MissingRuntimeError(
+            "--provider {} was asked for, and ONNX Runtime runs {} on {}".format(options.provider, path, used),
+            "look for the libraries that the provider needs (CUDA, cuDNN, TensorRT) in the versions of this "
+            "onnxruntime: https://onnxruntime.ai/docs/execution-providers")
+    return session
+
+
+def _open_module(variant: str, options: Options) -> Any:
+    try:
+        from edgenext_deploy.models.torch_session import TorchSession
+    except (ImportError, SyntaxError) as error:  # no torch, or a Python too old for the definitions
+        raise MissingRuntimeError("{}{} needs Python 3.10 or newer with torch: {}".format(TORCH, variant, error),
+                                  'on a workstation: pip install "edgenext-deploy[export]"') from error
+    return TorchSession(variant, options.threads, options.torch_device)
+
+
+def _module_engine(name: str, path: str, session: Any) -> Engine:
+    model = latency_report.Model(session.variant, "torch", "fp32", session.weights)
+    pixels = golden.golden_batch(_GOLDEN_SEED, session.inputs[0].shape)
+    image = photo.normalise(pixels, session.preprocessing)
+    return Engine(name, latency_report.EngineFile(path, session.weights.sha256, None, None), session, model, image,
+                  "golden",
+                  None)
+
+
+def _model(found: Optional[manifest.Manifest], session: Session) -> Optional[latency_report.Model]:
+    if found is None:
+        return None
+    plan = getattr(session, "record", None)
+    # A graph exported for the FP16 flag is FP32 until a builder makes a plan of it, whose sidecar then says so.
+    precision = plan.precision if plan is not None else "fp16" if found.precision.mode == "typed" else "fp32"
+    return latency_report.Model(found.variant, found.target, precision, found.weights)
+
+
+def _image(path: str, session: Session, found: Optional[manifest.Manifest]) -> np.ndarray:
+    """Return the input to time with, of the engine's shape and dtype."""
+    spec = session.inputs[0]
+    if not all(isinstance(size, int) and size > 0 for size in spec.shape):
+        raise UsageError("{}: input {!r} has a shape that is not fixed: {}".format(
+            path, spec.name, list(spec.shape)), "export it with fixed shapes: edgenext-export --batch 1")
+    if found is not None:
+        pixels = golden.golden_batch(found.golden.seed, spec.shape)
+        return photo.normalise(pixels, found.preprocessing).astype(spec.dtype)
+    # numpy 1.13, which JetPack 4 brings, has no numpy.random.default_rng.
+    noise = np.random.RandomState(_SYNTHETIC_SEED).randint(0, 256, size=spec.shape)
+    dtype = np.dtype(spec.dtype)
+    return (noise / 255.0 if dtype.kind == "f" else noise).astype(dtype)

@@ -1,0 +1,314 @@
+"""Interleaved timing: sessions take turns in short blocks, so that drift of the machine hits all alike."""
+import contextlib
+import gc
+import time
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+
+from edgenext_deploy.benchmarks import statistics
+from edgenext_deploy.benchmarks.latency_report import WarmUp
+from edgenext_deploy.runtime.session import Session, Timings
+
+Runner = Callable[[np.ndarray], Any]
+Progress = Callable[[float, str], None]
+
+# perf_counter_ns came with Python 3.7; the float loses nothing until the machine has been up for months.
+_clock: Callable[[], float] = getattr(time, "perf_counter_ns", time.perf_counter)
+_MS_PER_TICK = 1e-6 if hasattr(time, "perf_counter_ns") else 1e3
+
+# A round is short against drift and there are enough of them for an interval.
+_ROUNDS_WANTED = 40
+# A ratio's interval needs six pairs of rounds; a machine that slows down after the warm-up makes blocks longer, so
+# that the duration is over before.
+_MIN_ROUNDS = 12
+# Keeps a session that does next to nothing from filling the memory.
+_MAX_BLOCK = 10000
+_MAX_SAMPLES = 1000000
+# A warm-up window: long enough that its median is not one disturbance.
+_WINDOW_MS = 50.0
+_WINDOW_CALLS = 3
+_WINDOWS_THAT_AGREE = 3
+
+
+class Limits(NamedTuple):
+    """When to stop.
+
+    Attributes:
+        duration_s: time to spend inside the calls of each session.
+        warmup_s: the most time for each session to become stable; 0 for none.
+        iterations: exactly so many timed calls of each session, whatever the duration.
+        rounds: exactly so many rounds, whatever the duration.
+        min_iterations: at least so many timed calls of each session.
+        block_s: how long one session runs before it is the next one's turn.
+    """
+
+    duration_s: float = 3.0
+    warmup_s: float = 3.0
+    iterations: Optional[int] = None
+    rounds: Optional[int] = None
+    min_iterations: int = 10
+    block_s: float = 0.1
+
+
+class Series(NamedTuple):
+    """What was measured of one session, one item per round.
+
+    Attributes:
+        blocks: milliseconds per call by the host's clock, float64 `[n]`.
+        warmup: what came before.
+        starts_s: when each call began, in seconds since the first timed call of all sessions, float64 `[n]`.
+        timings: what the session itself says of each call, `[n]`; empty where it tells no stages.
+    """
+
+    blocks: Tuple[np.ndarray, ...]
+    warmup: WarmUp
+    starts_s: Tuple[np.ndarray, ...] = ()
+    timings: Tuple[Tuple[Timings, ...], ...] = ()
+
+    @property
+    def values_ms(self) -> np.ndarray:
+        """All samples in the order of measurement, `[n]` float64 in milliseconds."""
+        return np.concatenate(self.blocks) if self.blocks else np.zeros(0)
+
+
+class Watch:
+    """What looks at the machine while the sessions run; this one does not."""
+
+    def begin(self) -> None:
+        """Called before the first timed call."""
+
+    def after_block(self, name: str) -> bool:
+        """Called after each block; return whether that took time, so that the next call is not timed."""
+        return False
+
+
+class _Block:
+    """The calls of one block as they are made, so that Ctrl-C loses none."""
+
+    def __init__(self) -> None:
+        self.samples_ms: List[float] = []
+        self.starts: List[float] = []
+        self.timings: List[Timings] = []
+
+
+class Failed(NamedTuple):
+    """What a session raised while it was warmed up or timed."""
+
+    name: str
+    error: Exception
+
+
+class Measurement(NamedTuple):
+    """The series by session name.
+
+    After Ctrl-C (`interrupted`) or when a session raised (`failed`) they hold what was measured until then; without
+    anything timed there are none.
+    """
+
+    series: Dict[str, Series]
+    interrupted: bool
+    failed: Optional[Failed] = None
+
+
+def measure(
+    sessions: Mapping[str, Union[Session, Runner]],
+    inputs: Mapping[str, np.ndarray],
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    progress: Optional[Progress] = None,
+    watch: Watch = Watch(),  # noqa: B008 - holds nothing
+) -> Measurement:
+    """Time the sessions in turns.
+
+    Each session is warmed up until its latency is stable or the time is over. Then in every round each
+    session runs for a block of calls, in the given order and in reverse by turns. With more than one
+    session, with `progress`, or when `watch` read something, the first call of a block is not timed: it finds its
+    caches full of others' data. Garbage collection is off meanwhile. `progress` and `watch` are only called between
+    blocks.
+
+    Args:
+        sessions: by name; a callable is called with its input.
+        inputs: the input of each session, by the same names.
+        limits: when to stop.
+        progress: called with the fraction done, 0 to 1, and what is being done.
+        watch: looks at the machine between blocks.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C before anything was timed. Later it ends the measurement, without an error.
+    """
+    runners = {name: session.infer_all if isinstance(session, Session) else session
+               for name, session in sessions.items()}
+    tell = progress or _silent
+    # A bar that is drawn before a block fills the caches as another session does.
+    disturbs = len(runners) > 1 or progress is not None
+    with _without_garbage_collection():
+        warmups: Dict[str, WarmUp] = {}
+        typical: Dict[str, float] = {}
+        for name, run in runners.items():
+            tell(0.0, "warming up {}".format(name))
+            try:
+                warmups[name], typical[name] = warm_up(run, inputs[name], limits.warmup_s)
+            except Exception as error:
+                return Measurement({}, False, Failed(name, error))
+        sizes = {name: _block_size(latency_ms, limits) for name, latency_ms in typical.items()}
+        if limits.iterations is not None:
+            # The same number for all, so that nobody is done while others go on alone.
+            sizes = dict.fromkeys(sizes, min(sizes.values()))
+        blocks: Dict[str, List[_Block]] = {name: [] for name in runners}
+        watch.begin()
+        zero = _clock()
+        interrupted, failed = _take_turns(runners, inputs, sizes, limits, blocks, tell, watch, _told_by(sessions),
+                                          disturbs)
+    if not any(blocks.values()):
+        if interrupted:
+            raise KeyboardInterrupt
+        return Measurement({}, False, failed)
+    return Measurement({name: _series(blocks[name], warmups[name], zero) for name in runners}, interrupted, failed)
+
+
+def _series(blocks: List[_Block], warmup: WarmUp, zero: float) -> Series:
+    # Ctrl-C may come after a call's start was kept and before its time was.
+    counts = [len(block.samples_ms) for block in blocks]
+    starts = [np.array(block.starts[:count], dtype=np.float64) for block, count in zip(blocks, counts)]
+    return Series(
+        tuple(np.array(block.samples_ms) for block in blocks), warmup,
+        tuple((ticks - zero) * (_MS_PER_TICK / 1e3) for ticks in starts),
+        tuple(tuple(block.timings[:count]) for block, count in zip(blocks, counts) if block.timings))
+
+
+def _told_by(sessions: Mapping[str, Union[Session, Runner]]) -> Dict[str, Session]:
+    """Return the sessions that say where the time goes within a call, after the warm-up."""
+    told: Dict[str, Session] = {}
+    for name, session in sessions.items():
+        if isinstance(session, Session) and session.timings is not None and session.timings.compute_ms is not None:
+            told[name] = session
+    return told
+
+
+def warm_up(run: Runner, image: np.ndarray, limit_s: float) -> Tuple[WarmUp, float]:
+    """Call until the medians of the last windows agree within `statistics.STABLE_SPREAD`.
+
+    Returns:
+        What was done, and the latency of a call in milliseconds at its end. With `limit_s` 0 the latency
+        comes from one call, which counts as the warm-up.
+    """
+    medians: List[float] = []
+    iterations, spent_ms, stable = 0, 0.0, False
+    while not stable and (not medians or spent_ms < 1e3 * limit_s):
+        block = _Block()
+        window = block.samples_ms
+        window_ms = 0.0
+        while window_ms < _WINDOW_MS or len(window) < _WINDOW_CALLS:
+            _time_calls(run, image, 1, block)
+            window_ms += window[-1]
+            if spent_ms + window_ms >= 1e3 * limit_s or len(window) == _MAX_BLOCK:
+                break
+        iterations, spent_ms = iterations + len(window), spent_ms + window_ms
+        medians.append(statistics.median(np.array(window)))
+        last = medians[-_WINDOWS_THAT_AGREE:]
+        # A window that the time limit cut short may be one call, which agrees by chance.
+        whole = len(window) == _MAX_BLOCK or (window_ms >= _WINDOW_MS and len(window) >= _WINDOW_CALLS)
+        stable = whole and len(last) == _WINDOWS_THAT_AGREE and statistics.spread(last) <= statistics.STABLE_SPREAD
+    return WarmUp(spent_ms, iterations, stable), medians[-1]
+
+
+def _take_turns(
+    runners: Mapping[str, Runner],
+    inputs: Mapping[str, np.ndarray],
+    sizes: Mapping[str, int],
+    limits: Limits,
+    blocks: Dict[str, List[_Block]],
+    tell: Progress,
+    watch: Watch,
+    told: Mapping[str, Session],
+    disturbs: bool,
+) -> Tuple[bool, Optional[Failed]]:
+    """Fill `blocks` round by round until the limits are reached; return whether Ctrl-C or an error came first.
+
+    Where what comes between two blocks `disturbs`, none of their first calls is timed.
+    """
+    names = list(runners)
+    counts = dict.fromkeys(names, 0)
+    spent_ms = dict.fromkeys(names, 0.0)
+    round_index = 0
+    disturbed = False
+    try:
+        while True:
+            fractions = [_fraction(counts[name], spent_ms[name], round_index, limits) for name in names]
+            if len(names) > 1 and limits.iterations is None and limits.rounds is None:
+                fractions.append(round_index / _MIN_ROUNDS)
+            if min(fractions) >= 1.0:
+                return False, None
+            for current in names if round_index % 2 == 0 else names[::-1]:
+                tell(min(fractions), "round {}, {}".format(round_index + 1, current))
+                size = sizes[current]
+                if limits.iterations is not None:
+                    size = min(size, limits.iterations - counts[current])
+                block = _Block()
+                try:
+                    if disturbs or disturbed:
+                        runners[current](inputs[current])
+                    _time_calls(runners[current], inputs[current], size, block, told.get(current))
+                except Exception as error:  # whatever it is, it must not cost the others their rows
+                    return False, Failed(current, error)
+                finally:
+                    if block.samples_ms:
+                        blocks[current].append(block)
+                counts[current] += len(block.samples_ms)
+                spent_ms[current] += sum(block.samples_ms)
+                disturbed = watch.after_block(current)
+            round_index += 1
+    except KeyboardInterrupt:
+        return True, None
+
+
+def _time_calls(run: Runner, image: np.ndarray, count: int, block: _Block, told: Optional[Session] = None) -> None:
+    """Time `count` calls into `block`, call by call; `told` says where the time of each went."""
+    clock, scale = _clock, _MS_PER_TICK
+    for _ in range(count):
+        start = clock()
+        run(image)
+        stop = clock()
+        if told is not None:
+            timings = told.timings
+            assert timings is not None
+            block.timings.append(timings)
+        block.starts.append(start)
+        block.samples_ms.append((stop - start) * scale)
+
+
+def _block_size(latency_ms: float, limits: Limits) -> int:
+    block_ms = 1e3 * limits.block_s
+    if limits.iterations is None and limits.rounds is None:
+        block_ms = min(block_ms, 1e3 * limits.duration_s / _ROUNDS_WANTED)
+    size = int(block_ms / latency_ms) if latency_ms > 0.0 else _MAX_BLOCK
+    if limits.iterations is not None:
+        size = min(size, limits.iterations // _ROUNDS_WANTED)
+    return max(1, min(size, _MAX_BLOCK))
+
+
+def _fraction(count: int, spent_ms: float, rounds: int, limits: Limits) -> float:
+    """Return how much of its work one session has done; 1 or more when nothing is left."""
+    if limits.rounds is not None:
+        return rounds / limits.rounds
+    if limits.iterations is not None:
+        return count / limits.iterations
+    if count >= _MAX_SAMPLES:
+        return 1.0
+    return min(spent_ms / (1e3 * limits.duration_s), count / limits.min_iterations)
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _silent(fraction: float, what: str) -> None:
+    """Tell nobody."""

@@ -1,0 +1,62 @@
+"""Whether an engine computes what the reference computes: a fast engine that is wrong must not look good."""
+from typing import Optional, Sequence, Tuple
+
+import numpy as np
+
+from edgenext_deploy.benchmarks.latency.engines import Engine
+from edgenext_deploy.benchmarks.latency_report import OutputCheck
+
+# Of a file without a manifest; that of the golden output in FP16.
+_TOLERANCE = 2e-2
+
+
+def on_the_same_input(engine: Engine, reference: Engine) -> Engine:
+    """Return the engine with the reference's input where it has no manifest to say what it takes."""
+    if engine.image_source == "golden" or engine.image.shape != reference.image.shape:
+        return engine
+    return engine._replace(image=reference.image.astype(engine.image.dtype), image_source=reference.image_source)
+
+
+def check_outputs(engine: Engine, reference: Engine) -> OutputCheck:
+    """Run both once and compare every output.
+
+    The input of each is its own: a graph that normalises by itself takes the same pixels in another form.
+    """
+    tolerance = max([found for found in (engine.tolerance, reference.tolerance) if found is not None] or [_TOLERANCE])
+    reference = on_the_same_input(reference, engine)
+    comparable = engine.image.shape == reference.image.shape and engine.image_source == reference.image_source
+    difference, top1 = None, None
+    if comparable:
+        outputs, expected = (made.session.infer_all(made.image) for made in (engine, reference))
+        difference, top1 = max_difference(outputs, expected), same_top1(outputs, expected)
+    return OutputCheck(reference.name, difference, top1, tolerance, difference is not None and difference <= tolerance)
+
+
+def max_difference(outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Optional[float]:
+    """Return the largest difference relative to the largest expected magnitude, of the worst output.
+
+    Of integer outputs (the class of each pixel) it is the share of values that differ. None where the shapes
+    differ or a value is not finite.
+    """
+    if len(outputs) != len(expected):
+        return None
+    worst = 0.0
+    for output, right in zip(outputs, expected):
+        if output.shape != right.shape:
+            return None
+        if right.dtype.kind in "iub":
+            worst = max(worst, float(np.mean(output != right)))
+            continue
+        difference = np.abs(output.astype(np.float64) - right.astype(np.float64))
+        scale = float(np.max(np.abs(right.astype(np.float64)))) or 1.0
+        if not np.isfinite(difference).all() or not np.isfinite(scale):
+            return None
+        worst = max(worst, float(difference.max()) / scale)
+    return worst
+
+
+def same_top1(outputs: Tuple[np.ndarray, ...], expected: Tuple[np.ndarray, ...]) -> Optional[bool]:
+    """Return whether the most probable class is the same for every image; None if the outputs are not such scores."""
+    if len(outputs) != 1 or outputs[0].ndim != 2 or outputs[0].shape != expected[0].shape:
+        return None
+    return bool(np.array_equal(outputs[0].argmax(axis=1), expected[0].argmax(axis=1)))

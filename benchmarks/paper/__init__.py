@@ -1,0 +1,1 @@
+"""The paper's tables next to measured rows."""

@@ -1,0 +1,58 @@
+"""Measure the variants of a published table on ONNX Runtime, in turns in one run."""
+import contextlib
+import os
+import tempfile
+from typing import Callable, Optional, Sequence
+
+from edgenext_deploy.benchmarks import latency_report
+from edgenext_deploy.benchmarks.latency.devices import CPU
+from edgenext_deploy.benchmarks.latency.engines import Options
+from edgenext_deploy.benchmarks.latency.interleave import Limits, Progress
+from edgenext_deploy.benchmarks.latency.run import Request, benchmark
+from edgenext_deploy.commands.child import run_module
+
+# One export of the largest variant is well below a minute on two cores.
+_EXPORT_TIME_LIMIT_S = 600
+
+Tell = Callable[[str], None]
+
+
+def measure_variants(
+    variants: Sequence[str],
+    limits: Limits,
+    threads: Optional[int] = 1,
+    folder: Optional[str] = None,
+    tell: Optional[Tell] = None,
+    progress: Optional[Progress] = None,
+) -> latency_report.LatencyReport:
+    """Export variants for ONNX Runtime and measure them interleaved.
+
+    Args:
+        variants: names in the registry.
+        limits: when to stop.
+        threads: of ONNX Runtime.
+        folder: where the exported graphs are kept; one that is there already is measured as it is. By default
+            they go when the measurement is over.
+        tell: called with what is being exported.
+        progress: see `measure`.
+
+    Raises:
+        MissingRuntimeError: no torch (or another library of the export) is installed.
+        EdgeNextError: an export failed; the class is that of its exit code.
+    """
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgenext-table-"))
+        engines = tuple(_exported(variant, folder, tell) for variant in variants)
+        return benchmark(Request(engines, device=CPU, options=Options(threads=threads), limits=limits,
+                                 keep_samples=True), progress)
+
+
+def _exported(variant: str, folder: str, tell: Optional[Tell]) -> str:
+    path = os.path.join(folder, variant + ".onnx")
+    if not os.path.exists(path):
+        if tell is not None:
+            tell("exporting {} for ONNX Runtime".format(variant))
+        run_module("edgenext_deploy.export.cli",
+                   ["--variant", variant, "--target", "onnxruntime", "--output", folder], _EXPORT_TIME_LIMIT_S)
+    return path

@@ -1,0 +1,1 @@
+"""A report of measured rows as text: terminal, CSV, Markdown."""

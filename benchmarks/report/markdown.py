@@ -1,0 +1,27 @@
+"""A report as Markdown, for a page or an issue."""
+from typing import List
+
+from edgenext_deploy.benchmarks.latency_report import LatencyReport
+from edgenext_deploy.benchmarks.report.sentences import notes
+from edgenext_deploy.benchmarks.report.tables import Table, tables
+
+
+def to_markdown(report: LatencyReport) -> bytes:
+    """Return the tables and notes of a report that has at least one row."""
+    lines: List[str] = []
+    for table in tables(report):
+        lines += ["### " + table.title, "", *_table(table), ""]
+    lines += ["- " + _escaped(line) for line in notes(report)]
+    return ("\n".join(lines) + "\n").encode("utf-8")
+
+
+def _table(table: Table) -> List[str]:
+    rule = ["---" if index < table.words or heading == "latency is" else "--:"
+            for index, heading in enumerate(table.headings)]
+    return ["| {} |".format(" | ".join(cells)) for cells in (
+        table.headings, rule, *[[_escaped(cell) for cell in row] for row in table.rows])]
+
+
+def _escaped(text: str) -> str:
+    """Return text that Markdown shows as it is: names of files hold underscores, pipes and asterisks."""
+    return "".join("\\" + letter if letter in "\\|*_`<>[]" else letter for letter in text)
