@@ -1,7 +1,6 @@
 """``edgenext-bench``: how fast engines are on this machine."""
 import contextlib
 import sys
-import time
 from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import click
@@ -19,16 +18,15 @@ from edgenext_deploy.benchmarks.commands.outputs import (
 from edgenext_deploy.benchmarks.commands.page import page_command
 from edgenext_deploy.benchmarks.commands.paper_table import COMMANDS as TABLE_COMMANDS
 from edgenext_deploy.benchmarks.commands.profile import profile_command
+from edgenext_deploy.benchmarks.commands.progress import show_progress
 from edgenext_deploy.benchmarks.commands.repeat import repeat_command
 from edgenext_deploy.commands.entry import common_options, entry_point
 from edgenext_deploy.errors import EdgeNextError, UsageError
 
 if TYPE_CHECKING:
-    from edgenext_deploy.benchmarks.latency.interleave import Progress
     from edgenext_deploy.benchmarks.latency_report import LatencyReport
     from edgenext_deploy.benchmarks.profile.layer_times import Profile
 
-_REDRAW_S = 0.25
 # The shell's code for a process that Ctrl-C ended.
 _INTERRUPTED = 130
 
@@ -198,36 +196,6 @@ def _unprinted(show: Callable[[], None]) -> Optional[OSError]:
     except OSError as error:
         return error
     return None
-
-
-@contextlib.contextmanager
-def show_progress() -> Iterator[Optional["Progress"]]:
-    """Show a bar on standard error when that is a terminal.
-
-    It is drawn only when the measurement calls, between blocks: a thread that redraws it would be timed too.
-    """
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    bar = Bar(console=Console(stderr=True), auto_refresh=False, transient=True)
-    task = bar.add_task("starting", total=1.0)
-    drawn_at = -_REDRAW_S
-
-    def show(fraction: float, what: str) -> None:
-        nonlocal drawn_at
-        bar.update(task, completed=fraction, description=what)
-        if time.perf_counter() - drawn_at >= _REDRAW_S:
-            bar.start()
-            bar.refresh()
-            drawn_at = time.perf_counter()
-
-    try:
-        yield show
-    finally:
-        bar.stop()
 
 
 def _say(line: str) -> None:

@@ -106,7 +106,7 @@ def _table(name: str, reports: Tuple[str, ...], run: bool, also: Tuple[str, ...]
 
 
 def _measured(variants: List[str], folder: Optional[str], limits: "Limits", threads: int) -> "LatencyReport":
-    from edgenext_deploy.benchmarks.commands.cli import show_progress
+    from edgenext_deploy.benchmarks.commands.progress import show_progress
     from edgenext_deploy.benchmarks.paper.suite_run import measure_variants
 
     with show_progress() as progress:

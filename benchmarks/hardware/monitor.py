@@ -9,7 +9,7 @@ from typing import Callable, Dict, List, Optional, Tuple
 from edgenext_deploy.benchmarks.hardware import clocks, nvml, power_mode, rails, thermal
 from edgenext_deploy.benchmarks.hardware.sensor import CLOCK, COUNTER, POWER, TEMPERATURE, THROTTLE, Sensor
 from edgenext_deploy.benchmarks.hardware.state import BROKEN, DENIED, LOST, Hardware, Reading, Trouble
-from edgenext_deploy.benchmarks.latency.interleave import Watch
+from edgenext_deploy.benchmarks.hardware.watch import Watch
 from edgenext_deploy.machine.tree import Tree
 
 READ_EVERY_S = 0.5

@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 import numpy as np
 
 from edgenext_deploy.benchmarks import statistics
+from edgenext_deploy.benchmarks.hardware.watch import Watch
 from edgenext_deploy.benchmarks.latency_report import WarmUp
 from edgenext_deploy.runtime.session import Session, Timings
 
@@ -70,17 +71,6 @@ class Series(NamedTuple):
     def values_ms(self) -> np.ndarray:
         """All samples in the order of measurement, `[n]` float64 in milliseconds."""
         return np.concatenate(self.blocks) if self.blocks else np.zeros(0)
-
-
-class Watch:
-    """What looks at the machine while the sessions run; this one does not."""
-
-    def begin(self) -> None:
-        """Called before the first timed call."""
-
-    def after_block(self, name: str) -> bool:
-        """Called after each block; return whether that took time, so that the next call is not timed."""
-        return False
 
 
 class _Block:

@@ -8,7 +8,6 @@ from typing import (
     Callable,
     Generic,
     Iterator,
-    NamedTuple,
     Optional,
     Sequence,
     Tuple,
@@ -22,6 +21,7 @@ from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.networks.labels import load_labels
+from edgenext_deploy.networks.stream import CallTimings, StreamResult, stream
 from edgenext_deploy.preprocess.photo import load_photo
 from edgenext_deploy.preprocess.pixel_formats import check_color, frame_layout
 from edgenext_deploy.preprocess.prepare import FramePreparer
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from edgenext_deploy.camera.reader import Camera
-    from edgenext_deploy.camera.stream import StreamResult
     from edgenext_deploy.preprocess.photo import Source
 
 EnginePath = Union[str, "os.PathLike[str]"]
@@ -40,14 +39,6 @@ Answer = TypeVar("Answer")
 
 # What makes each task's engines, in words.
 TASKS = {"classification": "a classifier", "detection": "a detector", "segmentation": "a segmenter"}
-
-
-class Timings(NamedTuple):
-    """Milliseconds of the last call: see `frames.FrameTimings`, and `postprocess_ms` for what makes the answer."""
-
-    preprocess_ms: float
-    inference_ms: float
-    postprocess_ms: float
 
 
 class Network(abc.ABC, Generic[Answer]):
@@ -90,7 +81,7 @@ class Network(abc.ABC, Generic[Answer]):
         self.manifest = manifests.read_for(path, trust)
         self.session = load_session(
             path, threads=threads, trust=trust, zero_copy=zero_copy, cuda_graph=cuda_graph)
-        self.timings: Optional[Timings] = None
+        self.timings: Optional[CallTimings] = None
         self._color = color
         try:
             self._check_task(path)
@@ -126,20 +117,23 @@ class Network(abc.ABC, Generic[Answer]):
         answer = self._answer(outputs, _size(source, color or self._color))
         taken = self.frames.timings
         assert taken is not None
-        self.timings = Timings(decoded_ms + taken.preprocess_ms, taken.inference_ms,
+        self.timings = CallTimings(decoded_ms + taken.preprocess_ms, taken.inference_ms,
                                (time.perf_counter() - inferred) * 1e3)
         return answer
 
     def stream(self, camera: "Camera", stop: Optional[Callable[[], bool]] = None) -> "Iterator[StreamResult]":
-        """Answer for a camera's newest frame, again and again, until the source ends; see `camera.stream`.
+        """Answer for a camera's newest frame, again and again, until the source ends; see `stream.stream`.
 
         Args:
             camera: stays open afterwards. It says what its frames are, whatever `color` this network has.
             stop: ends the stream when it returns True; asked at least ten times a second.
         """
-        from edgenext_deploy.camera.stream import stream
+        def answer(image: np.ndarray, color: str) -> Tuple[Answer, CallTimings]:
+            result = self(image, color)
+            assert self.timings is not None
+            return result, self.timings
 
-        return stream(self, camera, stop)
+        return stream(answer, camera, stop)
 
     def close(self) -> None:
         """Release the engine; closing twice does no harm."""

@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from edgenext_deploy.camera.reader import Camera
-    from edgenext_deploy.camera.stream import StreamResult
+    from edgenext_deploy.networks.stream import StreamResult
     from edgenext_deploy.run.views import View
 
 # Latencies kept for the percentiles: some minutes of video, and no growth over days.

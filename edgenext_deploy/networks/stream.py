@@ -1,12 +1,21 @@
 """A network's answers to a camera's frames, one after the other, always the newest."""
-from typing import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, Optional, Tuple
+
+import numpy as np
 
 if TYPE_CHECKING:
     from edgenext_deploy.camera.reader import Camera, Frame
-    from edgenext_deploy.networks.base import Network
 
 # How long a stop may go unnoticed while no frame comes.
 _POLL_S = 0.1
+
+
+class CallTimings(NamedTuple):
+    """Milliseconds of one call of a network: see `prepare.FrameTimings`; `postprocess_ms` makes the answer."""
+
+    preprocess_ms: float
+    inference_ms: float
+    postprocess_ms: float
 
 
 class StreamTimings(NamedTuple):
@@ -39,12 +48,15 @@ class StreamResult(NamedTuple):
     timings: StreamTimings
 
 
-def stream(network: "Network[Any]", camera: "Camera", stop: Optional[Callable[[], bool]] = None
-           ) -> Iterator[StreamResult]:
+# From an image and its color to the answer.
+Answering = Callable[[np.ndarray, str], Tuple[Any, CallTimings]]
+
+
+def stream(answer: Answering, camera: "Camera", stop: Optional[Callable[[], bool]] = None) -> Iterator[StreamResult]:
     """Yield a result for the newest frame each time, until the source ends or `stop` says so.
 
     Args:
-        network: takes frames of any color.
+        answer: a network's call.
         camera: stays open afterwards.
         stop: asked before each frame, and ten times a second while none comes.
     """
@@ -57,10 +69,8 @@ def stream(network: "Network[Any]", camera: "Camera", stop: Optional[Callable[[]
                 return
             continue
         taken_at = camera.now()
-        predictions = network(frame.image, camera.color)
+        predictions, timings = answer(frame.image, camera.color)
         latency_ms = (camera.now() - frame.captured_at) * 1e3
-        timings = network.timings
-        assert timings is not None
         yield StreamResult(frame, predictions, StreamTimings(
             (taken_at - frame.captured_at) * 1e3, timings.preprocess_ms, timings.inference_ms,
             timings.postprocess_ms, latency_ms))

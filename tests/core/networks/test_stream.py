@@ -64,7 +64,7 @@ def test_latency_is_from_capture_to_predictions(classify):
 
 
 def test_a_slow_classifier_is_shown_the_newest_frame_and_latency_stays_bounded(classify):
-    from edgenext_deploy.camera.stream import stream
+    from edgenext_deploy.networks.stream import stream
 
     with Camera("synthetic://320x240@120") as camera:
         results = list(itertools.islice(stream(Slow(classify, 0.04), camera), 25))
@@ -82,8 +82,8 @@ def test_a_slow_classifier_is_shown_the_newest_frame_and_latency_stays_bounded(c
 
 def test_a_video_file_is_classified_at_its_newest_frame(classify, tmp_path):
     cv2 = pytest.importorskip("cv2")
-    from edgenext_deploy.camera.stream import stream
     from edgenext_deploy.camera.synthetic import write_number
+    from edgenext_deploy.networks.stream import stream
 
     path = str(tmp_path / "a.avi")
     writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"MJPG"), 60.0, (320, 240))
