@@ -11,6 +11,7 @@ from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import sha256_of_file
 
 SCHEMA = 1
+ONNX_SUFFIX = ".onnx"
 PLAN_SUFFIXES = (".plan", ".engine", ".trt")
 # A manifest is some 20 kB; anything far larger is not one.
 _MAX_BYTES = 32 << 20

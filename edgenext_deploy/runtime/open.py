@@ -2,13 +2,12 @@
 import os
 from typing import Optional
 
-from edgenext_deploy.artifacts.manifest import PLAN_SUFFIXES
+from edgenext_deploy.artifacts.manifest import ONNX_SUFFIX, PLAN_SUFFIXES
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import require_file
 from edgenext_deploy.runtime.session import Session, Timings
 
 __all__ = ["Session", "Timings", "load_session", "require_engine"]
-_ONNX_SUFFIX = ".onnx"
 
 
 def load_session(path: str, threads: Optional[int] = None, trust: bool = False, zero_copy: Optional[bool] = None,
@@ -30,7 +29,7 @@ def load_session(path: str, threads: Optional[int] = None, trust: bool = False, 
     """
     path = os.fspath(path)
     require_engine(path)
-    if _suffix(path) == _ONNX_SUFFIX:
+    if _suffix(path) == ONNX_SUFFIX:
         from edgenext_deploy.runtime.ort import OnnxRuntimeSession
 
         return OnnxRuntimeSession(path, threads=threads)
@@ -45,7 +44,7 @@ def require_engine(path: str, fix: str = "export one with edgenext-export") -> N
     To be asked before the manifest is looked for: the one of a photo, or of a manifest, is not what is missing.
     """
     require_file(path, "engine", fix)
-    if _suffix(path) not in (_ONNX_SUFFIX, *PLAN_SUFFIXES):
+    if _suffix(path) not in (ONNX_SUFFIX, *PLAN_SUFFIXES):
         raise BadInputError(
             "{} is no engine: a name ending in .onnx or .plan expected, {!r} found".format(path, _suffix(path)),
             "pass the .onnx file that edgenext-export wrote, or the .plan file that edgenext-build wrote")

@@ -1,0 +1,107 @@
+"""Options that several commands share: ``--json``, ``--json-file``, and files that a command writes."""
+import json
+import os
+from typing import Any, Callable, List, Optional
+
+import click
+
+from edgenext_deploy.artifacts.manifest import ONNX_SUFFIX, PLAN_SUFFIXES
+from edgenext_deploy.errors import UsageError
+from edgenext_deploy.preprocess.photo_files import is_photo
+
+Function = Callable[..., Any]
+_GUARDED_BYTES = 32 << 20
+
+
+class OutputFile(click.ParamType):
+    """The path of a data file that a command writes: never an engine, its manifest or sidecar, or a photo."""
+
+    name = "FILE"
+
+    def convert(self, value: Any, parameter: Optional[click.Parameter], context: Optional[click.Context]) -> str:
+        """Return the path; raise UsageError if something that took work to make would be overwritten."""
+        path = os.path.expanduser(os.fspath(value))
+        kind = kind_of_input(path)
+        if kind is not None:
+            option = parameter.opts[0] if parameter is not None else "the option"
+            raise UsageError("{} would write over {}: {}".format(option, kind, path),
+                             "give another file with " + option)
+        return path
+
+
+def kind_of_input(path: str) -> Optional[str]:
+    """Return what a path is if a command only ever reads such files, else None.
+
+    Engines and photos are told by their names, whether they exist or not; a manifest also by its content.
+    """
+    stem, suffix = os.path.splitext(path)
+    if _is_engine(path):
+        return "an engine"
+    if is_photo(path):
+        return "a photo"
+    if suffix.lower() != ".json":
+        return None
+    if _is_engine(stem):
+        return "the sidecar of a plan"
+    beside = any(os.path.exists(stem + engine) for engine in (ONNX_SUFFIX, *PLAN_SUFFIXES))
+    return "the manifest of an engine" if beside or _is_manifest(path) else None
+
+
+def json_options(function: Function) -> Function:
+    """Add ``--json``, which prints the result as JSON, and ``--json-file FILE``, which writes it.
+
+    The command gets ``as_json`` and ``json_file``. Until 0.1.0 some commands took a file's name behind ``--json``;
+    give the command ``cls=Command`` (a group ``Group``), which still reads that.
+    """
+    function = click.option("--json-file", type=OutputFile(), metavar="FILE",
+                            help="Write the result as JSON to FILE.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
+
+
+def without_old_json(arguments: List[str]) -> List[str]:
+    """Return the arguments with ``--json NAME.json`` read as ``--json-file NAME.json``, and say so.
+
+    Any other word after ``--json`` is an argument of its own; ``--json -`` is ``--json``.
+    """
+    found: List[str] = []
+    index = 0
+    while index < len(arguments):
+        word = arguments[index]
+        if word == "--":
+            return found + arguments[index:]
+        value = word[len("--json="):] if word.startswith("--json=") else None
+        following = arguments[index + 1] if word == "--json" and index + 1 < len(arguments) else ""
+        if value is None and (following == "-" or following.lower().endswith(".json")):
+            value, index = following, index + 1
+        if value is None:
+            found.append(word)
+        elif value == "-":
+            found.append("--json")
+        else:
+            click.echo("note: --json takes no file any more; read as --json-file {}".format(value), err=True)
+            found += ["--json-file", value]
+        index += 1
+    return found
+
+
+class Command(click.Command):
+    """A command with `json_options`."""
+
+    def parse_args(self, context: click.Context, args: List[str]) -> List[str]:
+        """Parse the arguments, in the spelling of earlier versions too."""
+        return super().parse_args(context, without_old_json(args))
+
+
+def _is_engine(path: str) -> bool:
+    return os.path.splitext(path)[1].lower() in (ONNX_SUFFIX, *PLAN_SUFFIXES)
+
+
+def _is_manifest(path: str) -> bool:
+    try:
+        if os.path.getsize(path) > _GUARDED_BYTES:
+            return False
+        with open(path, encoding="utf-8") as stream:
+            content = json.load(stream)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"schema", "graph", "preprocessing"} <= set(content)

@@ -1,0 +1,78 @@
+"""Shared options: one meaning of --json, and no output over an engine, a manifest or a photo."""
+import json
+import os
+
+import click
+import pytest
+
+from edgenext_deploy.commands.options import Command, OutputFile, json_options, kind_of_input, without_old_json
+from edgenext_deploy.errors import UsageError
+
+
+@click.command(cls=Command)
+@click.argument("engines", nargs=-1)
+@json_options
+def command(engines, as_json, json_file):
+    return engines, as_json, json_file
+
+
+def run(*arguments):
+    with command.make_context("command", list(arguments)) as context:
+        return command.invoke(context)
+
+
+@pytest.mark.parametrize("arguments, expected", [
+    (("a.onnx",), (("a.onnx",), False, None)),
+    (("--json", "a.onnx"), (("a.onnx",), True, None)),
+    (("a.onnx", "--json"), (("a.onnx",), True, None)),
+    (("--json", "-", "a.onnx"), (("a.onnx",), True, None)),
+    (("--json=-",), ((), True, None)),
+    (("--json", "--", "rows.json"), (("rows.json",), True, None)),
+    (("--json-file", "rows.txt", "a.onnx"), (("a.onnx",), False, "rows.txt")),
+])
+def test_json_is_a_flag(arguments, expected, capsys):
+    assert run(*arguments) == expected
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("arguments", [("--json", "rows.json", "a.onnx"), ("a.onnx", "--json=rows.json")])
+def test_an_old_json_file_is_still_taken_and_said(arguments, capsys):
+    assert run(*arguments) == (("a.onnx",), False, "rows.json")
+    assert "read as --json-file rows.json" in capsys.readouterr().err
+    assert without_old_json(["--json", "ROWS.JSON"]) == ["--json-file", "ROWS.JSON"]
+
+
+@pytest.mark.parametrize("name, kind", [
+    ("a.onnx", "an engine"), ("A.ONNX", "an engine"), ("a.plan", "an engine"), ("a.engine", "an engine"),
+    ("a.trt", "an engine"), ("a.plan.json", "the sidecar of a plan"), ("cat.JPG", "a photo"), ("cat.png", "a photo"),
+    ("rows.json", None), ("rows.csv", None), ("page.html", None), ("rows", None)])
+def test_what_is_never_written_over(tmp_path, name, kind):
+    assert kind_of_input(str(tmp_path / name)) == kind
+    if kind:
+        with pytest.raises(UsageError, match="would write over " + kind):
+            OutputFile().convert(str(tmp_path / name), None, None)
+
+
+def test_a_manifest_is_told_by_its_engine_and_by_its_content(tmp_path):
+    path = tmp_path / "s.json"
+    assert kind_of_input(str(path)) is None
+    (tmp_path / "s.plan").write_bytes(b"plan")
+    assert kind_of_input(str(path)) == "the manifest of an engine"
+    alone = tmp_path / "alone.json"
+    alone.write_text(json.dumps({"schema": 1, "graph": {}, "preprocessing": {}}))
+    assert kind_of_input(str(alone)) == "the manifest of an engine"
+    for content in ('{"schema": 1, "rows": []}', "[" * 100000, "no JSON"):
+        alone.write_text(content)
+        assert kind_of_input(str(alone)) is None
+
+
+def test_the_option_is_named_and_nothing_is_written(tmp_path):
+    engine = tmp_path / "b.onnx"
+    engine.write_bytes(b"graph")
+    with pytest.raises(UsageError, match="--json-file would write over an engine"):
+        run("--json-file", str(engine))
+    assert engine.read_bytes() == b"graph"
+
+
+def test_the_home_folder_is_understood():
+    assert OutputFile().convert("~/rows.json", None, None) == os.path.expanduser("~/rows.json")
