@@ -13,14 +13,14 @@ Function = Callable[..., Any]
 _GUARDED_BYTES = 32 << 20
 
 
-class OutputFile(click.ParamType):
+class OutputFile(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.0
     """The path of a data file that a command writes: never an engine, its manifest or sidecar, or a photo."""
 
     name = "FILE"
 
     def convert(self, value: Any, parameter: Optional[click.Parameter], context: Optional[click.Context]) -> str:
         """Return the path; raise UsageError if something that took work to make would be overwritten."""
-        path = os.path.expanduser(os.fspath(value))
+        path: str = os.path.expanduser(os.fspath(value))
         kind = kind_of_input(path)
         if kind is not None:
             option = parameter.opts[0] if parameter is not None else "the option"
@@ -89,7 +89,8 @@ class Command(click.Command):
 
     def parse_args(self, context: click.Context, args: List[str]) -> List[str]:
         """Parse the arguments, in the spelling of earlier versions too."""
-        return super().parse_args(context, without_old_json(args))
+        rest: List[str] = super().parse_args(context, without_old_json(args))
+        return rest
 
 
 def _is_engine(path: str) -> bool:
