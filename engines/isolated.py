@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 
-import edgenext_deploy
 from edgenext_deploy import errors
 from edgenext_deploy.artifacts import json_records
+from edgenext_deploy.commands.child import package_root
 from edgenext_deploy.engines import workspace
 from edgenext_deploy.engines.builder import BuildReport, BuildRequest, BuildResult
 from edgenext_deploy.errors import IncompatibleError
@@ -33,9 +33,9 @@ def build_in_child(request: BuildRequest) -> BuildResult:
     try:
         with open(os.path.join(folder, "request.json"), "w", encoding="utf-8") as stream:
             json.dump(json_records.to_json(request._replace(onnx_path=os.path.abspath(request.onnx_path))), stream)
-        root = os.path.dirname(os.path.dirname(os.path.abspath(edgenext_deploy.__file__)))
         # Native code prints to standard output as it likes; that is where the caller's result goes.
-        code = subprocess.call([sys.executable, _CHILD, root, folder], stdin=subprocess.DEVNULL, stdout=_STDERR)
+        code = subprocess.call([sys.executable, _CHILD, package_root(), folder], stdin=subprocess.DEVNULL,
+                               stdout=_STDERR)
         return _read_answer(folder, code)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

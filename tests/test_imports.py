@@ -2,14 +2,11 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
-import paths
 import pytest
 from cpu_time import cpu_seconds
+from import_graph import ROOT, STAGES, imports_in, imports_of
 
-ROOT = Path(paths.ROOT)
-STAGES = ("models", "export", "engines", "benchmarks")
 # folder -> the project's packages it may import
 ALLOWED = {
     "edgenext_deploy": set(),
@@ -29,20 +26,8 @@ THIRD_PARTY = {
 STANDARD = set(sys.stdlib_module_names)
 
 
-def imports_in(node):
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.level == 0:
-        yield from ("{}.{}".format(node.module, alias.name) for alias in node.names)
-
-
-def imports_of(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        yield from imports_in(node)
-
-
 def violations(folder, path):
-    for name in imports_of(path):
+    for name in imports_of(path.read_text(encoding="utf-8")):
         parts = name.split(".")
         if parts[0] == "edgenext_deploy":
             stage = parts[1] if len(parts) > 1 and parts[1] in STAGES else None

@@ -11,7 +11,6 @@ from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-import edgenext_deploy
 from edgenext_deploy.benchmarks import latency_report
 from edgenext_deploy.benchmarks.hardware.host import describe_host
 from edgenext_deploy.benchmarks.latency import run
@@ -20,6 +19,7 @@ from edgenext_deploy.benchmarks.latency.engines import Engine, Options, open_eng
 from edgenext_deploy.benchmarks.latency.interleave import Limits, Progress
 from edgenext_deploy.commands.child import run_module
 from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.version import __version__
 
 # One export of the largest variant is well below a minute on two cores.
 _EXPORT_TIME_LIMIT_S = 600
@@ -68,7 +68,7 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
             if interrupted or stopped is not None:
                 break
     report = latency_report.LatencyReport(
-        latency_report.SCHEMA, edgenext_deploy.__version__,
+        latency_report.SCHEMA, __version__,
         tuple(row for report in reports for row in report.records),
         tuple(pair for report in reports for pair in report.comparisons),
         interrupted, None if stopped is None else stopped.failure)

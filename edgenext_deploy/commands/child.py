@@ -4,7 +4,6 @@ import subprocess
 import sys
 from typing import Dict, List, Optional, Sequence, Tuple, Type
 
-import edgenext_deploy
 from edgenext_deploy.errors import (
     BadInputError,
     EdgeNextError,
@@ -18,9 +17,15 @@ _ERRORS: Dict[int, Type[EdgeNextError]] = {kind.exit_code: kind for kind in (
     UsageError, BadInputError, IncompatibleError, VerificationError, MissingRuntimeError)}
 
 
+def package_root() -> str:
+    """Return the folder from which this process imported the package."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return os.path.dirname(package)
+
+
 def module_command(module: str, arguments: Sequence[str]) -> List[str]:
     """Return the command line that runs a module of this package, found wherever this process found the package."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(edgenext_deploy.__file__)))
+    root = package_root()
     # A checkout is not on the child's path; an installed copy is, and must not come before the standard library.
     code = ("import runpy, sys\n"
             "if {0!r} not in sys.path: sys.path.insert(1, {0!r})\n"

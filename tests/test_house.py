@@ -1,0 +1,72 @@
+"""The rules of the house: no import cycle, names that hide nothing, and a public interface that is what it says."""
+import importlib
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+from import_graph import FACES, ROOT, cycles, module_files, module_graph, room_graph
+
+FILES = module_files()
+GRAPH = module_graph(FILES)
+# Rooms from which a child process is run by its path: Python puts the folder first on the child's path.
+RUN_BY_PATH = [path.parent for path in FILES.values() if path.stem.endswith("_child") or path.stem == "probe"]
+
+
+def test_no_file_imports_in_a_circle():
+    assert len(FILES) > 200
+    assert cycles(GRAPH) == []
+
+
+def test_no_room_imports_in_a_circle():
+    rooms = room_graph(GRAPH, FILES)
+    assert len(rooms) > 25
+    assert cycles(rooms) == []
+
+
+def test_a_planted_circle_is_found():
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+    assert cycles({"a": {"b"}, "b": set()}) == []
+
+
+def test_nothing_inside_imports_through_a_face():
+    """A face lists what modules define; to import through it would lead back to everything."""
+    found = {module: sorted(set(imported) & set(FACES)) for module, imported in GRAPH.items() if module not in FACES}
+    assert {module: faces for module, faces in found.items() if faces} == {}
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_face_is_complete_and_hides_no_module(face):
+    """Python binds a submodule over a function of the same name as soon as somebody imports it."""
+    for module in FILES:
+        if module.startswith("edgenext_deploy.") and not FILES[module].stem.endswith("_child"):
+            importlib.import_module(module)
+    package = importlib.import_module(face)
+    assert package.__all__ == sorted(set(package.__all__)) and package.__doc__
+    for name in package.__all__:
+        assert not inspect.ismodule(getattr(package, name)), name
+        assert name in dir(package)
+
+
+@pytest.mark.parametrize("folder", sorted(set(RUN_BY_PATH)), ids=lambda folder: folder.name)
+def test_a_child_run_by_its_path_finds_the_standard_library(folder):
+    hidden = {path.stem for path in folder.glob("*.py")} & set(sys.stdlib_module_names)
+    assert hidden == set()
+
+
+def test_every_module_says_what_it_is():
+    silent = [str(path) for path in FILES.values() if not path.read_text(encoding="utf-8").lstrip().startswith('"""')]
+    assert silent == []
+
+
+def test_files_of_the_tests_have_names_of_their_own():
+    """pytest imports them by their bare names, whatever folder they lie in."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+def test_the_links_are_relative():
+    for stage in ("models", "export", "engines", "benchmarks"):
+        link = ROOT / "edgenext_deploy" / stage
+        assert link.is_symlink() and Path(link).readlink() == Path("..", stage)
