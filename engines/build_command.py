@@ -28,6 +28,8 @@ from edgenext_deploy.engines.selftest.golden_test import SelfTest
 from edgenext_deploy.engines.verify import verify_in_child
 from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.files import require_file, sha256_of_bytes, sha256_of_file, write_files_atomically
+from edgenext_deploy.machine.facts import is_jetson, read_memory
+from edgenext_deploy.machine.tree import Tree
 from edgenext_deploy.targets import Target, get_target
 from edgenext_deploy.tensorrt_api import builder_api as releases
 from edgenext_deploy.version import __version__
@@ -186,8 +188,8 @@ def _require_writable(path: str) -> None:
 
 
 def _workspace(options: PlanOptions, target: Target, runtime: str) -> Tuple[int, Optional[str]]:
-    shared = runtime == releases.TENSORRT and (target.shared_memory or workspace.is_tegra())
-    chosen, warning = workspace.choose_workspace(shared, workspace.read_memory())
+    shared = runtime == releases.TENSORRT and (target.shared_memory or is_jetson(Tree()))
+    chosen, warning = workspace.choose_workspace(shared, read_memory(Tree()))
     return (chosen if options.workspace_mib is None else options.workspace_mib * workspace.MIB), warning
 
 

@@ -2,8 +2,9 @@
 
 TensorRT 8.2's own default is 0 bytes: kernels that need scratch memory are then silently left out.
 """
-import os
-from typing import NamedTuple, Optional, Tuple
+from typing import Optional, Tuple
+
+from edgenext_deploy.machine.facts import Memory
 
 MIB = 1 << 20
 # A quarter of what is free leaves room for the builder, cuDNN and cuBLAS, which took 650 MB to load on a Nano
@@ -16,32 +17,6 @@ _COMFORTABLE_BYTES = 1536 * MIB
 SWAP_ADVICE = (
     "give the board swap space: sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile "
     "&& sudo swapon /swapfile; and free memory by leaving the desktop: sudo systemctl isolate multi-user.target")
-
-
-class Memory(NamedTuple):
-    """What /proc/meminfo says, in bytes."""
-
-    available_bytes: int
-    swap_free_bytes: int
-
-
-def read_memory(path: str = "/proc/meminfo") -> Optional[Memory]:
-    """Return free memory and swap, None where the kernel does not say."""
-    try:
-        with open(path, encoding="ascii", errors="replace") as stream:
-            lines = [line.split() for line in stream]
-    except OSError:
-        return None
-    kib = {fields[0].rstrip(":"): int(fields[1]) for fields in lines if len(fields) >= 2 and fields[1].isdigit()}
-    if "MemAvailable" not in kib:
-        return None
-    return Memory(kib["MemAvailable"] * 1024, kib.get("SwapFree", 0) * 1024)
-
-
-def is_tegra(root: str = "/") -> bool:
-    """Return whether this machine is a Jetson, whose GPU shares the CPU's memory."""
-    return any(os.path.exists(os.path.join(root, name)) for name in (
-        "etc/nv_tegra_release", "sys/module/tegra_fuse"))
 
 
 def choose_workspace(shared_memory: bool, memory: Optional[Memory]) -> Tuple[int, Optional[str]]:

@@ -5,6 +5,9 @@ from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from edgenext_deploy.machine.facts import board_model
+from edgenext_deploy.machine.tree import Tree
+
 # Fields of /proc/cpuinfo that name the processor, most telling first: x86 and NVIDIA's ARM kernels have the
 # first, other ARM kernels one of the others or none.
 _PROCESSOR_FIELDS = ("model name", "Processor", "Hardware")
@@ -46,56 +49,40 @@ def describe_host(root: str = "/") -> Host:
     Args:
         root: where ``proc`` and ``sys`` are looked up; another folder holds a recorded tree.
     """
+    tree = Tree(root)
     return Host(
         machine=platform.machine(),
-        processor=_processor(root),
-        board=board_model(root),
-        gpus=gpu_models(root),
+        processor=_processor(tree),
+        board=board_model(tree),
+        gpus=gpu_models(tree),
         cores=os.cpu_count(),
         usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        governor=_governor(root),
-        load_average=_load_average(root),
+        governor=_governor(tree),
+        load_average=_load_average(tree),
         kernel="{} {}".format(platform.system(), platform.release()),
         python=platform.python_version(),
         numpy=np.__version__,
     )
 
 
-def board_model(root: str = "/") -> Optional[str]:
-    """Return the device tree's model, such as ``NVIDIA Jetson Nano Developer Kit``."""
-    text = _read(root, "proc/device-tree/model")
-    return text.rstrip("\0").strip() or None if text is not None else None
-
-
-def gpu_models(root: str = "/") -> Tuple[str, ...]:
+def gpu_models(tree: Tree) -> Tuple[str, ...]:
     """Return the models that the NVIDIA driver lists under /proc (servers and workstations, not Jetsons)."""
-    folder = os.path.join(root, "proc/driver/nvidia/gpus")
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return ()
-    models = [_field(_read(folder, os.path.join(name, "information")), ("Model",)) for name in names]
+    models = [_field(tree.text(path), ("Model",)) for path in tree.glob("/proc/driver/nvidia/gpus/*/information")]
     return tuple(model for model in models if model is not None)
 
 
-def _processor(root: str) -> Optional[str]:
-    return _field(_read(root, "proc/cpuinfo"), _PROCESSOR_FIELDS)
+def _processor(tree: Tree) -> Optional[str]:
+    return _field(tree.text("/proc/cpuinfo"), _PROCESSOR_FIELDS)
 
 
-def _governor(root: str) -> Optional[str]:
-    folder = os.path.join(root, "sys/devices/system/cpu")
+def _governor(tree: Tree) -> Optional[str]:
+    texts = [tree.line(path) for path in tree.glob("/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")]
+    return ",".join(sorted({text for text in texts if text is not None})) or None
+
+
+def _load_average(tree: Tree) -> Optional[float]:
     try:
-        names = [name for name in os.listdir(folder) if name.startswith("cpu") and name[3:].isdigit()]
-    except OSError:
-        return None
-    texts = [_read(folder, os.path.join(name, "cpufreq/scaling_governor")) for name in names]
-    return ",".join(sorted({text.strip() for text in texts if text is not None})) or None
-
-
-def _load_average(root: str) -> Optional[float]:
-    text = _read(root, "proc/loadavg")
-    try:
-        return float(text.split()[0]) if text is not None else None
+        return float((tree.text("/proc/loadavg") or "").split()[0])
     except (ValueError, IndexError):
         return None
 
@@ -108,11 +95,3 @@ def _field(text: Optional[str], names: Tuple[str, ...]) -> Optional[str]:
             if name.strip() == wanted and value.strip():
                 return value.strip()
     return None
-
-
-def _read(folder: str, name: str) -> Optional[str]:
-    try:
-        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return None

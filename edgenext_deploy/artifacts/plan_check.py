@@ -7,7 +7,6 @@ what this protects against.
 """
 import contextlib
 import os
-import re
 import shlex
 from typing import Iterator, List, Optional, Tuple
 
@@ -34,6 +33,7 @@ from edgenext_deploy.artifacts.plan_sidecar import (
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError
 from edgenext_deploy.files import sha256_of_bytes, sha256_of_file, shown, write_files_atomically
 from edgenext_deploy.machine.environment import Environment, present_environment
+from edgenext_deploy.machine.versions import version_numbers
 
 __all__ = [
     "SCHEMA", "Environment", "PlanFile", "PlanHeader", "PlanRecord", "check_plan", "dump", "find_record",
@@ -186,7 +186,7 @@ def warnings_of(record: PlanRecord, environment: Environment) -> Tuple[str, ...]
         found.append("built under Jetson Linux {}, found {}: rebuild if it misbehaves".format(
             shown(str(built.l4t), 40), environment.l4t))
     driver, here = built.cuda_driver, environment.cuda_driver
-    if driver is not None and here is not None and _numbers(driver) > _numbers(here):
+    if driver is not None and here is not None and version_numbers(driver) > version_numbers(here):
         found.append("built with a driver for CUDA {}, found one for CUDA {}: update the driver if it fails".format(
             shown(driver, 40), here))
     return tuple(found)
@@ -227,13 +227,9 @@ def _is_exact(version: Optional[str]) -> bool:
 
 def _agree(first: str, second: str) -> bool:
     """Whether two versions are the same release as far as both are known: ``8.6.1`` and ``8.6.1.6`` are."""
-    one, other = _numbers(first), _numbers(second)
+    one, other = version_numbers(first), version_numbers(second)
     known = min(len(one), len(other))
     return one[:known] == other[:known]
-
-
-def _numbers(version: str) -> Tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d{1,9}", version))
 
 
 def _gpu_text(capabilities: Tuple[str, ...], gpu: Optional[str]) -> str:

@@ -13,6 +13,8 @@ from edgenext_deploy.camera.pipelines import can_be_quoted, pipeline, size_of
 from edgenext_deploy.camera.source import FrameSource, SourceLostError
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 from edgenext_deploy.files import require_file
+from edgenext_deploy.machine.facts import is_jetson
+from edgenext_deploy.machine.tree import Tree
 
 _LOG = logging.getLogger(__name__)
 _JETPACK_FIX = ("install JetPack's own: sudo apt-get install nvidia-opencv; in a virtual environment, one made with "
@@ -48,12 +50,8 @@ def _fix_of(text: str) -> str:
 
 
 def on_jetson() -> bool:
-    """Return True on NVIDIA's Jetson boards, by what their device tree says they are compatible with."""
-    try:
-        with open("/proc/device-tree/compatible", "rb") as stream:
-            return b"nvidia,tegra" in stream.read()
-    except OSError:
-        return False
+    """Return whether this machine is a Jetson, whose hardware converts and decodes."""
+    return is_jetson(Tree())
 
 
 def has_gstreamer(cv2: Any) -> bool:

@@ -1,10 +1,10 @@
 """Checks of memory, disk, power, clocks and cameras. Nothing here needs root."""
 import os
-from typing import Dict
 
 from edgenext_deploy.doctor.findings import Findings
 from edgenext_deploy.doctor.machine import Machine
 from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Check
+from edgenext_deploy.machine.facts import read_memory
 from edgenext_deploy.machine.power_mode import (
     NVPMODEL_CONF,
     NVPMODEL_STATUS,
@@ -28,12 +28,12 @@ _ENOUGH_DISK_BYTES = 1 * _GIB
 
 def check_memory(machine: Machine, findings: Findings) -> Check:
     """Free memory and swap: a build that runs out is killed without a message."""
-    kib = _meminfo(machine)
-    if "MemAvailable" not in kib or "MemTotal" not in kib:
+    memory = read_memory(machine)
+    if memory is None or memory.total_bytes is None:
         return Check("memory", NOTE, "unknown: /proc/meminfo does not say")
-    available, swap = kib["MemAvailable"] * 1024, kib.get("SwapFree", 0) * 1024
+    available, swap = memory.available_bytes, memory.swap_free_bytes
     found = "{:.1f} GiB of {:.1f} GiB available, {:.1f} GiB of {:.1f} GiB swap free".format(
-        available / _GIB, kib["MemTotal"] * 1024 / _GIB, swap / _GIB, kib.get("SwapTotal", 0) * 1024 / _GIB)
+        available / _GIB, memory.total_bytes / _GIB, swap / _GIB, memory.swap_total_bytes / _GIB)
     if available >= _ENOUGH_BYTES:
         return Check("memory", OK, found)
     if available + swap >= _ENOUGH_BYTES:
@@ -62,7 +62,7 @@ def check_disk(machine: Machine, findings: Findings) -> Check:
 
 def check_power_mode(machine: Machine, findings: Findings) -> Check:
     """Whether nvpmodel caps the clocks below what the board can do."""
-    names = mode_names(machine.read(NVPMODEL_CONF))
+    names = mode_names(machine.text(NVPMODEL_CONF))
     number, name = _power_mode(machine, findings)
     if number is not None and name is None:
         name = names.get(number)
@@ -83,7 +83,7 @@ def check_clocks(machine: Machine, findings: Findings) -> Check:
     """Whether the GPU's clock is pinned, as a measurement wants it."""
     for folder in machine.glob("/sys/class/devfreq/*"):
         if is_gpu_clock(os.path.basename(folder)):
-            texts = [machine.read("{}/{}_freq".format(folder, which)) or "" for which in ("min", "max")]
+            texts = [machine.text("{}/{}_freq".format(folder, which)) or "" for which in ("min", "max")]
             if not all(text.strip().isdigit() for text in texts):
                 continue
             low, high = (int(text) / 1e6 for text in texts)
@@ -102,7 +102,7 @@ def check_cameras(machine: Machine, findings: Findings) -> Check:
         return Check("cameras", NOTE, "no /dev/video*: rtsp://, video files, photos and synthetic:// remain")
     shown, sensors = [], 0
     for device in devices:
-        name = (machine.read("/sys/class/video4linux/{}/name".format(os.path.basename(device))) or "").strip()
+        name = (machine.text("/sys/class/video4linux/{}/name".format(os.path.basename(device))) or "").strip()
         address = device
         if name.startswith("vi-output"):
             address = "csi://{}".format(sensors)
@@ -137,11 +137,6 @@ def _join(machine: Machine) -> str:
     return "sudo usermod -aG video {}, then log in again".format(machine.user())
 
 
-def _meminfo(machine: Machine) -> Dict[str, int]:
-    fields = [line.split() for line in (machine.read("/proc/meminfo") or "").splitlines()]
-    return {words[0].rstrip(":"): int(words[1]) for words in fields if len(words) >= 2 and words[1].isdigit()}
-
-
 def _cache_folder(machine: Machine) -> str:
     own = machine.environ.get("EDGENEXT_CACHE")
     if own:
@@ -153,7 +148,7 @@ def _cache_folder(machine: Machine) -> str:
 
 def _power_mode(machine: Machine, findings: Findings) -> NamedMode:
     """Return the mode's number and name, as far as nvpmodel's status file or nvpmodel itself says them."""
-    number = mode_number(machine.read(NVPMODEL_STATUS))
+    number = mode_number(machine.text(NVPMODEL_STATUS))
     if number is not None:
         return NamedMode(number, None)
     says = findings.nvpmodel_says.output if findings.nvpmodel_says is not None else ""

@@ -4,7 +4,8 @@ from typing import Any, Dict, NamedTuple, Optional
 
 from edgenext_deploy.doctor.machine import Machine, Outcome
 from edgenext_deploy.machine.environment import Environment
-from edgenext_deploy.machine.jetpack import JetPack, find_jetpack, parse_l4t
+from edgenext_deploy.machine.facts import board_model, is_jetson, l4t_release
+from edgenext_deploy.machine.jetpack import JetPack, find_jetpack
 from edgenext_deploy.machine.power_mode import NVPMODEL_STATUS
 
 _LIBRARIES = ("numpy", "pip", "onnxruntime", "opencv", "tensorrt", "pycuda")
@@ -106,7 +107,7 @@ def gather(machine: Machine) -> Findings:
     if compiler is not None:
         commands["nvcc"] = [compiler, "--version"]
     nvpmodel = machine.which("nvpmodel") or "/usr/sbin/nvpmodel"
-    if machine.read(NVPMODEL_STATUS) is None and machine.exists(nvpmodel):
+    if machine.text(NVPMODEL_STATUS) is None and machine.exists(nvpmodel):
         commands["nvpmodel"] = [nvpmodel, "-q"]
     outcomes = dict(zip(commands, machine.run(list(commands.values()))))
     probes = {name: read_probe(outcomes[name]) for name in _LIBRARIES}
@@ -115,14 +116,13 @@ def gather(machine: Machine) -> Findings:
         armv8 = read_probe(machine.run([machine.probe_command("numpy")], {CORETYPE: "ARMV8"})[0])
     surroundings = read_probe(outcomes["environment"])
     known: Dict[str, Any] = {name: surroundings.facts.get(name) for name in Environment._fields}
-    board = (machine.read("/proc/device-tree/model") or "").rstrip("\0").strip() or None
-    l4t = parse_l4t(machine.read("/etc/nv_tegra_release"))
+    l4t = l4t_release(machine)
     return Findings(
         numpy_armv8=armv8,
         environment=Environment(**dict(known, platform=known["platform"] or "unknown")),
         environment_trouble=surroundings.trouble,
-        board=board,
-        jetson=l4t is not None or "jetson" in (board or "").lower() or machine.exists("/sys/module/tegra_fuse"),
+        board=board_model(machine),
+        jetson=is_jetson(machine),
         l4t=l4t,
         jetpack=find_jetpack(l4t),
         nvcc=nvcc,

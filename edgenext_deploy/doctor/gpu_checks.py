@@ -7,7 +7,7 @@ from edgenext_deploy.doctor.findings import CORETYPE, Findings
 from edgenext_deploy.doctor.machine import Machine
 from edgenext_deploy.doctor.python_checks import needs_coretype, run_pip, system_tensorrt, unknown
 from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Check
-from edgenext_deploy.machine.jetpack import numbers
+from edgenext_deploy.machine.versions import version_numbers
 
 _OLDEST_TENSORRT = (8, 0, 0)
 # Installs CUDA, TensorRT and the rest of a Jetson's release (NVIDIA's "How to Install and Configure JetPack SDK").
@@ -29,7 +29,7 @@ def check_jetpack(machine: Machine, findings: Findings) -> Check:
             board, findings.l4t))
     found = "{}, Jetson Linux {}, JetPack {} (Python {}, CUDA {}, TensorRT {})".format(
         board, findings.l4t, row.name, row.python, row.cuda, row.tensorrt)
-    if numbers(row.tensorrt) < _OLDEST_TENSORRT:
+    if version_numbers(row.tensorrt) < _OLDEST_TENSORRT:
         return Check("jetpack", PROBLEM, found + "; this toolkit needs TensorRT 8",
                      "flash JetPack 4.6.1 or later; updates by apt stay within a release")
     if row.name == "4.6":
@@ -90,9 +90,9 @@ def check_tensorrt(machine: Machine, findings: Findings) -> Check:
     library, row = findings.tensorrt, findings.jetpack
     if library.imported:
         found = library.version or "of unknown version"
-        if library.version is None or numbers(library.version) < _OLDEST_TENSORRT:
+        if library.version is None or version_numbers(library.version, 3) < _OLDEST_TENSORRT:
             return Check("tensorrt", PROBLEM, found + "; this toolkit needs TensorRT 8 or later")
-        if row is not None and numbers(library.version) != numbers(row.tensorrt):
+        if row is not None and version_numbers(library.version, 3) != version_numbers(row.tensorrt, 3):
             return Check("tensorrt", NOTE, "{}; JetPack {} comes with {}".format(found, row.name, row.tensorrt))
         return Check("tensorrt", OK, found)
     if library.unknown:

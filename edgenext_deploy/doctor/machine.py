@@ -1,6 +1,5 @@
 """The machine under examination: its files, its commands and the running Python, and nothing else of the system."""
 import contextlib
-import glob
 import grp
 import json
 import os
@@ -15,6 +14,9 @@ import tempfile
 import time
 from typing import IO, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
+from edgenext_deploy.machine.tree import Tree
+
+# Of what a command prints.
 _MAX_BYTES = 1 << 18
 _POLL_S = 0.01
 # Imports side by side; more would not fit beside each other into a Nano's memory.
@@ -73,7 +75,7 @@ def present_interpreter() -> Interpreter:
                        sys.prefix, base)
 
 
-class Machine:
+class Machine(Tree):
     """A machine, or the recorded tree of one.
 
     Args:
@@ -86,44 +88,27 @@ class Machine:
 
     def __init__(self, root: str = "/", timeout_s: float = 30.0, environ: Optional[Mapping[str, str]] = None,
                  python: Optional[Interpreter] = None, architecture: Optional[str] = None) -> None:
-        self.root = root
+        super().__init__(root)
         self.timeout_s = timeout_s
         self.environ: Dict[str, str] = dict(os.environ if environ is None else environ)
         self.python = present_interpreter() if python is None else python
         self.architecture = platform.machine() if architecture is None else architecture
 
-    def read(self, path: str) -> Optional[str]:
-        """Return a file's text, its first 256 KiB; None if it cannot be read."""
-        try:
-            with open(self._at(path), "rb") as stream:
-                return stream.read(_MAX_BYTES).decode("utf-8", "replace")
-        except (OSError, ValueError):
-            return None
-
-    def exists(self, path: str) -> bool:
-        """Return whether there is something of that name."""
-        return os.path.exists(self._at(path))
-
-    def glob(self, pattern: str) -> List[str]:
-        """Return the absolute paths that match a pattern, sorted."""
-        start = len(self.root.rstrip("/"))
-        return sorted(path[start:] for path in glob.glob(self._at(pattern)))
-
     def usable(self, path: str) -> bool:
         """Return whether this user may read and write there."""
-        return os.access(self._at(path), os.R_OK | os.W_OK)
+        return os.access(self.path(path), os.R_OK | os.W_OK)
 
     def which(self, name: str) -> Optional[str]:
         """Return the path of a command that PATH leads to."""
         for folder in self.environ.get("PATH", "").split(os.pathsep):
-            if os.path.isabs(folder) and os.access(self._at(os.path.join(folder, name)), os.X_OK):
+            if os.path.isabs(folder) and os.access(self.path(os.path.join(folder, name)), os.X_OK):
                 return os.path.join(folder, name)
         return None
 
     def free_bytes(self, path: str) -> Optional[int]:
         """Return what is free for this user on the disk that holds `path`."""
         try:
-            return shutil.disk_usage(self._at(path)).free
+            return shutil.disk_usage(self.path(path)).free
         except OSError:
             return None
 
@@ -204,9 +189,6 @@ class Machine:
             texts.append(stream.read(_MAX_BYTES).decode("utf-8", "replace"))
             stream.close()
         return Outcome(code, texts[0], texts[1], trouble)
-
-    def _at(self, path: str) -> str:
-        return os.path.join(self.root, path.lstrip("/"))
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

@@ -4,7 +4,7 @@ import shlex
 from edgenext_deploy.doctor.findings import CORETYPE, Findings, Probe
 from edgenext_deploy.doctor.machine import Machine
 from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Check
-from edgenext_deploy.machine.jetpack import numbers
+from edgenext_deploy.machine.versions import version_numbers
 
 _ARMV8 = "export {}=ARMV8".format(CORETYPE)
 # Wheels of manylinux2014, which is all there is for aarch64, need pip 19.3 (PEP 599).
@@ -34,7 +34,7 @@ def check_pip(machine: Machine, findings: Findings) -> Check:
         return Check("pip", NOTE, "not installed", "sudo apt-get install python3-pip python3-venv")
     if version is None:
         return Check("pip", NOTE, unknown(pip), upgrade)
-    if numbers(version) < _OLDEST_PIP:
+    if version_numbers(version, 3) < _OLDEST_PIP:
         return Check("pip", PROBLEM, "{}, which knows no manylinux2014 wheels and compiles everything".format(version),
                      upgrade)
     return Check("pip", OK, version + (", the last for Python 3.6 is 21.3.1" if last else ""))
@@ -45,7 +45,7 @@ def check_venv(machine: Machine, findings: Findings) -> Check:
     python = machine.python
     if python.prefix == python.base_prefix:
         return Check("venv", OK, "none, the libraries in {} are used".format(python.prefix))
-    config = machine.read(python.prefix + "/pyvenv.cfg")
+    config = machine.text(python.prefix + "/pyvenv.cfg")
     lines = dict(line.lower().split("=", 1) for line in (config or "").splitlines() if "=" in line)
     setting = {key.strip(): value.strip() for key, value in lines.items()}.get("include-system-site-packages")
     found = "{}, made from the Python in {}".format(python.prefix, python.base_prefix)

@@ -9,9 +9,11 @@ import re
 import sys
 from typing import NamedTuple, Optional, Tuple
 
-from edgenext_deploy.machine.jetpack import find_jetpack, parse_l4t
+from edgenext_deploy.machine.facts import board_model, l4t_release
+from edgenext_deploy.machine.jetpack import find_jetpack
+from edgenext_deploy.machine.tree import Tree
+from edgenext_deploy.machine.versions import plain_version
 
-_MAX_BYTES = 1 << 16
 # CUdevice_attribute in cuda.h.
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 
@@ -52,12 +54,13 @@ def present_environment(root: str = "/") -> Environment:
     Args:
         root: where ``etc``, ``proc`` and ``usr`` are looked up; another folder holds a recorded tree.
     """
-    l4t = parse_l4t(_read(root, "etc/nv_tegra_release"))
+    tree = Tree(root)
+    l4t = l4t_release(tree)
     release = find_jetpack(l4t)
     gpu, capability, cuda_driver = _gpu()
     return Environment(
         platform="{}-{}".format(platform.system().lower(), platform.machine()),
-        board=_text(_read(root, "proc/device-tree/model")),
+        board=board_model(tree),
         l4t=l4t,
         # Rows of several JetPacks do not say which one this is.
         jetpack=release.name if release is not None and release.first == release.last else None,
@@ -65,9 +68,9 @@ def present_environment(root: str = "/") -> Environment:
         tensorrt_rtx=module_version("tensorrt_rtx"),
         gpu=gpu,
         compute_capability=capability,
-        cuda=_cuda(root),
+        cuda=_cuda(tree),
         cuda_driver=cuda_driver,
-        driver=_first(r"Kernel Module.*?\s(\d+\.[\d.]+)", _read(root, "proc/driver/nvidia/version")),
+        driver=_first(r"Kernel Module.*?\s(\d+\.[\d.]+)", tree.text("/proc/driver/nvidia/version")),
     )
 
 
@@ -86,8 +89,8 @@ def module_version(module: str) -> Optional[str]:
             pattern = re.compile(re.escape(module) + r"(?:_cu\d+)?-(\d[^-]*)\.(?:dist|egg)-info")
             versions = {match.group(1) for match in map(pattern.match, beside) if match}
             if len(versions) == 1:
-                return _numbers(versions.pop())
-        return _numbers(getattr(importlib.import_module(module), "__version__", None))
+                return plain_version(versions.pop())
+        return plain_version(getattr(importlib.import_module(module), "__version__", None))
     except Exception:  # a broken installation raises whatever it likes; it is as good as none
         return None
 
@@ -115,33 +118,15 @@ def _gpu() -> Tuple[Optional[str], Optional[str], Optional[str]]:
         return None, None, None
 
 
-def _cuda(root: str) -> Optional[str]:
-    old = _first(r"CUDA Version (\d+\.[\d.]+)", _read(root, "usr/local/cuda/version.txt"))
+def _cuda(tree: Tree) -> Optional[str]:
+    old = _first(r"CUDA Version (\d+\.[\d.]+)", tree.text("/usr/local/cuda/version.txt"))
     try:
-        data = json.loads(_read(root, "usr/local/cuda/version.json") or "{}")
-        return _numbers(data["cuda"]["version"]) or old
+        data = json.loads(tree.text("/usr/local/cuda/version.json") or "{}")
+        return plain_version(data["cuda"]["version"]) or old
     except (ValueError, KeyError, TypeError, RecursionError):
         return old
-
-
-def _numbers(version: object) -> Optional[str]:
-    """Return the leading numbers of a version, without suffixes such as ``.post1``."""
-    match = re.match(r"\d+(?:\.\d+)*", version) if isinstance(version, str) else None
-    return match.group() if match else None
 
 
 def _first(pattern: str, text: Optional[str]) -> Optional[str]:
     match = re.search(pattern, text or "")
     return match.group(1) if match else None
-
-
-def _text(text: Optional[str]) -> Optional[str]:
-    return (text or "").rstrip("\0").strip() or None
-
-
-def _read(root: str, name: str) -> Optional[str]:
-    try:
-        with open(os.path.join(root, name), "rb") as stream:
-            return stream.read(_MAX_BYTES).decode("utf-8", "replace")
-    except (OSError, ValueError):
-        return None

@@ -4,7 +4,9 @@ Versions are those pinned by the meta-tegra recipes of each branch (github.com/O
 is from jetson_stats (jtop/core/jetson_variables.py), Python is that of the Ubuntu release.
 """
 import re
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional
+
+from edgenext_deploy.machine.versions import version_numbers
 
 
 class JetPack(NamedTuple):
@@ -66,11 +68,6 @@ def find_jetpack(l4t: Optional[str]) -> Optional[JetPack]:
     """Return the JetPack of a Jetson Linux release, None for one that is not in the table."""
     if l4t is None:
         return None
-    number = numbers(l4t)
-    return next((row for row in JETPACKS if numbers(row.first) <= number <= numbers(row.last)), None)
-
-
-def numbers(version: str) -> Tuple[int, ...]:
-    """Return a version's first three numbers, with zeros for those it lacks: ``36.5`` is ``(36, 5, 0)``."""
-    found = [int(digits) for digits in re.findall(r"\d{1,9}", version)[:3]]
-    return tuple(found + [0] * (3 - len(found)))
+    number = version_numbers(l4t, 3)
+    return next((row for row in JETPACKS
+                 if version_numbers(row.first, 3) <= number <= version_numbers(row.last, 3)), None)

@@ -1,17 +1,17 @@
-"""The files of a machine, or of a recorded one."""
+"""The one reader of a machine's files: ``/proc``, ``/sys``, ``/etc``, or a recorded copy of them."""
 import glob
 import os
 import subprocess
 from typing import List, Optional, Sequence
 
-_MAX_BYTES = 1 << 16
+_MAX_BYTES = 1 << 18
 
 
 class Tree:
     """Files below a root.
 
     Args:
-        root: where absolute paths are looked up; another folder than ``/`` holds a recorded tree, in which no
+        root: where absolute paths are looked up. Another folder than ``/`` holds a recorded tree, in which no
             command can be run.
     """
 
@@ -19,18 +19,33 @@ class Tree:
         self.root = root
 
     def read(self, path: str) -> str:
-        """Return a file's text, its first 64 KiB.
+        """Return a file's text, its first 256 KiB.
 
         Raises:
-            OSError: it cannot be read; PermissionError if that is for want of permission.
+            OSError: it cannot be read; PermissionError if this user may not read it.
         """
-        with open(self._at(path), "rb") as stream:
+        with open(self.path(path), "rb") as stream:
             return stream.read(_MAX_BYTES).decode("utf-8", "replace")
+
+    def text(self, path: str) -> Optional[str]:
+        """Return a file's text as `read` does, None if it cannot be read."""
+        try:
+            return self.read(path)
+        except (OSError, ValueError):
+            return None
+
+    def line(self, path: str) -> Optional[str]:
+        """Return a file's text without white space and NUL at its ends, None if nothing is left."""
+        return (self.text(path) or "").strip("\0 \t\r\n") or None
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is something of that name."""
+        return os.path.exists(self.path(path))
 
     def glob(self, pattern: str) -> List[str]:
         """Return the absolute paths that match a pattern, sorted; a folder that cannot be listed has none."""
         start = len(self.root.rstrip("/"))
-        return sorted(path[start:] for path in glob.glob(self._at(pattern)))
+        return sorted(path[start:] for path in glob.glob(self.path(pattern)))
 
     def output_of(self, command: Sequence[str], timeout_s: float = 5.0) -> Optional[str]:
         """Return what a command prints; None if it cannot be run, fails, or takes longer than `timeout_s`."""
@@ -43,5 +58,6 @@ class Tree:
             return None
         return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
 
-    def _at(self, path: str) -> str:
+    def path(self, path: str) -> str:
+        """Return where an absolute path of the machine lies on this one."""
         return os.path.join(self.root, path.lstrip("/"))

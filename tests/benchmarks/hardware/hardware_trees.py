@@ -17,13 +17,13 @@ class RecordedTree(Tree):
         self.denied, self.failing, self.said, self.asked = set(), {}, said, []
 
     def write(self, path, text):
-        place = self._at(path)
+        place = self.path(path)
         os.makedirs(os.path.dirname(place), exist_ok=True)
         with open(place, "w") as stream:
             stream.write("{}\n".format(text))
 
     def remove(self, path):
-        os.unlink(self._at(path))
+        os.unlink(self.path(path))
 
     def read(self, path):
         if path in self.denied:

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from edgenext_deploy.benchmarks.hardware.host import board_model, describe_host
+from edgenext_deploy.benchmarks.hardware.host import describe_host
 from edgenext_deploy.benchmarks.latency.devices import DEVICES, match_device, match_session, recognise
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.targets import TARGETS
@@ -64,7 +64,6 @@ def test_this_machine_is_described():
     assert found.cores == os.cpu_count()
     assert 1 <= found.usable_cores <= found.cores
     assert found.machine
-    assert board_model() == found.board
 
 
 @pytest.mark.parametrize(("board", "names"), [

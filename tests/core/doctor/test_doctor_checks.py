@@ -19,7 +19,8 @@ from doctor_trees import (
 
 from edgenext_deploy.doctor.machine import Interpreter, Outcome
 from edgenext_deploy.machine.environment import present_environment
-from edgenext_deploy.machine.jetpack import JETPACKS, find_jetpack, numbers, parse_l4t
+from edgenext_deploy.machine.jetpack import JETPACKS, find_jetpack, parse_l4t
+from edgenext_deploy.machine.versions import version_numbers
 
 SIGILL = "SIGILL (Illegal instruction)"
 VENV36 = Interpreter((3, 6, 9), 64, "/home/jane/venv/bin/python3", "/home/jane/venv", "/usr")
@@ -210,8 +211,8 @@ def test_jetpacks(tmp_path, revision, name, status):
 def test_the_table_is_ordered_and_without_overlaps():
     previous = (0, 0, 0)
     for row in JETPACKS:
-        assert previous < numbers(row.first) <= numbers(row.last), row
-        previous = numbers(row.last)
+        assert previous < version_numbers(row.first, 3) <= version_numbers(row.last, 3), row
+        previous = version_numbers(row.last, 3)
         assert find_jetpack(row.first) is row and find_jetpack(row.last) is row
 
 
