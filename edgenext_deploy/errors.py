@@ -15,7 +15,7 @@ A message says what happened, what was found and what was expected, and the comm
  6       something is not installed, no GPU, no network      ``MissingRuntimeError``
 ======  ==================================================  ======================
 """
-from typing import Optional
+from typing import Iterable, Mapping, Optional
 
 
 class EdgeNextError(Exception):
@@ -65,3 +65,22 @@ class MissingRuntimeError(EdgeNextError):
     """A library, driver, device or network that the command needs is not there."""
 
     exit_code = 6
+
+
+def unknown_name(kind: str, name: str, choices: Iterable[str],
+                 also: Optional[Mapping[str, str]] = None) -> UsageError:
+    """Return the error for a name that is not in a table; its message suggests the nearest name.
+
+    Args:
+        kind: what the name stands for, such as ``target``.
+        name: as given.
+        choices: the names in the table, listed in the fix.
+        also: other spellings that people use, each with the name in the table that it means.
+    """
+    import difflib
+
+    names = list(choices)
+    spellings = {**(also or {}), **{choice: choice for choice in names}}
+    near = difflib.get_close_matches(name.lower(), spellings, n=1, cutoff=0.4)
+    hint = "; did you mean {!r}?".format(spellings[near[0]]) if near else ""
+    return UsageError("unknown {} {!r}{}".format(kind, name, hint), "choose one of: " + ", ".join(names))

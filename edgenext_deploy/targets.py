@@ -4,10 +4,9 @@ Versions by JetPack are those of the meta-tegra recipes (branches kirkstone-l4t-
 styhead, master-l4t-r38); opset limits are the onnx-tensorrt parsers' of each release. The opset and
 layout of each target are the toolkit's choice; the reasons are in docs/lowering.md.
 """
-import difflib
 from typing import Dict, NamedTuple, Optional, Tuple
 
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.errors import unknown_name
 
 
 class Target(NamedTuple):
@@ -66,10 +65,7 @@ def get_target(name: str) -> Target:
     """
     if name in TARGETS:
         return TARGETS[name]
-    near = difflib.get_close_matches(name, list(TARGETS), n=1, cutoff=0.4)
-    raise UsageError(
-        "unknown target {!r}{}".format(name, "; did you mean {!r}?".format(near[0]) if near else ""),
-        "choose one of: " + ", ".join(TARGETS))
+    raise unknown_name("target", name, TARGETS)
 
 
 def refusal_of_mode(target: Target, mode: str) -> Optional[str]:

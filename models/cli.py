@@ -5,6 +5,8 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import click
 
 from edgenext_deploy.commands.entry import common_options, entry_point, require_libraries
+from edgenext_deploy.commands.options import Command, examples, json_options
+from edgenext_deploy.files import write_files_atomically
 
 _WIDTH = 110
 
@@ -13,12 +15,13 @@ Row = Dict[str, Any]
 Column = Tuple[str, str, Callable[[Row], str]]
 
 
-@click.command()
+@click.command(cls=Command, epilog=examples(
+    "edgenext-models", "edgenext-models --group paper", "edgenext-models --variant s --json"))
 @click.option("--variant", "name", metavar="NAME", help="Only this variant.")
 @click.option("--group", type=click.Choice(["paper", "baseline", "task", "ablation"]), help="Only this group.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with sources and addresses.")
+@json_options
 @common_options
-def models_command(name: Optional[str], group: Optional[str], as_json: bool) -> None:
+def models_command(name: Optional[str], group: Optional[str], as_json: bool, json_file: Optional[str]) -> None:
     """List the variants: counted parameters and multiply-adds, published figures, weights files."""
     require_libraries("listing the variants", ())
     from edgenext_deploy.models.registry import VARIANTS, get_variant
@@ -26,9 +29,12 @@ def models_command(name: Optional[str], group: Optional[str], as_json: bool) -> 
 
     chosen = [get_variant(name)] if name is not None else list(VARIANTS.values())
     rows = [describe(variant) for variant in chosen if group in (None, variant.group)]
+    text = json.dumps(rows, indent=2, ensure_ascii=False)
+    if json_file is not None:
+        write_files_atomically({json_file: (text + "\n").encode("utf-8")})
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-    else:
+        click.echo(text)
+    elif json_file is None:
         _print_tables(rows)
 
 

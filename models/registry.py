@@ -5,11 +5,10 @@ of the paper, whose depths for XXS differ from the released code); MobileViT fro
 apple/ml-cvnets v0.1, which agree. Detection and segmentation heads: see `config.SSDLiteConfig` and
 `config.DeepLabConfig`. The rows of the paper's Tables 7 to 10: see `models.ablations`.
 """
-import difflib
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.errors import unknown_name
 from edgenext_deploy.models.ablations import ABLATIONS
 from edgenext_deploy.models.definitions.config import DeepLabConfig, EdgeNeXtConfig, MobileViTConfig, SSDLiteConfig
 
@@ -175,11 +174,8 @@ def get_variant(name: str) -> Variant:
     """
     if name in VARIANTS:
         return VARIANTS[name]
-    # Also by what the authors and timm call them, which would otherwise look most like a MobileViT's name.
-    names = {**{checkpoint.file.split(".")[0]: variant.name
-                for variant in VARIANTS.values() for checkpoint in variant.checkpoints},
-             **{f"{variant.family}_{variant.name}": variant.name for variant in VARIANTS.values()},
-             **{variant: variant for variant in VARIANTS}}
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
-    hint = f"; did you mean {names[near[0]]!r}?" if near else ""
-    raise UsageError(f"unknown variant {name!r}{hint}", "choose one of: " + ", ".join(VARIANTS))
+    # What the authors and timm call them; otherwise such a name would look most like a MobileViT's.
+    also = {**{checkpoint.file.split(".")[0]: variant.name
+               for variant in VARIANTS.values() for checkpoint in variant.checkpoints},
+            **{f"{variant.family}_{variant.name}": variant.name for variant in VARIANTS.values()}}
+    raise unknown_name("variant", name, VARIANTS, also)

@@ -2,26 +2,15 @@
 
 What the first export prints is held against the README in `tests/export/test_export_cli.py`.
 """
-import importlib
-import inspect
 import re
-import shlex
 from pathlib import Path
 
 import click
 import paths
 import pytest
+from command_lines import parse, scripts
 
 ROOT = Path(paths.ROOT)
-MODULES = {
-    "edgenext-models": "edgenext_deploy.models.cli",
-    "edgenext-export": "edgenext_deploy.export.cli",
-    "edgenext-run": "edgenext_deploy.run.cli",
-    "edgenext-bench": "edgenext_deploy.benchmarks.commands.cli",
-    "edgenext-build": "edgenext_deploy.engines.cli",
-    "edgenext-doctor": "edgenext_deploy.doctor.cli",
-    "edgenext-eval": "edgenext_deploy.benchmarks.accuracy.cli",
-}
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 
 
@@ -52,24 +41,6 @@ def mentions():
         prose = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S)
         found.update(" ".join(text.split()) for text in re.findall(r"`(edgenext-[a-z]+\s[^`]+)`", prose))
     return sorted(found)
-
-
-def parse(line):
-    """Let click read a command line as the command itself would, without running it.
-
-    Raises:
-        click.UsageError: no such command or option, or a value that the option does not take.
-    """
-    name, *arguments = shlex.split(line)
-    main = importlib.import_module(MODULES[name]).main
-    command = inspect.getclosurevars(main).nonlocals["command"]
-    context = command.make_context(name, arguments)
-    while isinstance(context.command, click.Group):
-        words = [*getattr(context, "_protected_args", []), *context.args]
-        if not words:
-            break
-        found, command, rest = context.command.resolve_command(context, words)
-        context = command.make_context(found, rest, parent=context)
 
 
 def test_there_are_commands():
@@ -109,13 +80,5 @@ def test_links_lead_somewhere(path):
             assert (path.parent / target).exists(), target
 
 
-def test_scripts_and_modules_agree():
-    import configparser
-
-    settings = configparser.ConfigParser()
-    settings.read(str(ROOT / "setup.cfg"))
-    lines = settings["options.entry_points"]["console_scripts"].strip().splitlines()
-    scripts = dict(line.split(" = ") for line in lines)
-    assert {name: target.split(":")[0] for name, target in scripts.items()} == {
-        name: module for name, module in MODULES.items() if name in scripts}
-    assert set(scripts) >= {"edgenext-models", "edgenext-export", "edgenext-run", "edgenext-bench"}
+def test_the_scripts_are_the_commands_of_the_documents():
+    assert {line.split()[0] for line in commands()} == set(scripts())

@@ -1,9 +1,8 @@
 """Whether this machine is the device that was asked for."""
-import difflib
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.benchmarks.hardware.host import Host
-from edgenext_deploy.errors import EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
+from edgenext_deploy.errors import EdgeNextError, IncompatibleError, MissingRuntimeError, unknown_name
 from edgenext_deploy.targets import TARGETS
 
 CPU = "cpu"
@@ -147,10 +146,7 @@ def _device(asked: str) -> Optional[Device]:
     name = asked if asked in DEVICES or asked not in TARGETS else asked.split("-")[0]
     if name in DEVICES:
         return DEVICES[name]
-    names = [CPU, *DEVICES, *[target for target in TARGETS if target not in DEVICES]]
-    near = difflib.get_close_matches(asked, names, n=1, cutoff=0.4)
-    raise UsageError("unknown device {!r}{}".format(asked, "; did you mean {!r}?".format(near[0]) if near else ""),
-                     "choose one of: " + ", ".join(names))
+    raise unknown_name("device", asked, [CPU, *DEVICES, *[target for target in TARGETS if target not in DEVICES]])
 
 
 def _is_board(device: Device, board: Optional[str]) -> bool:

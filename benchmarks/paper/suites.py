@@ -1,9 +1,8 @@
 """The tables of the paper as lists of variants, so that each can be measured and printed beside what was published."""
-import difflib
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.data import published
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.errors import unknown_name
 
 PAPER = "EdgeNeXt paper"
 _COMMENTS = "EdgeNeXt models/model.py, comments"
@@ -89,9 +88,7 @@ def get_suite(name: str) -> Suite:
     """
     if name in SUITES:
         return SUITES[name]
-    near = difflib.get_close_matches(name, SUITES, n=1, cutoff=0.4)
-    raise UsageError("unknown table {!r}{}".format(name, "; did you mean {!r}?".format(near[0]) if near else ""),
-                     "choose one of: " + ", ".join(SUITES))
+    raise unknown_name("table", name, SUITES)
 
 
 def published_of(suite: Suite, variant: str) -> Published:

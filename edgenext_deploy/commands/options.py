@@ -1,4 +1,4 @@
-"""Options that several commands share: ``--json``, ``--json-file``, and files that a command writes."""
+"""What several commands share: ``--json``, ``--json-file``, files that a command writes, examples in the help."""
 import json
 import os
 from typing import Any, Callable, List, Optional
@@ -82,6 +82,15 @@ def without_old_json(arguments: List[str]) -> List[str]:
             found += ["--json-file", value]
         index += 1
     return found
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a command's help: command lines to copy. Give it to click as ``epilog``.
+
+    Two or three of them, the commonest first, each a whole line such as ``edgenext-models --json``.
+    """
+    # click keeps the lines of a paragraph that starts with a backspace.
+    return "\b\nExamples:\n" + "\n".join("  " + line for line in lines)
 
 
 class Command(click.Command):

@@ -47,6 +47,12 @@ def test_json_of_one_variant_has_published_figures_with_sources(capsys):
     assert "not stated" in latency["note"]
 
 
+def test_json_file_holds_what_json_prints(capsys, tmp_path):
+    path = tmp_path / "rows.json"
+    assert run(capsys, "--variant", "xs", "--json-file", str(path)) == (0, "", "")
+    assert run(capsys, "--variant", "xs", "--json") == (0, path.read_text(encoding="utf-8"), "")
+
+
 def test_table_fits_110_columns(capsys):
     code, out, _ = run(capsys)
     assert code == 0

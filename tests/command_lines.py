@@ -1,0 +1,54 @@
+"""The installed commands by name, and command lines read by them as they would read them, without running."""
+import configparser
+import importlib
+import inspect
+import shlex
+from pathlib import Path
+
+import click
+import paths
+
+
+def scripts():
+    """Return the installed commands: name to ``module:function``, as setup.cfg has them."""
+    settings = configparser.ConfigParser()
+    settings.read(str(Path(paths.ROOT, "setup.cfg")))
+    lines = settings["options.entry_points"]["console_scripts"].strip().splitlines()
+    return dict(line.split(" = ") for line in lines)
+
+
+def command_of(name):
+    """Return the click command behind an installed command."""
+    main = importlib.import_module(scripts()[name].split(":")[0]).main
+    return inspect.getclosurevars(main).nonlocals["command"]
+
+
+def every_command():
+    """Return every command and subcommand: the words that call it, and the click command."""
+    found = {}
+    for name in scripts():
+        waiting = [(name, command_of(name))]
+        while waiting:
+            words, command = waiting.pop()
+            found[words] = command
+            waiting += [(words + " " + part, below) for part, below in getattr(command, "commands", {}).items()]
+    return found
+
+
+def parse(line):
+    """Let click read a command line as the command itself would, without running it.
+
+    Raises:
+        click.UsageError: no such command or option, or a value that the option does not take.
+    """
+    name, *arguments = shlex.split(line)
+    if name not in scripts():
+        raise click.UsageError("no such command: " + name)
+    command = command_of(name)
+    context = command.make_context(name, arguments)
+    while isinstance(context.command, click.Group):
+        words = [*getattr(context, "_protected_args", []), *context.args]
+        if not words:
+            break
+        found, command, rest = context.command.resolve_command(context, words)
+        context = command.make_context(found, rest, parent=context)
