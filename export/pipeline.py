@@ -28,7 +28,7 @@ from edgenext_deploy.export import tasks
 from edgenext_deploy.export.checks.parity import DEFECT, Run, compare, parity_inputs, reference_function
 from edgenext_deploy.export.checks.rtx import RtxReport, build_with_rtx
 from edgenext_deploy.export.graph.nms_plugin import with_nms_plugin
-from edgenext_deploy.export.graph.simplify import simplify
+from edgenext_deploy.export.graph.simplify import Simplified, simplify
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
@@ -101,7 +101,8 @@ class NmsGraph:
 
 
 def run_export(
-    request: ExportRequest, progress: Progress = lambda step: None, lower_module: Callable[..., nn.Module] = lower
+    request: ExportRequest, progress: Progress = lambda step: None, lower_module: Callable[..., nn.Module] = lower,
+    simplify: Callable[[onnx.ModelProto], Simplified] = simplify, build: Callable[[str], RtxReport] = build_with_rtx,
 ) -> ExportResult:
     """Export a variant and write ``<variant>.onnx`` and ``<variant>.json``; with the NMS plugin two more.
 
@@ -111,6 +112,8 @@ def run_export(
         request: the options.
         progress: called with a few words before each step.
         lower_module: the lowering; tests give one that is broken.
+        simplify: the simplifier; tests give a cheap one where they ask nothing about it.
+        build: builds the ONNX file at a path with TensorRT-RTX; tests give a cheap one likewise.
 
     Raises:
         UsageError: options that cannot be done.
@@ -154,7 +157,7 @@ def run_export(
         _typed_tolerance(request) if typed else PARITY_TOLERANCE, tasks.least_agreement(variant, typed),
         _typed_fix(variant, request) if typed else DEFECT)
     progress("building with TensorRT-RTX")
-    rtx = _build(content, variant.name, typed)
+    rtx = _build(content, variant.name, typed, build)
     progress("writing")
     manifest = Manifest(
         schema=manifests.SCHEMA, toolkit_version=__version__, task=variant.task, variant=variant.name,
@@ -261,11 +264,11 @@ def _typed_fix(variant: Variant, request: ExportRequest) -> str:
             "or export without --fp16")
 
 
-def _build(content: bytes, name: str, typed: bool) -> RtxReport:
+def _build(content: bytes, name: str, typed: bool, build: Callable[[str], RtxReport]) -> RtxReport:
     with tempfile.TemporaryDirectory(prefix="edgenext-export-") as folder:
         path = Path(folder, f"{name}.onnx")
         path.write_bytes(content)
-        report = build_with_rtx(str(path))
+        report = build(str(path))
     if report.available and not report.ok:
         raise VerificationError(
             f"TensorRT-RTX {report.version} refuses the graph: {report.reason}; nothing was written",

@@ -57,7 +57,7 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
     if result.precise.drift is not None:
         print_drift(result.precise.drift, console)
     for warning in result.warnings:
-        console.print(f"[yellow]warning:[/] {warning}")
+        console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
     console.print("next:", highlight=False)
     for command in next_commands(result, plan):
         console.print(f"  {command}", highlight=False, soft_wrap=True)

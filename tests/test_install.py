@@ -14,8 +14,8 @@ ROOT = Path(paths.ROOT)
 def test_the_wheel_is_universal_and_complete(wheel):
     assert wheel.name.endswith("-py3-none-any.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    for expected in ("edgenext_deploy/py.typed", "models/definitions/edgenext.py", "edgenext_deploy/export/cli.py",
-                     "benchmarks/commands/cli.py", "edgenext_deploy/data/trt_operators.json",
+    for expected in ("edgenext_deploy/py.typed", "edgenext_deploy/models/registry.py", "edgenext_deploy/export/cli.py",
+                     "edgenext_deploy/benchmarks/commands/cli.py", "edgenext_deploy/data/trt_operators.json",
                      "edgenext_deploy/data/photos/cat.jpg", "edgenext_deploy/runtime/ort.py"):
         assert expected in names
     assert not [name for name in names if name.split("/")[0] in ("models", "export", "engines", "benchmarks", "tests")]

@@ -9,8 +9,6 @@ from bench_doubles import TINY, FakeSession, FakeTime
 @pytest.fixture
 def fakes(monkeypatch, tmp_path):
     """Create engine files on request, and open them as fake sessions."""
-    from edgenext_deploy import runtime
-
     class Fakes:
         def __init__(self):
             self.sessions, self.scripts, self.shape = [], {}, (1, 3, 32, 32)
@@ -31,7 +29,7 @@ def fakes(monkeypatch, tmp_path):
         found.sessions.append(session)
         return session
 
-    monkeypatch.setattr(runtime, "load_session", load_session, raising=False)
+    monkeypatch.setattr("edgenext_deploy.runtime.open.load_session", load_session)
     return found
 
 

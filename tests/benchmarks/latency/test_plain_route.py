@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from bench_doubles import FakeSession
 
-import edgenext_deploy
-import edgenext_deploy.runtime
 from edgenext_deploy.benchmarks.commands.cli import bench_command
 from edgenext_deploy.benchmarks.latency import plain_route
 from edgenext_deploy.benchmarks.latency.interleave import Limits
@@ -59,7 +57,7 @@ def sessions(monkeypatch):
         opened["sessions"].append(session)
         return session
 
-    monkeypatch.setattr(edgenext_deploy.runtime, "load_session", load_session, raising=False)
+    monkeypatch.setattr("edgenext_deploy.runtime.open.load_session", load_session)
     return opened
 
 
@@ -140,7 +138,7 @@ def test_two_different_networks_are_not_compared(children, sessions, answer):
 
 
 def test_ctrl_c_keeps_the_pairs_measured_before(children, sessions, monkeypatch):
-    real_run = plain_route.bench.run
+    real_run = plain_route.run.run
     seen = []
 
     def run(*arguments):
@@ -149,7 +147,7 @@ def test_ctrl_c_keeps_the_pairs_measured_before(children, sessions, monkeypatch)
             raise KeyboardInterrupt
         return real_run(*arguments)
 
-    monkeypatch.setattr(plain_route.bench, "run", run)
+    monkeypatch.setattr(plain_route.run, "run", run)
     report = plain_route.compare_routes(["xxs", "xs", "s"], LIMITS)
     assert report.interrupted
     assert [row.name for row in report.records] == ["xxs edgenext-export", "xxs plain route"]
@@ -157,7 +155,7 @@ def test_ctrl_c_keeps_the_pairs_measured_before(children, sessions, monkeypatch)
 
 
 def test_an_error_keeps_the_pairs_measured_before(children, sessions, monkeypatch):
-    real_run = plain_route.bench.run
+    real_run = plain_route.run.run
     error = VerificationError("wrong")
     seen = []
 
@@ -167,8 +165,8 @@ def test_an_error_keeps_the_pairs_measured_before(children, sessions, monkeypatc
             raise error
         return real_run(*arguments)
 
-    monkeypatch.setattr(plain_route.bench, "run", run)
-    with pytest.raises(plain_route.bench.EngineFailedError, match="xs failed: wrong") as found:
+    monkeypatch.setattr(plain_route.run, "run", run)
+    with pytest.raises(plain_route.run.EngineFailedError, match="xs failed: wrong") as found:
         plain_route.compare_routes(["xxs", "xs", "s"], LIMITS)
     report = found.value.report
     assert (found.value.exit_code, found.value.error) == (5, error)
@@ -177,18 +175,18 @@ def test_an_error_keeps_the_pairs_measured_before(children, sessions, monkeypatc
 
 
 def test_a_file_that_fails_in_its_warm_up_keeps_the_pairs_before_and_is_named(children, sessions, monkeypatch):
-    real_run = plain_route.bench.run
-    failure = plain_route.record.Failure("xs plain route", "bad data")
+    real_run = plain_route.run.run
+    failure = plain_route.latency_report.Failure("xs plain route", "bad data")
     seen = []
 
     def run(*arguments):
         seen.append(arguments)
         if len(seen) == 2:
-            raise plain_route.bench.EngineFailedError(failure.engine, BadInputError("bad data"), None)
+            raise plain_route.run.EngineFailedError(failure.engine, BadInputError("bad data"), None)
         return real_run(*arguments)
 
-    monkeypatch.setattr(plain_route.bench, "run", run)
-    with pytest.raises(plain_route.bench.EngineFailedError, match="xs plain route failed: bad data") as found:
+    monkeypatch.setattr(plain_route.run, "run", run)
+    with pytest.raises(plain_route.run.EngineFailedError, match="xs plain route failed: bad data") as found:
         plain_route.compare_routes(["xxs", "xs", "s"], LIMITS)
     assert found.value.exit_code == 3 and len(seen) == 2
     assert found.value.report.failure == failure and len(found.value.report.records) == 2

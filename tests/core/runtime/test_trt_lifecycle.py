@@ -9,7 +9,8 @@ import time
 import pytest
 from doubles import gpu
 from doubles.pycuda_double import Torch
-from trt_cases import MACHINES, TESTS, WAYS, frames, in_thread, right, run_all, two_heads
+from paths import TESTS
+from trt_cases import MACHINES, WAYS, frames, in_thread, right, run_all, two_heads
 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.runtime import trt as module
