@@ -1,5 +1,6 @@
 """Shared set-up. Also loaded under Python 3.6, so whatever a workstation has is imported inside."""
 import os
+import shutil
 import subprocess
 import sys
 
@@ -7,6 +8,8 @@ import pytest
 
 # Helper modules lie in this folder.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from paths import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -45,20 +48,39 @@ def nano_head(tmp_path_factory):
     return export
 
 
+@pytest.fixture
+def source_copy(tmp_path):
+    """Return a copy of what the packages are made of, links as links."""
+    return copy_source(tmp_path / "source")
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
-    """Return the path of the project's wheel, built once from a copy of what it is made of."""
-    import pathlib
-    import shutil
-
-    root = pathlib.Path(__file__).resolve().parent.parent
-    source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    # With what its links point at, as pip copies it.
-    shutil.copytree(str(root / "edgenext_deploy"), str(source / "edgenext_deploy"),
-                    ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(str(root / name), str(source))
+    """Return the path of the project's wheel, built once from a copy of the sources."""
+    folder = tmp_path_factory.mktemp("wheel")
     subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder),
-                    str(source)], check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=str(folder))
+                    str(copy_source(folder / "source"))], check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                   cwd=str(folder))
     (path,) = folder.glob("*.whl")
     return path
+
+
+@pytest.fixture(scope="session")
+def sdist(tmp_path_factory):
+    """Return the path of the project's source distribution, built once from a copy of the sources."""
+    folder = tmp_path_factory.mktemp("sdist")
+    code = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, stdout=subprocess.PIPE,
+                   stderr=subprocess.PIPE, cwd=str(copy_source(folder / "source")))
+    (path,) = folder.glob("*.tar.gz")
+    return path
+
+
+def copy_source(folder):
+    folder.mkdir()
+    for name in ("edgenext_deploy", "models", "export", "engines", "benchmarks"):
+        shutil.copytree(os.path.join(ROOT, name), str(folder / name), symlinks=True,
+                        ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(os.path.join(ROOT, name), str(folder))
+    return folder
