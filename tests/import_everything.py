@@ -86,6 +86,7 @@ def main(where):
         count += 1
     for stage in ("models", "export", "engines", "benchmarks"):
         assert "edgenext_deploy." + stage in names
+    sys.stdout.write("{}\n".format(count))
 
 
 if __name__ == "__main__":
