@@ -9,11 +9,24 @@ BIN      := $(VENV)/bin
 STAMP    := $(VENV)/ready-$(shell cat requirements/dev.txt setup.cfg setup.py | sha256sum | cut -c1-16)
 STAMP36  := $(VENV36)/ready-$(shell cat requirements/python36.txt setup.cfg | sha256sum | cut -c1-16)
 
-.PHONY: help demo test test-gpu lint routes clean
+PYTEST   := $(BIN)/python -m pytest
+PYTEST36 := $(VENV36)/bin/python -m pytest -o cache_dir=$(CACHE)/pytest36
+# Without a Python 3.6 the rest still runs, and says so; where CI is set, it has to be there.
+READY36  := $(if $(PYTHON36)$(CI),$(STAMP36))
+
+ifneq ($(READY36),)
+export EDGENEXT_PYTHON36 := $(abspath $(VENV36)/bin/python)
+endif
+# The tests start some hundred processes: each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help environments demo test test-ci test-all test-gpu beside-311 beside-36 lint routes clean
 
 help:
 	@echo "make demo      export xxs, check it, time it on ONNX Runtime, classify a photo"
-	@echo "make test      all tests, with the device folders under Python 3.6"
+	@echo "make test      the tests, with the device folders under Python 3.6"
+	@echo "make test-ci   one pass over each real piece of other people's software"
+	@echo "make test-all  every test, with the long sweeps"
 	@echo "make lint      ruff and mypy"
 	@echo "make test-gpu  the tests that need an NVIDIA GPU"
 	@echo "make routes    lowered export against the plain one, on this processor"
@@ -31,6 +44,8 @@ $(STAMP36): | $(STAMP)
 	$(VENV36)/bin/python -m pip install -q --disable-pip-version-check -r requirements/python36.txt
 	@touch $@
 
+environments: $(STAMP) $(READY36)
+
 demo: $(STAMP)
 	$(BIN)/edgenext-export --variant xxs --fp16 --output demo
 	$(BIN)/edgenext-export check demo/xxs.onnx --target nano
@@ -38,15 +53,32 @@ demo: $(STAMP)
 	$(BIN)/edgenext-bench --engine demo/xxs.onnx --engine demo/onnxruntime/xxs.onnx --duration 3
 	$(BIN)/edgenext-run --engine demo/xxs.onnx edgenext_deploy/data/photos/cat.jpg
 
-# Without a Python 3.6 the rest still runs, and says so; where CI is set, it has to be there.
-ifeq ($(PYTHON36)$(CI),)
-test: $(STAMP)
-	$(BIN)/python -m pytest -m "not gpu"
-	@echo "NOT RUN under Python 3.6, for want of one; give it with PYTHON36=/path/to/python3.6"
+# Three tiers, see CONTRIBUTING.md. A tier is the tests that pytest's -m selects.
+test:     TIER := not gpu and not real and not sweep
+test-ci:  TIER := real and not gpu and not sweep
+test-all: TIER := not gpu
+# pytest ends with 5 where it finds no test; not every part of a tier has one.
+NONE_IS_FINE := || test $$? -eq 5
+
+# The two Pythons run side by side. The tests that measure time come last, one Python after the other: nothing may
+# run beside them, and a group of pytest-xdist would only keep them off each other.
+test test-ci test-all: $(STAMP) $(READY36)
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 beside-311 beside-36 TIER="$(TIER)"
+	$(PYTEST) -m "serial and $(TIER)" tests/core tests/benchmarks $(NONE_IS_FINE)
+	$(if $(READY36),$(PYTEST36) -m "serial and $(TIER)" tests/core tests/benchmarks $(NONE_IS_FINE))
+
+beside-311:
+	$(PYTEST) -n 2 -m "not serial and $(TIER)"
+
+ifeq ($(READY36),)
+beside-36:
+	@echo "NOT RUN under Python 3.6: none was found; give it with PYTHON36=/path/to/python3.6"
 else
-test: $(STAMP) $(STAMP36)
-	EDGENEXT_PYTHON36=$(abspath $(VENV36)/bin/python) $(BIN)/python -m pytest -m "not gpu"
-	$(VENV36)/bin/python -m pytest -m "not gpu" tests/core tests/benchmarks $(wildcard tests/engines)
+# Its lines come together when it is done, not between the dots of the other.
+beside-36:
+	@code=0; $(PYTEST36) -m "not serial and $(TIER)" tests/core tests/benchmarks tests/engines \
+		> $(CACHE)/test36.log 2>&1 || code=$$?; \
+	echo "Python 3.6:"; cat $(CACHE)/test36.log; exit $$((code == 5 ? 0 : code))
 endif
 
 test-gpu: $(STAMP)

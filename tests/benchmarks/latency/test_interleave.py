@@ -41,11 +41,13 @@ def values_of(sessions, limits):
 # Against real time
 
 
+@pytest.mark.serial
 def test_a_session_that_does_nothing_reads_below_five_microseconds():
     values = values_of({"nothing": lambda image: None}, Limits(duration_s=0.02, warmup_s=0.1))["nothing"]
     assert 0.0 < np.median(values) < 0.005
 
 
+@pytest.mark.serial
 def test_a_session_that_sleeps_reads_its_sleep_to_some_microseconds():
     """The system may sleep longer than it is told, above all under load; each call says how long it really took."""
     truth_ms = []
@@ -62,6 +64,7 @@ def test_a_session_that_sleeps_reads_its_sleep_to_some_microseconds():
     assert np.median(excess) < 0.03
 
 
+@pytest.mark.serial
 def test_reading_the_stages_does_not_count_as_latency():
     class Told(Session):
         inputs = (TensorSpec("image", (1, 3, 32, 32), "float32"),)
@@ -82,6 +85,7 @@ def test_reading_the_stages_does_not_count_as_latency():
     assert series.timings[0][0].compute_ms == 0.7
 
 
+@pytest.mark.serial
 def test_a_session_that_is_slower_by_a_fifth_is_reported_so():
     sessions = {"slow": spin(0.6), "fast": spin(0.5)}
     series = measure(sessions, inputs(sessions), Limits(rounds=40, block_s=0.01, warmup_s=0.3)).series

@@ -48,6 +48,7 @@ def test_results_name_the_color_of_the_frame(classify):
         assert all(len(result.predictions) == 2 for result in results)
 
 
+@pytest.mark.serial
 def test_latency_is_from_capture_to_predictions(classify):
     with Camera("synthetic://64x48@20") as camera:
         stream = classify.stream(camera)
@@ -59,6 +60,7 @@ def test_latency_is_from_capture_to_predictions(classify):
     assert timings.queue_ms >= 0.0 and 0.0 < parts <= timings.latency_ms <= elapsed_ms
 
 
+@pytest.mark.serial
 def test_a_slow_classifier_is_shown_the_newest_frame_and_latency_stays_bounded(classify):
     from edgenext_deploy.networks.stream import stream
 
@@ -76,6 +78,7 @@ def test_a_slow_classifier_is_shown_the_newest_frame_and_latency_stays_bounded(c
     assert min(steps) >= 3
 
 
+@pytest.mark.serial
 def test_a_video_file_is_classified_at_its_newest_frame(classify, tmp_path):
     cv2 = pytest.importorskip("cv2")
     from edgenext_deploy.camera.synthetic import write_number

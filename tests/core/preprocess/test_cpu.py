@@ -160,6 +160,7 @@ def measure(rounds=15):
     return float(np.median(before)), float(np.median(after)), float(np.median(before / after))
 
 
+@pytest.mark.serial
 def test_it_is_faster_than_the_usual_pipeline():
     # Three times is what it is made for. Old numpy and Pillow, and a machine with other work, get some room.
     assert measure()[2] > (2.5 if sys.version_info >= (3, 8) else 1.8)

@@ -9,6 +9,7 @@ from doubles.onnx_writer import FLOAT, model, node
 from edgenext_deploy.runtime.ort import OnnxRuntimeSession
 
 pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.serial
 
 LIMIT_US = 50.0
 
