@@ -1,88 +1,286 @@
-"""Targets: where an engine will run, as one table.
+"""Where an engine will run, as one table: boards (the hardware) and targets (a board with its software).
 
-Versions by JetPack are those of the meta-tegra recipes (branches kirkstone-l4t-r32.7.x, kirkstone,
-styhead, master-l4t-r38); opset limits are the onnx-tensorrt parsers' of each release. The opset and
-layout of each target are the toolkit's choice; the reasons are in docs/lowering.md.
+Everything that the toolkit knows about a board stands in its entry, and nowhere else. `register_board` and
+`register_target` add one; the built-in entries use the same calls.
+
+Sources. TensorRT by JetPack: the meta-tegra recipes (branches kirkstone-l4t-r32.7.x, kirkstone, styhead,
+master-l4t-r38). Opset limits: the onnx-tensorrt parser of each release. Models: NVIDIA's device trees, such as
+"NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super"; an AGX Xavier under JetPack 4 is "Jetson-AGX", and
+JetPack 5 says "NVIDIA Orin Nano Developer Kit" (rbonghi/jetson_stats#400) and "NVIDIA Orin NX Developer Kit". Rails:
+the INA3221 of each carrier board. The opset and layout of a target are the toolkit's choice; docs/lowering.md has the
+reasons.
 """
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.errors import unknown_name
 
+# Python modules that build plans; see `Target.builder`.
+TENSORRT, TENSORRT_RTX = "tensorrt", "tensorrt_rtx"
 
-class Target(NamedTuple):
-    """One place to run.
+
+class Peak(NamedTuple):
+    """What a device cannot exceed, for estimates. Nothing here was measured by this toolkit.
 
     Attributes:
-        name: what ``--target`` takes.
-        title: board or server with its software, for people.
-        compute_capability: the GPU's, as ``5.3``; empty where there is no GPU.
-        tensorrt: the TensorRT releases a file for this target must pass, oldest first.
-        opset: ai.onnx opset that is written.
-        ir_version: ONNX IR version that is written.
-        precision_mode: how ``--fp16`` is meant by default, ``flag`` (FP16 builder flag), ``typed`` (FP16 graph)
-            or ``none`` (the target runs FP32).
-        layout: ``nchw`` (pointwise layers are 1x1 convolutions, norms over axis 1) or ``tokens``
-            (pointwise layers are MatMuls on the last axis of permuted tensors).
-        padding: where the 9x9 convolutions are padded, ``node`` or ``attribute``.
-        shared_memory: CPU and GPU share the DRAM.
+        device: name of the board.
+        title: the hardware in the state that the rates are for.
+        fp32_flops: floating-point operations a second in FP32. Where there are tensor cores, their rate in TF32:
+            TensorRT and cuDNN use it for convolutions and matrix products unless they are told not to.
+        fp16_flops: the same in half precision, dense, with tensor cores where there are some.
+        memory_bytes_s: bytes a second between GPU and memory.
+        cache_bytes: size of the GPU's last-level cache; what fits in it is not moved again.
+        launch_us: least time to start a kernel, in microseconds; an assumption.
+        source: where the rates come from.
+    """
+
+    device: str
+    title: str
+    fp32_flops: float
+    fp16_flops: float
+    memory_bytes_s: float
+    cache_bytes: int
+    launch_us: float
+    source: str
+
+    def flops(self, precision: str) -> float:
+        """Return the rate of ``fp16`` or ``fp32``."""
+        return self.fp16_flops if precision == "fp16" else self.fp32_flops
+
+
+class Board(NamedTuple):
+    """Hardware that can be recognised.
+
+    Attributes:
+        name: what ``--device`` takes.
+        title: for people.
+        compute_capability: of the GPU, as ``5.3``; empty where there is no GPU.
+        aliases: other names that ``--device`` and ``--target`` take.
+        target: name of the target that an engine for this board is exported for, where it is not `name`.
+        model_words: a Jetson's device-tree model holds all words of one of these, in lower case; empty for a GPU.
+        model_without: and none of these.
+        gpu_word: the driver's name of the GPU holds this word; empty for a Jetson.
+        gpu_clock: what the GPU is called under /sys/class/devfreq.
+        total_rails: power rails whose sum is the power of the whole module; empty where that is not known.
+        full_power_modes: nvpmodel's name of the mode that caps no clock, or its beginning; the first one that the
+            board's nvpmodel.conf has counts.
+        peak: peak rates, None where they are not known.
     """
 
     name: str
     title: str
     compute_capability: str
+    aliases: Tuple[str, ...] = ()
+    target: str = ""
+    model_words: Tuple[Tuple[str, ...], ...] = ()
+    model_without: Tuple[str, ...] = ()
+    gpu_word: str = ""
+    gpu_clock: str = ""
+    total_rails: Tuple[str, ...] = ()
+    full_power_modes: Tuple[str, ...] = ("MAXN",)
+    peak: Optional[Peak] = None
+
+    @property
+    def shared_memory(self) -> bool:
+        """Whether CPU and GPU share the DRAM, as on every Jetson."""
+        return bool(self.model_words)
+
+    def is_model(self, model: Optional[str]) -> bool:
+        """Return whether a device tree's model is this board's."""
+        text = (model or "").lower()
+        return (any(all(word in text for word in words) for words in self.model_words)
+                and not any(word in text for word in self.model_without))
+
+    def is_gpu(self, name: str) -> bool:
+        """Return whether the driver's name of a GPU is this board's."""
+        return bool(self.gpu_word) and self.gpu_word in name.replace("-", " ").split()
+
+
+class Target(NamedTuple):
+    """A board with its software.
+
+    Attributes:
+        name: what ``--target`` takes.
+        title: board or server with its software, for people.
+        board: the hardware.
+        tensorrt: the TensorRT releases that a file for this target must pass, oldest first.
+        opset: ai.onnx opset that is written.
+        ir_version: ONNX IR version that is written.
+        precision_mode: how ``--fp16`` is done by default, ``flag`` (FP16 builder flag), ``typed`` (FP16 graph)
+            or ``none`` (the target runs FP32).
+        layout: ``nchw`` (pointwise layers are 1x1 convolutions, norms over axis 1) or ``tokens``
+            (pointwise layers are MatMuls on the last axis of permuted tensors).
+        padding: where the 9x9 convolutions are padded, ``node`` or ``attribute``.
+        builder: Python module that builds the plan, `TENSORRT` or `TENSORRT_RTX`; empty where no plan is run.
+    """
+
+    name: str
+    title: str
+    board: Board
     tensorrt: Tuple[str, ...]
     opset: int
     ir_version: int
     precision_mode: str
-    layout: str
-    padding: str
-    shared_memory: bool
+    layout: str = "nchw"
+    padding: str = "node"
+    builder: str = TENSORRT
+
+    @property
+    def compute_capability(self) -> str:
+        """The GPU's, as ``5.3``; empty where there is no GPU."""
+        return self.board.compute_capability
+
+    @property
+    def has_plugins(self) -> bool:
+        """Whether its runtime has the plugins of NVIDIA's library, such as EfficientNMS_TRT."""
+        return self.builder == TENSORRT
 
 
-_TABLE = (
-    Target("nano", "Jetson Nano, JetPack 4.6.x", "5.3", ("8.2",), 13, 7, "flag", "nchw", "node", True),
-    Target("xavier", "Jetson Xavier, JetPack 5.1", "7.2", ("8.5",), 13, 7, "flag", "nchw", "node", True),
-    Target("xavier-jp4", "Jetson Xavier, JetPack 4.6.x", "7.2", ("8.2",), 13, 7, "flag", "nchw", "node", True),
-    Target("orin", "Jetson Orin, JetPack 6.1 and 6.2", "8.7", ("10.3",), 17, 8, "flag", "nchw", "node", True),
-    Target("orin-jp60", "Jetson Orin, JetPack 6.0", "8.7", ("8.6",), 17, 8, "flag", "nchw", "node", True),
-    Target("orin-jp5", "Jetson Orin, JetPack 5.1", "8.7", ("8.5",), 13, 7, "flag", "nchw", "node", True),
-    Target("thor", "Jetson Thor, JetPack 7", "11.0", ("10.13", "10.16"), 20, 9, "typed", "nchw", "node", True),
-    Target("a100", "A100, TensorRT 10 and 11", "8.0", ("10.0", "10.16", "11.x"), 20, 9, "typed", "nchw", "node",
-           False),
-    Target("h100", "H100, TensorRT 10 and 11", "9.0", ("10.0", "10.16", "11.x"), 20, 9, "typed", "nchw", "node",
-           False),
-    Target("rtx", "GeForce RTX, TensorRT-RTX", "8.6", ("rtx-1.7",), 20, 9, "typed", "nchw", "node", False),
-    Target("onnxruntime", "ONNX Runtime on a CPU", "", (), 20, 9, "none", "tokens", "attribute", True),
-)
-TARGETS: Dict[str, Target] = {target.name: target for target in _TABLE}
+BOARDS: Dict[str, Board] = {}
+TARGETS: Dict[str, Target] = {}
+
+
+def register_board(board: Board) -> Board:
+    """Add a board to the table and return it.
+
+    Boards are recognised in the order of the table: one that is more special than another comes before it.
+
+    Raises:
+        ValueError: the name is taken by another board, or the peak rates are another device's.
+    """
+    for name in (board.name, *board.aliases):
+        taken = _board(name)
+        if taken is not None and taken != board:
+            raise ValueError("board {!r}: the name {!r} is taken by {!r}".format(board.name, name, taken.name))
+    if board.peak is not None and board.peak.device != board.name:
+        raise ValueError("board {!r} has the peak rates of {!r}".format(board.name, board.peak.device))
+    BOARDS[board.name] = board
+    return board
+
+
+def register_target(target: Target) -> Target:
+    """Add a target and its board to the table, and return it.
+
+    Raises:
+        ValueError: a name is taken.
+    """
+    if TARGETS.get(target.name, target) != target:
+        raise ValueError("target {!r} is in the table already".format(target.name))
+    register_board(target.board)
+    TARGETS[target.name] = target
+    return target
 
 
 def get_target(name: str) -> Target:
-    """Return the target of that name.
+    """Return a target by its name, or by a name of its board.
 
     Raises:
         UsageError: no such target; the message suggests the nearest.
     """
-    if name in TARGETS:
-        return TARGETS[name]
-    raise unknown_name("target", name, TARGETS)
+    board = _board(name)
+    found = TARGETS.get(name) or TARGETS.get("" if board is None else board.target or board.name)
+    if found is None:
+        raise unknown_name("target", name, target_names())
+    return found
 
 
-def refusal_of_mode(target: Target, mode: str) -> Optional[str]:
-    """Return why a target cannot get its FP16 by that mode, or None if it can.
+def get_board(name: str) -> Board:
+    """Return a board by its name, an alias, or the name of one of its targets.
 
-    The builder flag was removed in TensorRT 11 and never existed in TensorRT-RTX. Strong typing came with
-    TensorRT 9; 8.2 reads some FP16 constants as FP32.
+    Raises:
+        UsageError: no such board; the message suggests the nearest.
     """
-    if not target.tensorrt:
-        return "it runs the ONNX file in FP32, without TensorRT"
-    if mode == "flag":
-        without = [release for release in target.tensorrt if _major(release) >= 11 or release.startswith("rtx")]
-        return "TensorRT {} has no FP16 builder flag".format(", ".join(without)) if without else None
-    without = [release for release in target.tensorrt if not release.startswith("rtx") and _major(release) < 10]
-    return "TensorRT {} builds no strongly typed networks".format(", ".join(without)) if without else None
+    found = _board(name) or (TARGETS[name].board if name in TARGETS else None)
+    if found is None:
+        raise unknown_name("device", name, board_names())
+    return found
 
 
-def _major(release: str) -> int:
-    digits = release.split(".")[0]
-    return int(digits) if digits.isdigit() else 0
+def find_board(model: Optional[str]) -> Optional[Board]:
+    """Return the board of a device tree's model, the most special one; None for another."""
+    return next((board for board in BOARDS.values() if board.is_model(model)), None)
+
+
+def target_names() -> Tuple[str, ...]:
+    """Return what ``--target`` takes, in the order of the table, without aliases."""
+    return tuple(TARGETS)
+
+
+def board_names() -> Tuple[str, ...]:
+    """Return what ``--device`` takes: boards, then targets whose names are not a board's."""
+    return (*BOARDS, *[name for name in TARGETS if name not in BOARDS])
+
+
+def _board(name: str) -> Optional[Board]:
+    return next((board for board in BOARDS.values() if name == board.name or name in board.aliases), None)
+
+
+# --- The table ------------------------------------------------------------------------------------------------------
+
+PROCESSOR = register_board(Board("cpu", "the processor", "", target="onnxruntime"))
+
+register_target(Target("nano", "Jetson Nano, JetPack 4.6.x", Board(
+    "nano", "Jetson Nano", "5.3", aliases=("jetson-nano",), model_words=(("jetson", "nano"),), model_without=("orin",),
+    gpu_clock="gpu", total_rails=("POM_5V_IN",),
+    # 128 cores x 921.6 MHz x 2 operations of a multiply-add; GM20B does twice as many in FP16 (compute capability
+    # 5.3). Clock: nvpmodel's MAXN. NVIDIA's data sheet of the module prints 472 GFLOPS and 25.6 GB/s.
+    peak=Peak("nano", "Jetson Nano 4 GB, MAXN: 128 Maxwell cores at 921.6 MHz, 64-bit LPDDR4",
+              236e9, 472e9, 25.6e9, 256 << 10, 5.0,
+              "cores x clock x 2, FP16 twice that; NVIDIA's Jetson Nano data sheet: 472 GFLOPS (FP16), 25.6 GB/s; "
+              "L2 of Tegra X1: 256 KB")), tensorrt=("8.2",), opset=13, ir_version=7, precision_mode="flag"))
+
+# Its nvpmodel.conf has no MAXN; early releases of JetPack 4 have no modes of 20 W either.
+register_board(Board(
+    "xavier-nx", "Jetson Xavier NX", "7.2", aliases=("jetson-xavier-nx",), target="xavier",
+    model_words=(("jetson", "xavier nx"),), gpu_clock="gv11b", total_rails=("VDD_IN",),
+    full_power_modes=("MODE_20W_6CORE", "MODE_15W_6CORE")))
+register_board(Board(
+    "agx-xavier", "Jetson AGX Xavier", "7.2", aliases=("jetson-agx-xavier",), target="xavier",
+    model_words=(("jetson", "agx xavier"), ("jetson-agx",)), model_without=("orin", "thor"),
+    gpu_clock="gv11b"))
+_XAVIER = Board(
+    "xavier", "Jetson Xavier, any", "7.2", aliases=("jetson-xavier",),
+    model_words=(("jetson", "xavier"), ("jetson-agx",)), model_without=("orin", "thor"),
+    gpu_clock="gv11b")
+register_target(Target("xavier", "Jetson Xavier, JetPack 5.1", _XAVIER, ("8.5",), 13, 7, "flag"))
+register_target(Target("xavier-jp4", "Jetson Xavier, JetPack 4.6.x", _XAVIER, ("8.2",), 13, 7, "flag"))
+
+register_board(Board(
+    "orin-nano", "Jetson Orin Nano", "8.7", aliases=("jetson-orin-nano",), target="orin",
+    model_words=(("jetson", "orin nano"), ("nvidia orin nano",)), gpu_clock="ga10b",
+    total_rails=("VDD_IN",)))
+register_board(Board(
+    "orin-nx", "Jetson Orin NX", "8.7", aliases=("jetson-orin-nx",), target="orin",
+    model_words=(("jetson", "orin nx"), ("nvidia orin nx",)), gpu_clock="ga10b",
+    total_rails=("VDD_IN",)))
+register_board(Board(
+    "agx-orin", "Jetson AGX Orin", "8.7", aliases=("jetson-agx-orin",), target="orin",
+    model_words=(("jetson", "agx orin"),), gpu_clock="ga10b",
+    total_rails=("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")))
+_ORIN = Board(
+    "orin", "Jetson Orin, any", "8.7", aliases=("jetson-orin",), model_words=(("jetson", "orin"), ("nvidia orin",)),
+    gpu_clock="ga10b")
+register_target(Target("orin", "Jetson Orin, JetPack 6.1 and 6.2", _ORIN, ("10.3",), 17, 8, "flag"))
+register_target(Target("orin-jp60", "Jetson Orin, JetPack 6.0", _ORIN, ("8.6",), 17, 8, "flag"))
+register_target(Target("orin-jp5", "Jetson Orin, JetPack 5.1", _ORIN, ("8.5",), 13, 7, "flag"))
+
+register_target(Target("thor", "Jetson Thor, JetPack 7", Board(
+    "thor", "Jetson Thor", "11.0", aliases=("jetson-thor",), model_words=(("jetson", "thor"),),
+    gpu_clock="gb10b"), ("10.13", "10.16"), 20, 9, "typed"))
+
+register_target(Target("a100", "A100, TensorRT 10 and 11", Board("a100", "A100", "8.0", gpu_word="A100", peak=Peak(
+    "a100", "A100 40 GB, tensor cores", 156e12, 312e12, 1555e9, 40 << 20, 2.0,
+    "NVIDIA's A100 data sheet: 156 TFLOPS (TF32 tensor, dense), 312 TFLOPS (FP16 tensor, dense), 1,555 GB/s, "
+    "40 MB L2")), ("10.0", "10.16", "11.x"), 20, 9, "typed"))
+# The data sheet prints the tensor cores' rates with sparsity: twice these.
+register_target(Target("h100", "H100, TensorRT 10 and 11", Board("h100", "H100", "9.0", gpu_word="H100", peak=Peak(
+    "h100", "H100 SXM 80 GB, tensor cores", 494.5e12, 989e12, 3350e9, 50 << 20, 2.0,
+    "NVIDIA's H100 data sheet: 494.5 TFLOPS (TF32 tensor, dense), 989 TFLOPS (FP16 tensor, dense), 3.35 TB/s, "
+    "50 MB L2")), ("10.0", "10.16", "11.x"), 20, 9, "typed"))
+register_board(Board("h200", "H200", "9.0", gpu_word="H200"))
+register_board(Board("l4", "L4", "8.9", gpu_word="L4"))
+register_board(Board("t4", "T4", "7.5", gpu_word="T4"))
+register_target(Target(
+    "rtx", "GeForce RTX, TensorRT-RTX", Board("rtx", "GeForce RTX or RTX workstation GPU", "8.6", gpu_word="RTX"),
+    ("rtx-1.7",), 20, 9, "typed", builder=TENSORRT_RTX))
+register_target(Target("onnxruntime", "ONNX Runtime on a CPU", PROCESSOR, (), 20, 9, "none", "tokens", "attribute",
+                       builder=""))

@@ -140,7 +140,7 @@ def choose_runtime(target: Target, manifest: Manifest) -> str:
     if not target.compute_capability:
         raise UsageError("target {!r} runs the ONNX file itself and no plan".format(target.name),
                          "run it: edgenext-run --engine {}".format(manifest.graph.file))
-    if target.name == "rtx":
+    if target.builder == releases.RTX:
         return releases.RTX
     if releases.installed(releases.TENSORRT):
         return releases.TENSORRT
@@ -153,7 +153,7 @@ def choose_runtime(target: Target, manifest: Manifest) -> str:
 
 def _check_gpu(target: Target, environment: Environment, runtime: str, explicit: bool) -> List[str]:
     if runtime == releases.RTX:
-        if target.name == "rtx":
+        if target.builder == releases.RTX:
             return []
         return ["built by TensorRT-RTX for want of TensorRT: TensorRT itself does not load this plan"]
     found = environment.compute_capability
@@ -188,7 +188,7 @@ def _require_writable(path: str) -> None:
 
 
 def _workspace(options: PlanOptions, target: Target, runtime: str) -> Tuple[int, Optional[str]]:
-    shared = runtime == releases.TENSORRT and (target.shared_memory or is_jetson(Tree()))
+    shared = runtime == releases.TENSORRT and (target.board.shared_memory or is_jetson(Tree()))
     chosen, warning = workspace.choose_workspace(shared, read_memory(Tree()))
     return (chosen if options.workspace_mib is None else options.workspace_mib * workspace.MIB), warning
 

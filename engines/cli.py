@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
+from edgenext_deploy.commands.name_options import target_option
 from edgenext_deploy.engines.inspect_command import inspect_command
 from edgenext_deploy.engines.verify import test_command
 from edgenext_deploy.errors import UsageError
@@ -56,7 +57,7 @@ class _ModelOrCommand(click.Group):
 @click.command("", cls=_Nameless, help="Build MODEL.onnx.")
 @click.argument("model", metavar="MODEL.onnx", type=INPUT)
 @click.option("--output", type=click.Path(), metavar="F.plan", help="Where the plan goes.  [default: beside the model]")
-@click.option("--target", metavar="NAME", help="Where the plan will run.  [default: the manifest's]")
+@target_option("Where the plan will run: {names}.  [default: the manifest's]")
 @click.option("--fp16", "fp16", is_flag=True, help="Build in FP16, or fail.  [default: as exported]")
 @click.option("--fp32", "fp32", is_flag=True, help="Build in FP32.")
 @click.option("--workspace-mib", type=click.IntRange(0, 1 << 20), metavar="N",

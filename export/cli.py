@@ -8,6 +8,7 @@ from typing import Optional
 import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point, require_libraries
+from edgenext_deploy.commands.name_options import target_option
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.verdict.cli import check_command
 
@@ -15,7 +16,7 @@ from edgenext_deploy.export.verdict.cli import check_command
 @click.group(invoke_without_command=True, context_settings={"max_content_width": 110})
 @click.option("--variant", metavar="NAME", help="Variant to export; edgenext-models lists them.")
 @click.option("--fp16", is_flag=True, help="Aim at an FP16 engine.")
-@click.option("--target", default="nano", show_default=True, metavar="NAME", help="Where the engine will run.")
+@target_option("Where the engine will run: {names}.", default="nano", show_default=True)
 @click.option("--weights", type=INPUT, metavar="FILE",
               help="Checkpoint, official, timm or one's own, .pth or .safetensors.")
 @click.option("--pretrained", is_flag=True, help="Download the published weights (or take them from the cache).")

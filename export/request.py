@@ -7,7 +7,8 @@ from edgenext_deploy.artifacts.manifest import Precision
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.files import why_not_writable
 from edgenext_deploy.models.registry import Variant, get_variant
-from edgenext_deploy.targets import Target, get_target, refusal_of_mode
+from edgenext_deploy.targets import Target, get_target
+from edgenext_deploy.tensorrt_api.precision_modes import refusal_of_mode
 
 _STRIDE = 32
 _LARGEST = 4096
@@ -82,7 +83,7 @@ class ExportRequest:
 def _require_plugin(variant: Variant, target: Target, io: str) -> None:
     if variant.task != "detection":
         raise UsageError(f"--nms plugin is for detectors, and {variant.name} is none", "leave it out")
-    if not target.compute_capability or target.name == "rtx":
+    if not target.has_plugins:
         raise UsageError(f"--nms plugin is TensorRT's, and target {target.name} ({target.title}) has none",
                          "leave it out: the host suppresses")
     if io == "fp16":

@@ -21,6 +21,7 @@ from edgenext_deploy.benchmarks.commands.profile import profile_command
 from edgenext_deploy.benchmarks.commands.progress import show_progress
 from edgenext_deploy.benchmarks.commands.repeat import repeat_command
 from edgenext_deploy.commands.entry import common_options, entry_point
+from edgenext_deploy.commands.name_options import device_option
 from edgenext_deploy.errors import EdgeNextError, UsageError
 
 if TYPE_CHECKING:
@@ -41,8 +42,7 @@ _warmup_option = click.option(
                    "the option to measure several in turns and compare each with the first.")
 @click.option("--reference", metavar="FILE", help="Engine whose outputs are right and to which the ratios refer; every "
               "engine's outputs are checked against it.")
-@click.option("--device", metavar="NAME", help="Device the figures are for: cpu, nano, orin-nano, a100, ... The run is "
-              "refused elsewhere.  [default: what is recognised]")
+@device_option("Device the figures are for: {names}. The run is refused elsewhere.  [default: what is recognised]")
 @click.option("--allow-mismatch", is_flag=True, help="Measure although this is another device; every row says so.")
 @click.option("--duration", "duration_s", type=click.FloatRange(min=0.01), default=3.0, show_default=True,
               help="Seconds of measurement for each engine.")

@@ -4,14 +4,16 @@ from typing import Callable, Dict, Optional
 
 import click
 
+from edgenext_deploy.benchmarks.estimate.peaks import devices_with_peak
 from edgenext_deploy.commands.entry import common_options
+from edgenext_deploy.commands.name_options import device_option
 from edgenext_deploy.errors import UsageError
 
 
 @click.command("estimate")
 @click.option("--variant", metavar="NAME", help="Variant to estimate; it is exported first, in a child process.")
 @click.option("--engine", metavar="FILE.onnx", help="Exported graph to estimate, in place of --variant.")
-@click.option("--device", default="nano", show_default=True, metavar="NAME", help="nano, a100 or h100.")
+@device_option("Device whose peak rates are used: {names}.", devices_with_peak, default="nano", show_default=True)
 @click.option("--precision", type=click.Choice(["fp16", "fp32"]), default="fp16", show_default=True,
               help="Of the engine.")
 @click.option("--json", "json_file", metavar="[FILE]", is_flag=False, flag_value="-", type=str,

@@ -13,9 +13,10 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 from edgenext_deploy.artifacts import manifest
 from edgenext_deploy.benchmarks.estimate.calibration import Calibration, Feature, calibrate
 from edgenext_deploy.benchmarks.estimate.graph_work import Kernel, StageWork, read_work
-from edgenext_deploy.benchmarks.estimate.peaks import Peak, get_peak
+from edgenext_deploy.benchmarks.estimate.peaks import get_peak
 from edgenext_deploy.commands.child import run_module
 from edgenext_deploy.files import sha256_of_file
+from edgenext_deploy.targets import Peak
 
 KIND = "estimate"
 SCHEMA = 1
@@ -110,7 +111,7 @@ def estimate_file(path: str, device: str, precision: str) -> Estimate:
 
     Args:
         path: ONNX file.
-        device: one of `peaks.PEAKS`.
+        device: name of a board whose peak rates are known.
         precision: ``fp16`` or ``fp32``: of operations and of everything that is moved.
 
     Raises:
@@ -119,7 +120,7 @@ def estimate_file(path: str, device: str, precision: str) -> Estimate:
         MissingRuntimeError: the library ``onnx`` is not installed.
     """
     peak = get_peak(device)
-    calibration = calibrate(device, precision)
+    calibration = calibrate(peak.device, precision)
     works = read_work(path)
     weights_bytes = _BYTES[precision] * sum(work.parameters for work in works)
     # Of weights that stay in the cache from one inference to the next nothing is moved.

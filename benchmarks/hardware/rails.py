@@ -8,10 +8,8 @@ from typing import List, Sequence, Tuple
 
 from edgenext_deploy.benchmarks.hardware.sensor import POWER, Sensor, from_files
 from edgenext_deploy.machine.tree import Tree
+from edgenext_deploy.targets import BOARDS
 
-# The rail of the whole module: Nano and TX1; Xavier NX, Orin NX and Orin Nano. An AGX Orin has three instead.
-_TOTALS: Tuple[Tuple[str, ...], ...] = (
-    ("POM_5V_IN",), ("VDD_IN",), ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"))
 _NOT_CONNECTED = ("", "NC")
 
 
@@ -20,12 +18,12 @@ def rail_sensors(tree: Tree) -> List[Sensor]:
     sensors: List[Sensor] = []
     for path in tree.glob("/sys/bus/i2c/drivers/ina3221x/*/iio:device*/rail_name_[0-9]*"):
         folder, number = path.rsplit("/", 1)[0], path.rsplit("_", 1)[1]
-        name = _text(tree, path)
+        name = tree.line(path) or ""
         if name not in _NOT_CONNECTED:
             sensors.append(from_files(tree, POWER, name, ["{}/in_power{}_input".format(folder, number)], 1.0))
     for path in tree.glob("/sys/bus/i2c/drivers/ina3221/*/hwmon/hwmon*/in[0-9]*_label"):
         folder, number = path.rsplit("/", 1)[0], re.sub(r"\D", "", path.rsplit("/", 1)[1])
-        name = _text(tree, path)
+        name = tree.line(path) or ""
         files = ["{}/{}{}_input".format(folder, what, number) for what in ("in", "curr")]
         # A fourth and later "channel" is a sum of shunt voltages: it has no current.
         if name not in _NOT_CONNECTED and tree.glob(files[1]):
@@ -35,11 +33,5 @@ def rail_sensors(tree: Tree) -> List[Sensor]:
 
 def total_rails(names: Sequence[str]) -> Tuple[str, ...]:
     """Return which of the rails add up to the whole module; empty if that is not known."""
-    return next((total for total in _TOTALS if set(total) <= set(names)), ())
-
-
-def _text(tree: Tree, path: str) -> str:
-    try:
-        return tree.read(path).strip()
-    except OSError:
-        return ""
+    totals = [board.total_rails for board in BOARDS.values() if board.total_rails]
+    return next((total for total in totals if set(total) <= set(names)), ())

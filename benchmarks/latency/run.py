@@ -7,7 +7,14 @@ from edgenext_deploy.benchmarks import latency_report, statistics
 from edgenext_deploy.benchmarks.hardware.host import Host, describe_host
 from edgenext_deploy.benchmarks.hardware.monitor import Monitor, open_monitor
 from edgenext_deploy.benchmarks.latency import output_check, summarise, versions
-from edgenext_deploy.benchmarks.latency.devices import CPU, is_processor, match_device, match_session, recognise
+from edgenext_deploy.benchmarks.latency.devices import (
+    CPU,
+    device_name,
+    is_processor,
+    match_device,
+    match_session,
+    recognise,
+)
 from edgenext_deploy.benchmarks.latency.engines import Engine, Options, names_of, open_engine
 from edgenext_deploy.benchmarks.latency.interleave import Limits, Progress, Series, measure
 from edgenext_deploy.errors import EdgeNextError
@@ -141,7 +148,8 @@ def run(engines: Sequence[Engine], request: Request, host: Host, device_found: s
             continue
         mode = summarise.mode_of(engine, series, request.exclude_transfers, request.options.cuda_graph)
         others = tuple(name for name in measured.series if name != engine.name)
-        device = request.device or recognise(host, engine.session.describe())
+        device = (recognise(host, engine.session.describe()) if request.device is None else
+                  device_name(request.device))
         made.append(summarise.make_row(engine, series, mode, setting, watch.hardware(engine.name), others,
                                   checks.get(engine.name), engine is reference, device, matched))
         shown.append(summarise.headline(series, mode))

@@ -9,6 +9,7 @@ from edgenext_deploy.machine.power_mode import (
     NVPMODEL_CONF,
     NVPMODEL_STATUS,
     NamedMode,
+    full_mode,
     is_gpu_clock,
     mode_names,
     mode_number,
@@ -72,11 +73,13 @@ def check_power_mode(machine: Machine, findings: Findings) -> Check:
             "" if number is None else ": mode {}".format(number),
             ": nvpmodel " + says.trouble if says is not None and says.trouble else ""), "sudo nvpmodel -q")
     found = "{} (mode {})".format(name, "unknown" if number is None else number)
-    full = [(other, title) for other, title in sorted(names.items()) if title.upper().startswith("MAXN")]
-    if name.upper().startswith("MAXN"):
+    full = full_mode(names, findings.board)
+    if name.upper().startswith("MAXN") or name == names.get(-1 if full is None else full):
         return Check("power_mode", OK, found)
-    fix = "sudo nvpmodel -m {} ({})".format(full[-1][0], full[-1][1]) if full else None
-    return Check("power_mode", NOTE, found + ": clocks are capped, latencies are longer than in the MAXN mode", fix)
+    if full is None:
+        return Check("power_mode", NOTE, found + ": clocks are capped, latencies are longer than in the MAXN mode")
+    return Check("power_mode", NOTE, "{}: clocks are capped, latencies are longer than in mode {}".format(
+        found, names[full]), "sudo nvpmodel -m {} ({})".format(full, names[full]))
 
 
 def check_clocks(machine: Machine, findings: Findings) -> Check:

@@ -2,11 +2,16 @@
 import re
 from typing import Dict, NamedTuple, Optional
 
+from edgenext_deploy.targets import BOARDS, find_board
+
 NVPMODEL_STATUS = "/var/lib/nvpmodel/status"
 NVPMODEL_CONF = "/etc/nvpmodel.conf"
 
-# Names of a Jetson's GPU under /sys/class/devfreq: Nano; TX2; Xavier; Orin; and what newer kernels call it.
-_GPU_DEVICES = re.compile(r"gpu|gp10b|gv11b|ga10b|gb10b")
+# What newer kernels call every Jetson's GPU under /sys/class/devfreq, and what a TX2's is called. The table of boards
+# has the others.
+_GPU_CLOCKS = ("gpu", "gp10b")
+# Of a board that is not in the table.
+_FULL_MODES = ("MAXN",)
 
 
 class NamedMode(NamedTuple):
@@ -38,4 +43,20 @@ def mode_of_command(output: str) -> Optional[NamedMode]:
 
 def is_gpu_clock(device: str) -> bool:
     """Return whether that name under /sys/class/devfreq is the GPU's, such as ``57000000.gpu`` on a Nano."""
-    return _GPU_DEVICES.search(device) is not None
+    known = {board.gpu_clock for board in BOARDS.values() if board.gpu_clock}
+    return any(name in device for name in known.union(_GPU_CLOCKS))
+
+
+def full_mode(names: Dict[int, str], board: Optional[str]) -> Optional[int]:
+    """Return the number of the power mode that caps no clock, None where the board has none that is known.
+
+    Args:
+        names: the board's modes, see `mode_names`.
+        board: the device tree's model.
+    """
+    known = find_board(board)
+    for wanted in known.full_power_modes if known is not None else _FULL_MODES:
+        found = [number for number, name in sorted(names.items()) if name.upper().startswith(wanted)]
+        if found:
+            return found[-1]
+    return None

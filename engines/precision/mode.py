@@ -55,11 +55,9 @@ def export_command(manifest: Manifest, target: str, fp16: bool) -> str:
 
 def _target_for(mode: str, target: str, release: Release) -> str:
     """Return a target whose ``--fp16`` export this release builds: the given one if it can be."""
-    if release.builds_ahead:
-        return "rtx"
-    if target in TARGETS and TARGETS[target].precision_mode == mode:
+    if target in TARGETS and TARGETS[target].precision_mode == mode and TARGETS[target].builder == release.name:
         return target
     version = release.version.split(".")
     names = (".".join(version[:2]), version[0] + ".x")
-    fitting = [name for name, known in TARGETS.items() if known.precision_mode == mode]
-    return next((name for name in fitting if any(text in TARGETS[name].tensorrt for text in names)), fitting[0])
+    fitting = [known for known in TARGETS.values() if known.builder == release.name and known.precision_mode == mode]
+    return next((known for known in fitting if set(names) & set(known.tensorrt)), fitting[0]).name

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options
+from edgenext_deploy.commands.name_options import target_option
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import require_file
 from edgenext_deploy.targets import TARGETS, get_target
@@ -69,7 +70,7 @@ def _one_line(error: Exception) -> str:
 
 @click.command("check")
 @click.argument("file", metavar="FILE.onnx", type=INPUT)
-@click.option("--target", metavar="NAME", help="Fail with exit code 4 unless this target can run the file.")
+@target_option("Fail with exit code 4 unless this target can run the file: {names}.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON, notes included.")
 @common_options
 def check_command(file: str, target: Optional[str], as_json: bool) -> None:

@@ -3,9 +3,9 @@ import os
 import pytest
 
 from edgenext_deploy.benchmarks.hardware.host import describe_host
-from edgenext_deploy.benchmarks.latency.devices import DEVICES, match_device, match_session, recognise
+from edgenext_deploy.benchmarks.latency.devices import device_name, match_device, match_session, recognise
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, UsageError
-from edgenext_deploy.targets import TARGETS
+from edgenext_deploy.targets import BOARDS, TARGETS
 
 NANO = "NVIDIA Jetson Nano Developer Kit"
 ORIN_NANO = "NVIDIA Jetson Orin Nano Developer Kit"
@@ -86,7 +86,7 @@ def test_this_machine_is_described():
     (None, set()),
 ])
 def test_boards_are_told_apart_by_their_device_tree_model(board, names):
-    boards = [name for name, device in DEVICES.items() if device.board_words]
+    boards = [name for name, device in BOARDS.items() if device.model_words]
     assert {name for name in boards if match_device(name, host(board)).refusal is None} == names
 
 
@@ -96,7 +96,7 @@ def test_boards_are_told_apart_by_their_device_tree_model(board, names):
     ("NVIDIA GeForce RTX 4090", {"rtx"}), ("NVIDIA RTX A4000", {"rtx"}), ("Quadro P2000", set()),
 ])
 def test_gpus_are_told_apart_by_their_names(gpu, names):
-    gpus = [name for name, device in DEVICES.items() if device.gpu_word]
+    gpus = [name for name, device in BOARDS.items() if device.gpu_word]
     assert {name for name in gpus if match_device(name, host(gpus=(gpu,))).refusal is None} == names
 
 
@@ -178,3 +178,9 @@ def test_a_servers_row_is_not_filled_by_another_of_its_gpus():
 ])
 def test_without_a_request_a_row_stands_for_what_its_engine_ran_on(here, session, name):
     assert recognise(here, session) == name
+
+
+@pytest.mark.parametrize(("asked", "name"), [
+    ("jetson-nano", "nano"), ("orin-jp5", "orin-jp5"), ("onnxruntime", "onnxruntime"), ("h200", "h200")])
+def test_rows_are_recorded_under_one_name(asked, name):
+    assert device_name(asked) == name

@@ -298,3 +298,21 @@ def test_opencv_without_gstreamer_on_a_jetson(tmp_path):
     check = examine(laptop(tmp_path, answers={"numpy": library("2.0"),
                                               "opencv": library("4.6.0", gstreamer=False)}))[0]["opencv"]
     assert check.status == "ok" or "csi" in check.found
+
+
+@pytest.mark.parametrize("status, names, found, fix", [
+    ("2", "0 MODE_15W_2CORE, 2 MODE_15W_6CORE, 8 MODE_20W_6CORE", "than in mode MODE_20W_6CORE",
+     "sudo nvpmodel -m 8 (MODE_20W_6CORE)"),
+    ("8", "2 MODE_15W_6CORE, 8 MODE_20W_6CORE", "MODE_20W_6CORE (mode 8)", None),
+    ("2", "0 MODE_15W_2CORE, 2 MODE_15W_6CORE", "MODE_15W_6CORE (mode 2)", None),
+    ("0", "0 MODE_10W_2CORE", "clocks are capped", None),
+])
+def test_a_board_whose_modes_have_no_maxn(tmp_path, status, names, found, fix):
+    machine = nano(tmp_path)
+    write(tmp_path, "/proc/device-tree/model", "NVIDIA Jetson Xavier NX Developer Kit\0")
+    write(tmp_path, "/var/lib/nvpmodel/status", "pmode:000{}\n".format(status))
+    write(tmp_path, "/etc/nvpmodel.conf", "".join(
+        "< POWER_MODEL ID={} NAME={} >\n".format(*mode.split()) for mode in names.split(", ")))
+    check = examine(machine)[0]["power_mode"]
+    assert found in check.found and check.fix == fix
+    assert (check.status == "ok") == (fix is None and "capped" not in check.found)
