@@ -9,7 +9,8 @@ from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.models.checkpoint import LoadedWeights, apply, digest_of, load_checkpoint
 from edgenext_deploy.models.download import fetch
-from edgenext_deploy.models.factory import create_model, randomise
+from edgenext_deploy.models.factory import randomise
+from edgenext_deploy.models.reference import reference_module
 from edgenext_deploy.models.registry import Variant
 
 
@@ -34,13 +35,13 @@ def load_weights(
         progress(f"fetching {variant.checkpoints[0].file}")
         path = fetch(variant)
     if path is None:
-        model = randomise(create_model(variant, request.num_classes, request.seed), request.seed)
+        model = randomise(reference_module(variant, request.num_classes, request.seed), request.seed)
         source, crop_pct = f"random weights (seed {request.seed})", variant.crop_pct
         classes = request.num_classes or variant.num_classes
     else:
         loaded = _load(path, variant, request)
         classes = loaded.num_classes
-        model = create_model(variant, classes)
+        model = reference_module(variant, classes)
         apply(model, loaded)
         source = f"{Path(path).name} ({loaded.container}, {loaded.layout} layout)"
         crop_pct = next(

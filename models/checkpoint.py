@@ -4,28 +4,23 @@ import functools
 import hashlib
 import os
 import types
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import require_file, sha256_of_file
-from edgenext_deploy.models.definitions.config import SSDLiteConfig
-from edgenext_deploy.models.factory import create_model
+from edgenext_deploy.files import require_file, sha256_of_file, shown
+from edgenext_deploy.models.families import Family, family_of
 from edgenext_deploy.models.key_layouts import to_reference
+from edgenext_deploy.models.reference import reference_module
 from edgenext_deploy.models.registry import VARIANTS, Variant
 from edgenext_deploy.models.weights_file import listed, read_state_dict
 
-# The parameter that tells the number of classes. For a detector, see `_class_count`.
-_CLASSIFIERS = {"edgenext": "head.weight", "mobilevit": "head.fc.weight"}
-_PREDICTOR = "heads.0.predict.weight"
-_SEGMENTER = "classifier.weight"
 # torch's AveragedModel counts its updates in the state dict itself; an average of a model has nothing else of its own.
 _AVERAGING_COUNTER = "n_averaged"
-# What a classifier has behind its backbone.
-_NOT_BACKBONE = ("norm.", "head.", "final_conv.")
+_LONGEST_MESSAGE = 1000
 _GET_AGAIN = "get the file again, or use --pretrained"
 
 
@@ -36,7 +31,7 @@ class LoadedWeights:
     Attributes:
         state_dict: tensors under the reference module's keys; every floating one is float32 on the CPU.
         container: where in the file they lay: ``model_ema``, ``state_dict_ema``, ``state_dict``, ``model`` or ``bare``.
-        layout: the naming of the file's keys, ``official``, ``timm`` or ``own``.
+        layout: name of the file's key layout, such as ``official`` or ``timm``; ``own`` for the reference module's.
         num_classes: of the head.
         file: name of the file, without folder.
         sha256: of the file.
@@ -55,10 +50,9 @@ def load_checkpoint(
 ) -> LoadedWeights:
     """Read a checkpoint and check that it holds exactly this variant with this number of classes.
 
-    Without `num_classes`, any number does, and the result says which. Official EdgeNeXt, timm EdgeNeXt and timm
-    MobileViT key layouts are understood, and for detectors and segmenters the reference modules' own; half
-    precision becomes float32. See `weights_file.read_state_dict` for the kinds of files, the parts of a training
-    checkpoint and the safety of reading one.
+    Without `num_classes`, any number does, and the result says which. The key layouts of the variant's family are
+    understood, and the reference modules' own; half precision becomes float32. See `weights_file.read_state_dict`
+    for the kinds of files, the parts of a training checkpoint and the safety of reading one.
 
     Raises:
         BadInputError: no such file, not a checkpoint, damaged, asking to run code, or of another model.
@@ -66,10 +60,13 @@ def load_checkpoint(
     """
     name = os.fspath(path)
     with _reading(name):
-        container, layout, state_dict = _read(name)
+        container, found = _read(name)
+        layout, state_dict = _renamed(found, family_of(variant.config))
         classes = num_classes or _class_count(state_dict, variant) or variant.num_classes
         expected = reference_shapes(variant, classes)
-        _require_fit(state_dict, expected, variant, classes)
+        faults = _faults(state_dict, expected)
+        if faults:
+            raise _misfit(found, faults, variant, classes)
         state_dict = {key: _as_float32(key, state_dict[key], expected[key]) for key in expected}
     return LoadedWeights(state_dict, container, layout, classes, os.path.basename(name), sha256_of_file(name))
 
@@ -78,7 +75,7 @@ def load_backbone(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """Put a classifier's parameters into the backbone of a detector or segmenter, to train its head on them.
 
     Args:
-        model: an `SSDLite` or `DeepLabV3`; its head is left as it is.
+        model: an `SSDLite` or `DeepLabV3`, which is changed; its head is left as it is.
         path: checkpoint of the classifier with the same backbone, any number of classes.
 
     Raises:
@@ -86,10 +83,14 @@ def load_backbone(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """
     name = os.fspath(path)
     backbone = model.get_submodule("backbone")
-    expected = backbone.state_dict()
+    expected, family = backbone.state_dict(), family_of(backbone.config)
+    with torch.device("meta"):
+        classifier = family.build_classifier(backbone.config, 1).state_dict()
+    parts = {key.split(".")[0] for key in expected}
+    behind = tuple({key.split(".")[0] + "." for key in classifier if key.split(".")[0] not in parts})
     with _reading(name):
-        _, _, found = _read(name)
-        found = {key: value for key, value in found.items() if not key.startswith(_NOT_BACKBONE)}
+        _, found = _renamed(_read(name)[1], family)
+        found = {key: value for key, value in found.items() if not key.startswith(behind)}
         faults = _faults(found, expected)
         if faults:
             raise BadInputError(f"does not fit the backbone, which has {_keys(expected)}: " + "; ".join(faults),
@@ -105,18 +106,23 @@ def _reading(name: str) -> Iterator[None]:
         yield
     except BadInputError as error:
         raise BadInputError(
-            f"weights file {name}: {_printable(error.message)}", error.fix or _GET_AGAIN) from error
+            f"weights file {name}: {shown(error.message, _LONGEST_MESSAGE)}", error.fix or _GET_AGAIN) from error
     except OSError as error:
         raise BadInputError(
             f"weights file {name}: cannot be read: {error.strerror or error}", _GET_AGAIN) from error
 
 
-def _read(name: str) -> tuple[str, str, dict[str, Tensor]]:
-    """Return the container, the layout and the parameters under the reference module's keys."""
+def _read(name: str) -> tuple[str, dict[str, Tensor]]:
+    """Return the container and the parameters under the file's keys."""
     container, found = read_state_dict(name)
     found.pop(_AVERAGING_COUNTER, None)
-    layout, mapping = to_reference(found)
-    return container, layout, {mapping[key]: value for key, value in found.items()}
+    return container, found
+
+
+def _renamed(found: Mapping[str, Tensor], family: Family) -> tuple[str, dict[str, Tensor]]:
+    """Return the layout and the parameters under the reference module's keys, if the file is of that family."""
+    layout, mapping = to_reference(found, family.key_layouts)
+    return layout, {mapping[key]: value for key, value in found.items()}
 
 
 def apply(model: nn.Module, loaded: LoadedWeights) -> None:
@@ -137,28 +143,26 @@ def digest_of(state_dict: Mapping[str, Tensor]) -> str:
 def reference_shapes(variant: Variant, num_classes: int) -> Mapping[str, Tensor]:
     """Return the reference module's state dict on the meta device: names, shapes and dtypes, no data."""
     with torch.device("meta"):
-        return types.MappingProxyType(create_model(variant, num_classes).state_dict())
+        return types.MappingProxyType(reference_module(variant, num_classes).state_dict())
 
 
-def _require_fit(
-    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], variant: Variant, wanted: int
-) -> None:
-    """Raise BadInputError, with what would fit if anything does, unless names and shapes are as expected."""
-    faults = _faults(found, expected)
-    if not faults:
-        return
-    fitting = next((other for other in VARIANTS.values() if _classes_if_fits(found, other)), None)
-    if fitting is not None:
-        classes = _classes_if_fits(found, fitting)
-        if fitting.name == variant.name:
-            raise BadInputError(
+def _misfit(
+    found: Mapping[str, Tensor], faults: Sequence[str], variant: Variant, wanted: int
+) -> BadInputError:
+    """Return the error for parameters, under the file's keys, that do not fit; it names the variant that they fit."""
+    for other in VARIANTS.values():
+        classes = _classes_if_fits(found, other)
+        if not classes:
+            continue
+        if other.name == variant.name:
+            return BadInputError(
                 f"has {classes} classes, {wanted} expected", f"pass --num-classes {classes}, or leave it out")
-        option = f" --num-classes {classes}" if classes != wanted and fitting.task == variant.task else ""
-        raise BadInputError(
-            f"holds {fitting.name} with {classes} classes, {variant.name} with {wanted} expected",
-            f"run with --variant {fitting.name}{option}")
-    raise BadInputError(
-        f"does not fit {variant.name}, which has {_keys(expected)}: " + "; ".join(faults),
+        option = f" --num-classes {classes}" if classes != wanted and other.task == variant.task else ""
+        return BadInputError(
+            f"holds {other.name} with {classes} classes, {variant.name} with {wanted} expected",
+            f"run with --variant {other.name}{option}")
+    return BadInputError(
+        f"does not fit {variant.name}, which has {_keys(reference_shapes(variant, wanted))}: " + "; ".join(faults),
         f"give a checkpoint of {variant.name}, or use --pretrained")
 
 
@@ -182,23 +186,19 @@ def _faults(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list
 def _class_count(found: Mapping[str, Tensor], variant: Variant) -> int:
     """Return how many classes the head of this variant would have in `found`, 0 if that cannot be."""
     head = variant.head
-    if isinstance(head, SSDLiteConfig):
-        # Of each anchor: four numbers for the box, one for the background, and one for each class.
-        rows, left = divmod(_rows(found, _PREDICTOR), head.anchors_per_cell(0))
-        count = 0 if left else rows - 5
-    else:
-        count = _rows(found, _SEGMENTER if head else _CLASSIFIERS[variant.family])
-    return max(count, 0)
-
-
-def _rows(found: Mapping[str, Tensor], key: str) -> int:
-    return int(found[key].shape[0]) if key in found and found[key].dim() else 0
+    weight = found.get(family_of(variant.config).class_weight if head is None else head.class_weight)
+    rows = int(weight.shape[0]) if weight is not None and weight.dim() else 0
+    return max(rows if head is None else head.classes_of(rows), 0)
 
 
 def _classes_if_fits(found: Mapping[str, Tensor], variant: Variant) -> int:
-    """Return the class count of `found` if it is this variant with any number of classes, else 0."""
-    classes = _class_count(found, variant)
-    return classes if classes and not _faults(found, reference_shapes(variant, classes)) else 0
+    """Return the class count if `found`, under the file's keys, is this variant with any number of classes, else 0."""
+    try:
+        _, state_dict = _renamed(found, family_of(variant.config))
+    except BadInputError:  # two keys for one parameter, by this family's names
+        return 0
+    classes = _class_count(state_dict, variant)
+    return classes if classes and not _faults(state_dict, reference_shapes(variant, classes)) else 0
 
 
 def _as_float32(key: str, value: Tensor, expected: Tensor) -> Tensor:
@@ -218,7 +218,3 @@ def _as_float32(key: str, value: Tensor, expected: Tensor) -> Tensor:
 def _keys(keys: Sized) -> str:
     return f"{len(keys)} key" + ("" if len(keys) == 1 else "s")
 
-
-def _printable(text: str) -> str:
-    """Return the text with control characters escaped, for names in the file must not steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgenext_deploy import data
 from edgenext_deploy.files import write_files_atomically
-from edgenext_deploy.models.factory import create_model
+from edgenext_deploy.models.reference import reference_module
 from edgenext_deploy.models.registry import VARIANTS, Variant
 from edgenext_deploy.models.stored_counts import FILE, REWRITE, Counts, counted_sizes
 
@@ -54,7 +54,7 @@ def count_madds(model: nn.Module, height: int, width: int) -> int:
 def count(variant: Variant) -> Counts:
     """Count a variant, a registered one or one's own, at `counted_sizes`."""
     with torch.device("meta"):
-        model = create_model(variant)
+        model = reference_module(variant)
     return Counts(count_parameters(model),
                   {str(size): count_madds(model, size, size) for size in counted_sizes(variant)})
 

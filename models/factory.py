@@ -1,48 +1,51 @@
 """From a variant's name to a reference module in evaluation mode."""
 import math
+import os
 
 import torch
 from torch import nn
 
-from edgenext_deploy.models.definitions.config import EdgeNeXtConfig, SSDLiteConfig
-from edgenext_deploy.models.definitions.deeplab import DeepLabV3
-from edgenext_deploy.models.definitions.edgenext import EdgeNeXt, EdgeNeXtBackbone
-from edgenext_deploy.models.definitions.mobilevit import MobileViT, MobileViTBackbone
-from edgenext_deploy.models.definitions.ssdlite import SSDLite
+from edgenext_deploy.deprecated import old_call
+from edgenext_deploy.errors import UsageError
+from edgenext_deploy.models.checkpoint import apply, load_checkpoint
+from edgenext_deploy.models.download import fetch
+from edgenext_deploy.models.reference import reference_module
 from edgenext_deploy.models.registry import Variant, get_variant
 
 
-def create_model(variant: str | Variant, num_classes: int | None = None, seed: int = 0) -> nn.Module:
-    """Return the reference module of a variant, initialised as published, in evaluation mode.
+@old_call("num_classes", "seed")
+def create_model(
+    variant: str | Variant, *, num_classes: int | None = None, pretrained: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None, seed: int = 0,
+) -> nn.Module:
+    """Return the reference module of a variant in evaluation mode, float32 on the CPU.
 
-    A classifier has `forward` (`[B, 3, H, W]` to logits `[B, num_classes]`) and `forward_features` (four maps,
-    strides 4, 8, 16, 32). See `SSDLite` and `DeepLabV3` for the others. The caller's random state is left alone.
+    A classifier has `forward` (`[B, 3, H, W]` to logits `[B, num_classes]`) and `forward_features` (the backbone's
+    maps, finest first). See `SSDLite` and `DeepLabV3` for the others. Without weights the parameters are initialised
+    as published; the caller's random state is left alone.
 
     Args:
         variant: a name in the registry, or a variant of one's own.
-        num_classes: by default the variant's.
-        seed: of the initial parameters.
+        num_classes: by default the checkpoint's, or else the variant's.
+        pretrained: load the published weights; they are downloaded unless the cache has them.
+        checkpoint: weights file to load, see `checkpoint.load_checkpoint`.
+        seed: of the initial parameters, where no weights are loaded.
 
     Raises:
-        UsageError: no such variant.
+        UsageError: no such variant, nothing is published for it, or both sources of weights are given.
+        BadInputError: the weights do not fit the variant or the number of classes, or the file is no checkpoint.
+        MissingRuntimeError: no network for the download.
     """
     known = get_variant(variant) if isinstance(variant, str) else variant
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = _create(known, known.num_classes if num_classes is None else num_classes)
-    return model.eval()
-
-
-def _create(variant: Variant, num_classes: int) -> nn.Module:
-    config, head = variant.config, variant.head
-    if head is None:
-        return EdgeNeXt(config, num_classes) if isinstance(config, EdgeNeXtConfig) else MobileViT(config, num_classes)
-    stride = 32 if isinstance(head, SSDLiteConfig) else 16
-    backbone = (EdgeNeXtBackbone(config, stride) if isinstance(config, EdgeNeXtConfig)
-                else MobileViTBackbone(config, stride))
-    if isinstance(head, SSDLiteConfig):
-        return SSDLite(backbone, (config.dims[-2], config.dims[-1]), head, num_classes)
-    return DeepLabV3(backbone, config.dims[-1], head, num_classes)
+    if pretrained and checkpoint is not None:
+        raise UsageError("pretrained and checkpoint exclude each other", "give one of them")
+    path = fetch(known) if pretrained else checkpoint
+    if path is None:
+        return reference_module(known, num_classes, seed)
+    loaded = load_checkpoint(path, known, num_classes)
+    model = reference_module(known, loaded.num_classes)
+    apply(model, loaded)
+    return model
 
 
 def randomise(model: nn.Module, seed: int) -> nn.Module:

@@ -1,59 +1,64 @@
 """Names of parameters: from the layouts of published files to the reference modules' own."""
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from edgenext_deploy.errors import BadInputError
 
-# The inverse of `checkpoint_filter_fn` in timm 1.0.31 `models/definitions/edgenext.py`, which only renames: no tensor
-# of an EdgeNeXt changes its shape between the two layouts. Order matters: the rules apply one after another.
-_TIMM_EDGENEXT = tuple((re.compile(pattern), replacement) for pattern, replacement in (
-    (r"^stem\.", "downsample_layers.0."),
-    (r"^stages\.(\d+)\.downsample\.", r"downsample_layers.\1."),
-    (r"^stages\.(\d+)\.blocks\.", r"stages.\1."),
-    (r"\.conv_dw\.", ".dwconv."),
-    (r"\.mlp\.fc([12])\.", r".pwconv\1."),
-    (r"^head\.norm\.", "norm."),
-    (r"^head\.fc\.", "head."),
-))
+OWN = "own"
 # Wrappers for parallel training, averaging and compilation put these in front of every key.
 _WRAPPERS = ("module.", "_orig_mod.")
 
 
-def strip_wrappers(key: str) -> str:
-    """Return the key without what training wrappers put in front of it."""
-    while key.startswith(_WRAPPERS):
-        key = key.split(".", 1)[1]
-    return key
+@dataclass(frozen=True)
+class KeyLayout:
+    """How one publisher names the parameters of a family.
+
+    Attributes:
+        name: such as ``official`` or ``timm``.
+        marker: regular expression that is found in a key of every file with this layout, and of no other.
+        renames: regular expressions with their replacements, applied to every key one after another. None where the
+            reference module has the publisher's names.
+    """
+
+    name: str
+    marker: str
+    renames: tuple[tuple[str, str], ...] = ()
+
+    def rename(self, key: str) -> str:
+        """Return what the reference module calls a key."""
+        for pattern, replacement in self.renames:
+            key = re.sub(pattern, replacement, key)
+        return key
 
 
-def to_reference(keys: Iterable[str]) -> tuple[str, dict[str, str]]:
+def to_reference(keys: Iterable[str], layouts: Iterable[KeyLayout]) -> tuple[str, dict[str, str]]:
     """Find the layout of a state dict and what the reference module calls each of its keys.
 
-    EdgeNeXt's reference layout is the official one, MobileViT's is timm's, and a detector's or segmenter's is its
-    own: nobody has published one. A key that belongs to no model is passed on as it is, for the caller to report.
+    A key that belongs to no model is passed on as it is, for the caller to report.
+
+    Args:
+        keys: of the file.
+        layouts: of the family; the first whose marker is found is taken.
 
     Returns:
-        The layout, ``official``, ``timm`` or ``own``, and a dictionary from the file's keys to the reference keys.
+        The layout's name, ``own`` for the reference module's own names, and a dictionary from the file's keys to the
+        reference keys.
 
     Raises:
         BadInputError: two keys of the file mean the same parameter.
     """
-    plain = {key: strip_wrappers(key) for key in keys}
-    if any(key.startswith("backbone.") for key in plain.values()):
-        layout, mapping = "own", plain
-    elif any(key.startswith("downsample_layers.") for key in plain.values()):
-        layout, mapping = "official", plain
-    elif any(key.startswith("stem.0.") or ".blocks." in key for key in plain.values()):
-        layout, mapping = "timm", {key: _edgenext_from_timm(name) for key, name in plain.items()}
-    else:
-        layout, mapping = "timm", plain
+    plain = {key: _without_wrappers(key) for key in keys}
+    layout = next((layout for layout in layouts
+                   if any(re.search(layout.marker, key) for key in plain.values())), KeyLayout(OWN, ""))
+    mapping = {key: layout.rename(name) for key, name in plain.items()}
     _require_one_to_one(mapping)
-    return layout, mapping
+    return layout.name, mapping
 
 
-def _edgenext_from_timm(key: str) -> str:
-    for pattern, replacement in _TIMM_EDGENEXT:
-        key = pattern.sub(replacement, key)
+def _without_wrappers(key: str) -> str:
+    while key.startswith(_WRAPPERS):
+        key = key.split(".", 1)[1]
     return key
 
 

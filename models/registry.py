@@ -5,15 +5,19 @@ of the paper, whose depths for XXS differ from the released code); MobileViT fro
 apple/ml-cvnets v0.1, which agree. Detection and segmentation heads: see `config.SSDLiteConfig` and
 `config.DeepLabConfig`. The rows of the paper's Tables 7 to 10: see `models.ablations`.
 """
+import fnmatch
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edgenext_deploy.errors import unknown_name
+from edgenext_deploy.errors import UsageError, unknown_name
 from edgenext_deploy.models.ablations import ABLATIONS
 from edgenext_deploy.models.definitions.config import DeepLabConfig, EdgeNeXtConfig, MobileViTConfig, SSDLiteConfig
+from edgenext_deploy.models.families import family_of
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+_CLASSIFICATION = "classification"
+# A name is also the stem of the exported files.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _RELEASES = "https://github.com/mmaaz60/EdgeNeXt/releases/download/"
 _HUB = "https://huggingface.co/timm/"
 
@@ -41,53 +45,106 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Variant:
-    """A name in the registry. The first of `checkpoints` is what ``--pretrained`` loads.
+    """A network by name: what to build, and how photos are prepared for it.
 
     Attributes:
-        name: what ``--variant`` takes.
-        config: of the backbone.
-        mean: of the input, RGB in 0..1.
-        std: likewise.
-        crop_pct: share of the resized photo that is cropped; 1 for the tasks that see all of it.
-        checkpoints: published weights.
+        name: what ``--variant`` takes, and the stem of the exported files.
+        config: of the backbone; its class says which family this is. `family_of` raises UsageError for an unknown one.
+        mean: of the input, RGB in 0..1; empty for the family's.
+        std: of the input, RGB in 0..1; empty for the family's.
+        crop_pct: share of the resized photo that is cropped; 1 for the tasks that see all of it, 0 for the family's.
+        checkpoints: published weights; ``--pretrained`` loads the first.
         image_size: side of the square input in pixels, the default.
         head: what follows the backbone; None is the classifier.
-        group: ``paper``, ``baseline``, ``task`` or ``ablation``.
-        note: what the row is, in a few words.
+        group: table of ``edgenext-models`` that lists it: ``paper``, ``baseline``, ``task``, ``ablation`` or ``own``.
+        note: what the variant is, in a few words.
     """
 
     name: str
-    config: EdgeNeXtConfig | MobileViTConfig
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    crop_pct: float
-    checkpoints: tuple[Checkpoint, ...]
+    config: Any
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    crop_pct: float = 0.0
+    checkpoints: tuple[Checkpoint, ...] = ()
     image_size: int = 256
     head: SSDLiteConfig | DeepLabConfig | None = None
-    group: str = "paper"
+    group: str = "own"
     note: str = ""
+
+    def __post_init__(self) -> None:
+        family = family_of(self.config)
+        for field in ("mean", "std", "crop_pct"):
+            object.__setattr__(self, field, getattr(self, field) or getattr(family, field))
 
     @property
     def family(self) -> str:
-        """``edgenext`` or ``mobilevit``."""
-        return "edgenext" if isinstance(self.config, EdgeNeXtConfig) else "mobilevit"
+        """Name of the family, such as ``edgenext``."""
+        return family_of(self.config).name
 
     @property
     def task(self) -> str:
         """``classification``, ``detection`` or ``segmentation``."""
-        if self.head is None:
-            return "classification"
-        return "detection" if isinstance(self.head, SSDLiteConfig) else "segmentation"
+        return _CLASSIFICATION if self.head is None else self.head.task
 
     @property
     def labels(self) -> str:
         """Name of the category list that the published network was trained with."""
-        return {"classification": "imagenet1k", "detection": "coco80", "segmentation": "voc21"}[self.task]
+        return "imagenet1k" if self.head is None else self.head.labels
 
     @property
     def num_classes(self) -> int:
         """How many categories that list has; a segmenter's background counts, a detector's does not."""
-        return {"classification": 1000, "detection": 80, "segmentation": 21}[self.task]
+        return 1000 if self.head is None else self.head.num_classes
+
+
+VARIANTS: dict[str, Variant] = {}
+
+
+def register_variant(variant: Variant) -> Variant:
+    """Add a variant to the registry and return it; every command then takes its name.
+
+    Raises:
+        UsageError: the name is taken, or cannot be the name of a file.
+    """
+    if not _NAME.fullmatch(variant.name):
+        raise UsageError(f"{variant.name!r} cannot be the name of a variant: it names files too",
+                         "use letters, digits, '_', '-' and '.'")
+    if variant.name in VARIANTS:
+        raise UsageError(f"there is a variant {variant.name!r} already", "choose another name")
+    VARIANTS[variant.name] = variant
+    return variant
+
+
+def list_variants(pattern: str = "*", *, task: str | None = None) -> list[str]:
+    """Return the names of the registered variants, in the order of registration.
+
+    Args:
+        pattern: shell pattern that a name must match, such as ``mobilevit_*``.
+        task: only this task: ``classification``, ``detection`` or ``segmentation``.
+
+    Raises:
+        UsageError: no such task.
+    """
+    tasks = [_CLASSIFICATION, SSDLiteConfig.task, DeepLabConfig.task]
+    if task is not None and task not in tasks:
+        raise unknown_name("task", task, tasks)
+    return [name for name, variant in VARIANTS.items()
+            if fnmatch.fnmatchcase(name, pattern) and task in (None, variant.task)]
+
+
+def get_variant(name: str) -> Variant:
+    """Return the variant of that name.
+
+    Raises:
+        UsageError: no such variant; the message suggests the nearest.
+    """
+    if name in VARIANTS:
+        return VARIANTS[name]
+    # What the authors and timm call them; otherwise such a name would look most like a MobileViT's.
+    also = {**{checkpoint.file.split(".")[0]: variant.name
+               for variant in VARIANTS.values() for checkpoint in variant.checkpoints},
+            **{f"{variant.family}_{variant.name}": variant.name for variant in VARIANTS.values()}}
+    raise unknown_name("variant", name, VARIANTS, also)
 
 
 def _official(path: str, top1: float, crop_pct: float = 0.875) -> Checkpoint:
@@ -96,14 +153,14 @@ def _official(path: str, top1: float, crop_pct: float = 0.875) -> Checkpoint:
 
 
 def _edgenext(name: str, config: EdgeNeXtConfig, *checkpoints: Checkpoint) -> Variant:
-    return Variant(name, config, _IMAGENET_MEAN, _IMAGENET_STD, 0.875, checkpoints)
+    return Variant(name, config, checkpoints=checkpoints, group="paper")
 
 
 def _mobilevit(name: str, top1: float, config: MobileViTConfig) -> Variant:
     tag = name + ".cvnets_in1k"
     checkpoint = Checkpoint(tag + ".safetensors", _HUB + tag + "/resolve/main/model.safetensors", "timm", top1, 0.9,
                             "timm results-imagenet.csv")
-    return Variant(name, config, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.9, (checkpoint,), group="baseline")
+    return Variant(name, config, checkpoints=(checkpoint,), group="baseline")
 
 
 def _ablation(name: str, changes: dict[str, Any], note: str) -> Variant:
@@ -154,28 +211,9 @@ _CLASSIFIERS = (
 _WITH_HEADS = [
     backbone for backbone in _CLASSIFIERS
     if backbone.name in ("xxs", "xs", "s", "mobilevit_xxs", "mobilevit_xs", "mobilevit_s")]
-
-VARIANTS: dict[str, Variant] = {
-    variant.name: variant
-    for variant in (
+for _variant in (
         *_CLASSIFIERS,
         *map(_detector, _WITH_HEADS),
         *map(_segmenter, _WITH_HEADS),
-        *(_ablation(name, *ablation) for name, ablation in ABLATIONS.items()),
-    )
-}
-
-
-def get_variant(name: str) -> Variant:
-    """Return the variant of that name.
-
-    Raises:
-        UsageError: no such variant; the message suggests the nearest.
-    """
-    if name in VARIANTS:
-        return VARIANTS[name]
-    # What the authors and timm call them; otherwise such a name would look most like a MobileViT's.
-    also = {**{checkpoint.file.split(".")[0]: variant.name
-               for variant in VARIANTS.values() for checkpoint in variant.checkpoints},
-            **{f"{variant.family}_{variant.name}": variant.name for variant in VARIANTS.values()}}
-    raise unknown_name("variant", name, VARIANTS, also)
+        *(_ablation(name, *ablation) for name, ablation in ABLATIONS.items())):
+    register_variant(_variant)

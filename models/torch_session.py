@@ -9,7 +9,8 @@ import torch
 from edgenext_deploy.artifacts.manifest import Preprocessing, TensorSpec, Weights
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.models.checkpoint import digest_of
-from edgenext_deploy.models.factory import create_model, randomise
+from edgenext_deploy.models.factory import randomise
+from edgenext_deploy.models.reference import reference_module
 from edgenext_deploy.models.registry import get_variant
 from edgenext_deploy.runtime.session import Session, Timings
 
@@ -45,7 +46,7 @@ class TorchSession(Session):
             torch.set_num_threads(threads)
         self.variant = variant
         self._device = device
-        module = randomise(create_model(variant, _CLASSES, _SEED), _SEED)
+        module = randomise(reference_module(found, _CLASSES, _SEED), _SEED)
         self.weights = Weights(f"random weights (seed {_SEED})", True, digest_of(module.state_dict()))
         self.preprocessing = Preprocessing(
             found.image_size, found.image_size, found.crop_pct, "bicubic", found.mean, found.std, False)

@@ -1,5 +1,10 @@
-"""Configs: what a network is made of, as frozen data. No torch."""
+"""Configs: what a network is made of, as frozen data. No torch.
+
+A head's config also says what its task is: its name, the category list of the published network and the length of
+that list, the stride of the backbone's last map, and the parameter that tells the number of classes.
+"""
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,12 @@ class SSDLiteConfig:
         keep: detections of an image, at most.
     """
 
+    task: ClassVar[str] = "detection"
+    labels: ClassVar[str] = "coco80"
+    num_classes: ClassVar[int] = 80  # without the background
+    output_stride: ClassVar[int] = 32
+    class_weight: ClassVar[str] = "heads.0.predict.weight"
+
     strides: tuple[int, ...] = (16, 32, 64, 128, 256, 0)
     widths: tuple[int, ...] = (512, 256, 256, 128, 128, 64)
     ratios: tuple[tuple[float, ...], ...] = ((2, 3), (2, 3), (2, 3), (2, 3), (2, 3), (2,))
@@ -105,6 +116,14 @@ class SSDLiteConfig:
     def anchors_per_cell(self, level: int) -> int:
         """Return how many anchors a cell of a level has: a small square, a large one, two for each ratio."""
         return 2 + 2 * len(self.ratios[level])
+
+    def classes_of(self, rows: int) -> int:
+        """Return the number of classes for a first dimension of `class_weight`, 0 or less if it fits none.
+
+        Each anchor has four numbers for the box, one for the background and one for each class.
+        """
+        outputs, left = divmod(rows, self.anchors_per_cell(0))
+        return 0 if left else outputs - 5
 
 
 SSDLITE_FIVE_LEVELS = SSDLiteConfig(
@@ -125,5 +144,15 @@ class DeepLabConfig:
         rates: dilations of the 3x3 branches.
     """
 
+    task: ClassVar[str] = "segmentation"
+    labels: ClassVar[str] = "voc21"
+    num_classes: ClassVar[int] = 21  # with the background
+    output_stride: ClassVar[int] = 16
+    class_weight: ClassVar[str] = "classifier.weight"
+
     width: int = 128
     rates: tuple[int, ...] = (6, 12, 18)
+
+    def classes_of(self, rows: int) -> int:
+        """Return the number of classes for a first dimension of `class_weight`."""
+        return rows

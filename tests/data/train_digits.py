@@ -53,7 +53,7 @@ def train(name, inputs, labels):
     """Return the trained module, in evaluation mode."""
     generator = torch.Generator().manual_seed(SEED)
     with registered():
-        model = create_model(name, CLASSES, SEED).train()
+        model = create_model(name, num_classes=CLASSES, seed=SEED).train()
     steps = EPOCHS * (len(inputs) // BATCH)
     optimizer = torch.optim.AdamW(groups(model), lr=PEAK_LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate((step + 1) / steps))

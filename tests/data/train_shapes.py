@@ -109,7 +109,7 @@ def train(name, images, masks, objects):
     generator = torch.Generator().manual_seed(SEED)
     torch.manual_seed(SEED)  # dropout
     with registered():
-        model = create_model(name, CLASSES[name], SEED).train()
+        model = create_model(name, num_classes=CLASSES[name], seed=SEED).train()
     plain, mirror = prepared_targets(name, model, masks, objects)
     inputs = network_inputs(images)
     steps = EPOCHS[name] * (len(inputs) // BATCH)

@@ -37,7 +37,7 @@ SSD = Detection(0.01, 0.5, 400, 200)
 
 
 def load(variant, classes, weights):
-    model = create_model(variant, classes)
+    model = create_model(variant, num_classes=classes)
     model.load_state_dict(load_file(weights), strict=True)
     return model.requires_grad_(False)
 

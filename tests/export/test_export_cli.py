@@ -197,7 +197,7 @@ def test_drift_writes_its_files_beside(tmp_path):
 
 def weights_file(tmp_path, variant, classes=1000):
     path = tmp_path / f"{variant}_{classes}.pth"
-    torch.save(create_model(variant, classes).state_dict(), path)
+    torch.save(create_model(variant, num_classes=classes).state_dict(), path)
     return path
 
 

@@ -49,7 +49,7 @@ def held_out():
 def load(name):
     loaded = load_checkpoint(weights_file(name), TRAINED[name], CLASSES)
     assert loaded.layout == "official"
-    model = create_model(name, CLASSES)
+    model = create_model(name, num_classes=CLASSES)
     apply(model, loaded)
     return model.requires_grad_(False)
 

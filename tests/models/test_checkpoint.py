@@ -20,7 +20,7 @@ XXS = get_variant("xxs")
 
 
 def parameters(name="xxs", seed=3, num_classes=1000):
-    return dict(create_model(name, num_classes, seed).state_dict())
+    return dict(create_model(name, num_classes=num_classes, seed=seed).state_dict())
 
 
 def save(folder, content, name="weights.pth", **options):

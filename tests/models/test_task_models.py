@@ -20,7 +20,7 @@ def variant(name, **changes):
 
 def counts(known, classes=None):
     with torch.device("meta"):
-        model = create_model(known, classes)
+        model = create_model(known, num_classes=classes)
     return count_parameters(model), count_madds(model, known.image_size, known.image_size) / 1e9
 
 
@@ -69,7 +69,7 @@ def test_deeplab_runs_stage_4_on_33_by_33():
 @pytest.mark.parametrize("name, shapes", [
     ("xxs_ssdlite", [(2, 310, 4), (2, 310, 4)]), ("mobilevit_xxs_deeplabv3", [(2, 3, 96, 96)])])
 def test_forward_trains(name, shapes):
-    model = create_model(name, 3).train()
+    model = create_model(name, num_classes=3).train()
     outputs = model(torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0)))
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     assert [tuple(output.shape) for output in outputs] == shapes
@@ -81,12 +81,12 @@ def test_forward_trains(name, shapes):
 def test_detect_and_segment_are_what_forward_says():
     image = torch.randn(1, 3, 96, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        detector = randomise(create_model("xxs_ssdlite", 3), 0)
+        detector = randomise(create_model("xxs_ssdlite", num_classes=3), 0)
         codes, logits = detector(image)
         boxes, scores = detector.detect(image)
         assert torch.equal(scores, logits.softmax(-1)[..., 1:]) and boxes.shape == codes.shape
         assert bool((boxes[..., 2:] > boxes[..., :2]).all())
-        segmenter = randomise(create_model("xxs_deeplabv3", 3), 0)
+        segmenter = randomise(create_model("xxs_deeplabv3", num_classes=3), 0)
         classes = segmenter.segment(image)
         assert classes.dtype == torch.int32 and torch.equal(classes.long(), segmenter(image).argmax(1))
         assert len(classes.unique()) > 1
@@ -94,11 +94,11 @@ def test_detect_and_segment_are_what_forward_says():
 
 @pytest.mark.parametrize("name", ["xxs_ssdlite", "mobilevit_xxs_ssdlite", "xxs_deeplabv3"])
 def test_own_checkpoint_says_its_classes(name, tmp_path):
-    model, path = create_model(name, 5), str(tmp_path / "own.pth")
+    model, path = create_model(name, num_classes=5), str(tmp_path / "own.pth")
     torch.save({"module." + key: value.half() for key, value in model.state_dict().items()}, path)
     loaded = load_checkpoint(path, get_variant(name))
     assert (loaded.num_classes, loaded.layout) == (5, "own")
-    create_model(name, 5).load_state_dict(loaded.state_dict)
+    create_model(name, num_classes=5).load_state_dict(loaded.state_dict)
     with pytest.raises(BadInputError, match="has 5 classes, 7 expected") as caught:
         load_checkpoint(path, get_variant(name), 7)
     assert "--num-classes 5, or leave it out" in caught.value.fix
@@ -106,7 +106,7 @@ def test_own_checkpoint_says_its_classes(name, tmp_path):
 
 def test_classifier_says_its_classes(tmp_path):
     path = str(tmp_path / "ft.pth")
-    torch.save(create_model("xxs", 7).state_dict(), path)
+    torch.save(create_model("xxs", num_classes=7).state_dict(), path)
     assert load_checkpoint(path, get_variant("xxs")).num_classes == 7
     with pytest.raises(BadInputError, match="holds xxs with 7 classes, xxs_ssdlite") as caught:
         load_checkpoint(path, get_variant("xxs_ssdlite"))
@@ -115,12 +115,12 @@ def test_classifier_says_its_classes(tmp_path):
 
 @pytest.mark.parametrize("backbone, name", [("xxs", "xxs_ssdlite"), ("mobilevit_xxs", "mobilevit_xxs_deeplabv3")])
 def test_backbone_of_a_classifier(backbone, name, tmp_path):
-    path, model = str(tmp_path / "classifier.pth"), create_model(name, 3)
-    given = randomise(create_model(backbone, 4), 1).state_dict()
+    path, model = str(tmp_path / "classifier.pth"), create_model(name, num_classes=3)
+    given = randomise(create_model(backbone, num_classes=4), 1).state_dict()
     torch.save(given, path)
     head = {key: value.clone() for key, value in model.state_dict().items() if not key.startswith("backbone.")}
     load_backbone(model, path)
     for key, value in model.state_dict().items():
         assert torch.equal(value, head[key] if key in head else given[key[len("backbone."):]])
     with pytest.raises(BadInputError, match="does not fit the backbone"):
-        load_backbone(create_model("xs_ssdlite", 3), path)
+        load_backbone(create_model("xs_ssdlite", num_classes=3), path)

@@ -31,7 +31,7 @@ def test_constants_are_folded():
 
 
 def test_the_lowered_graph_keeps_every_node_and_its_pad():
-    model = randomise(create_model("xxs", 10), 0)
+    model = randomise(create_model("xxs", num_classes=10), 0)
     emitted, _ = emit(lower(model, LoweringContext(1, 64, 64)), (TensorSpec("image", (1, 3, 64, 64), "float32"),),
                    (TensorSpec("logits", (1, 10), "float32"),), 13, 7, "xxs")
     result = simplify(emitted)

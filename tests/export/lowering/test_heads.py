@@ -37,7 +37,7 @@ def small(folder, variant, **options):
 
 
 def random_model(variant):
-    return randomise(create_model(variant, 5), seed=3).double().requires_grad_(False)
+    return randomise(create_model(variant, num_classes=5), seed=3).double().requires_grad_(False)
 
 
 def error(found, expected):
@@ -155,7 +155,7 @@ def test_an_ablation_is_exported_like_any_other(name, target, tmp_path):
 def test_own_detector_goes_through_with_its_labels(tmp_path):
     names, weights = tmp_path / "my.txt", tmp_path / "ft.pth"
     names.write_text("cat\ndog\nbird\n")
-    torch.save(create_model("xxs_ssdlite", 3).state_dict(), weights)
+    torch.save(create_model("xxs_ssdlite", num_classes=3).state_dict(), weights)
     command = [sys.executable, "-m", "edgenext_deploy.export.cli", "--variant", "xxs_ssdlite", "--image-size", "64",
                "--weights", str(weights), "--output", str(tmp_path)]
     done = subprocess.run([*command, "--labels", str(names)], capture_output=True, text=True)

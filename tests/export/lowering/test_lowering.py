@@ -20,7 +20,7 @@ TOLERANCE = 1e-12
 
 @functools.lru_cache(maxsize=None)
 def random_model(name, num_classes=7):
-    return randomise(create_model(name, num_classes), seed=3).double().requires_grad_(False)
+    return randomise(create_model(name, num_classes=num_classes), seed=3).double().requires_grad_(False)
 
 
 def images(*shape):
@@ -182,7 +182,7 @@ def test_only_the_9x9_convolutions_get_a_pad_node():
 
 
 def test_the_reference_module_is_left_alone():
-    model = create_model("xxs", 7)
+    model = create_model("xxs", num_classes=7)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     lower(model, context())
     assert all(torch.equal(before[key], value) and value.dtype == before[key].dtype

@@ -41,7 +41,7 @@ def graph(nodes, shape, constants=None, outputs=None):
 def network(form, change=lambda model: None, name="xxs"):
     """Return a lowered network with ten classes and its plan, after `change` of the reference module."""
     opset, layout = FORMS[form]
-    module = randomise(create_model(name, 10), seed=0).eval().requires_grad_(False)
+    module = randomise(create_model(name, num_classes=10), seed=0).eval().requires_grad_(False)
     change(module)
     lowered = lower(module, LoweringContext(1, SIZE, SIZE, layout))
     model, islands = emit(

@@ -41,7 +41,7 @@ TOLERANCE = 0.01
 
 
 def small_graph(opset=20, ir_version=9, layout="nchw", variant="xxs"):
-    model = randomise(create_model(variant, 10), 0)
+    model = randomise(create_model(variant, num_classes=10), 0)
     graph, islands = emit(
         lower(model, LoweringContext(1, 64, 64, layout)), (TensorSpec("image", (1, 3, 64, 64), "float32"),),
         (TensorSpec("logits", (1, 10), "float32"),), opset, ir_version, variant)
@@ -186,7 +186,7 @@ def test_multiply_adds_agree_with_the_reference_count():
 
     graph, _ = small_graph()
     # The reference also counts 5 for each element of a LayerNorm, and the position code's projection.
-    reference = count_madds(create_model("xxs", 10), 64, 64)
+    reference = count_madds(create_model("xxs", num_classes=10), 64, 64)
     assert 0.95 < sum(multiply_adds(graph).values()) / reference < 1.0
 
 
@@ -240,7 +240,7 @@ def test_overrides_where_the_releases_allow_them(target, mode):
 
 def shifted_checkpoint(folder, shift):
     """A network whose last stage has a large mean: FP16 has no digits left for what the norms look at."""
-    parameters = randomise(create_model("xxs", 10), 0).state_dict()
+    parameters = randomise(create_model("xxs", num_classes=10), 0).state_dict()
     parameters["downsample_layers.3.1.bias"] += shift
     torch.save(parameters, folder / "shifted.pth")
     return ExportRequest("xxs", target="a100", fp16=True, weights=str(folder / "shifted.pth"), height=64, width=64,
