@@ -13,6 +13,8 @@ from command_lines import parse, scripts
 ROOT = Path(paths.ROOT)
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 
+# A file of Python itself, and a name that no room has.
+NOT_OURS = {"pyvenv.cfg", "measure/"}
 
 # What may stand in front of a command in a shell.
 PREFIX = re.compile(r"^(?:\$ |sudo (?:-E )?|[A-Z_]+=\S+ )*")
@@ -78,6 +80,33 @@ def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (path.parent / target).exists(), target
+
+
+def paths_named(text):
+    """Return the files and folders that a page names in backticks, as they are written there."""
+    return re.findall(r"`([a-z0-9_.]+(?:/[a-z0-9_.]+)*(?:\.(?:py|cu|csv|toml|cfg)|/))`", text)
+
+
+def lies_somewhere(path):
+    """Whether a file lies under the root, or where the sentence leaves its folder out, anywhere in the project."""
+    if "/" in path.rstrip("/"):
+        return any((base / path).exists() for base in (ROOT, ROOT / "edgenext_deploy"))
+    folders = ("edgenext_deploy", "models", "export", "engines", "benchmarks", "tests", "docs")
+    return (ROOT / path).exists() or any(
+        found for folder in folders for found in (ROOT / folder).rglob(path.rstrip("/")))
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.name != "moved.md"], ids=lambda path: path.name)
+def test_files_named_in_sentences_exist(path):
+    text = path.read_text(encoding="utf-8")
+    assert [name for name in paths_named(text) if name not in NOT_OURS and not lies_somewhere(name)] == []
+
+
+def test_a_file_that_does_not_exist_would_be_found():
+    assert paths_named("`preprocess_cpu.py`, `measure/` and `tests/core/test_preprocess_cpu.py`")[1:] == [
+        "measure/", "tests/core/test_preprocess_cpu.py"]
+    assert not lies_somewhere("preprocess_cpu.py") and not lies_somewhere("tests/core/test_preprocess_cpu.py")
+    assert lies_somewhere("preprocess/kernels.cu") and lies_somewhere("trace.py")
 
 
 def test_the_scripts_are_the_commands_of_the_documents():
