@@ -45,13 +45,13 @@ def _median_s(result: BuildResult, record: PlanRecord, onnx_path: str) -> float:
     """Return the median seconds of one inference of the plan, with the manifest beside it that it would have."""
     import numpy as np
 
-    from edgenext_deploy.runtime.open import load_session
+    from edgenext_deploy.runtime.open import open_session
 
     with tempfile.TemporaryDirectory(prefix="edgenext-best-of-") as folder:
         path = os.path.join(folder, "candidate.plan")
         shutil.copyfile(manifest_path(onnx_path), manifest_path(path))
         write_plan(path, result.plan, record)
-        with load_session(path) as session:
+        with open_session(path) as session:
             image = np.zeros(session.inputs[0].shape, session.inputs[0].dtype)
             times = []
             for _ in range(_WARMUP + _RUNS):

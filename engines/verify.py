@@ -30,11 +30,13 @@ def test_command(engine: str, trust: bool, as_json: bool) -> None:
     Exit code 5 if the answer is wrong. Needs neither torch nor, for a plan, ONNX Runtime.
     """
     from edgenext_deploy.engines.selftest.golden_test import self_test
-    from edgenext_deploy.runtime.open import load_session, require_engine
+    from edgenext_deploy.runtime.open import open_session
+    from edgenext_deploy.runtime.options import RuntimeOptions
+    from edgenext_deploy.runtime.table import require_engine
 
     require_engine(engine)
     manifest = manifests.read_for(engine, trust)
-    with load_session(engine, trust=trust) as session:
+    with open_session(engine, options=RuntimeOptions(trust=trust)) as session:
         result = self_test(session, manifest)
         runtime = session.describe()["runtime"]
     if as_json:

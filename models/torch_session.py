@@ -12,7 +12,7 @@ from edgenext_deploy.models.checkpoint import digest_of
 from edgenext_deploy.models.factory import randomise
 from edgenext_deploy.models.reference import reference_module
 from edgenext_deploy.models.registry import get_variant
-from edgenext_deploy.runtime.session import Session, Timings
+from edgenext_deploy.runtime.session import Session, SessionTimings
 
 _CLASSES = 1000
 _SEED = 0
@@ -64,7 +64,7 @@ class TorchSession(Session):
         with torch.inference_mode():
             logits = self._module(torch.from_numpy(np.ascontiguousarray(image)).to(self._device))
             found: np.ndarray = logits.cpu().numpy()
-        self.timings = Timings(wall_ms=(time.perf_counter() - start) * 1e3)
+        self.timings = SessionTimings(wall_ms=(time.perf_counter() - start) * 1e3)
         return (found,)
 
     def submit(self, image: np.ndarray) -> None:

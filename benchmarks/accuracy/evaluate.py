@@ -14,6 +14,7 @@ from edgenext_deploy.files import sha256_of_file
 from edgenext_deploy.networks.base import TASKS, Network
 from edgenext_deploy.networks.open import open_network, task_of
 from edgenext_deploy.preprocess.photo import load_photo
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.version import __version__
 
 _TASKS: Dict[str, Callable[[], Task]] = {
@@ -78,8 +79,8 @@ def evaluate(options: Options, progress: Optional[Progress] = None) -> Evaluatio
     name = _common_task(options.engines)
     task = _TASKS[name]()
     with contextlib.ExitStack() as stack:
-        networks = [stack.enter_context(open_network(path, threads=options.threads, trust=options.trust))
-                    for path in options.engines]
+        runtime = RuntimeOptions(threads=options.threads, trust=options.trust)
+        networks = [stack.enter_context(open_network(path, runtime=runtime)) for path in options.engines]
         labels = _common_labels(options.engines, networks)
         data = task.read_data(options.data, options.labels, labels, options.limit)
         engines = [_described(path, network) for path, network in zip(options.engines, networks)]

@@ -10,8 +10,9 @@ from edgenext_deploy.benchmarks import latency_report
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.files import sha256_of_file
 from edgenext_deploy.preprocess import photo
-from edgenext_deploy.runtime.open import require_engine
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.session import Session
+from edgenext_deploy.runtime.table import require_engine
 
 TORCH = "torch:"
 _SYNTHETIC_SEED = 0
@@ -101,26 +102,10 @@ def names_of(paths: Sequence[str]) -> List[str]:
 
 
 def _open_file(path: str, options: Options) -> Session:
-    from edgenext_deploy.runtime.open import load_session
+    from edgenext_deploy.runtime.open import open_session
 
-    keywords: Dict[str, Any] = {"threads": options.threads, "trust": options.trust}
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix in manifest.PLAN_SUFFIXES and options.cuda_graph is not None:
-        keywords["cuda_graph"] = options.cuda_graph
-    if suffix != ".onnx" or options.provider is None:
-        return load_session(path, **keywords)
-    from edgenext_deploy.runtime.ort import OnnxRuntimeSession
-
-    session = OnnxRuntimeSession(path, options.threads, [options.provider])
-    used = session.describe()["provider"]
-    if used != options.provider:
-        # ONNX Runtime takes the processor, without an error, when a provider's libraries do not load.
-        session.close()
-        raise MissingRuntimeError(
-            "--provider {} was asked for, and ONNX Runtime runs {} on {}".format(options.provider, path, used),
-            "look for the libraries that the provider needs (CUDA, cuDNN, TensorRT) in the versions of this "
-            "onnxruntime: https://onnxruntime.ai/docs/execution-providers")
-    return session
+    return open_session(path, options=RuntimeOptions(
+        provider=options.provider, threads=options.threads, cuda_graph=options.cuda_graph, trust=options.trust))
 
 
 def _open_module(variant: str, options: Options) -> Any:
@@ -144,7 +129,7 @@ def _module_engine(name: str, path: str, session: Any) -> Engine:
 def _model(found: Optional[manifest.Manifest], session: Session) -> Optional[latency_report.Model]:
     if found is None:
         return None
-    plan = getattr(session, "record", None)
+    plan = session.record
     # A graph exported for the FP16 flag is FP32 until a builder makes a plan of it, whose sidecar then says so.
     precision = plan.precision if plan is not None else "fp16" if found.precision.mode == "typed" else "fp32"
     return latency_report.Model(found.variant, found.target, precision, found.weights)

@@ -9,7 +9,7 @@ import numpy as np
 from edgenext_deploy.benchmarks import statistics
 from edgenext_deploy.benchmarks.hardware.watch import Watch
 from edgenext_deploy.benchmarks.latency_report import WarmUp
-from edgenext_deploy.runtime.session import Session, Timings
+from edgenext_deploy.runtime.session import Session, SessionTimings
 
 Runner = Callable[[np.ndarray], Any]
 Progress = Callable[[float, str], None]
@@ -65,7 +65,7 @@ class Series(NamedTuple):
     blocks: Tuple[np.ndarray, ...]
     warmup: WarmUp
     starts_s: Tuple[np.ndarray, ...] = ()
-    timings: Tuple[Tuple[Timings, ...], ...] = ()
+    timings: Tuple[Tuple[SessionTimings, ...], ...] = ()
 
     @property
     def values_ms(self) -> np.ndarray:
@@ -79,7 +79,7 @@ class _Block:
     def __init__(self) -> None:
         self.samples_ms: List[float] = []
         self.starts: List[float] = []
-        self.timings: List[Timings] = []
+        self.timings: List[SessionTimings] = []
 
 
 class Failed(NamedTuple):

@@ -12,7 +12,7 @@ from edgenext_deploy.benchmarks.latency.cautions import cautions_of, transfers_n
 from edgenext_deploy.benchmarks.latency.devices import runs_on_processor
 from edgenext_deploy.benchmarks.latency.engines import Engine
 from edgenext_deploy.benchmarks.latency.interleave import Series
-from edgenext_deploy.runtime.session import Timings
+from edgenext_deploy.runtime.session import SessionTimings
 
 WALL, GPU = "wall", "gpu"
 
@@ -169,7 +169,7 @@ def _found(setting: Setting, session: Dict[str, Any]) -> str:
         setting.device_found, gpu)
 
 
-def _column(timings: Sequence[Timings], name: str) -> Optional[np.ndarray]:
+def _column(timings: Sequence[SessionTimings], name: str) -> Optional[np.ndarray]:
     """Return one stage of every inference, `[n]`; None where it never took place."""
     values: List[Optional[float]] = [getattr(item, name) for item in timings]
     if all(value is None for value in values):

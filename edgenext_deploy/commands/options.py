@@ -5,9 +5,9 @@ from typing import Any, Callable, List, Optional
 
 import click
 
-from edgenext_deploy.artifacts.manifest import ONNX_SUFFIX, PLAN_SUFFIXES
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.preprocess.photo_files import is_photo
+from edgenext_deploy.runtime.table import engine_endings, is_engine_name
 
 Function = Callable[..., Any]
 _GUARDED_BYTES = 32 << 20
@@ -35,15 +35,15 @@ def kind_of_input(path: str) -> Optional[str]:
     Engines and photos are told by their names, whether they exist or not; a manifest also by its content.
     """
     stem, suffix = os.path.splitext(path)
-    if _is_engine(path):
+    if is_engine_name(path):
         return "an engine"
     if is_photo(path):
         return "a photo"
     if suffix.lower() != ".json":
         return None
-    if _is_engine(stem):
+    if is_engine_name(stem):
         return "the sidecar of a plan"
-    beside = any(os.path.exists(stem + engine) for engine in (ONNX_SUFFIX, *PLAN_SUFFIXES))
+    beside = any(os.path.exists(stem + engine) for engine in engine_endings())
     return "the manifest of an engine" if beside or _is_manifest(path) else None
 
 
@@ -100,10 +100,6 @@ class Command(click.Command):
         """Parse the arguments, in the spelling of earlier versions too."""
         rest: List[str] = super().parse_args(context, without_old_json(args))
         return rest
-
-
-def _is_engine(path: str) -> bool:
-    return os.path.splitext(path)[1].lower() in (ONNX_SUFFIX, *PLAN_SUFFIXES)
 
 
 def _is_manifest(path: str) -> bool:

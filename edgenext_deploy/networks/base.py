@@ -19,13 +19,16 @@ import numpy as np
 
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.networks.labels import load_labels
 from edgenext_deploy.networks.stream import CallTimings, StreamResult, stream
 from edgenext_deploy.preprocess.photo import load_photo
 from edgenext_deploy.preprocess.pixel_formats import check_color, frame_layout
 from edgenext_deploy.preprocess.prepare import FramePreparer
-from edgenext_deploy.runtime.open import load_session, require_engine
+from edgenext_deploy.runtime.open import open_session
+from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
+from edgenext_deploy.runtime.table import require_engine
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -37,7 +40,9 @@ EnginePath = Union[str, "os.PathLike[str]"]
 Labels = Union[str, "os.PathLike[str]", Sequence[str], None]
 Answer = TypeVar("Answer")
 
-# What makes each task's engines, in words.
+# The arguments after `engine`, in the order in which they were positional.
+OLD_ORDER = ("labels", "threads", "color", "trust", "preprocess_on", "zero_copy", "cuda_graph")
+# The kind of network for each task, in words.
 TASKS = {"classification": "a classifier", "detection": "a detector", "segmentation": "a segmenter"}
 
 
@@ -53,15 +58,11 @@ class Network(abc.ABC, Generic[Answer]):
         timings: of the last call, None before the first.
 
     Args:
-        engine: path of an ONNX file or plan with its ``.json`` manifest beside it, exported with batch 1.
+        engine: path of an ONNX file or plan with its ``.json`` manifest next to it, exported with batch 1.
         labels: the names themselves, the name of a shipped list, or the path of a text file with one name a
             line; by default those in the manifest, and "class N" where it has none.
-        threads: CPU threads of one inference; all available ones by default.
-        color: of camera frames: ``bgr`` (OpenCV's), ``rgb`` or ``nv12``; see `pixels.frame_layout`.
-        trust: accept a plan without a sidecar, which can run code.
-        preprocess_on: where camera frames are prepared: ``auto``, ``cpu`` or ``gpu``; see `frames.FramePreparer`.
-        zero_copy: of a plan, see `runtime.load_session`; None to find out what pays.
-        cuda_graph: of a plan, likewise.
+        runtime: how the engine is run.
+        color: of camera frames: ``bgr`` (OpenCV's), ``rgb`` or ``nv12``; see `pixel_formats.frame_layout`.
 
     Raises:
         BadInputError: engine, manifest or labels are missing, broken, or do not fit together.
@@ -72,22 +73,22 @@ class Network(abc.ABC, Generic[Answer]):
 
     task = ""
 
-    def __init__(self, engine: EnginePath, labels: Labels = None, threads: Optional[int] = None,
-                 color: str = "bgr", trust: bool = False, preprocess_on: str = "auto",
-                 zero_copy: Optional[bool] = None, cuda_graph: Optional[bool] = None) -> None:
+    @old_call(*OLD_ORDER, adapt=runtime_from_keywords("runtime"))
+    def __init__(self, engine: EnginePath, *, labels: Labels = None,
+                 runtime: RuntimeOptions = RuntimeOptions(), color: str = "bgr") -> None:  # noqa: B008 - immutable
         check_color(color)
+        check_options(runtime)
         path = os.fspath(engine)
         require_engine(path)
-        self.manifest = manifests.read_for(path, trust)
-        self.session = load_session(
-            path, threads=threads, trust=trust, zero_copy=zero_copy, cuda_graph=cuda_graph)
+        self.manifest = manifests.read_for(path, runtime.trust)
+        self.session = open_session(path, options=runtime)
         self.timings: Optional[CallTimings] = None
         self._color = color
         try:
             self._check_task(path)
             self._check_input(path)
             self.labels = self._choose_labels(labels, self._classes(path, self.session.outputs))
-            self.frames = FramePreparer(self.manifest.preprocessing, self.session, color, preprocess_on)
+            self.frames = FramePreparer(self.manifest.preprocessing, self.session, color, runtime.preprocess_on)
         except Exception:
             self.session.close()
             raise

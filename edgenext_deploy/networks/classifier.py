@@ -1,11 +1,13 @@
 """The classifier: a frame in, the most probable categories out."""
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.networks.base import EnginePath, Labels, Network, require_finite, shown_outputs
+from edgenext_deploy.networks.base import OLD_ORDER, EnginePath, Labels, Network, require_finite, shown_outputs
+from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keywords
 
 
 class Prediction(NamedTuple):
@@ -28,19 +30,20 @@ class Classifier(Network[List[Prediction]]):
     A call returns the `top_k` most probable categories, the most probable first.
 
     Args:
-        engine: and the arguments that are not named here: see `Network`, also for what they raise.
+        engine: see `Network`, as for the arguments that are not listed here and for the errors.
         top_k: how many predictions a call returns (all, if there are fewer classes).
     """
 
     task = "classification"
 
-    def __init__(self, engine: EnginePath, labels: Labels = None, top_k: int = 5, threads: Optional[int] = None,
-                 color: str = "bgr", trust: bool = False, preprocess_on: str = "auto",
-                 zero_copy: Optional[bool] = None, cuda_graph: Optional[bool] = None) -> None:
+    @old_call("labels", "top_k", *OLD_ORDER[1:], adapt=runtime_from_keywords("runtime"))
+    def __init__(self, engine: EnginePath, *, labels: Labels = None,
+                 runtime: RuntimeOptions = RuntimeOptions(), color: str = "bgr",  # noqa: B008 - immutable
+                 top_k: int = 5) -> None:
         if top_k < 1:
             raise UsageError("top_k must be at least 1, found {}".format(top_k))
         self._top_k = top_k
-        super().__init__(engine, labels, threads, color, trust, preprocess_on, zero_copy, cuda_graph)
+        super().__init__(engine, labels=labels, runtime=runtime, color=color)
 
     def _classes(self, path: str, outputs: Tuple[TensorSpec, ...]) -> int:
         if len(outputs) != 1 or len(outputs[0].shape) != 2:

@@ -5,9 +5,11 @@ import numpy as np
 
 from edgenext_deploy.artifacts.manifest import Detection, TensorSpec
 from edgenext_deploy.artifacts.nms_plugin import ends_in_plugin, plugin_outputs
+from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
-from edgenext_deploy.networks.base import EnginePath, Labels, Network, require_finite, shown_outputs
+from edgenext_deploy.networks.base import OLD_ORDER, EnginePath, Labels, Network, require_finite, shown_outputs
 from edgenext_deploy.networks.nms import Kept, kept_by_plugin, suppress
+from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keywords
 
 
 class DetectedObject(NamedTuple):
@@ -41,7 +43,7 @@ class Detector(Network[List[DetectedObject]]):
     of it altogether is left out.
 
     Args:
-        engine: and the arguments that are not named here: see `Network`, also for what they raise.
+        engine: see `Network`, as for the arguments that are not listed here and for the errors.
         score_threshold: only what scores more is returned; None takes the manifest's, which is low because an
             evaluation needs the doubtful ones too. An application wants 0.3 or more.
         iou_threshold: overlap within a class from which the lower score goes; None takes the manifest's.
@@ -53,16 +55,18 @@ class Detector(Network[List[DetectedObject]]):
 
     task = "detection"
 
-    def __init__(self, engine: EnginePath, labels: Labels = None, score_threshold: Optional[float] = None,
-                 iou_threshold: Optional[float] = None, keep: Optional[int] = None, threads: Optional[int] = None,
-                 color: str = "bgr", trust: bool = False, preprocess_on: str = "auto",
-                 zero_copy: Optional[bool] = None, cuda_graph: Optional[bool] = None) -> None:
+    @old_call("labels", "score_threshold", "iou_threshold", "keep", *OLD_ORDER[1:],
+               adapt=runtime_from_keywords("runtime"))
+    def __init__(self, engine: EnginePath, *, labels: Labels = None,
+                 runtime: RuntimeOptions = RuntimeOptions(), color: str = "bgr",  # noqa: B008 - immutable
+                 score_threshold: Optional[float] = None, iou_threshold: Optional[float] = None,
+                 keep: Optional[int] = None) -> None:
         for name, share in (("score_threshold", score_threshold), ("iou_threshold", iou_threshold)):
             if share is not None and not 0.0 <= share <= 1.0:
                 raise UsageError("{} must be from 0 to 1, found {}".format(name, share))
         if keep is not None and keep < 1:
             raise UsageError("keep must be at least 1, found {}".format(keep))
-        super().__init__(engine, labels, threads, color, trust, preprocess_on, zero_copy, cuda_graph)
+        super().__init__(engine, labels=labels, runtime=runtime, color=color)
         self._names = [spec.name for spec in self.session.outputs]
         self._suppressed = ends_in_plugin(self.session.outputs)
         own = self.manifest.detection

@@ -1,21 +1,23 @@
 """Open an engine, whatever its task."""
 import os
-from typing import Any, Dict, Optional, Type
+from typing import Any, Dict, Type
 
 from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.networks.base import EnginePath, Labels, Network
 from edgenext_deploy.networks.classifier import Classifier
 from edgenext_deploy.networks.detector import Detector
 from edgenext_deploy.networks.segmenter import Segmenter
-from edgenext_deploy.runtime.open import require_engine
+from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keywords
+from edgenext_deploy.runtime.table import require_engine
 
 NETWORKS: Dict[str, Type[Network[Any]]] = {
     "classification": Classifier, "detection": Detector, "segmentation": Segmenter}
 
 
 def task_of(engine: EnginePath) -> str:
-    """Return the task that an engine's manifest names; the engine itself is not looked at.
+    """Return the task that an engine's manifest names; the engine itself is not read.
 
     Raises:
         BadInputError: no engine or manifest, a broken one, or a task that this release does not know.
@@ -29,15 +31,15 @@ def task_of(engine: EnginePath) -> str:
     return task
 
 
-def open_network(engine: EnginePath, labels: Labels = None, threads: Optional[int] = None, trust: bool = False,
-                 **options: Any) -> Network[Any]:
+@old_call("labels", "threads", "trust", adapt=runtime_from_keywords("runtime"))
+def open_network(engine: EnginePath, *, labels: Labels = None,
+                 runtime: RuntimeOptions = RuntimeOptions(), **options: Any) -> Network[Any]:  # noqa: B008 - immutable
     """Return the engine as a `Classifier`, `Detector` or `Segmenter`, as its manifest says.
 
     Args:
-        engine: see `Network`, also for what is raised.
+        engine: see `Network`, also for the errors.
         labels: see `Network`.
-        threads: see `Network`.
-        trust: see `Network`.
-        options: further arguments of the class, such as `top_k`.
+        runtime: how the engine is run.
+        options: further arguments of the class, such as `color` and `top_k`.
     """
-    return NETWORKS[task_of(engine)](engine, labels=labels, threads=threads, trust=trust, **options)
+    return NETWORKS[task_of(engine)](engine, labels=labels, runtime=runtime, **options)

@@ -16,6 +16,7 @@ from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.preprocess.cpu import CpuPreprocessor
 from edgenext_deploy.preprocess.photo import preprocess
 from edgenext_deploy.preprocess.pixel_formats import check_color
+from edgenext_deploy.runtime.options import PREPARED_ON
 from edgenext_deploy.runtime.session import Session
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from edgenext_deploy.preprocess.photo import Source
 
 _LOG = logging.getLogger(__name__)
-WHERE = ("auto", "cpu", "gpu")
 
 
 class FrameTimings(NamedTuple):
@@ -60,9 +60,9 @@ class FramePreparer:
 
     def __init__(self, preprocessing: Preprocessing, session: Session, color: str = "bgr", where: str = "auto") -> None:
         check_color(color)
-        if where not in WHERE:
-            raise UsageError("frames are prepared on one of {}, found {!r}".format(", ".join(WHERE), where))
-        on_gpu = hasattr(session, "infer_prepared")
+        if where not in PREPARED_ON:
+            raise UsageError("frames are prepared on one of {}, found {!r}".format(", ".join(PREPARED_ON), where))
+        on_gpu = session.takes_prepared
         if where == "gpu" and not on_gpu:
             raise UsageError("frames can be prepared on the GPU only for a plan", "leave it to 'auto', or pass a .plan")
         self.where: Optional[str] = "cpu" if where == "cpu" or not on_gpu else None

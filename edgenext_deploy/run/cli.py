@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
+from edgenext_deploy.commands.runtime_options import runtime_options
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.preprocess.photo_files import photos_in
 from edgenext_deploy.run.live import LiveOptions, chosen_stream, live_options, run_live
+from edgenext_deploy.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
     from edgenext_deploy.run.picture_files import PictureFiles
@@ -23,18 +25,12 @@ if TYPE_CHECKING:
               help="Detector: score that an object has to exceed.  [default: 0.3]")
 @click.option("--labels", type=INPUT,
               help="Text file with one label a line, or 'imagenet1k'.  [default: the manifest's]")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all available]")
-@click.option("--trust", is_flag=True, help="Accept a plan without a sidecar; it can run code.")
-@click.option("--zero-copy/--no-zero-copy", default=None,
-              help="Of a plan: work in the processor's memory, or copy.  [default: what measures faster]")
-@click.option("--cuda-graph/--no-cuda-graph", default=None,
-              help="Of a plan: replay a CUDA graph, or not.  [default: what measures faster]")
+@runtime_options()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; of a stream, one object a line.")
 @live_options
 @common_options
 def command(engine: str, sources: Tuple[str, ...], top_k: Optional[int], threshold: Optional[float],
-            labels: Optional[str], threads: Optional[int], trust: bool, zero_copy: Optional[bool],
-            cuda_graph: Optional[bool], as_json: bool, **live: Any) -> int:
+            labels: Optional[str], runtime: RuntimeOptions, as_json: bool, **live: Any) -> int:
     """Run a classifier, detector or segmenter on photos, or on a camera's frames.
 
     IMAGE is a photo, or a folder: then every photo in it, sorted by name. A photo that cannot be read is
@@ -47,7 +43,7 @@ def command(engine: str, sources: Tuple[str, ...], top_k: Optional[int], thresho
 
     options = LiveOptions(**live)
     stream = chosen_stream(sources, options)
-    view = open_view(engine, labels, top_k, threshold, threads, trust, zero_copy, cuda_graph)
+    view = open_view(engine, labels, top_k, threshold, runtime)
     with view.network:
         _warm_up(view)
         if stream is not None:

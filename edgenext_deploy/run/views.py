@@ -7,6 +7,7 @@ import numpy as np
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.networks.open import open_network
 from edgenext_deploy.run import drawing
+from edgenext_deploy.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -149,7 +150,7 @@ _VIEWS: Dict[str, Callable[["Network[Any]"], View]] = {
 
 
 def open_view(engine: str, labels: Optional[str], top_k: Optional[int], threshold: Optional[float],
-              threads: Optional[int], trust: bool, zero_copy: Optional[bool], cuda_graph: Optional[bool]) -> View:
+              runtime: RuntimeOptions = RuntimeOptions()) -> View:  # noqa: B008 - immutable
     """Open an engine of any task.
 
     Args:
@@ -157,10 +158,7 @@ def open_view(engine: str, labels: Optional[str], top_k: Optional[int], threshol
         labels: see `open_network`.
         top_k: predictions of a classifier, None for 5.
         threshold: score that an object has to exceed, None for 0.3.
-        threads: see `open_network`.
-        trust: see `open_network`.
-        zero_copy: see `Network`.
-        cuda_graph: see `Network`.
+        runtime: how the engine is run.
 
     Raises:
         UsageError: an option of another task.
@@ -169,7 +167,7 @@ def open_view(engine: str, labels: Optional[str], top_k: Optional[int], threshol
     from edgenext_deploy.networks.open import task_of
 
     task = task_of(engine)
-    options: Dict[str, Any] = {"zero_copy": zero_copy, "cuda_graph": cuda_graph}
+    options: Dict[str, Any] = {}
     for name, value, owner, key, default in (
             ("--top-k", top_k, "classification", "top_k", DEFAULT_TOP_K),
             ("--threshold", threshold, "detection", "score_threshold", DEFAULT_THRESHOLD)):
@@ -178,4 +176,4 @@ def open_view(engine: str, labels: Optional[str], top_k: Optional[int], threshol
         elif value is not None:
             raise UsageError("{} is for {}, and {} is {}".format(name, TASKS[owner], engine, TASKS[task]),
                              "leave {} out".format(name))
-    return _VIEWS[task](open_network(engine, labels, threads, trust, **options))
+    return _VIEWS[task](open_network(engine, labels=labels, runtime=runtime, **options))

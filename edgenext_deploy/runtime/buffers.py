@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from edgenext_deploy.runtime.graph import Graph
-from edgenext_deploy.runtime.session import Timings
+from edgenext_deploy.runtime.session import SessionTimings
 from edgenext_deploy.tensorrt_api.runtime_api import Tensor
 
 # Puts into a stream whatever writes the input: (pycuda.driver, stream, device address of the input).
@@ -138,11 +138,11 @@ class BufferSet:
             view.flags.writeable = False
         return found
 
-    def timings(self) -> Timings:
+    def timings(self) -> SessionTimings:
         """Return the times of the last use; only after `wait`. A copy that was not made has none."""
         start, ready, computed, end = self._marks
         input_ms = float(ready.time_since(start))
-        return Timings(
+        return SessionTimings(
             self.spent_ms, self.enqueue_ms, None if self._prepared or self._zero_copy.input else input_ms,
             float(computed.time_since(ready)), None if self._zero_copy.outputs else float(end.time_since(computed)),
             input_ms if self._prepared else None)

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.artifacts.nms_plugin import OP, SUFFIX
+from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import (
     BadInputError,
     EdgeNextError,
@@ -18,7 +19,8 @@ from edgenext_deploy.errors import (
     UsageError,
 )
 from edgenext_deploy.files import require_file
-from edgenext_deploy.runtime.session import Session, Timings
+from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
+from edgenext_deploy.runtime.session import Session, SessionTimings
 
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
@@ -27,7 +29,8 @@ _DTYPES = {
 }
 _FIX_FILE = "export again with edgenext-export, or copy the file again"
 _FATAL_ONLY = 4
-_Results = Tuple[Tuple[np.ndarray, ...], Timings]
+_PROCESSOR = "CPUExecutionProvider"
+_Results = Tuple[Tuple[np.ndarray, ...], SessionTimings]
 
 
 def available_threads() -> int:
@@ -44,8 +47,7 @@ class OnnxRuntimeSession(Session):
 
     Args:
         path: the ONNX file; one input, and static shapes.
-        threads: threads of one operator; `available_threads()` by default.
-        providers: execution providers in order of preference, ``["CPUExecutionProvider"]`` by default.
+        options: `threads`, `provider`, and for a GPU's provider `device`.
         profile_prefix: have ONNX Runtime's profiler, which slows every operator a little, time them, and write
             into a file whose path begins so; see `end_profiling`.
 
@@ -53,22 +55,21 @@ class OnnxRuntimeSession(Session):
         BadInputError: the file is missing, empty, truncated or no such graph.
         IncompatibleError: the installed ONNX Runtime does not know the file's IR version, opset or an
             operator of it.
-        MissingRuntimeError: onnxruntime cannot be imported.
+        MissingRuntimeError: onnxruntime cannot be imported, or the provider's libraries do not load.
         UsageError: `threads` less than 1, or a provider that this installation lacks.
     """
 
-    def __init__(self, path: str, threads: Optional[int] = None,
-                 providers: Optional[Sequence[str]] = None, profile_prefix: Optional[str] = None) -> None:
+    @old_call("threads", adapt=runtime_from_keywords("options"))
+    def __init__(self, path: str, *, options: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
+                 profile_prefix: Optional[str] = None) -> None:
         path = os.fspath(path)
         require_file(path, "ONNX file", "export one with edgenext-export")
-        if threads is not None and threads < 1:
-            raise UsageError("threads must be at least 1, found {}".format(threads))
+        check_options(options)
         onnxruntime = _import_onnxruntime()
         self._path = path
         self._version = str(onnxruntime.__version__)
-        self._threads = threads or available_threads()
-        self._session: Optional[Any] = _open(
-            onnxruntime, path, self._threads, providers, profile_prefix)
+        self._threads = options.threads or available_threads()
+        self._session: Optional[Any] = _open(onnxruntime, path, self._threads, options, profile_prefix)
         self._worker: Optional[concurrent.futures.ThreadPoolExecutor] = None
         self._pending: Deque[concurrent.futures.Future[_Results]] = collections.deque()
         self._provider = str(self._session.get_providers()[0])
@@ -141,7 +142,7 @@ class OnnxRuntimeSession(Session):
         except Exception as error:  # onnxruntime's exceptions have no common base below Exception
             raise BadInputError("{} fails while it runs in onnxruntime {}: {}".format(
                 self._path, self._version, _reason(error)), _FIX_FILE) from error
-        return tuple(outputs), Timings(wall_ms=(time.perf_counter() - start) * 1e3)
+        return tuple(outputs), SessionTimings(wall_ms=(time.perf_counter() - start) * 1e3)
 
 
 def _import_onnxruntime() -> Any:
@@ -153,28 +154,35 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _open(onnxruntime: Any, path: str, threads: int, providers: Optional[Sequence[str]],
-          profile_prefix: Optional[str]) -> Any:
-    chosen = list(providers or ["CPUExecutionProvider"])
+def _open(onnxruntime: Any, path: str, threads: int, options: RuntimeOptions, profile_prefix: Optional[str]) -> Any:
+    provider = options.provider or _PROCESSOR
     available = onnxruntime.get_available_providers()
-    missing = [name for name in chosen if name not in available]
-    if missing:
-        raise UsageError("this onnxruntime has no {}".format(", ".join(missing)),
-                         "choose from: " + ", ".join(available))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    # What it logs as an error it also raises, and we say it in one line.
-    options.log_severity_level = _FATAL_ONLY
+    if provider not in available:
+        raise UsageError("this onnxruntime has no {}".format(provider), "choose from: " + ", ".join(available))
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1
+    settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Errors that it logs are raised too, and reported in one line.
+    settings.log_severity_level = _FATAL_ONLY
     if profile_prefix is not None:
-        options.enable_profiling = True
-        options.profile_file_prefix = profile_prefix
+        settings.enable_profiling = True
+        settings.profile_file_prefix = profile_prefix
+    # The first GPU needs no option, which a provider without a GPU might refuse.
+    chosen = (provider, {"device_id": str(options.device)}) if options.device and provider != _PROCESSOR else provider
     try:
-        return onnxruntime.InferenceSession(path, options, providers=chosen)
+        session = onnxruntime.InferenceSession(path, settings, providers=[chosen])
     except Exception as error:  # onnxruntime's exceptions have no common base below Exception
         raise _load_error(path, onnxruntime.__version__, error) from error
+    used = str(session.get_providers()[0])
+    if used != provider:
+        # ONNX Runtime takes the processor, without an error, when a provider's libraries do not load.
+        raise MissingRuntimeError(
+            "{} was asked for, and ONNX Runtime runs {} on {}".format(provider, path, used),
+            "look for the libraries that the provider needs (CUDA, cuDNN, TensorRT) in the versions of this "
+            "onnxruntime: https://onnxruntime.ai/docs/execution-providers")
+    return session
 
 
 def _load_error(path: str, version: str, error: Exception) -> EdgeNextError:

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.session import Session
 
 # What ONNX Runtime adds to the name of a node: the event's kind, its blocked layout, and a number where names of
@@ -65,7 +66,8 @@ def profile_onnx(path: str, image: np.ndarray, runs: int = 20, warmup: int = 3,
     from edgenext_deploy.runtime.ort import OnnxRuntimeSession
 
     with tempfile.TemporaryDirectory(prefix="edgenext-profile-") as folder:
-        session = OnnxRuntimeSession(path, threads=threads, profile_prefix=os.path.join(folder, "trace"))
+        session = OnnxRuntimeSession(path, options=RuntimeOptions(threads=threads),
+                                     profile_prefix=os.path.join(folder, "trace"))
         with session:
             wall_ms = _wall_ms(session, image, warmup + runs)[warmup:]
             described = session.describe()

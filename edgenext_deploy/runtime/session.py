@@ -6,10 +6,11 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 import numpy as np
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.artifacts.plan_sidecar import PlanRecord
 from edgenext_deploy.errors import UsageError
 
 
-class Timings(NamedTuple):
+class SessionTimings(NamedTuple):
     """Milliseconds of the last inference; None where the runtime cannot tell or no such stage took place.
 
     `wall_ms` is what the caller waited, `enqueue_ms` the part of it that starting the engine took. The others are
@@ -28,15 +29,23 @@ class Timings(NamedTuple):
 class Session(abc.ABC):
     """An open engine. Use it as a context manager, or call `close` (twice does no harm).
 
+    `runtime.table.register_runtime` adds a class; it is called as ``Class(path, options=RuntimeOptions())``.
+
     Attributes:
-        inputs: what the engine takes, in order.
-        outputs: what it gives, in order.
+        inputs: name, shape and dtype of each input, in order.
+        outputs: name, shape and dtype of each output, in order.
         timings: of the last `infer`, None before the first.
+        takes_prepared: whether there is a GPU on which a kernel may write the input: `infer_prepared` and `device`.
+        profiles_layers: whether there is `profile_layers`.
+        record: the sidecar of the plan that runs; None for any other file.
     """
 
     inputs: Tuple[TensorSpec, ...]
     outputs: Tuple[TensorSpec, ...]
-    timings: Optional[Timings] = None
+    timings: Optional[SessionTimings] = None
+    takes_prepared: bool = False
+    profiles_layers: bool = False
+    record: Optional[PlanRecord] = None
 
     @abc.abstractmethod
     def infer_all(self, image: np.ndarray) -> Tuple[np.ndarray, ...]:

@@ -16,12 +16,14 @@ from edgenext_deploy.artifacts.plan_check import (
     read_plan,
     rebuild_command,
 )
+from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.buffers import BufferSet, Prepare, ZeroCopy
+from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
 from edgenext_deploy.runtime.profile import make_profiler
 from edgenext_deploy.runtime.runner import Runner
-from edgenext_deploy.runtime.session import Session, Timings
+from edgenext_deploy.runtime.session import Session, SessionTimings
 from edgenext_deploy.runtime.warmup import choose_zero_copy, use_graphs
 from edgenext_deploy.tensorrt_api.runtime_api import (
     Execution,
@@ -50,15 +52,10 @@ class TensorRTSession(Session):
         timings: of the calling thread's last inference; in a thread that has run none, of the last one at all.
 
     Args:
-        path: the plan, its sidecar beside it.
-        trust: accept a plan without a sidecar. A plan is executable content: only if you know who built it.
-        device: number of the GPU.
+        path: the plan, with its sidecar next to it.
+        options: `device`, `zero_copy`, `cuda_graph` and `trust`.
         buffer_sets: inferences that can be submitted and not yet collected; `submit` refuses one more.
         check_finite: refuse inputs with values that are not finite; costs a pass over the input.
-        zero_copy: have the GPU read the input and write the outputs in the processor's memory. None to find out at
-            opening what of it pays, on boards whose GPU shares that memory, and to copy on others; see docs/runtime.md.
-        cuda_graph: start inferences by replaying a CUDA graph, if one can be recorded and gives the same answer. None
-            to do so unless it is slower, which is measured at opening.
 
     Raises:
         BadInputError: no such file, not a plan, or not the one its sidecar describes.
@@ -69,19 +66,23 @@ class TensorRTSession(Session):
         CudaError: CUDA failed; its message says when the process has to be restarted.
     """
 
-    def __init__(self, path: str, trust: bool = False, device: int = 0, buffer_sets: int = 2,
-                 check_finite: bool = False, zero_copy: Optional[bool] = None,
-                 cuda_graph: Optional[bool] = None) -> None:
+    takes_prepared = True
+
+    @old_call("trust", "device", "buffer_sets", "check_finite", "zero_copy", "cuda_graph",
+               adapt=runtime_from_keywords("options"))
+    def __init__(self, path: str, *, options: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
+                 buffer_sets: int = 2, check_finite: bool = False) -> None:
         self._path = path = os.fspath(path)
         self._idle = threading.Condition()
-        self._latest: Optional[Timings] = None
+        self._latest: Optional[SessionTimings] = None
         self._own = threading.local()
         self._calls = 0
         self._open = False
         self._abandoned = False
+        check_options(options)
         if buffer_sets < 1:
             raise UsageError("buffer_sets must be at least 1, found {}".format(buffer_sets))
-        self.device = device
+        self.device = options.device
         self._buffer_sets = buffer_sets
         self._check_finite = check_finite
         self._infer_lock = threading.Lock()
@@ -96,10 +97,10 @@ class TensorRTSession(Session):
         self._runtime_name = read_header(path).flavour
         try:
             trt = import_tensorrt(self._runtime_name)
-            self._cuda = cuda.acquire(device, self)
+            self._cuda = cuda.acquire(options.device, self)
         except MissingRuntimeError:
             # What is wrong with the plan, or where it would run, says more than what is missing here.
-            check_plan(path, present_environment(), trust)
+            check_plan(path, present_environment(), options.trust)
             raise
         self._open = True
         self._version = str(trt.__version__)
@@ -107,19 +108,19 @@ class TensorRTSession(Session):
         try:
             environment = present_environment()._replace(
                 gpu=self._cuda.name, compute_capability="{}.{}".format(*self._cuda.compute_capability))
-            data, self.record = read_plan(path, environment, trust)
+            data, self.record = read_plan(path, environment, options.trust)
             with self._cuda.active() as driver:
                 execution = self._load(trt, data)
-                self._allocate(driver, execution, zero_copy, cuda_graph)
+                self._allocate(driver, execution, options)
         except BaseException as error:
             _clear_frames(error)
             self.close()
             raise
 
     @property
-    def timings(self) -> Optional[Timings]:  # type: ignore[override]  # the protocol's is an attribute
-        """See the class: whoever looks after a call of its own must not find those of another thread's."""
-        own: Optional[Timings] = getattr(self._own, "timings", None)
+    def timings(self) -> Optional[SessionTimings]:  # type: ignore[override]  # the protocol's is an attribute
+        """SessionTimings are per thread; see the class docstring."""
+        own: Optional[SessionTimings] = getattr(self._own, "timings", None)
         return own or self._latest
 
     def infer_all(self, image: np.ndarray, views: bool = False) -> Tuple[np.ndarray, ...]:
@@ -343,16 +344,15 @@ class TensorRTSession(Session):
                 *self._cuda.compute_capability, reason),
             "build it on this machine: " + rebuild_command(self._path))
 
-    def _allocate(self, driver: Any, execution: Execution, zero_copy: Optional[bool],
-                  cuda_graph: Optional[bool]) -> None:
+    def _allocate(self, driver: Any, execution: Execution, options: RuntimeOptions) -> None:
         name = "{}: TensorRT {}".format(self._path, self._version)
         self._runner = Runner(self._cuda, execution, self._logger, name)
-        self._zero_copy = choose_zero_copy(self._cuda, self._runner, execution.tensors, zero_copy)
+        self._zero_copy = choose_zero_copy(self._cuda, self._runner, execution.tensors, options.zero_copy)
         for _ in range(self._buffer_sets + 1):
             self._sets.append(BufferSet(driver, execution.tensors, self._zero_copy))
         self._free.extend(self._sets[1:])
-        if cuda_graph is not False:
-            use_graphs(self._runner, self._sets, self.inputs[0], cuda_graph)
+        if options.cuda_graph is not False:
+            use_graphs(self._runner, self._sets, self.inputs[0], options.cuda_graph)
 
 
 def _clear_frames(error: BaseException) -> None:

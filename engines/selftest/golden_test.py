@@ -179,7 +179,7 @@ def _decoded(output: GoldenOutput) -> np.ndarray:
 
 
 def _precision(session: Session, manifest: Manifest) -> str:
-    record = getattr(session, "record", None)
+    record = session.record
     if record is not None:
         return str(record.precision)
     # In flag mode the graph itself is FP32, and only a plan computes in FP16.

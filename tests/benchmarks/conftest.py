@@ -5,6 +5,8 @@ import time
 import pytest
 from bench_doubles import TINY, FakeSession, FakeTime
 
+from edgenext_deploy.runtime.options import RuntimeOptions
+
 
 @pytest.fixture
 def fakes(monkeypatch, tmp_path):
@@ -23,13 +25,13 @@ def fakes(monkeypatch, tmp_path):
 
     found = Fakes()
 
-    def load_session(path, threads=None, trust=False, **options):
-        session = FakeSession(path, threads, found.shape, found.scripts[path])
+    def open_session(path, *, options=RuntimeOptions()):  # noqa: B008 - immutable
+        session = FakeSession(path, options.threads, found.shape, found.scripts[path])
         session.options = options
         found.sessions.append(session)
         return session
 
-    monkeypatch.setattr("edgenext_deploy.runtime.open.load_session", load_session)
+    monkeypatch.setattr("edgenext_deploy.runtime.open.open_session", open_session)
     return found
 
 

@@ -209,7 +209,7 @@ def test_best_of_without_a_session_builds_once_and_says_so(machine, monkeypatch,
         raise MissingRuntimeError("there is no GPU")
 
     machine()
-    monkeypatch.setattr("edgenext_deploy.runtime.open.load_session", no_gpu)
+    monkeypatch.setattr("edgenext_deploy.runtime.open.open_session", no_gpu)
     code, _, err = run(capfd, normed(tmp_path), "--best-of", "3")
     assert code == 0 and "--best-of has no effect, one plan was built: there is no GPU" in err
 
@@ -243,7 +243,7 @@ def test_best_of_keeps_the_fastest(machine, monkeypatch, tmp_path):
     machine()
     monkeypatch.setattr(build_command, "build_in_child", build)
     monkeypatch.setattr(best_of, "build_in_child", build)
-    monkeypatch.setattr("edgenext_deploy.runtime.open.load_session", Session)
+    monkeypatch.setattr("edgenext_deploy.runtime.open.open_session", Session)
     result = build_command.make_plan(build_command.PlanOptions(normed(tmp_path), best_of=3))
     assert (tmp_path / "net.plan").read_bytes()[-1] == 2 and result.record.plan.bytes == result.report.plan_bytes + 1
     # The timing cache would make the later builds equal to the first.

@@ -29,6 +29,7 @@ from edgenext_deploy.export.pipeline import run_export
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.models.factory import create_model
 from edgenext_deploy.preprocess.photo import preprocess
+from edgenext_deploy.runtime.options import RuntimeOptions
 
 DIGITS = 300  # of the held-out images
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -97,7 +98,7 @@ def test_digits_as_pytorch_answers_image_for_image(digits_engine, digits_folder,
     assert top1.value == np.mean([top[0] == label for top, label in zip(best, labels)]) > 0.95
     assert top5.value == np.mean([label in top for top, label in zip(best, labels)]) > top1.value
     assert top1.low < top1.value < top1.high
-    with Classifier(digits_engine, top_k=1, threads=1) as classify:
+    with Classifier(digits_engine, runtime=RuntimeOptions(threads=1), top_k=1) as classify:
         key = next(iter(expected))
         assert classify(str(digits_folder / key))[0].label == NAMES[expected[key][0]]
 

@@ -26,6 +26,7 @@ from edgenext_deploy.export.precision.typed import to_typed
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.models.checkpoint import apply, load_checkpoint
 from edgenext_deploy.models.factory import create_model
+from edgenext_deploy.runtime.options import RuntimeOptions
 
 BATCH = 128
 LEAST_ACCURACY = 0.95
@@ -202,7 +203,7 @@ def test_a_nano_file_through_the_whole_export_and_the_classifier(tmp_path):
     names = [f"digit {digit}" for digit in range(CLASSES)]
     (tmp_path / "digits.txt").write_text("\n".join(names))
     path, manifest = export("digits_bn_hs", tmp_path, target="nano", labels=str(tmp_path / "digits.txt"))
-    with Classifier(path, top_k=1, threads=1) as classify:
+    with Classifier(path, runtime=RuntimeOptions(threads=1), top_k=1) as classify:
         answers = [classify(image)[0].label for image in HELD_OUT_IMAGES]
     expected = expected_logits("digits_bn_hs")
     assert answers == [names[digit] for digit in expected.argmax(1)]

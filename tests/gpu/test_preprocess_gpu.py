@@ -9,7 +9,7 @@ from edgenext_deploy.errors import MissingRuntimeError
 from edgenext_deploy.preprocess.cpu import CpuPreprocessor
 from edgenext_deploy.preprocess.cuda import CudaPreprocessor
 from edgenext_deploy.runtime import cuda
-from edgenext_deploy.runtime.session import Timings
+from edgenext_deploy.runtime.session import SessionTimings
 
 pytestmark = pytest.mark.gpu
 
@@ -43,7 +43,7 @@ class Reader:
             self.marks[1].record(self.stream)
             driver.memcpy_dtoh_async(self.host, int(self.memory), self.stream)
             self.stream.synchronize()
-            self.timings = Timings(1.0, prepare_ms=self.marks[1].time_since(self.marks[0]))
+            self.timings = SessionTimings(1.0, prepare_ms=self.marks[1].time_since(self.marks[0]))
         return (self.host.copy(),)
 
     def close(self):

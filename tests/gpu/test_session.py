@@ -6,10 +6,11 @@ import pytest
 from doubles.gpu import TINY
 from trt_cases import WAYS, in_thread
 
-from edgenext_deploy import load_session
+from edgenext_deploy import open_session
 from edgenext_deploy.artifacts import golden, manifest
 from edgenext_deploy.commands.child import run_module
 from edgenext_deploy.preprocess.photo import normalise
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.ort import OnnxRuntimeSession
 
 pytestmark = pytest.mark.gpu
@@ -44,7 +45,7 @@ def test_answers_in_every_way_of_running(context, plan, answered, way):
     if way.get("zero_copy") and not context.maps_host_memory:
         pytest.skip("{} does not map the processor's memory".format(context.name))
     images, expected = answered
-    with load_session(plan, **way) as session:
+    with open_session(plan, options=RuntimeOptions(**way)) as session:
         if "cuda_graph" in way:
             assert session.describe()["cuda_graph"] is way["cuda_graph"]
         for image, answer in zip(images, expected):
@@ -61,7 +62,7 @@ def test_answers_in_every_way_of_running(context, plan, answered, way):
 
 def test_threads_share_a_session_beside_a_second_one(context, plan, answered):
     images, expected = answered
-    with load_session(plan) as first, load_session(plan) as second:
+    with open_session(plan) as first, open_session(plan) as second:
         def work(session):
             for _ in range(20):
                 for image, answer in zip(images, expected):
@@ -72,7 +73,7 @@ def test_threads_share_a_session_beside_a_second_one(context, plan, answered):
 
 def test_an_input_that_is_prepared_on_the_device(context, plan, answered):
     images, expected = answered
-    with load_session(plan) as session, context.active() as driver:
+    with open_session(plan) as session, context.active() as driver:
         memory = driver.pagelocked_empty(images[0].shape, np.float32)
         for image, answer in zip(images, expected):
             memory[...] = image

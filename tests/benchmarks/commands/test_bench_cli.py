@@ -84,11 +84,11 @@ def test_the_reference_comes_first_and_a_wrong_engine_is_flagged(capsys, fakes, 
     assert "[WRONG OUTPUTS]" in out
 
 
-def test_a_plan_gets_the_wish_for_a_cuda_graph_and_an_onnx_file_does_not(capsys, fakes):
+def test_every_engine_gets_the_wish_for_a_cuda_graph(capsys, fakes):
     run(capsys, "--engine", fakes.engine("a.plan"), "--engine", fakes.engine("b.onnx"), "--cuda-graph", *QUICK)
-    assert [session.options for session in fakes.sessions] == [{"cuda_graph": True}, {}]
+    assert [session.options.cuda_graph for session in fakes.sessions] == [True, True]
     run(capsys, "--engine", fakes.engine("a.plan"), *QUICK)
-    assert fakes.sessions[-1].options == {}
+    assert fakes.sessions[-1].options.cuda_graph is None
 
 
 def test_transfers_that_cannot_be_told_apart_are_said_to_be(capsys, fakes):
@@ -245,7 +245,6 @@ def test_an_engine_that_fails_beside_its_reference_is_no_bug_of_the_command(caps
     (("--engine", TINY, "--json", "x", "--csv", "x"), 2, "two outputs go to x"),
     (("--engine", TINY, "--json", "x", "--csv", "./x"), 2, "two outputs go to x"),
     (("--engine", TINY, "--json", "--csv"), 2, "two outputs go to standard output"),
-    (("--engine", TINY, "--provider", "NoSuchProvider"), 2, "no NoSuchProvider"),
     (("--engine", TINY, "--reference", "no_such.onnx"), 3, "no_such.onnx"),
 ])
 def test_bad_requests(capsys, fakes, arguments, code, said):
@@ -254,6 +253,11 @@ def test_bad_requests(capsys, fakes, arguments, code, said):
     assert (found, out) == (code, "")
     assert said in err
     assert "Traceback" not in err
+
+
+def test_a_provider_that_is_not_installed(capsys, real):
+    found, out, err = run(capsys, "--engine", TINY, "--provider", "NoSuchProvider")
+    assert (found, out) == (2, "") and "no NoSuchProvider" in err
 
 
 def test_help_is_quick_and_names_every_option():

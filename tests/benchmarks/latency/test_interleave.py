@@ -9,7 +9,7 @@ from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.benchmarks.latency.interleave import Limits, Series, Watch, measure
 from edgenext_deploy.benchmarks.latency.run import compare
 from edgenext_deploy.benchmarks.latency_report import WarmUp
-from edgenext_deploy.runtime.session import Session, Timings
+from edgenext_deploy.runtime.session import Session, SessionTimings
 
 IMAGE = np.zeros((1, 3, 32, 32), dtype=np.float32)
 
@@ -71,7 +71,7 @@ def test_reading_the_stages_does_not_count_as_latency():
         outputs = ()
 
         def infer_all(self, image):
-            self.timings = Timings(1.0, 0.1, 0.1, 0.7, 0.1)
+            self.timings = SessionTimings(1.0, 0.1, 0.1, 0.7, 0.1)
             return ()
 
         def submit(self, image):

@@ -52,12 +52,12 @@ def sessions(monkeypatch):
             value = opened["plain"] if self.path.endswith("_plain.onnx") else 1.0
             return (np.full((1, 10), value, np.float32),)
 
-    def load_session(path, threads=None, trust=False):
-        session = Answering(path, threads, (1, 3, 32, 32), lambda call: None)
+    def open_session(path, *, options):
+        session = Answering(path, options.threads, (1, 3, 32, 32), lambda call: None)
         opened["sessions"].append(session)
         return session
 
-    monkeypatch.setattr("edgenext_deploy.runtime.open.load_session", load_session)
+    monkeypatch.setattr("edgenext_deploy.runtime.open.open_session", open_session)
     return opened
 
 

@@ -8,7 +8,7 @@ from edgenext_deploy.benchmarks.latency import summarise
 from edgenext_deploy.benchmarks.latency.engines import Engine
 from edgenext_deploy.benchmarks.latency.interleave import Series
 from edgenext_deploy.benchmarks.latency_report import EngineFile, Mode, WarmUp
-from edgenext_deploy.runtime.session import Timings
+from edgenext_deploy.runtime.session import SessionTimings
 
 WARMUP = WarmUp(100.0, 10, True)
 CPU_MODE = Mode("wall", "none", None, None, 1)
@@ -91,7 +91,7 @@ def test_a_drift_of_a_hundredth_is_not():
 
 
 def timings_of(count, **changes):
-    made = [Timings(5.0, 0.5, 0.2, 3.0 + 0.001 * index, 0.1)._replace(**changes) for index in range(count)]
+    made = [SessionTimings(5.0, 0.5, 0.2, 3.0 + 0.001 * index, 0.1)._replace(**changes) for index in range(count)]
     return tuple(tuple(made[part[0]:part[-1] + 1]) for part in np.array_split(np.arange(count), 40))
 
 

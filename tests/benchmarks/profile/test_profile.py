@@ -12,6 +12,7 @@ from edgenext_deploy.benchmarks.commands.cli import bench_command
 from edgenext_deploy.benchmarks.profile.layer_times import located, profile_engine, summed
 from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import UsageError, VerificationError
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.profile import LayerTime, LayerTimes, layers_of_trace
 
 LAYERS = [
@@ -143,7 +144,8 @@ def test_graphs_are_not_replayed_while_layers_are_timed(monkeypatch, tmp_path):
     from edgenext_deploy.runtime.trt import TensorRTSession
 
     machine = gpu.install(monkeypatch, "10.3")
-    with TensorRTSession(gpu.write_plan(tmp_path, "10.3", layers=LAYERS), cuda_graph=True) as session:
+    with TensorRTSession(gpu.write_plan(tmp_path, "10.3", layers=LAYERS),
+                         options=RuntimeOptions(cuda_graph=True)) as session:
         assert session.describe()["cuda_graph"] is True
         image = np.zeros(session.inputs[0].shape, np.float32)
         assert [len(run) for run in session.profile(image, 2)] == [len(LAYERS)] * 2

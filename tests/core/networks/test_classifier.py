@@ -12,6 +12,7 @@ from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.files import sha256_of_file
 from edgenext_deploy.networks.classifier import softmax
+from edgenext_deploy.runtime.options import RuntimeOptions
 
 pytest.importorskip("onnxruntime")
 
@@ -166,7 +167,7 @@ def test_bad_arguments_are_usage_errors():
     with pytest.raises(UsageError, match="color"):
         Classifier(TINY, color="hsv")
     with pytest.raises(UsageError, match="threads"):
-        Classifier(TINY, threads=0)
+        Classifier(TINY, runtime=RuntimeOptions(threads=0))
 
 
 def test_bad_photo_and_frame_leave_the_classifier_usable(classify, tmp_path):
@@ -194,7 +195,7 @@ def test_a_file_called_plan_has_to_be_one(tmp_path):
     engine_with(tmp_path, lambda data: data["graph"].update(sha256=sha256_of_file(str(plan))))
     for trust in (False, True):
         with pytest.raises(BadInputError, match="not a TensorRT plan"):
-            Classifier(str(plan), trust=trust)
+            Classifier(str(plan), runtime=RuntimeOptions(trust=trust))
 
 
 def test_manifest_that_prepares_another_size_is_bad_input(tmp_path):

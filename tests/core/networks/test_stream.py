@@ -15,6 +15,7 @@ from edgenext_deploy.camera.source import FrameSource, SourceLostError
 from edgenext_deploy.camera.synthetic import number_in
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.networks.classifier import Classifier
+from edgenext_deploy.runtime.options import RuntimeOptions
 
 pytest.importorskip("onnxruntime")
 
@@ -23,7 +24,7 @@ TINY = os.path.join(ROOT, "tests", "data", "tiny_classifier.onnx")
 
 @pytest.fixture(scope="module")
 def classify():
-    with Classifier(TINY, top_k=2, threads=1) as classifier:
+    with Classifier(TINY, runtime=RuntimeOptions(threads=1), top_k=2) as classifier:
         classifier(np.zeros((8, 8, 3), np.uint8))
         yield classifier
 

@@ -31,7 +31,7 @@ from edgenext_deploy.preprocess import cuda as preprocess_cuda
 from edgenext_deploy.preprocess.cpu import CpuPreprocessor
 from edgenext_deploy.preprocess.cuda import CudaPreprocessor
 from edgenext_deploy.runtime import cuda
-from edgenext_deploy.runtime.session import Timings
+from edgenext_deploy.runtime.session import SessionTimings
 
 pytestmark = pytest.mark.skipif(kernel_double.COMPILER is None, reason="no g++ to compile the kernels with")
 
@@ -50,7 +50,7 @@ def machine(monkeypatch, tmp_path):
 class Reader:
     """A session whose network hands back its input."""
 
-    timings = Timings(1.0, prepare_ms=0.5)
+    timings = SessionTimings(1.0, prepare_ms=0.5)
 
     def __init__(self, shape, dtype="float32"):
         self.shape, self.dtype = shape, np.dtype(dtype)

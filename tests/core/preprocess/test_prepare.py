@@ -18,6 +18,7 @@ from edgenext_deploy.preprocess import cuda
 from edgenext_deploy.preprocess.cpu import CpuPreprocessor
 from edgenext_deploy.preprocess.photo import preprocess
 from edgenext_deploy.preprocess.prepare import FramePreparer
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.trt import TensorRTSession
 
 pytest.importorskip("onnxruntime")
@@ -49,7 +50,7 @@ class Recorder:
     """A session that keeps what it was given."""
 
     inputs = manifest.read_for(gpu.TINY).inputs
-    timings = None
+    timings, takes_prepared = None, False
 
     def infer_all(self, image):
         self.image = image
@@ -80,7 +81,7 @@ def test_what_is_refused():
         with pytest.raises(UsageError):
             FramePreparer(PREPROCESSING, Recorder(), **options)
     with pytest.raises(UsageError, match="only for a plan"):
-        Classifier(gpu.TINY, preprocess_on="gpu")
+        Classifier(gpu.TINY, runtime=RuntimeOptions(preprocess_on="gpu"))
 
 
 def test_input_has_the_sessions_dtype():
@@ -124,7 +125,7 @@ def test_a_photo_of_another_thread_takes_no_frames_timings_away(machine, tmp_pat
             photos.append(True)
             in_thread(lambda: classify(path_of("photos", "cat.jpg")))
 
-    with Classifier(gpu.write_plan(tmp_path, machine.release), preprocess_on="gpu") as classify:
+    with Classifier(gpu.write_plan(tmp_path, machine.release), runtime=RuntimeOptions(preprocess_on="gpu")) as classify:
         monkeypatch.setattr(TensorRTSession, "_call", interrupted)
         assert classify(RED["bgr"])[0].label == "red" and photos == [True]
         assert classify.session.timings.prepare_ms >= 2 * kernel_double.LAUNCH_MS
@@ -143,10 +144,10 @@ def test_photos_do_not_wait_for_the_compiler(machine, tmp_path):
 @needs_kernels
 def test_a_plan_can_be_kept_to_the_processor_or_held_to_the_gpu(machine, tmp_path):
     path = gpu.write_plan(tmp_path, machine.release)
-    with Classifier(path, preprocess_on="cpu") as classify:
+    with Classifier(path, runtime=RuntimeOptions(preprocess_on="cpu")) as classify:
         assert classify(RED["bgr"])[0].label == "red" and classify.session.timings.prepare_ms is None
         assert classify.frames.where == "cpu"
-    with Classifier(path, preprocess_on="gpu") as classify:
+    with Classifier(path, runtime=RuntimeOptions(preprocess_on="gpu")) as classify:
         assert classify.frames.where == "gpu"
 
 
@@ -161,7 +162,7 @@ def test_without_nvcc_a_line_in_the_log_says_so_once(machine, tmp_path, monkeypa
     (record,) = [record for record in caplog.records if "nvcc" in record.getMessage()]
     assert "on the CPU" in record.getMessage() and "PATH=/usr/local/cuda/bin" in record.getMessage()
     with pytest.raises(MissingRuntimeError, match="nvcc"):
-        Classifier(path, preprocess_on="gpu")
+        Classifier(path, runtime=RuntimeOptions(preprocess_on="gpu"))
 
 
 @needs_kernels

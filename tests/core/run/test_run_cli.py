@@ -51,7 +51,7 @@ def random_engine(tmp_path):
 def test_a_photo_or_a_manifest_given_as_the_engine_is_named(run, red):
     for given in (COFFEE, os.path.splitext(TINY)[0] + ".json"):
         code, _, err = run(red, engine=given)
-        assert code == 3 and given + " is no engine: a name ending in .onnx or .plan expected" in err, err
+        assert code == 3 and given + " is not an engine: a name ending in .onnx or .plan expected" in err, err
 
 
 def test_a_photo_that_may_not_be_read_does_not_stop_the_others(run, red, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 from doubles.gpu import TINY
 from doubles.onnx_writer import FLOAT, model, node
 
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.ort import OnnxRuntimeSession
 
 pytest.importorskip("onnxruntime")
@@ -48,7 +49,7 @@ def overhead_us(session, pairs=400, runs=5):
 @pytest.mark.parametrize("network", ["tiny", "256x256"])
 def test_at_most_fifty_microseconds_a_frame(tmp_path, network):
     path = TINY if network == "tiny" else pooling(tmp_path)
-    with OnnxRuntimeSession(path, threads=1) as session:
+    with OnnxRuntimeSession(path, options=RuntimeOptions(threads=1)) as session:
         assert overhead_us(session) <= LIMIT_US
 
 
@@ -57,5 +58,5 @@ def test_a_session_that_copied_its_input_would_be_found_out(tmp_path):
         def infer_all(self, image):
             return super().infer_all(np.array(image[:, ::-1])[:, ::-1].astype(np.float64).astype(np.float32))
 
-    with Copying(pooling(tmp_path), threads=1) as session:
+    with Copying(pooling(tmp_path), options=RuntimeOptions(threads=1)) as session:
         assert overhead_us(session, pairs=50, runs=3) > LIMIT_US

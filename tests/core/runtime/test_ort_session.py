@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from paths import DATA
 
-from edgenext_deploy import load_session
+from edgenext_deploy import open_session
 from edgenext_deploy.artifacts import golden, manifest
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.preprocess.photo import normalise
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.ort import OnnxRuntimeSession, available_threads
 from edgenext_deploy.runtime.session import Session
 
@@ -38,7 +39,7 @@ def tiny_bytes():
 
 @pytest.fixture
 def session():
-    with OnnxRuntimeSession(TINY, threads=1) as opened:
+    with OnnxRuntimeSession(TINY, options=RuntimeOptions(threads=1)) as opened:
         yield opened
 
 
@@ -145,22 +146,22 @@ def test_threads_reach_onnxruntime(monkeypatch):
         return original(path, options, providers=providers)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
-    load_session(TINY, threads=2).close()
+    open_session(TINY, options=RuntimeOptions(threads=2)).close()
     assert seen == [(2, 1, onnxruntime.ExecutionMode.ORT_SEQUENTIAL,
                      onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL, ["CPUExecutionProvider"])]
 
 
 def test_bad_arguments_are_usage_errors():
     with pytest.raises(UsageError, match="at least 1"):
-        OnnxRuntimeSession(TINY, threads=0)
+        OnnxRuntimeSession(TINY, options=RuntimeOptions(threads=0))
     with pytest.raises(UsageError, match="NoSuchProvider"):
-        OnnxRuntimeSession(TINY, providers=["NoSuchProvider"])
+        OnnxRuntimeSession(TINY, options=RuntimeOptions(provider="NoSuchProvider"))
 
 
 def test_missing_onnxruntime_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingRuntimeError, match="pip install onnxruntime") as caught:
-        load_session(TINY)
+        open_session(TINY)
     assert caught.value.exit_code == 6
 
 
@@ -171,7 +172,7 @@ def test_missing_onnxruntime_says_how_to_install_it(monkeypatch):
 def test_broken_file_is_bad_input_in_one_line_and_nothing_else_is_printed(tmp_path, capfd, content, message):
     path = write(tmp_path, content)
     with pytest.raises(BadInputError, match=message) as caught:
-        load_session(path)
+        open_session(path)
     assert path in str(caught.value) and "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
@@ -180,22 +181,22 @@ def test_truncation_anywhere_is_bad_input(tmp_path):
     content = tiny_bytes()
     for length in range(1, len(content), 3):
         with pytest.raises((BadInputError, IncompatibleError)):
-            load_session(write(tmp_path, content[:length]))
+            open_session(write(tmp_path, content[:length]))
 
 
 def test_missing_file_and_folder_are_bad_input(tmp_path):
     with pytest.raises(BadInputError, match="not found"):
-        load_session(str(tmp_path / "none.onnx"))
+        open_session(str(tmp_path / "none.onnx"))
     (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(BadInputError, match="not a file"):
-        load_session(str(tmp_path / "folder.onnx"))
+        open_session(str(tmp_path / "folder.onnx"))
 
 
 def test_newer_ir_version_is_incompatible_naming_found_and_supported(tmp_path, capfd):
     content = tiny_bytes()
     assert content[:2] == b"\x08\x07"  # field 1, ir_version: 7
     with pytest.raises(IncompatibleError, match=r"IR version 99 found, onnxruntime .* supports up to \d+"):
-        load_session(write(tmp_path, b"\x08\x63" + content[2:]))
+        open_session(write(tmp_path, b"\x08\x63" + content[2:]))
     assert capfd.readouterr() == ("", "")
 
 
@@ -204,7 +205,7 @@ def test_newer_opset_is_incompatible_naming_found_and_supported(tmp_path):
     opset_import = b"\x42\x04\x0a\x00\x10\x0d"  # field 8: domain "", version 13
     assert content.endswith(opset_import)
     with pytest.raises(IncompatibleError, match=r"opset 99 found, onnxruntime .* up to \d+") as caught:
-        load_session(write(tmp_path, content[:-1] + b"\x63"))
+        open_session(write(tmp_path, content[:-1] + b"\x63"))
     assert caught.value.exit_code == 4 and "\n" not in str(caught.value)
 
 
@@ -212,12 +213,12 @@ def test_unknown_operator_is_incompatible_naming_it(tmp_path):
     content = tiny_bytes()
     assert content.count(b"GlobalAveragePool") == 1
     with pytest.raises(IncompatibleError, match="FlobalAveragePool"):
-        load_session(write(tmp_path, content.replace(b"GlobalAveragePool", b"FlobalAveragePool")))
+        open_session(write(tmp_path, content.replace(b"GlobalAveragePool", b"FlobalAveragePool")))
 
 
 def test_other_file_is_refused(tmp_path):
     with pytest.raises(BadInputError, match=r"'\.pth' found"):
-        load_session(write(tmp_path, b"weights", "xxs.pth"))
+        open_session(write(tmp_path, b"weights", "xxs.pth"))
 
 
 def onnx_file(tmp_path, inputs, nodes, outputs=(("y", None),)):
@@ -235,19 +236,19 @@ def onnx_file(tmp_path, inputs, nodes, outputs=(("y", None),)):
 def test_dynamic_shape_is_refused_naming_the_input(tmp_path):
     path = onnx_file(tmp_path, [("image", ["batch", 3])], [("Relu", ["image"], ["y"])])
     with pytest.raises(BadInputError, match=r"'image' has shape .*batch"):
-        load_session(path)
+        open_session(path)
 
 
 def test_two_inputs_are_refused(tmp_path):
     path = onnx_file(tmp_path, [("a", [1]), ("b", [1])], [("Add", ["a", "b"], ["y"])])
     with pytest.raises(BadInputError, match="2 inputs"):
-        load_session(path)
+        open_session(path)
 
 
 def test_several_outputs_come_in_order(tmp_path):
     path = onnx_file(tmp_path, [("image", [1, 2])], [("Relu", ["image"], ["y"]), ("Neg", ["image"], ["z"])],
                      [("y", [1, 2]), ("z", [1, 2])])
-    with load_session(path) as session:
+    with open_session(path) as session:
         positive, negative = session.infer_all(np.array([[1.0, -2.0]], np.float32))
     assert positive.tolist() == [[1.0, 0.0]] and negative.tolist() == [[-1.0, 2.0]]
 
@@ -262,7 +263,7 @@ def test_failure_while_running_is_one_line(tmp_path, capfd):
         nodes, "graph", [helper.make_tensor_value_info("image", TensorProto.FLOAT, [2])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
-    with load_session(write(tmp_path, model.SerializeToString())) as session:
+    with open_session(write(tmp_path, model.SerializeToString())) as session:
         assert session.infer(np.array([1, 2], np.float32)).shape == (1, 2)
         for run in (session.infer, lambda image: (session.submit(image), session.collect())):
             with pytest.raises(BadInputError, match="fails while it runs") as caught:
@@ -270,3 +271,34 @@ def test_failure_while_running_is_one_line(tmp_path, capfd):
             assert "\n" not in str(caught.value)
         assert session.infer(np.array([1, 2], np.float32)).shape == (1, 2)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("options, providers", [
+    (RuntimeOptions(), ["CPUExecutionProvider"]), (RuntimeOptions(device=1), ["CPUExecutionProvider"]),
+    (RuntimeOptions(provider="CUDAExecutionProvider"), ["CUDAExecutionProvider"]),
+    (RuntimeOptions(provider="CUDAExecutionProvider", device=1), [("CUDAExecutionProvider", {"device_id": "1"})])])
+def test_provider_and_device_reach_onnxruntime(monkeypatch, options, providers):
+    """The processor runs in the GPU's place, and says so when it is asked for that it is the GPU's."""
+    original, seen = onnxruntime.InferenceSession, []
+
+    def spy(path, settings, providers):
+        seen.append(providers)
+        session = original(path, settings, providers=["CPUExecutionProvider"])
+        monkeypatch.setattr(session, "get_providers", lambda: [options.provider or "CPUExecutionProvider"])
+        return session
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers",
+                        lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    with open_session(TINY, options=options) as session:
+        assert session.describe()["provider"] == options.provider or "CPUExecutionProvider"
+    assert seen == [providers]
+
+
+def test_a_provider_whose_libraries_do_not_load_is_not_replaced_by_the_processor(monkeypatch):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    original = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda path, settings, providers: original(
+        path, settings, providers=["CPUExecutionProvider"]))
+    with pytest.raises(MissingRuntimeError, match="CUDAExecutionProvider was asked for, and ONNX Runtime runs"):
+        open_session(TINY, options=RuntimeOptions(provider="CUDAExecutionProvider"))

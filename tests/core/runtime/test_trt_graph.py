@@ -8,6 +8,7 @@ from trt_cases import frames, in_thread, right, run_all, two_heads
 
 from edgenext_deploy.runtime import cuda, graph, warmup
 from edgenext_deploy.runtime.graph import GraphApi, GraphError
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.trt import TensorRTSession
 
 
@@ -22,7 +23,8 @@ def install(monkeypatch, driver="12.6", **options):
 
 def test_every_inference_is_one_launch_of_its_sets_graph(machine, tmp_path):
     images = frames(6)
-    with TensorRTSession(two_heads(machine, tmp_path), buffer_sets=3, cuda_graph=True) as session:
+    with TensorRTSession(two_heads(machine, tmp_path),
+                         options=RuntimeOptions(cuda_graph=True), buffer_sets=3) as session:
         assert session.describe()["cuda_graph"] is True
         assert len(machine.graphs) == 4 and machine.recorded_graphs == {}  # one for each set, and one for infer
         del machine.launches[:]
@@ -33,7 +35,7 @@ def test_every_inference_is_one_launch_of_its_sets_graph(machine, tmp_path):
 
 def test_prepared_inputs_are_replayed_too(new_machine, tmp_path):
     (image,) = frames(1)
-    with TensorRTSession(two_heads(new_machine, tmp_path), cuda_graph=True) as session:
+    with TensorRTSession(two_heads(new_machine, tmp_path), options=RuntimeOptions(cuda_graph=True)) as session:
         with session._cuda.active() as driver:
             memory = driver.pagelocked_empty(image.shape, image.dtype)
         memory[...] = image
@@ -48,7 +50,7 @@ def test_prepared_inputs_are_replayed_too(new_machine, tmp_path):
     ("11.4", "cuGraphInstantiateWithFlags"), ("13.0", "cuGraphInstantiateWithFlags")])
 def test_each_driver_has_its_own_way_to_instantiate(monkeypatch, tmp_path, driver, used):
     machine, library = install(monkeypatch, driver)
-    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=True) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(cuda_graph=True)) as session:
         assert session.describe()["cuda_graph"] is True and run_all(session, frames(3)) == 1.0
     assert {name for name in library.calls if name.startswith("cuGraphInstantiate")} == {used}
     assert machine.violations == []
@@ -70,9 +72,9 @@ def test_by_default_unless_they_are_slower(monkeypatch, tmp_path, caplog, replay
         assert session.describe()["cuda_graph"] is used and bool(machine.graphs) is used
         assert "CUDA graph: {:.3f} ms, without: 1.000 ms".format(replay_ms) in caplog.text
         assert run_all(session, frames(3)) == 1.0
-    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=True) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(cuda_graph=True)) as session:
         assert session.describe()["cuda_graph"] is True
-    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=False) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(cuda_graph=False)) as session:
         assert session.describe()["cuda_graph"] is False and machine.graphs == {}
     assert machine.violations == []
 
@@ -91,7 +93,7 @@ def test_an_engine_that_cannot_be_recorded_runs_plainly(
     machine = gpu.install(monkeypatch, release)
     machine.release = release
     caplog.set_level(logging.INFO)
-    with TensorRTSession(two_heads(machine, tmp_path, **changes), cuda_graph=wanted) as session:
+    with TensorRTSession(two_heads(machine, tmp_path, **changes), options=RuntimeOptions(cuda_graph=wanted)) as session:
         assert session.describe()["cuda_graph"] is False and machine.graphs == {} == machine.recorded_graphs
         del machine.launches[:]
         assert run_all(session, frames(4)) == 1.0
@@ -182,7 +184,7 @@ def test_a_stream_that_stays_in_capture_is_not_used(monkeypatch, tmp_path):
 
 def test_four_threads_share_the_graphs(machine, tmp_path):
     images, wrong = frames(80), []
-    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=True) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(cuda_graph=True)) as session:
         def work(mine):
             for image in mine:
                 if not right(session, session.infer_all(image), image):
@@ -210,7 +212,7 @@ def test_another_threads_allocations_do_not_spoil_a_capture(machine, tmp_path, m
         return original(api, handle, both, reason)
 
     monkeypatch.setattr(runner, "capture", busy)
-    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=True) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(cuda_graph=True)) as session:
         assert session.describe()["cuda_graph"] is True and run_all(session, frames(2)) == 1.0
         for _ in range(3):
             session._cuda.release()
@@ -220,7 +222,7 @@ def test_another_threads_allocations_do_not_spoil_a_capture(machine, tmp_path, m
 
 
 def test_mutation_another_sets_graph_is_replayed(machine, tmp_path):
-    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=True) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(cuda_graph=True)) as session:
         first, second = session._sets[1:]
         first.graph, second.graph = second.graph, first.graph
         assert run_all(session, frames(4)) < 1.0
@@ -236,7 +238,7 @@ def test_mutation_the_answer_of_the_replay_is_not_compared(monkeypatch, tmp_path
 def test_mutation_no_plain_run_before_the_capture(monkeypatch, tmp_path, caplog):
     machine, _ = install(monkeypatch)
     caplog.set_level(logging.INFO)
-    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=False) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(cuda_graph=False)) as session:
         session._runner._execution._context._ran = False
         with session._cuda.active(), pytest.raises(GraphError, match="not permitted when stream is capturing"):
             session._runner.capture(GraphApi(graph.driver_library()), session._sets[0])

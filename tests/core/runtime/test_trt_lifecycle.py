@@ -16,13 +16,14 @@ from edgenext_deploy.errors import UsageError
 from edgenext_deploy.runtime import trt as module
 from edgenext_deploy.runtime.buffers import BufferSet
 from edgenext_deploy.runtime.cuda import CudaError
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.trt import TensorRTSession
 
 
 @pytest.mark.parametrize("way", WAYS[::3])
 def test_a_thousand_frames_from_four_threads(machine, tmp_path, way):
     images = frames(1000)
-    with TensorRTSession(two_heads(machine, tmp_path), **way) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(**way)) as session:
         account = machine.account()
         wrong = []
 
@@ -39,14 +40,14 @@ def test_a_thousand_frames_from_four_threads(machine, tmp_path, way):
 def test_a_closed_session_takes_the_plugins_logger_from_no_other(machine, tmp_path):
     path = two_heads(machine, tmp_path, sidecar=False)  # nothing says that it needs no plugins
     (image,) = frames(1)
-    with TensorRTSession(path, trust=True, cuda_graph=False) as session:
-        TensorRTSession(path, trust=True).close()
+    with TensorRTSession(path, options=RuntimeOptions(trust=True, cuda_graph=False)) as session:
+        TensorRTSession(path, options=RuntimeOptions(trust=True)).close()
         gc.collect()
         assert right(session, session.infer_all(image), image)  # and the machine has seen no violation
 
 
 def test_one_threads_errors_are_not_told_of_anothers_call(machine, tmp_path):
-    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=False) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(cuda_graph=False)) as session:
         logger, logged, done = session._logger, threading.Event(), threading.Event()
 
         def another():
@@ -71,7 +72,7 @@ def test_one_threads_errors_are_not_told_of_anothers_call(machine, tmp_path):
 def test_one_thread_captures_and_another_collects(machine, tmp_path, way):
     images = frames(100)
     ready, room, wrong = threading.Semaphore(0), threading.Semaphore(2), []
-    with TensorRTSession(two_heads(machine, tmp_path), **way) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(**way)) as session:
         def capture():
             for image in images:
                 room.acquire()
@@ -98,7 +99,7 @@ def test_eight_sessions_opened_and_closed_two_hundred_times(machine, tmp_path, w
     images = frames(8)
     resident = []
     for index in range(rounds):
-        sessions = [TensorRTSession(path, **way) for _ in range(8)]
+        sessions = [TensorRTSession(path, options=RuntimeOptions(**way)) for _ in range(8)]
         image = images[index % 8]
         assert right(sessions[3], sessions[3].infer_all(image), image)
         for session in sessions:
@@ -230,8 +231,8 @@ def account():
 atexit.register(account)
 sys.modules.update(gpu.modules(machine, sys.argv[1], primary=sys.argv[2] == "primary"))
 import numpy as np
-from edgenext_deploy.runtime.open import load_session
-session = load_session(sys.argv[-1])
+from edgenext_deploy.runtime.open import open_session
+session = open_session(sys.argv[-1])
 image = np.ones((1, 3, 4, 5), np.float32)
 session.submit(image)
 print(session.infer(image)[0].tolist())

@@ -7,11 +7,12 @@ import pytest
 from doubles import gpu
 from trt_cases import frames, right, run_all, two_heads
 
-from edgenext_deploy import load_session
+from edgenext_deploy import open_session
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError
 from edgenext_deploy.machine.environment import present_environment
 from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime import trt as module
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.trt import TensorRTSession
 
 # --- plans that do not run --------------------------------------------------------------------------------------
@@ -20,9 +21,9 @@ from edgenext_deploy.runtime.trt import TensorRTSession
 def test_without_a_sidecar_only_on_trust(machine, tmp_path):
     path = two_heads(machine, tmp_path, sidecar=False)
     with pytest.raises(BadInputError, match="no sidecar"):
-        load_session(path)
+        open_session(path)
     assert machine.log == []  # nothing was deserialised
-    with load_session(path, trust=True) as session:
+    with open_session(path, options=RuntimeOptions(trust=True)) as session:
         assert session.record is None and right(session, session.infer_all(frames(1)[0]), frames(1)[0])
 
 
@@ -32,19 +33,19 @@ def test_a_changed_plan_is_not_deserialised(machine, tmp_path):
         stream.seek(-1, os.SEEK_END)
         stream.write(b"\xff")
     with pytest.raises(BadInputError, match="sha256"):
-        load_session(path)
+        open_session(path)
     assert machine.log == [] and machine.allocated_bytes() == 0
 
 
 def test_a_plan_for_another_gpu_or_release_is_refused(machine, tmp_path):
     path = two_heads(machine, tmp_path, capability="5.3")
     with pytest.raises(IncompatibleError, match=r"5\.3.*8\.7.*edgenext-build"):
-        load_session(path)
+        open_session(path)
     other = "8.6" if machine.release != "8.6" else "10.3"
     path = gpu.write_plan(tmp_path, other, onnx_path=None, name="other")
     with pytest.raises(IncompatibleError, match="built for TensorRT {}.*found TensorRT {}".format(
             other, machine.release)):
-        load_session(path)
+        open_session(path)
     assert machine.log == [] and machine.allocated_bytes() == 0
 
 
@@ -54,7 +55,7 @@ def test_what_tensorrt_refuses_is_said_in_its_words(new_machine, tmp_path, monke
         data = stream.read()
     monkeypatch.setattr(module, "read_plan", lambda *_: (data, None))
     with pytest.raises(IncompatibleError) as caught:
-        TensorRTSession(path, trust=True)
+        TensorRTSession(path, options=RuntimeOptions(trust=True))
     text = str(caught.value)
     assert "expecting library version 10.3.0.26 got 8.6.1.6, please rebuild" in text
     assert "Double GPU (compute capability 8.7)" in text and "no sidecar" in text and "edgenext-build" in text
@@ -78,19 +79,19 @@ def test_engines_that_a_session_cannot_run_are_refused(monkeypatch, tmp_path, re
     machine = gpu.install(monkeypatch, release)
     path = gpu.write_plan(tmp_path, release, onnx_path=None, name="odd", **changes)
     with pytest.raises(IncompatibleError, match=message):
-        load_session(path)
+        open_session(path)
     assert machine.allocated_bytes() == 0 and machine.page_locked_bytes() == 0 and machine.driver_stack == []
 
 
 def test_a_type_that_numpy_lacks_is_refused(new_machine, tmp_path):
     path = two_heads(new_machine, tmp_path, dtype="BF16")
     with pytest.raises(IncompatibleError, match="of type BF16"):
-        load_session(path)
+        open_session(path)
 
 
 def test_a_refused_inference_says_why_and_the_next_one_runs(machine, tmp_path, monkeypatch):
     images = frames(2)
-    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=False) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(cuda_graph=False)) as session:
         changes = session._engine._changes
         changes["refusal"] = "Error Code 9: not today"
         for function in (session.infer, session.submit):
@@ -114,7 +115,7 @@ def test_a_refused_inference_says_why_and_the_next_one_runs(machine, tmp_path, m
 @pytest.mark.parametrize("way", [{}, {"cuda_graph": True}, {"zero_copy": True}])
 def test_an_engine_that_never_runs_is_refused_at_opening_where_it_is_tried_out(machine, tmp_path, way):
     with pytest.raises(cuda.CudaError, match="not ever"):
-        TensorRTSession(two_heads(machine, tmp_path, refusal="Error Code 9: not ever"), **way)
+        TensorRTSession(two_heads(machine, tmp_path, refusal="Error Code 9: not ever"), options=RuntimeOptions(**way))
     assert machine.everything_released()
 
 
@@ -139,7 +140,7 @@ def test_without_tensorrt_and_gpu_the_plan_says_where_it_runs(monkeypatch, tmp_p
         shutil.move(path + ".json", renamed + ".json")
     monkeypatch.setattr(module, "present_environment", _bare)
     with pytest.raises(MissingRuntimeError, match=r"plan for TensorRT 8\.2.*two\.onnx"):
-        load_session(renamed)
+        open_session(renamed)
 
 
 def _bare():
@@ -153,11 +154,11 @@ def test_without_pycuda_the_way_to_install_it_is_given(new_machine, monkeypatch,
     monkeypatch.setitem(sys.modules, "pycuda", None)
     monkeypatch.delitem(sys.modules, "pycuda.driver")
     with pytest.raises(MissingRuntimeError, match=r"pip install .*pycuda"):
-        load_session(path)
+        open_session(path)
 
 
 def test_a_file_that_is_no_plan_is_bad_input_on_any_machine(tmp_path):
     path = tmp_path / "xxs.plan"
     path.write_bytes(b"plan")
     with pytest.raises(BadInputError, match="not a TensorRT plan"):
-        load_session(str(path))
+        open_session(str(path))

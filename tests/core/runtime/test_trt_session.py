@@ -11,12 +11,13 @@ from doubles.cuda_machine import COPY_MS_PER_BYTE
 from doubles.tensorrt_runtime_double import LAUNCH_MS
 from trt_cases import ORDERS, WAYS, frames, in_thread, right, run_all, two_heads
 
-from edgenext_deploy import Classifier, load_session
+from edgenext_deploy import Classifier, open_session
 from edgenext_deploy.artifacts import golden, manifest
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.buffers import BufferSet
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.ort import OnnxRuntimeSession
 from edgenext_deploy.runtime.session import Session
 from edgenext_deploy.runtime.trt import TensorRTSession
@@ -28,7 +29,7 @@ from edgenext_deploy.tensorrt_api import runtime_api
 def test_answers_are_onnx_runtimes(machine, tmp_path):
     pytest.importorskip("onnxruntime")
     preprocessing = manifest.read_for(gpu.TINY).preprocessing
-    with load_session(gpu.write_plan(tmp_path, machine.release)) as session, OnnxRuntimeSession(gpu.TINY) as reference:
+    with open_session(gpu.write_plan(tmp_path, machine.release)) as session, OnnxRuntimeSession(gpu.TINY) as reference:
         assert isinstance(session, TensorRTSession) and isinstance(session, Session)
         assert session.inputs == reference.inputs and session.outputs == reference.outputs
         for seed in range(5):
@@ -168,7 +169,7 @@ def test_one_more_than_there_are_buffer_sets_is_refused(machine, tmp_path):
 @pytest.mark.parametrize("cuda_graph", [False, True])
 def test_timings_are_the_events(machine, tmp_path, cuda_graph):
     expected_ms = machine.replay_ms if cuda_graph else LAUNCH_MS
-    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=cuda_graph) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(cuda_graph=cuda_graph)) as session:
         assert session.timings is None
         (image,) = frames(1)
         session.infer(image)
@@ -197,7 +198,7 @@ def test_describe(machine, tmp_path):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_without_a_mutation_all_answers_are_right(machine, tmp_path, way):
-    with TensorRTSession(two_heads(machine, tmp_path), **way) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(**way)) as session:
         assert run_all(session, frames(4)) == 1.0
         described = session.describe()
         assert described["cuda_graph"] is way["cuda_graph"]
@@ -206,7 +207,7 @@ def test_without_a_mutation_all_answers_are_right(machine, tmp_path, way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_mutation_no_synchronise(machine, tmp_path, monkeypatch, way):
-    with TensorRTSession(two_heads(machine, tmp_path), **way) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(**way)) as session:
         monkeypatch.setattr(BufferSet, "wait", lambda self: None)
         monkeypatch.setattr(BufferSet, "timings", lambda self: None)
         assert run_all(session, frames(4)) < 0.5
@@ -228,7 +229,7 @@ def test_mutation_two_bindings_swapped(machine, tmp_path, monkeypatch, first, se
             return original(self, addresses, stream_handle)
 
         monkeypatch.setattr(kind, "enqueue", swapped)
-    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=False) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(cuda_graph=False)) as session:
         if "image" not in (first, second):
             assert run_all(session, frames(4)) == 0.0
         else:
@@ -238,7 +239,7 @@ def test_mutation_two_bindings_swapped(machine, tmp_path, monkeypatch, first, se
 
 @pytest.mark.parametrize("way", WAYS)
 def test_mutation_a_busy_buffer_set_is_used_again(machine, tmp_path, way):
-    with TensorRTSession(two_heads(machine, tmp_path), **way) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(**way)) as session:
         session._free.clear()
         session._free.extend([session._sets[1]] * 2)
         assert run_all(session, frames(4)) < 1.0
@@ -274,7 +275,7 @@ def test_mutation_input_overwritten_before_it_was_read(machine, tmp_path, monkey
         original(self, stream)
         self.fill(np.zeros((1, 3, 4, 5), np.float32))
 
-    with TensorRTSession(two_heads(machine, tmp_path), **way) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(**way)) as session:
         monkeypatch.setattr(BufferSet, "copy_out", early)
         assert run_all(session, frames(4)) == 0.0
 
@@ -287,7 +288,8 @@ def test_mutation_no_lock_around_the_execution_context(new_machine, tmp_path, mo
         def __exit__(self, *exception):
             return None
 
-    with TensorRTSession(two_heads(new_machine, tmp_path), buffer_sets=64, cuda_graph=False) as session:
+    with TensorRTSession(two_heads(new_machine, tmp_path),
+                         options=RuntimeOptions(cuda_graph=False), buffer_sets=64) as session:
         session._runner._lock = session._infer_lock = session._queue_lock = NoLock()
         context, seen = session._runner._execution._context, []
         original = type(context)._enqueue_alone

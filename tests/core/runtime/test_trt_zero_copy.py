@@ -8,10 +8,11 @@ from doubles import gpu
 from doubles.tensorrt_runtime_double import LAUNCH_MS
 from trt_cases import frames, right, run_all, two_heads
 
-from edgenext_deploy import load_session
+from edgenext_deploy import open_session
 from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.runtime import cuda, warmup
 from edgenext_deploy.runtime.buffers import BufferSet
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.trt import TensorRTSession
 
 
@@ -26,7 +27,7 @@ def board(monkeypatch, **options):
 
 
 def test_nothing_is_copied(machine, tmp_path, monkeypatch):
-    with TensorRTSession(two_heads(machine, tmp_path), zero_copy=True) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(zero_copy=True)) as session:
         assert machine.account()["mapped"] == 9  # three tensors in three buffer sets
 
         def copies(*arguments):
@@ -40,7 +41,7 @@ def test_nothing_is_copied(machine, tmp_path, monkeypatch):
 
 def test_results_belong_to_the_caller_and_views_to_the_session(machine, tmp_path):
     first, second = frames(2)
-    with TensorRTSession(two_heads(machine, tmp_path), zero_copy=True) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(zero_copy=True)) as session:
         kept = session.infer_all(first)
         view = session.infer_all(second, views=True)
         assert right(session, kept, first) and right(session, view, second)
@@ -52,7 +53,8 @@ def test_results_belong_to_the_caller_and_views_to_the_session(machine, tmp_path
 
 def test_a_copy_that_is_not_made_takes_no_time(machine, tmp_path):
     (image,) = frames(1)
-    with TensorRTSession(two_heads(machine, tmp_path), zero_copy=True, cuda_graph=False) as session:
+    with TensorRTSession(two_heads(machine, tmp_path),
+                         options=RuntimeOptions(zero_copy=True, cuda_graph=False)) as session:
         session.infer(image)
         timings = session.timings
         assert timings.host_to_device_ms is None and timings.device_to_host_ms is None
@@ -62,7 +64,8 @@ def test_a_copy_that_is_not_made_takes_no_time(machine, tmp_path):
 @pytest.mark.parametrize("cuda_graph", [False, True])
 def test_a_prepared_input_is_written_to_device_memory(machine, tmp_path, cuda_graph):
     images = frames(6)
-    with TensorRTSession(two_heads(machine, tmp_path), zero_copy=True, cuda_graph=cuda_graph) as session:
+    with TensorRTSession(two_heads(machine, tmp_path),
+                         options=RuntimeOptions(zero_copy=True, cuda_graph=cuda_graph)) as session:
         with session._cuda.active() as driver:
             memory = driver.pagelocked_empty(images[0].shape, np.float32)
 
@@ -83,7 +86,8 @@ def test_a_prepared_input_is_written_to_device_memory(machine, tmp_path, cuda_gr
 
 @pytest.mark.parametrize("zero_copy, mapped", [(None, "none"), (False, "none"), (True, "input and outputs")])
 def test_load_session_passes_it_on(machine, tmp_path, zero_copy, mapped):
-    with load_session(two_heads(machine, tmp_path), zero_copy=zero_copy, cuda_graph=False) as session:
+    with open_session(two_heads(machine, tmp_path),
+                      options=RuntimeOptions(zero_copy=zero_copy, cuda_graph=False)) as session:
         assert session.describe()["zero_copy"] == mapped and session.describe()["cuda_graph"] is False
 
 
@@ -111,14 +115,14 @@ def test_what_pays_is_used_and_the_log_says_why(monkeypatch, tmp_path, caplog, i
 @pytest.mark.parametrize("zero_copy, mapped", [(True, "input and outputs"), (False, "none")])
 def test_who_knows_better_is_obeyed(monkeypatch, tmp_path, zero_copy, mapped):
     machine = board(monkeypatch, mapped_input_ms=5.0)
-    with TensorRTSession(two_heads(machine, tmp_path), zero_copy=zero_copy) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(zero_copy=zero_copy)) as session:
         assert session.describe()["zero_copy"] == mapped and run_all(session, frames(2)) == 1.0
 
 
 def test_a_gpu_with_its_own_memory_copies_without_measuring(monkeypatch, tmp_path):
     machine = gpu.install(monkeypatch, copy_ms_per_byte=1e-3)
     machine.release = "10.3"
-    with TensorRTSession(two_heads(machine, tmp_path), cuda_graph=False) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(cuda_graph=False)) as session:
         assert machine.launches == [] and session.describe()["zero_copy"] == "none"
 
 
@@ -137,7 +141,7 @@ def test_a_gpu_that_cannot_map_copies_unless_it_was_told_to(monkeypatch, tmp_pat
     with TensorRTSession(path) as session:
         assert session.describe()["zero_copy"] == "none" and run_all(session, frames(2)) == 1.0
     with pytest.raises(IncompatibleError, match=r"does not map the processor's memory.*without zero_copy"):
-        TensorRTSession(path, zero_copy=True)
+        TensorRTSession(path, options=RuntimeOptions(zero_copy=True))
     assert machine.everything_released() and machine.violations == []
 
 
@@ -156,7 +160,7 @@ def test_a_driver_that_says_it_maps_and_does_not(monkeypatch, tmp_path, caplog):
         assert session.describe()["zero_copy"] == "none" and run_all(session, frames(2)) == 1.0
     assert "no zero-copy: cuMemHostGetDevicePointer failed: invalid argument" in caplog.text
     with pytest.raises(cuda.CudaError, match="invalid argument"):
-        TensorRTSession(path, zero_copy=True)
+        TensorRTSession(path, options=RuntimeOptions(zero_copy=True))
     assert machine.everything_released()
 
 
@@ -172,7 +176,7 @@ def test_mutation_the_processors_address_is_given_to_the_gpu(new_machine, tmp_pa
 
     monkeypatch.setattr(BufferSet, "_allocate", wrong)
     with pytest.raises(cuda.CudaError, match="illegal memory access"):
-        TensorRTSession(two_heads(new_machine, tmp_path), zero_copy=True)
+        TensorRTSession(two_heads(new_machine, tmp_path), options=RuntimeOptions(zero_copy=True))
 
 
 def test_mutation_outputs_read_before_the_wait(machine, tmp_path, monkeypatch):
@@ -181,7 +185,7 @@ def test_mutation_outputs_read_before_the_wait(machine, tmp_path, monkeypatch):
         buffers.wait()
         return outputs
 
-    with TensorRTSession(two_heads(machine, tmp_path), zero_copy=True) as session:
+    with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(zero_copy=True)) as session:
         monkeypatch.setattr(type(session._runner), "finish", hasty)
         assert run_all(session, frames(4)) == 0.0
 
@@ -190,4 +194,4 @@ def test_mutation_memory_that_is_not_mapped(new_machine, tmp_path, monkeypatch):
     flags = sys.modules["pycuda.driver"].host_alloc_flags
     monkeypatch.setattr(flags, "DEVICEMAP", 0)
     with pytest.raises(cuda.CudaError, match="invalid argument"):
-        TensorRTSession(two_heads(new_machine, tmp_path), zero_copy=True)
+        TensorRTSession(two_heads(new_machine, tmp_path), options=RuntimeOptions(zero_copy=True))

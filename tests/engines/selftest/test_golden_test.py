@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from doubles import gpu
 
-from edgenext_deploy import load_session
+from edgenext_deploy import open_session
 from edgenext_deploy.artifacts import golden, manifest
 from edgenext_deploy.engines.selftest.golden_test import SelfTest, compare, golden_input, golden_outputs, self_test
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
@@ -46,7 +46,7 @@ def test_a_plan_passes(monkeypatch, tmp_path, release):
     pytest.importorskip("onnxruntime")
     gpu.install(monkeypatch, release)
     path = gpu.write_plan(tmp_path, release)
-    with load_session(path) as session:
+    with open_session(path) as session:
         result = self_test(session, manifest.read_for(path))
     assert result.ok and result.max_relative_error <= 1e-5 and result.tolerance == 1e-4
     assert result.top1_equal and result.precision == "fp32" and 0 < result.latency_ms < 1000
@@ -54,7 +54,7 @@ def test_a_plan_passes(monkeypatch, tmp_path, release):
 
 def test_a_graph_passes():
     pytest.importorskip("onnxruntime")
-    with load_session(gpu.TINY) as session:
+    with open_session(gpu.TINY) as session:
         assert self_test(session, TINY).ok
 
 

@@ -6,13 +6,14 @@ from doubles import gpu
 from doubles import onnx_writer as ow
 from engine_cases import install, normed, request
 
-from edgenext_deploy import load_session
+from edgenext_deploy import open_session
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.nms_plugin import OP, plugin_outputs
 from edgenext_deploy.artifacts.plan_check import read_record, sidecar_path
 from edgenext_deploy.engines import build_command
 from edgenext_deploy.engines.builder import build
 from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.runtime.options import RuntimeOptions
 
 
 def plugged(folder, outputs=None):
@@ -61,11 +62,12 @@ def test_the_session_registers_what_the_sidecar_names(monkeypatch, tmp_path, plu
     data["plugins"] = plugins
     with open(sidecar_path(path), "w") as stream:
         json.dump(data, stream)
-    with load_session(path):
+    with open_session(path):
         assert machine.plugins == registered
 
 
 def test_a_trusted_plan_without_a_sidecar_may_need_plugins(monkeypatch, tmp_path):
     machine = gpu.install(monkeypatch, "8.6")
-    with load_session(gpu.write_plan(tmp_path, "8.6", onnx_path=None, name="two", sidecar=False), trust=True):
+    with open_session(gpu.write_plan(tmp_path, "8.6", onnx_path=None, name="two", sidecar=False),
+                      options=RuntimeOptions(trust=True)):
         assert machine.plugins == [""]

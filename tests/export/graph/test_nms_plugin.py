@@ -17,7 +17,7 @@ from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.verdict import judge
 from edgenext_deploy.export.verdict.cli import load_model
 from edgenext_deploy.networks.nms import suppress
-from edgenext_deploy.runtime.open import load_session
+from edgenext_deploy.runtime.open import open_session
 from edgenext_deploy.runtime.session import Session
 from edgenext_deploy.targets import TARGETS
 
@@ -28,7 +28,7 @@ class PluginSession(Session):
     """What an engine with the plugin gives, out of the graph without it; `change` spoils the outputs by name."""
 
     def __init__(self, exported, change=lambda outputs: None):
-        self.manifest, self.plain, self.change = exported.nms.manifest, load_session(exported.onnx_path), change
+        self.manifest, self.plain, self.change = exported.nms.manifest, open_session(exported.onnx_path), change
         self.inputs, self.outputs, self.timings = self.plain.inputs, self.manifest.outputs[::-1], self.plain.timings
 
     def infer_all(self, image):
@@ -116,7 +116,7 @@ def test_targets_without_the_plugin_refuse_it(exported):
 
 def test_onnx_runtime_and_tensorrt_rtx_themselves_refuse_it(exported):
     with pytest.raises(IncompatibleError, match="plugin EfficientNMS_TRT, which ONNX Runtime does not have") as caught:
-        load_session(exported.nms.onnx_path)
+        open_session(exported.nms.onnx_path)
     assert caught.value.fix.endswith("without the plugin: " + exported.onnx_path)
     report = build_with_rtx(exported.nms.onnx_path)
     assert report.available and not report.ok and "EfficientNMS_TRT" in report.reason
@@ -132,7 +132,7 @@ def test_where_there_is_no_plugin_it_is_refused(tmp_path, changes, message):
 
 
 def test_the_self_test_takes_what_was_chosen_from_the_reference(exported):
-    with load_session(exported.onnx_path) as session:
+    with open_session(exported.onnx_path) as session:
         plain = compare(session, exported.manifest)
     result = compare(PluginSession(exported), exported.nms.manifest)
     assert result.ok and result.top1_equal and 0 < result.max_relative_error <= plain.max_relative_error * 1.01
@@ -180,7 +180,7 @@ def test_the_self_test_notices_what_no_suppression_gives(exported, change, messa
 def plugin_engine(exported, monkeypatch):
     """Return the path of the graph with the plugin, which opens as its double; `change` is an attribute of it."""
     session = PluginSession(exported)
-    monkeypatch.setattr("edgenext_deploy.networks.base.load_session", lambda *arguments, **named: session)
+    monkeypatch.setattr("edgenext_deploy.networks.base.open_session", lambda *arguments, **named: session)
     return exported.nms.onnx_path, session
 
 

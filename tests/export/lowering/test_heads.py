@@ -25,7 +25,7 @@ from edgenext_deploy.export.tasks import without_class_map
 from edgenext_deploy.models.factory import create_model, randomise
 from edgenext_deploy.models.registry import get_variant
 from edgenext_deploy.preprocess import photo
-from edgenext_deploy.runtime.open import load_session
+from edgenext_deploy.runtime.open import open_session
 
 FORBIDDEN = {"Einsum", "Shape", "Gather", "CumSum", "Expand", "If", "Loop", "Range", "ConstantOfShape", "Where"}
 HEADS = ["xxs_ssdlite", "xxs_deeplabv3"]
@@ -107,7 +107,7 @@ def test_the_nano_file(name, nano_head):
 def test_the_self_test_passes_and_notices(name, nano_head):
     result = nano_head(name)
     manifest = result.manifest
-    with load_session(result.onnx_path) as session:
+    with open_session(result.onnx_path) as session:
         assert compare(session, manifest).ok
         first = next(iter(golden_outputs(manifest).values()))
         wrong = np.roll(first, 7, axis=1).astype("u1" if name == "xxs_deeplabv3" else "<f4")

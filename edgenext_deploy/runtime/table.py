@@ -1,0 +1,117 @@
+"""The runtimes: which session class opens a file, by the file's ending or by the runtime's name."""
+import importlib
+import os
+from typing import TYPE_CHECKING, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union, cast
+
+from edgenext_deploy.artifacts.manifest import ONNX_SUFFIX, PLAN_SUFFIXES
+from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.files import require_file
+from edgenext_deploy.runtime.options import AUTO
+
+if TYPE_CHECKING:
+    from edgenext_deploy.runtime.session import Session
+
+    # A class; called as ``(path, options=RuntimeOptions())``.
+    SessionMaker = Callable[..., Session]
+
+
+class Runtime(NamedTuple):
+    """A runtime.
+
+    Attributes:
+        name: such as ``tensorrt``; what `RuntimeOptions.runtime` takes and what reports show.
+        title: for people.
+        endings: of the files it opens, in lower case, such as ``.onnx``.
+        session: its `Session` class, or ``module:Class`` to import it only when a file is opened.
+    """
+
+    name: str
+    title: str
+    endings: Tuple[str, ...]
+    session: "Union[str, SessionMaker]"
+
+    def session_class(self) -> "SessionMaker":
+        """Return the class, imported if need be; it is called as ``session(path, options=RuntimeOptions())``."""
+        if not isinstance(self.session, str):
+            return self.session
+        module, _, name = self.session.partition(":")
+        return cast("SessionMaker", getattr(importlib.import_module(module), name))
+
+
+# By name, in the order in which ``auto`` looks for one that takes a file's ending.
+RUNTIMES: Dict[str, Runtime] = {}
+
+
+def register_runtime(name: str, *, endings: Sequence[str], session: "Union[str, SessionMaker]",
+                     title: Optional[str] = None) -> None:
+    """Add a runtime: `open_session`, the networks and every command then take files of these endings.
+
+    Args:
+        name: short, in lower case.
+        endings: of its files, such as ``.onnx``. Where an earlier runtime has the ending already, ``auto`` stays with
+            that one, and this one is chosen by name.
+        session: a `Session` class, or ``module:Class`` to import it only when a file is opened.
+        title: for people; `name` by default.
+
+    Raises:
+        UsageError: the name is taken, or an ending has no dot or is not in lower case.
+    """
+    if name == AUTO or name in RUNTIMES:
+        raise UsageError("a runtime {!r} is registered already".format(name), "choose another name")
+    wrong = [ending for ending in endings if not ending.startswith(".") or ending != ending.lower()]
+    if wrong or not endings:
+        raise UsageError("{!r} is not the ending of a file".format(wrong[0] if wrong else ""),
+                         "write it in lower case with its dot, such as '.onnx'")
+    RUNTIMES[name] = Runtime(name, title or name, tuple(endings), session)
+
+
+def engine_endings() -> Tuple[str, ...]:
+    """Return the endings of all files that some runtime opens."""
+    return tuple(dict.fromkeys(ending for runtime in RUNTIMES.values() for ending in runtime.endings))
+
+
+def is_engine_name(path: str) -> bool:
+    """Return whether a file's name is that of an engine; the file need not exist."""
+    return _ending(path) in engine_endings()
+
+
+def require_engine(path: str, fix: str = "export one with edgenext-export") -> None:
+    """Raise BadInputError unless `path` is a readable file with the name of an engine.
+
+    Call it before the manifest is looked for: a photo's missing manifest is not what is wrong.
+    """
+    require_file(path, "engine", fix)
+    if not is_engine_name(path):
+        raise BadInputError(
+            "{} is not an engine: a name ending in .onnx or .plan expected, {!r} found".format(path, _ending(path)),
+            "pass the .onnx file that edgenext-export wrote, or the .plan file that edgenext-build wrote")
+
+
+def choose_runtime(path: str, name: str = AUTO) -> Runtime:
+    """Return the runtime for a file.
+
+    Args:
+        path: a file that `require_engine` accepts.
+        name: of the runtime; ``auto`` for the first that takes the file's ending.
+
+    Raises:
+        UsageError: no such runtime, or one that does not open such files.
+    """
+    if name != AUTO and name not in RUNTIMES:
+        raise UsageError("unknown runtime {!r}".format(name), "choose one of: " + ", ".join([AUTO, *RUNTIMES]))
+    candidates = RUNTIMES.values() if name == AUTO else [RUNTIMES[name]]
+    for runtime in candidates:
+        if _ending(path) in runtime.endings:
+            return runtime
+    raise UsageError("{} does not run {}: it opens {} files".format(
+        RUNTIMES[name].title, path, ", ".join(RUNTIMES[name].endings)), "leave the runtime to 'auto'")
+
+
+def _ending(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+register_runtime("onnxruntime", title="ONNX Runtime", endings=(ONNX_SUFFIX,),
+                 session="edgenext_deploy.runtime.ort:OnnxRuntimeSession")
+register_runtime("tensorrt", title="TensorRT", endings=PLAN_SUFFIXES,
+                 session="edgenext_deploy.runtime.trt:TensorRTSession")
