@@ -143,7 +143,7 @@ def test_a_plan_is_named_like_one_and_its_model_like_a_model(machine, capfd, tmp
     assert code == 2 and "b.txt" in err and "--output {}".format(out / "b.plan") in err and not out.exists()
     for arguments in ([os.path.splitext(path)[0] + ".json"], ["test", os.path.splitext(path)[0] + ".json"]):
         code, _, err = run(capfd, *arguments)
-        assert code == 3 and "net.json is no " in err and "ending in .onnx" in err, err
+        assert code == 3 and "net.json is no" in err and "ending in .onnx" in err, err
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_build(machine, capfd, tmp_path):

@@ -291,7 +291,7 @@ def test_provider_and_device_reach_onnxruntime(monkeypatch, options, providers):
                         lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
     with open_session(TINY, options=options) as session:
-        assert session.describe()["provider"] == options.provider or "CPUExecutionProvider"
+        assert session.describe()["provider"] == (options.provider or "CPUExecutionProvider")
     assert seen == [providers]
 
 
