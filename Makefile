@@ -2,18 +2,26 @@
 CACHE    := .cache
 VENV     := $(CACHE)/venv
 VENV36   := $(CACHE)/venv36
+VENV313  := $(CACHE)/venv313
 PYTHON   ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && { echo $$p; break; }; done)
 PYTHON36 ?= $(shell for p in python3.6 $(HOME)/.pyenv/versions/3.6.*/bin/python3.6; do $$p -c '' 2>/dev/null && { echo $$p; break; }; done)
+PYTHON313 ?= $(shell for p in python3.13 $(HOME)/.pyenv/versions/3.13.*/bin/python3.13; do $$p -c '' 2>/dev/null && { echo $$p; break; }; done)
 BIN      := $(VENV)/bin
 # One stamp per content of the pins: editing them sets the environment up again.
 STAMP    := $(VENV)/ready-$(shell cat requirements/dev.txt setup.cfg setup.py | sha256sum | cut -c1-16)
 STAMP36  := $(VENV36)/ready-$(shell cat requirements/python36.txt setup.cfg | sha256sum | cut -c1-16)
+STAMP313 := $(VENV313)/ready-$(shell cat requirements/python313.txt | sha256sum | cut -c1-16)
 
 PYTEST   := $(BIN)/python -m pytest
 PYTEST36 := $(VENV36)/bin/python -m pytest -o cache_dir=$(CACHE)/pytest36
 # Without a Python 3.6 the rest still runs, and says so; where CI is set, it has to be there.
 READY36  := $(if $(PYTHON36)$(CI),$(STAMP36))
 
+READY313 := $(if $(PYTHON313),$(STAMP313))
+
+ifneq ($(READY313),)
+export EDGENEXT_PYTHON313 := $(abspath $(VENV313)/bin/python)
+endif
 ifneq ($(READY36),)
 export EDGENEXT_PYTHON36 := $(abspath $(VENV36)/bin/python)
 endif
@@ -44,7 +52,13 @@ $(STAMP36): | $(STAMP)
 	$(VENV36)/bin/python -m pip install -q --disable-pip-version-check -r requirements/python36.txt
 	@touch $@
 
-environments: $(STAMP) $(READY36)
+# The newest Python only imports everything: see tests/test_install.py.
+$(STAMP313): | $(STAMP)
+	$(PYTHON313) -m venv --clear $(VENV313)
+	$(VENV313)/bin/python -m pip install -q --disable-pip-version-check -r requirements/python313.txt
+	@touch $@
+
+environments: $(STAMP) $(READY36) $(READY313)
 
 demo: $(STAMP)
 	$(BIN)/edgenext-export --variant xxs --fp16 --output demo
@@ -62,7 +76,7 @@ NONE_IS_FINE := || test $$? -eq 5
 
 # The two Pythons run side by side. The tests that measure time come last, one Python after the other: nothing may
 # run beside them, and a group of pytest-xdist would only keep them off each other.
-test test-ci test-all: $(STAMP) $(READY36)
+test test-ci test-all: environments
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 beside-311 beside-36 TIER="$(TIER)"
 	$(PYTEST) -m "serial and $(TIER)" tests/core tests/benchmarks $(NONE_IS_FINE)
 	$(if $(READY36),$(PYTEST36) -m "serial and $(TIER)" tests/core tests/benchmarks $(NONE_IS_FINE))
