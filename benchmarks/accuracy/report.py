@@ -1,8 +1,9 @@
 """An evaluation as JSON and as tables."""
 import json
-from typing import IO, Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, TextIO
 
 from edgenext_deploy.benchmarks.accuracy.evaluate import EngineResult, Evaluation
+from edgenext_deploy.benchmarks.report.printing import Table, console_for, print_table
 from edgenext_deploy.files import shown
 from edgenext_deploy.version import __version__
 
@@ -35,28 +36,23 @@ def dump(evaluation: Evaluation) -> bytes:
     return (json.dumps(to_document(evaluation), indent=2, allow_nan=False) + "\n").encode("ascii")
 
 
-def print_report(evaluation: Evaluation, stream: IO[str]) -> None:
+def print_report(evaluation: Evaluation, stream: TextIO) -> None:
     """Print what was evaluated, a table of the engines, and how each compares with the first."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(file=stream, markup=False, highlight=False, emoji=False)
+    console = console_for(stream)
     data = evaluation.data
     console.print("{} of {} images: {}".format(evaluation.used, data.total, shown(data.description)), soft_wrap=True)
-    table = Table()
-    table.add_column("engine", overflow="fold")
+    headings = ["engine"]
     for metric in evaluation.engines[0].metrics:
-        table.add_column(metric.title, justify="right")
-        if metric.low is not None:
-            table.add_column("95 %", justify="right")
+        headings += [metric.title, "95 %"] if metric.low is not None else [metric.title]
+    rows = []
     for result in evaluation.engines:
         cells = [shown(result.engine["file"]) + (" (random weights)" if result.engine["weights"]["random"] else "")]
         for metric in result.metrics:
             cells.append(_percent(metric.value))
             if metric.low is not None:
                 cells.append("{} – {}".format(_percent(metric.low), _percent(metric.high)))
-        table.add_row(*cells)
-    console.print(table)
+        rows.append(cells)
+    print_table(console, Table("Accuracy", headings, rows))
     for result in evaluation.engines[1:]:
         for line in _comparison(evaluation, result):
             console.print(line, soft_wrap=True)

@@ -6,9 +6,11 @@ import numpy as np
 
 from edgenext_deploy import svg
 from edgenext_deploy.benchmarks import statistics
+from edgenext_deploy.benchmarks.latency_report import Latency
 from edgenext_deploy.svg import Axis, bar, drawing, line, text
 
-_WIDTH, _HEIGHT = 460.0, 190.0
+_WIDTH, HEIGHT = 460.0, 190.0
+_ROW = 32.0
 _BINS = 48
 _COLUMNS = 230
 # A label's letters are about so wide, to keep labels apart and inside.
@@ -32,7 +34,7 @@ class Dot(NamedTuple):
     tip: str
 
 
-class Cloud(NamedTuple):
+class Series(NamedTuple):
     """Points of one origin; `published` ones are hollow. Those of one family are joined by a line."""
 
     name: str
@@ -51,7 +53,7 @@ def histogram(values_ms: Sequence[float], title: str) -> str:
     low, high = float(values.min()), p99 + 0.25 * max(p99 - float(values.min()), 1e-6)
     edges = np.linspace(low, high, _BINS + 1)
     counts, _ = np.histogram(np.minimum(values, high), edges)
-    left, right, top, bottom = 12.0, _WIDTH - 12, 34.0, _HEIGHT - 36
+    left, right, top, bottom = 12.0, _WIDTH - 12, 34.0, HEIGHT - 36
     x = Axis(low, high, left, right)
     scale = (bottom - top) / max(int(counts.max()), 1)
     parts = svg.bottom_axis(x, bottom, None, "ms")
@@ -77,10 +79,10 @@ def histogram(values_ms: Sequence[float], title: str) -> str:
         place = min(place, limit - half)
         parts.append(text(place, top - 18, label, "small", "middle"))
         limit = place - half - _LETTER
-    return drawing(_WIDTH, _HEIGHT, title, parts)
+    return drawing(_WIDTH, HEIGHT, title, parts)
 
 
-def time_line(start_s: Sequence[float], latency_ms: Sequence[float], title: str) -> str:
+def time_line(start_s: Sequence[float], latency_ms: Sequence[float], title: str, width: float = _WIDTH) -> str:
     """Return latencies over the time of the run: their spread as a band, their median as a line.
 
     What lies far above p99 is drawn as a triangle on the upper edge.
@@ -88,7 +90,7 @@ def time_line(start_s: Sequence[float], latency_ms: Sequence[float], title: str)
     starts, values = np.asarray(start_s, dtype=np.float64), np.asarray(latency_ms, dtype=np.float64)
     [p99] = statistics.percentiles(values, (99,))
     ceiling = min(float(values.max()), p99 * 1.3)
-    left, right, top, bottom = 44.0, _WIDTH - 12, 26.0, _HEIGHT - 36
+    left, right, top, bottom = 44.0, width - 12, 26.0, HEIGHT - 36
     x = Axis(float(starts.min()), float(starts.max()), left, right)
     y = Axis(float(values.min()) * 0.98, ceiling * 1.02, bottom, top)
     parts = [*svg.left_axis(y, left, right, "ms"), *svg.bottom_axis(x, bottom, None, "s")]
@@ -105,7 +107,38 @@ def time_line(start_s: Sequence[float], latency_ms: Sequence[float], title: str)
             parts.append('<path d="M{:.1f} {:.1f}h7l-3.5 -6z" class="s1"><title>{:.3f} ms</title></path>'.format(
                 place - 3.5, top - 2, float(inside.max())))
     parts.append('<polyline points="{}" class="line s0" style="fill:none"/>'.format(" ".join(medians)))
-    return drawing(_WIDTH, _HEIGHT, title, parts)
+    return drawing(width, HEIGHT, title, parts)
+
+
+def spreads(rows: Sequence[Tuple[str, Latency]], title: str, width: float = _WIDTH) -> str:
+    """Return the spread of every row's latency on one axis, which begins at 0.
+
+    A line from the least latency to p99, a tick at p90, a band for the interval of the median, a mark at the median.
+    """
+    labels = min(0.44 * width, 14 + _LETTER * max(len(name) for name, _ in rows))
+    height = spreads_height(len(rows))
+    bottom = height - 36
+    x = Axis(0.0, 1.02 * max(max(latency.p99_ms, latency.p50_ms) for _, latency in rows), labels, width - 16)
+    parts = svg.bottom_axis(x, bottom, 6.0, "ms per inference")
+    for index, (name, latency) in enumerate(rows):
+        y = 24 + _ROW * index
+        colour = "s{}".format(index % len(svg.SERIES))
+        tip = "{}: p50 {:.3f} ms, p90 {:.3f} ms, p99 {:.3f} ms".format(
+            name, latency.p50_ms, latency.p90_ms, latency.p99_ms)
+        parts.append(text(labels - 8, y + 4, _cut(name, labels - 10), "small", "end"))
+        parts.append(line(x(latency.min_ms), y, x(latency.p99_ms), y, "line " + colour))
+        parts.append(line(x(latency.p90_ms), y - 6, x(latency.p90_ms), y + 6, "line " + colour))
+        if latency.p50_interval is not None:
+            low, high = latency.p50_interval
+            parts.append(bar(x(low), y - 4, x(high) - x(low), 8, colour))
+        parts.append(_dot(x(latency.p50_ms), y, colour, False, tip))
+        parts.append(text(x(latency.p50_ms), y - 9, "{:.4g}".format(latency.p50_ms), "small", "middle"))
+    return drawing(width, height, title, parts)
+
+
+def spreads_height(rows: int) -> float:
+    """Return the height of `spreads`."""
+    return 50 + _ROW * rows
 
 
 def bars(items: Sequence[Bar], title: str, width: float = _WIDTH, series: int = 0) -> str:
@@ -149,9 +182,9 @@ def stacked(parts_ms: Sequence[Tuple[str, float]], title: str) -> str:
     return drawing(_WIDTH, legend_y + 8, title, pieces)
 
 
-def accuracy_chart(clouds: Sequence[Cloud], title: str) -> Optional[str]:
+def accuracy_chart(many: Sequence[Series], title: str) -> Optional[str]:
     """Return top-1 accuracy over latency (logarithmic), as the paper's Fig. 1; None without a point."""
-    dots = [dot for cloud in clouds for family in cloud.families for dot in family]
+    dots = [dot for series in many for family in series.families for dot in family]
     if not dots:
         return None
     width, height = 640.0, 400.0
@@ -165,27 +198,27 @@ def accuracy_chart(clouds: Sequence[Cloud], title: str) -> Optional[str]:
     parts = [*svg.left_axis(y, left, right, "top-1 %"), *svg.bottom_axis(x, bottom, top, "ms per inference")]
     # Where labels must not go: on points, and on each other.
     placed = [(x(dot.latency_ms) - 6, y(dot.top1) + 4, 12.0) for dot in dots]
-    for index, cloud in enumerate(clouds):
+    for index, series in enumerate(many):
         colour = "s{}".format(index % len(svg.SERIES))
-        parts += _cloud(cloud, colour, x, y, placed)
+        parts += _series(series, colour, x, y, placed)
     return drawing(width, height, title, parts)
 
 
-def cloud_key(index: int, published: bool) -> str:
-    """Return the mark of a cloud for a legend."""
+def series_key(index: int, published: bool) -> str:
+    """Return the mark of a series for a legend."""
     return drawing(14, 14, "", [_dot(7, 7, "s{}".format(index % len(svg.SERIES)), published)])
 
 
-def _cloud(cloud: Cloud, colour: str, x: Axis, y: Axis, placed: List[Tuple[float, float, float]]) -> List[str]:
+def _series(series: Series, colour: str, x: Axis, y: Axis, placed: List[Tuple[float, float, float]]) -> List[str]:
     parts: List[str] = []
-    for family in cloud.families:
+    for family in series.families:
         ordered = sorted(family, key=lambda dot: dot.latency_ms)
         points = " ".join("{:.1f},{:.1f}".format(x(dot.latency_ms), y(dot.top1)) for dot in ordered)
         parts.append('<polyline points="{}" class="line {}" style="fill:none" opacity="0.55"{}/>'.format(
-            points, colour, ' stroke-dasharray="5 4"' if cloud.published else ""))
+            points, colour, ' stroke-dasharray="5 4"' if series.published else ""))
         for dot in ordered:
             at_x, at_y = x(dot.latency_ms), y(dot.top1)
-            parts.append(_dot(at_x, at_y, colour, cloud.published, dot.tip))
+            parts.append(_dot(at_x, at_y, colour, series.published, dot.tip))
             parts.append(_label(dot.label, at_x, at_y, placed, x))
     return parts
 

@@ -1,12 +1,15 @@
-"""Files that a report can be written to: one option each, and what turns a report into the file's content."""
+"""The data files that commands write: refused before the work if they cannot be written, and written after it."""
+import contextlib
+import functools
 import os
-from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+import sys
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import click
 
-from edgenext_deploy.benchmarks.commands.written import write_file
+from edgenext_deploy.commands.options import OutputFile, json_options
 from edgenext_deploy.errors import EdgeNextError, UsageError
-from edgenext_deploy.files import require_writable
+from edgenext_deploy.files import require_writable, write_files_atomically
 
 if TYPE_CHECKING:
     from edgenext_deploy.benchmarks.latency_report import LatencyReport
@@ -14,6 +17,23 @@ if TYPE_CHECKING:
 
 # Given as a file's name, it means standard output, in place of the table.
 STDOUT = "-"
+# The shell's code for a process that Ctrl-C ended.
+INTERRUPTED = 130
+
+Function = Callable[..., Any]
+html_option = click.option("--html", "html_file", type=OutputFile(), metavar="FILE", help="Write a page to FILE.")
+
+
+class PlotFile(OutputFile):
+    """The path of a drawing: SVG, which every browser shows."""
+
+    def convert(self, value: Any, parameter: Optional[click.Parameter], context: Optional[click.Context]) -> str:
+        """Return the path; raise UsageError if its name asks for another format."""
+        path = os.path.expanduser(os.fspath(value))
+        if path != STDOUT and not path.lower().endswith(".svg"):
+            raise UsageError("cannot draw {}: a name ending in .svg expected".format(path),
+                             "give such a name; rsvg-convert or Inkscape turn an SVG file into a PNG")
+        return super().convert(value, parameter, context)
 
 
 class Output(NamedTuple):
@@ -23,28 +43,28 @@ class Output(NamedTuple):
         name: of the option, without its dashes.
         help: what the option's help says.
         write: from a report, and the profiles of its engines, to the file's content; libraries are imported inside it.
-        require: raises MissingRuntimeError where a library that it needs is not here.
+        type: of the file's name.
     """
 
     name: str
     help: str
     write: "Callable[[LatencyReport, Sequence[Profile]], bytes]"
-    require: Optional[Callable[[], None]] = None
+    type: OutputFile = OutputFile()
 
 
-def _json(report: "LatencyReport", _: "Sequence[Profile]") -> bytes:
+def _json(report: "LatencyReport", profiles: "Sequence[Profile]") -> bytes:
     from edgenext_deploy.benchmarks import latency_report
 
     return latency_report.dump(report)
 
 
-def _csv(report: "LatencyReport", _: "Sequence[Profile]") -> bytes:
+def _csv(report: "LatencyReport", profiles: "Sequence[Profile]") -> bytes:
     from edgenext_deploy.benchmarks.report.csv_table import to_csv
 
     return to_csv(report)
 
 
-def _markdown(report: "LatencyReport", _: "Sequence[Profile]") -> bytes:
+def _markdown(report: "LatencyReport", profiles: "Sequence[Profile]") -> bytes:
     from edgenext_deploy.benchmarks.report.markdown import to_markdown
 
     return to_markdown(report)
@@ -56,16 +76,10 @@ def _html(report: "LatencyReport", profiles: "Sequence[Profile]") -> bytes:
     return report_page(report, profiles)
 
 
-def _plot(report: "LatencyReport", _: "Sequence[Profile]") -> bytes:
-    from edgenext_deploy.benchmarks.charts.plot_files import latency_png
+def _plot(report: "LatencyReport", profiles: "Sequence[Profile]") -> bytes:
+    from edgenext_deploy.benchmarks.charts.plots import latency_plot
 
-    return latency_png(report)
-
-
-def _require_matplotlib() -> None:
-    from edgenext_deploy.benchmarks.charts.plot_files import require_matplotlib
-
-    require_matplotlib()
+    return latency_plot(report)
 
 
 OUTPUTS: Tuple[Output, ...] = (
@@ -73,89 +87,201 @@ OUTPUTS: Tuple[Output, ...] = (
     Output("csv", "Write one line for each row.", _csv),
     Output("markdown", "Write tables for a page or an issue.", _markdown),
     Output("html", "Write a page with tables and charts.", _html),
-    Output("plot", "Draw the latencies as PNG; needs matplotlib.", _plot, _require_matplotlib),
+    Output("plot", "Draw the latencies as SVG.", _plot, PlotFile()),
 )
 
 
-def output_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the option of every output; the command gets ``outputs``, the file's name by the output's."""
-    for output in reversed(OUTPUTS):
-        function = click.option(
-            "--" + output.name, expose_value=False, metavar="[FILE]", is_flag=False, flag_value=STDOUT, type=str,
-            callback=_remember, help=output.help + " Without FILE (or with -) to standard output, in place of the "
-            "table.")(function)
-    return function
-
-
-def chosen_outputs(context: click.Context) -> Dict[str, str]:
-    """Return the files that were asked for, by name of the output.
-
-    Raises:
-        UsageError: two of them want the standard output, or the same file.
-    """
-    chosen: Dict[str, str] = context.meta.get(__name__, {})
-    places = [os.path.realpath(file) if file != STDOUT else STDOUT for file in chosen.values()]
-    twice = [file for file, place in zip(chosen.values(), places) if places.count(place) > 1]
-    if twice:
-        raise UsageError("two outputs go to {}".format("standard output" if twice[0] == STDOUT else twice[0]),
-                         "give each a file of its own")
-    return chosen
-
-
-def require_outputs(context: click.Context) -> None:
-    """Refuse, before minutes of measuring, what could not be written after them.
-
-    Raises:
-        UsageError: see `chosen_outputs`; or a file that cannot be written.
-        MissingRuntimeError: a library that an output needs is not here.
-    """
-    chosen = chosen_outputs(context)
-    for output in OUTPUTS:
-        path = chosen.get(output.name)
-        if path is None:
-            continue
-        if path != STDOUT:
-            require_writable(path, _fix(output.name))
-        if output.require is not None:
-            output.require()
-
-
-def write_outputs(report: "LatencyReport", chosen: Dict[str, str], profiles: "Sequence[Profile]" = ()) -> None:
-    """Write the files, each whatever becomes of the others, and say so of every one.
+class ReportOutputs:
+    """The outputs of a report that were asked for.
 
     Args:
-        report: with at least one row.
-        chosen: as `chosen_outputs` returns them.
-        profiles: of its engines; the page shows them.
+        chosen: pairs of an output and its file, or `STDOUT`.
+        inputs: files that the command reads.
 
     Raises:
-        UsageError: one or more could not be written.
-        MissingRuntimeError: the library that one of them needs is not here.
-        OSError: the standard output could not be written.
+        UsageError: see `check_outputs`.
     """
-    failed: List[Union[EdgeNextError, OSError]] = []
-    for output in OUTPUTS:
-        path = chosen.get(output.name)
+
+    def __init__(self, chosen: Sequence[Tuple[Output, str]], inputs: Sequence[str]) -> None:
+        self._chosen = tuple(chosen)
+        check_outputs([(_option(output, path), path) for output, path in chosen], inputs)
+
+    def finish(self, report: "LatencyReport", profile: "Callable[[], Sequence[Profile]]" = tuple) -> None:
+        """Print the table and write the files; whichever of them fails, the others hold the rows.
+
+        Args:
+            report: with at least one row.
+            profile: profiles its engines; called after the table is printed, for that takes a while.
+
+        Raises:
+            click.exceptions.Exit: the run, or the profiling, was interrupted.
+            EdgeNextError: a file could not be written.
+            OSError: the standard output could not be written.
+        """
+        from edgenext_deploy.benchmarks.report.terminal import print_report
+
+        to_terminal = all(path != STDOUT for _, path in self._chosen)
+        unprinted = _unprinted(lambda: print_report(report, sys.stdout)) if to_terminal else None
+        profiles: "Sequence[Profile]" = ()
+        stopped = "the report holds what was measured until then" if report.interrupted else None
+        try:
+            profiles = () if report.interrupted else profile()
+        except KeyboardInterrupt:
+            stopped = "the report holds the latencies, and no profiles"
+        if to_terminal and unprinted is None:
+            unprinted = _unprinted(lambda: _print_profiles(profiles))
+        self._write(report, profiles)
+        if unprinted is not None:
+            raise unprinted
+        if stopped is not None:
+            say("interrupted: " + stopped)
+            raise click.exceptions.Exit(INTERRUPTED)
+
+    @contextlib.contextmanager
+    def keeping_rows(self) -> Iterator[None]:
+        """Print and write the rows that were measured before an engine failed, and pass its error on."""
+        from edgenext_deploy.benchmarks.latency.run import EngineFailedError
+
+        try:
+            yield
+        except EngineFailedError as failed:
+            if failed.report is not None:
+                self.finish(failed.report)
+            raise
+
+    def _write(self, report: "LatencyReport", profiles: "Sequence[Profile]") -> None:
+        """Write each file, whatever becomes of the others."""
+        failed: List[Union[EdgeNextError, OSError]] = []
+        for output, path in self._chosen:
+            try:
+                content = output.write(report, profiles)
+                if path == STDOUT:
+                    click.echo(content, nl=False)
+                else:
+                    write_file(path, content, _option(output, path))
+            except (EdgeNextError, OSError) as error:
+                failed.append(error)
+        for failure in failed[:-1]:
+            say("error: {}".format(failure))
+        if failed:
+            raise failed[-1]
+
+
+def report_options(function: Function) -> Function:
+    """Add the options of every output of a report; the command gets ``outputs_for``.
+
+    That makes the `ReportOutputs`, from the names of the files that the command reads.
+    """
+    @functools.wraps(function)
+    def with_outputs(*arguments: Any, as_json: bool, json_file: Optional[str], **options: Any) -> Any:
+        files = [("json", STDOUT if as_json else None), ("json", json_file)]
+        files += [(output.name, options.pop(output.name + "_file")) for output in OUTPUTS[1:]]
+        by_name = {output.name: output for output in OUTPUTS}
+        chosen = [(by_name[name], path) for name, path in files if path is not None]
+        return function(*arguments, outputs_for=functools.partial(ReportOutputs, chosen), **options)
+
+    made: Function = with_outputs
+    for output in reversed(OUTPUTS[1:]):
+        made = click.option(
+            "--" + output.name, output.name + "_file", metavar="[FILE]", is_flag=False, flag_value=STDOUT,
+            type=output.type, help=output.help + " Without FILE (or with -) to standard output, in place of the "
+            "table.")(made)
+    return json_options(made)
+
+
+def check_outputs(chosen: Sequence[Tuple[str, Optional[str]]], inputs: Sequence[str] = ()) -> None:
+    """Refuse, before any work, files that could not or should not be written after it.
+
+    Args:
+        chosen: pairs of an option and its file; without a file the option was not given.
+        inputs: files that the command reads.
+
+    Raises:
+        UsageError: two outputs go to one place, an output is also an input, or a file cannot be written.
+    """
+    read = {os.path.realpath(path): path for path in inputs}
+    taken = set()
+    for option, path in chosen:
         if path is None:
             continue
-        try:
-            content = output.write(report, profiles)
-            if path == STDOUT:
-                click.echo(content, nl=False)
-            else:
-                write_file(path, content, _fix(output.name))
-        except (EdgeNextError, OSError) as error:
-            failed.append(error)
-    for failure in failed[:-1]:
-        click.echo("error: {}".format(failure), err=True)
-    if failed:
-        raise failed[-1]
+        place = path if path == STDOUT else os.path.realpath(path)
+        if place in taken:
+            raise UsageError("two outputs go to {}".format("standard output" if path == STDOUT else path),
+                             "give each a file of its own")
+        taken.add(place)
+        if place in read:
+            raise UsageError("{} would write over a file that is read: {}".format(option, path), _fix(option))
+        if path != STDOUT:
+            require_writable(path, _fix(option))
 
 
-def _fix(name: str) -> str:
-    return "give another file with --{}".format(name)
+def hand_over(content: Callable[[], bytes], as_json: bool, json_file: Optional[str], show: Callable[[], None],
+              files: Sequence[Tuple[str, Optional[str], Callable[[], bytes]]] = ()) -> None:
+    """Print a result, and write it where it was asked for.
+
+    Args:
+        content: makes the JSON.
+        as_json: print the JSON in place of the tables.
+        json_file: write the JSON there too.
+        show: prints the tables.
+        files: option, path (None: not asked for) and content of further files, which are made only now: a full
+            disk, or a missing library, does not take what was printed with it.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    if as_json:
+        click.echo(content(), nl=False)
+    else:
+        show()
+    for option, path, make in (("--json-file", json_file, content), *files):
+        if path is not None:
+            write_file(path, make(), option)
 
 
-def _remember(context: click.Context, parameter: click.Parameter, value: Optional[str]) -> None:
-    if value is not None:
-        context.meta.setdefault(__name__, {})[parameter.name] = value
+def write_file(path: str, content: bytes, option: str) -> None:
+    """Write a file, and say so.
+
+    Args:
+        path: of the file.
+        content: for it.
+        option: the option that named it; the error says to change it.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        write_files_atomically({path: content})
+    except UsageError as error:
+        raise UsageError(error.message, _fix(option)) from error
+    say("wrote {}".format(path))
+
+
+def say(line: str) -> None:
+    """Print a line to standard error."""
+    click.echo(line, err=True)
+
+
+def _print_profiles(profiles: "Sequence[Profile]") -> None:
+    from edgenext_deploy.benchmarks.profile.profile_text import print_profile
+
+    for each in profiles:
+        print_profile(each, sys.stdout)
+
+
+def _unprinted(show: Callable[[], None]) -> Optional[OSError]:
+    """Print; return why that failed (a full disk behind the pipe, a reader that has gone): the files come first."""
+    try:
+        show()
+        sys.stdout.flush()
+    except OSError as error:
+        return error
+    return None
+
+
+def _option(output: Output, path: str) -> str:
+    return "--json-file" if output.name == "json" and path != STDOUT else "--" + output.name
+
+
+def _fix(option: str) -> str:
+    return "give another file with {}".format(option)

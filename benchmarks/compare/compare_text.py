@@ -1,16 +1,15 @@
 """A comparison for people: a table for each machine, sentences with their uncertainty, and published figures beside."""
-from typing import Any, Dict, List, Optional, TextIO, Tuple
+from typing import Any, Dict, List, TextIO, Tuple
 
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.benchmarks.compare.comparable import Ratio
 from edgenext_deploy.benchmarks.compare.reports import Across, Compared, Group, Row
-from edgenext_deploy.benchmarks.latency_report import Comparison, LatencyRecord
-from edgenext_deploy.benchmarks.report.printing import EMPTY, console_for, milliseconds, print_table
-from edgenext_deploy.benchmarks.report.sentences import relative_speed
-from edgenext_deploy.benchmarks.statistics import Interval
+from edgenext_deploy.benchmarks.latency_report import Comparison
+from edgenext_deploy.benchmarks.report.columns import COMPARED, cells, shown_columns
+from edgenext_deploy.benchmarks.report.printing import EMPTY, Table, console_for, print_table
+from edgenext_deploy.benchmarks.report.sentences import relative_speed, runtime_text
 from edgenext_deploy.data.published import PublishedFigure
 
-HEADINGS = ("rank", "engine", "model", "runtime", "p50", "interval", "p99", "times the reference", "not ranked because")
 PUBLISHED_HEADINGS = ("variant", "figure", "source", "how it was measured")
 PUBLISHED_TITLE = "Published by others, not measured here"
 _QUANTITIES = {"nano_latency": "Nano latency", "nano_throughput": "Nano throughput", "a100_latency": "A100 time",
@@ -19,12 +18,16 @@ _QUANTITIES = {"nano_latency": "Nano latency", "nano_throughput": "Nano throughp
 _UNITS = {"us": "µs"}
 
 
-def row_cells(row: Row) -> List[str]:
-    """Return the cells of a row under `HEADINGS`."""
-    latency = row.record.latency
-    return [EMPTY if row.rank is None else str(row.rank), row.label, _model(row.record), runtime_text(row.record),
-            milliseconds(latency.p50_ms), interval_text(latency.p50_interval), milliseconds(latency.p99_ms),
-            EMPTY if row.ratio is None else ratio_text(row.ratio), "; ".join(row.reasons)]
+def group_table(group: Group) -> Table:
+    """Return the rows of a machine; the last column, why a row is not ranked, only if there is such a row."""
+    columns = shown_columns(COMPARED)
+    headings = ["engine", "rank", *[column.title for column in columns], "times the reference", "not ranked because"]
+    rows = [[row.label, EMPTY if row.rank is None else str(row.rank), *cells(columns, row.record, row.source),
+             EMPTY if row.ratio is None else ratio_text(row.ratio), "; ".join(row.reasons)] for row in group.rows]
+    words = [0, *[index for index, column in enumerate(columns, 2) if not column.is_number], len(headings) - 1]
+    shown = len(headings) if any(row.reasons for row in group.rows) else len(headings) - 1
+    return Table("{}, ms per inference; the reference is {}".format(group.machine.title, group.reference),
+                 headings[:shown], [row[:shown] for row in rows], tuple(words))
 
 
 def sentences(group: Group) -> List[str]:
@@ -52,10 +55,7 @@ def print_compared(compared: Compared, stream: TextIO) -> None:
     """Print tables and sentences."""
     console = console_for(stream)
     for group in compared.groups:
-        flagged = any(row.reasons for row in group.rows)
-        shown = len(HEADINGS) if flagged else len(HEADINGS) - 1
-        print_table(console, "{}, ms per inference".format(group.machine.title), HEADINGS[:shown],
-                    [row_cells(row)[:shown] for row in group.rows], text_columns=(1, 2, 3, 8))
+        print_table(console, group_table(group))
         for line in sentences(group):
             console.print(line, soft_wrap=True)
         console.print()
@@ -63,8 +63,8 @@ def print_compared(compared: Compared, stream: TextIO) -> None:
         console.print(line, soft_wrap=True)
     if compared.published:
         console.print()
-        print_table(console, PUBLISHED_TITLE, PUBLISHED_HEADINGS,
-                    [published_cells(figure) for figure in compared.published], text_columns=(0, 1, 2, 3))
+        print_table(console, Table(PUBLISHED_TITLE, PUBLISHED_HEADINGS, list(map(published_cells, compared.published)),
+                                   (0, 1, 2, 3)))
 
 
 def dump_compared(compared: Compared) -> bytes:
@@ -86,11 +86,6 @@ def ratio_text(ratio: Ratio) -> str:
     return "{:.2f} ×{}".format(ratio.value, bounds)
 
 
-def interval_text(interval: Optional[Interval]) -> str:
-    """Return an interval of milliseconds."""
-    return "too few" if interval is None else "{}–{}".format(milliseconds(interval.low), milliseconds(interval.high))
-
-
 def _sentence(name: str, reference: str, ratio: Ratio) -> str:
     pair: Tuple[str, str] = (reference, name)
     if ratio.value < 1.0:
@@ -109,21 +104,6 @@ def _across_sentence(across: Across) -> str:
 
 def _named(row: Row) -> str:
     return "{} on {}".format(runtime_text(row.record), row.record.device_found)
-
-
-def _model(record: LatencyRecord) -> str:
-    return "no manifest" if record.model is None else "{}, {}".format(record.model.variant, record.model.precision)
-
-
-def runtime_text(record: LatencyRecord) -> str:
-    """Return runtime, version, provider where it is not the usual one, and threads."""
-    session = record.session
-    parts = ["{} {}".format(session.get("runtime", "unknown"), session.get("version", "")).strip()]
-    if session.get("provider") not in (None, "CUDA", "CPUExecutionProvider"):
-        parts.append(str(session["provider"]))
-    if record.mode.threads is not None:
-        parts.append("{} thread{}".format(record.mode.threads, "" if record.mode.threads == 1 else "s"))
-    return ", ".join(parts)
 
 
 def _row_fields(row: Row) -> Dict[str, Any]:

@@ -28,6 +28,7 @@ class Row(NamedTuple):
         report: file name of its report.
         label: its name, with the report's where several rows have that name.
         record: as measured.
+        source: the report itself.
         rank: among the alike rows of its machine, 1 the fastest; None when it is not ranked.
         ratio: its latency over the reference's; None when it is not ranked, 1 for the reference.
         reasons: why it is not ranked.
@@ -36,6 +37,7 @@ class Row(NamedTuple):
     report: str
     label: str
     record: LatencyRecord
+    source: LatencyReport
     rank: Optional[int]
     ratio: Optional[Ratio]
     reasons: Tuple[str, ...]
@@ -142,9 +144,9 @@ def _judge(row: LatencyRecord, label: str, first: LatencyRecord, source: Tuple[s
     name, report = source
     reasons = defects(row) + differences(row, first)
     if reasons:
-        return Row(name, label, row, None, None, reasons)
+        return Row(name, label, row, report, None, None, reasons)
     ratio = Ratio(1.0, None, True) if row is first else ratio_between(row, first, report, first_report)
-    return Row(name, label, row, None, ratio, ())
+    return Row(name, label, row, report, None, ratio, ())
 
 
 def _ranked(rows: Sequence[Row]) -> Tuple[Row, ...]:

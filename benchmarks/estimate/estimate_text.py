@@ -2,7 +2,7 @@
 from typing import List, TextIO
 
 from edgenext_deploy.benchmarks.estimate.estimates import CALIBRATED_TARGET, Estimate, StageEstimate
-from edgenext_deploy.benchmarks.report.printing import EMPTY, console_for, milliseconds, number, print_table
+from edgenext_deploy.benchmarks.report.printing import EMPTY, Table, console_for, milliseconds, number, print_table
 
 STAGE_HEADINGS = ("part", "kernels", "M MAdds", "MB moved", "lower bound", "kernel by kernel", "with launches",
                   "expected")
@@ -65,11 +65,10 @@ def summary(found: Estimate) -> List[str]:
 def print_estimate(found: Estimate, stream: TextIO) -> None:
     """Print the tables and the sentences."""
     console = console_for(stream)
-    print_table(console, title(found), STAGE_HEADINGS,
-                [stage_cells(stage) for stage in (*found.stages, found.total)])
+    print_table(console, Table(title(found), STAGE_HEADINGS, list(map(stage_cells, (*found.stages, found.total)))))
     points = point_cells(found)
     if points:
-        print_table(console, "How far the estimate misses published points that it has not seen, ms",
-                    POINT_HEADINGS, points)
+        print_table(console, Table("How far the estimate misses published points that it has not seen, ms",
+                                   POINT_HEADINGS, points))
     for line in summary(found):
         console.print(line, soft_wrap=True)

@@ -5,7 +5,7 @@ from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.benchmarks.compare.compare_text import ratio_text
 from edgenext_deploy.benchmarks.paper.suites import Published
 from edgenext_deploy.benchmarks.paper.table import FilledTable, TableRow
-from edgenext_deploy.benchmarks.report.printing import EMPTY, console_for, milliseconds, number, print_table
+from edgenext_deploy.benchmarks.report.printing import EMPTY, Table, console_for, milliseconds, number, print_table
 
 NOT_MEASURED = "not measured"
 # The published columns, in their order, and the field of `suites.Published` that each shows.
@@ -71,7 +71,7 @@ def caption(table: FilledTable) -> str:
 def print_filled(table: FilledTable, stream: TextIO) -> None:
     """Print the table and its notes."""
     console = console_for(stream)
-    print_table(console, caption(table), headings(table), [row_cells(table, row) for row in table.rows])
+    print_table(console, Table(caption(table), headings(table), [row_cells(table, row) for row in table.rows]))
     for line in notes(table):
         console.print(line, soft_wrap=True)
 

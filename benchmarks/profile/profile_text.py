@@ -2,7 +2,7 @@
 from typing import List, TextIO
 
 from edgenext_deploy.benchmarks.profile.layer_times import Profile, Share
-from edgenext_deploy.benchmarks.report.printing import console_for, milliseconds, print_table
+from edgenext_deploy.benchmarks.report.printing import Table, console_for, milliseconds, print_table
 
 _BAR = 24
 _SLOWEST = 12
@@ -40,10 +40,10 @@ def print_profile(profile: Profile, stream: TextIO) -> None:
     for title, shares in (("by kind", profile.by_kind), ("by stage", profile.by_stage),
                           ("by block", profile.by_block)):
         largest = max(share.share for share in shares)
-        print_table(console, "{}, {}".format(profile.engine.file, title), ("", *HEADINGS),
-                    [share_cells(share, largest) for share in shares], text_columns=(0, 4))
-    print_table(console, "slowest layers", ("layer", "kind", "block", "ms", "share"), slowest(profile),
-                text_columns=(0, 1, 2))
+        print_table(console, Table("{}, {}".format(profile.engine.file, title), ("", *HEADINGS),
+                                   [share_cells(share, largest) for share in shares], (0, 4)))
+    print_table(console, Table("slowest layers", ("layer", "kind", "block", "ms", "share"), slowest(profile),
+                               (0, 1, 2)))
     for line in summary(profile):
         console.print(line, soft_wrap=True)
 

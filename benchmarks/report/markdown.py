@@ -2,8 +2,9 @@
 from typing import List
 
 from edgenext_deploy.benchmarks.latency_report import LatencyReport
+from edgenext_deploy.benchmarks.report.printing import Table
 from edgenext_deploy.benchmarks.report.sentences import notes
-from edgenext_deploy.benchmarks.report.tables import Table, tables
+from edgenext_deploy.benchmarks.report.tables import tables
 
 
 def to_markdown(report: LatencyReport) -> bytes:
@@ -16,8 +17,7 @@ def to_markdown(report: LatencyReport) -> bytes:
 
 
 def _table(table: Table) -> List[str]:
-    rule = ["---" if index < table.words or heading == "latency is" else "--:"
-            for index, heading in enumerate(table.headings)]
+    rule = ["---" if index in table.text_columns else "--:" for index in range(len(table.headings))]
     return ["| {} |".format(" | ".join(cells)) for cells in (
         table.headings, rule, *[[_escaped(cell) for cell in row] for row in table.rows])]
 

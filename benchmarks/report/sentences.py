@@ -5,6 +5,7 @@ from edgenext_deploy.benchmarks.hardware.host import Host
 from edgenext_deploy.benchmarks.hardware.monitor import mean_power_mw
 from edgenext_deploy.benchmarks.latency.cautions import UNSTABLE
 from edgenext_deploy.benchmarks.latency_report import Comparison, LatencyRecord, LatencyReport
+from edgenext_deploy.benchmarks.report.printing import milliseconds
 
 _UNKNOWN = "unknown"
 # Of a reading's temperatures so many are shown, the hottest ones; the record has all.
@@ -24,7 +25,7 @@ def notes(report: LatencyReport) -> List[str]:
     lines += ["Hardware: {} ({})".format(text, names) for names, text in _grouped(rows, hardware_line) if text]
     lines += ["Energy: {} ({})".format(energy_line(row), row.name) for row in rows if row.energy is not None]
     lines.append("Versions: {}".format(versions_line(rows[0])))
-    lines += ["Warm-up: {} ({})".format(text, names) for names, text in _grouped(rows, _warm_up_text)]
+    lines += ["Warm-up: {} ({})".format(text, names) for names, text in _grouped(rows, warm_up_text)]
     lines += _warnings(rows)
     return lines + ended_early(report)
 
@@ -72,8 +73,8 @@ def reconciliation(row: LatencyRecord) -> str:
     """Return how GPU time and the caller's time fit together; the row has a reconciliation."""
     parts = row.reconciliation
     assert parts is not None
-    return ("GPU only {:.3f} ms + copies {:.3f} ms + enqueue and Python {:.3f} ms = {:.3f} ms, what your app sees "
-            "(means)".format(parts.compute_ms, parts.copies_ms, parts.rest_ms, parts.wall_ms))
+    return "GPU only {} ms + copies {} ms + enqueue and Python {} ms = {} ms, what your app sees (means)".format(
+        *map(milliseconds, (parts.compute_ms, parts.copies_ms, parts.rest_ms, parts.wall_ms)))
 
 
 def agreement(row: LatencyRecord) -> str:
@@ -104,6 +105,17 @@ def session_line(row: LatencyRecord) -> str:
         parts.append("as --device {}".format(row.device) if row.device_matches else
                      "NOT the --device {} that was asked for".format(row.device))
     parts.append(latency_of(row))
+    return ", ".join(parts)
+
+
+def runtime_text(row: LatencyRecord) -> str:
+    """Return runtime, version, provider where it is not the usual one, and threads."""
+    session = row.session
+    parts = ["{} {}".format(session.get("runtime", _UNKNOWN), session.get("version", "")).strip()]
+    if session.get("provider") not in (None, "CUDA", "CPUExecutionProvider"):
+        parts.append(str(session["provider"]))
+    if row.mode.threads is not None:
+        parts.append("{} thread{}".format(row.mode.threads, "" if row.mode.threads == 1 else "s"))
     return ", ".join(parts)
 
 
@@ -172,7 +184,8 @@ def _from_to(form: str, first: Optional[float], last: Optional[float]) -> str:
     return texts[0] if texts[0] == texts[1] else "{} → {}".format(*texts)
 
 
-def _warm_up_text(row: LatencyRecord) -> str:
+def warm_up_text(row: LatencyRecord) -> str:
+    """Return how long the warm-up of a row was, and whether the latency became stable."""
     verdict = "stable" if row.warmup.stable else "never stable"
     return "{:.2f} s, {} calls, {}".format(row.warmup.duration_ms / 1e3, row.warmup.iterations, verdict)
 

@@ -1,52 +1,28 @@
 """The tables of a report as rows of text: what is measured, what it was measured on, and where the time goes."""
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
-from edgenext_deploy.benchmarks.latency_report import LatencyRecord, LatencyReport, StageTimes
-from edgenext_deploy.benchmarks.report.sentences import latency_of
-from edgenext_deploy.benchmarks.statistics import CONFIDENCE, Interval
-
-_LATENCY = ("p50", "{:.0f} % interval".format(100 * CONFIDENCE), "p90", "p99", "min", "mean", "images/s")
-_WHAT = ("model", "batch", "n", "latency is")
-_STAGES = ("enqueue", "H2D", "compute", "D2H", "latency", "wall")
-
-
-class Table(NamedTuple):
-    """One table.
-
-    Attributes:
-        title: above it.
-        headings: of the columns; the first column holds the rows' names.
-        rows: as many cells each as there are headings.
-        words: how many columns, the first ones, hold words, which may be broken; the others hold numbers.
-    """
-
-    title: str
-    headings: Tuple[str, ...]
-    rows: List[Tuple[str, ...]]
-    words: int
+from edgenext_deploy.benchmarks.latency_report import LatencyRecord, LatencyReport
+from edgenext_deploy.benchmarks.report.columns import LATENCY, SETUP, STAGES, Column, cells, shown_columns
+from edgenext_deploy.benchmarks.report.printing import Table
 
 
 def tables(report: LatencyReport) -> List[Table]:
     """Return the tables of a report, none wider than 110 columns if the names are short."""
-    rows = report.records
-    found = [
-        Table("Latency, ms per inference", ("engine", *_LATENCY), [(title_of(row), *_latency(row)) for row in rows], 1),
-        Table("What was measured", ("engine", *_WHAT), [(title_of(row), *_what(row)) for row in rows], 2),
-    ]
-    split = [row for row in rows if row.stages is not None]
+    found = [_table("Latency, ms per inference", report, shown_columns(LATENCY)),
+             _table("What was measured", report, shown_columns(SETUP))]
+    split = [row for row in report.records if row.stages is not None]
     if split:
-        found.append(Table("Stages as trtexec defines them, ms: median (p99)", ("engine", *_STAGES),
-                           [(title_of(row), *_stages(row)) for row in split], 1))
+        found.append(_table("Stages as trtexec defines them, ms: median (p99)", report, shown_columns(STAGES), split))
     return found
 
 
-def milliseconds(value: float) -> str:
-    """Return a time in ms with the digits that it deserves."""
-    return "{:.3f}".format(value) if value >= 1.0 else "{:.4f}".format(value)
+def results(report: LatencyReport, title: str) -> Table:
+    """Return one table of the measured rows, as a page shows it."""
+    return _table(title, report, shown_columns(LATENCY, SETUP))
 
 
 def title_of(row: LatencyRecord) -> str:
-    """Return the row's name with what nobody must miss."""
+    """Return the row's name, with the flags that its reader must see."""
     title = row.name
     if row.is_reference:
         title += " (reference)"
@@ -59,33 +35,8 @@ def title_of(row: LatencyRecord) -> str:
     return title
 
 
-def _latency(row: LatencyRecord) -> Tuple[str, ...]:
-    latency = row.latency
-    return (milliseconds(latency.p50_ms), _interval(latency.p50_interval),
-            *[milliseconds(value) for value in (latency.p90_ms, latency.p99_ms, latency.min_ms, latency.mean_ms)],
-            "{:.1f}".format(row.throughput_per_s))
-
-
-def _what(row: LatencyRecord) -> Tuple[str, ...]:
-    return _model(row), str(row.batch), str(row.n), latency_of(row)
-
-
-def _stages(row: LatencyRecord) -> Sequence[str]:
-    assert row.stages is not None
-    return [_stage(stage) for stage in row.stages]
-
-
-def _stage(times: Optional[StageTimes]) -> str:
-    return "none" if times is None else "{} ({})".format(milliseconds(times.p50_ms), milliseconds(times.p99_ms))
-
-
-def _model(row: LatencyRecord) -> str:
-    if row.model is None:
-        return "no manifest"
-    model = row.model
-    weights = "random weights" if model.weights.random else model.weights.source
-    return "{}, {}, {}".format(model.variant, model.precision, weights)
-
-
-def _interval(interval: Optional[Interval]) -> str:
-    return "too few" if interval is None else "{}–{}".format(milliseconds(interval.low), milliseconds(interval.high))
+def _table(title: str, report: LatencyReport, columns: Sequence[Column],
+           rows: Optional[Sequence[LatencyRecord]] = None) -> Table:
+    return Table(title, ("engine", *[column.title for column in columns]),
+                 [(title_of(row), *cells(columns, row, report)) for row in (report.records if rows is None else rows)],
+                 (0, *[index for index, column in enumerate(columns, 1) if not column.is_number]))

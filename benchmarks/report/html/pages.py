@@ -33,7 +33,7 @@ def report_page(report: LatencyReport, profiles: Sequence[Profile] = ()) -> byte
     return page(
         "Latency of {}".format(first.name if count == 1 else "{} engines".format(count)),
         "Measured{} by edgenext-bench on {}{}".format(
-            " in turns in one run" if count > 1 else "", first.device_found,
+            ", interleaved in one run," if count > 1 else "", first.device_found,
             "" if first.started_at is None else ", " + first.started_at),
         tags,
         [section("To know before you compare", bullets(lines, "notes")),
@@ -50,22 +50,17 @@ def comparison_page(compared: Compared, reports: _Named) -> bytes:
     flagged = sum(bool(row.reasons) for group in compared.groups for row in group.rows)
     parts: List[str] = []
     for group in compared.groups:
-        has_reasons = any(row.reasons for row in group.rows)
-        shown = len(compare_text.HEADINGS) - (0 if has_reasons else 1)
-        cells = [compare_text.row_cells(row)[:shown] for row in group.rows]
-        # The engine names the row; its rank stands behind it.
-        rows = [[line[1], line[0], *line[2:]] for line in cells]
-        headings = [compare_text.HEADINGS[1], compare_text.HEADINGS[0], *compare_text.HEADINGS[2:shown]]
+        found = compare_text.group_table(group)
         parts.append(section(group.machine.title, table(
-            "Milliseconds per inference; the reference is {}".format(group.reference), headings, rows, (2, 3, 8),
+            found.title, found.headings, found.rows, found.text_columns,
             row_classes=["flagged" if row.reasons else "" for row in group.rows]),
             bullets(compare_text.sentences(group))))
     parts.append(section("The same network on several machines", bullets(compare_text.across_sentences(compared))))
     return page(
         "Comparison of {} report{}".format(len(reports), "" if len(reports) == 1 else "s"),
-        "Rows of one machine that were measured alike are ranked; the others are shown with the reason why not.",
+        "Comparable rows of one machine are ranked; the others are shown with the reason why not.",
         [("{} row{} not ranked".format(flagged, "" if flagged == 1 else "s"), "bad")] if flagged else
-        [("all rows alike", "good")],
+        [("all rows comparable", "good")],
         [*parts, *_measured([report for _, report in reports]), *_environments(reports)], _foot())
 
 

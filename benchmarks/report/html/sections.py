@@ -2,14 +2,13 @@
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from edgenext_deploy.benchmarks.charts import svg_charts
-from edgenext_deploy.benchmarks.charts.svg_charts import Bar, Cloud, Dot
+from edgenext_deploy.benchmarks.charts.plots import profile_bars
+from edgenext_deploy.benchmarks.charts.svg_charts import Dot, Series
 from edgenext_deploy.benchmarks.compare import comparable
 from edgenext_deploy.benchmarks.compare.compare_text import (
     PUBLISHED_HEADINGS,
     PUBLISHED_TITLE,
-    interval_text,
     published_cells,
-    runtime_text,
 )
 from edgenext_deploy.benchmarks.compare.reports import published_speeds
 from edgenext_deploy.benchmarks.hardware.state import Hardware, Reading
@@ -17,10 +16,18 @@ from edgenext_deploy.benchmarks.latency_report import LatencyRecord, LatencyRepo
 from edgenext_deploy.benchmarks.profile.layer_times import Profile
 from edgenext_deploy.benchmarks.profile.profile_text import slowest
 from edgenext_deploy.benchmarks.profile.profile_text import summary as profile_summary
+from edgenext_deploy.benchmarks.report import tables
 from edgenext_deploy.benchmarks.report.html.page import bullets, card, cards, facts, folded, legend, paragraph, table
 from edgenext_deploy.benchmarks.report.printing import EMPTY, milliseconds
-from edgenext_deploy.benchmarks.report.sentences import ended_early, grouped_cautions, host_line, session_line
-from edgenext_deploy.benchmarks.report.tables import title_of
+from edgenext_deploy.benchmarks.report.sentences import (
+    ended_early,
+    grouped_cautions,
+    host_line,
+    reconciliation,
+    runtime_text,
+    session_line,
+    warm_up_text,
+)
 from edgenext_deploy.data import published
 
 _NANO = "published: Jetson Nano, TensorRT, FP16"
@@ -30,17 +37,9 @@ _Point = Tuple[str, Optional[int], float, str]
 
 def results(report: LatencyReport) -> str:
     """Return the table of a report's rows."""
-    headings = ("engine", "model", "p50 ms", "95 % interval", "p90", "p99", "min", "mean", "n", "images/s", "warm-up")
-    rows = []
-    for row in report.records:
-        latency = row.latency
-        rows.append((title_of(row), _model(row), milliseconds(latency.p50_ms), interval_text(latency.p50_interval),
-                     *map(milliseconds, (latency.p90_ms, latency.p99_ms, latency.min_ms, latency.mean_ms)),
-                     str(row.n), "{:.1f}".format(row.throughput_per_s), "{:.1f} s, {}".format(
-                         row.warmup.duration_ms / 1e3, "stable" if row.warmup.stable else "never stable")))
-    classes = ["flagged" if comparable.defects(row) else "" for row in report.records]
-    return table("Milliseconds per inference: {}".format(_what_is_timed(report)), headings, rows, (1, 10),
-                 row_classes=classes)
+    found = tables.results(report, "Milliseconds per inference: {}".format(_what_is_timed(report)))
+    return table(found.title, found.headings, found.rows, found.text_columns,
+                 row_classes=["flagged" if comparable.defects(row) else "" for row in report.records])
 
 
 def warnings(report: LatencyReport) -> List[str]:
@@ -78,27 +77,25 @@ def stages(report: LatencyReport) -> str:
         copies = [(name, times.mean_ms) for name, times in (
             ("copy in", split.host_to_device), ("copy out", split.device_to_host)) if times is not None]
         parts = [("GPU compute", sums.compute_ms), *copies, ("enqueue and Python", sums.rest_ms)]
-        words = "GPU only {} + copies {} + enqueue and Python {} = {} ms, what your app sees (means).".format(
-            *map(milliseconds, (sums.compute_ms, sums.copies_ms, sums.rest_ms, sums.wall_ms)))
         made.append(card(row.name, svg_charts.stacked(parts, "parts of the latency of " + row.name),
-                         paragraph(words, "quiet small")))
+                         paragraph(reconciliation(row) + ".", "quiet small")))
     return cards(made)
 
 
 def accuracy(reports: Sequence[LatencyReport]) -> str:
     """Return published accuracy over latency: published and measured points, marked differently."""
-    clouds = [Cloud(_NANO, True, _families([
+    many = [Series(_NANO, True, _families([
         (figure.variant, figure.image_size, figure.value, "published: {}".format(figure.source))
         for figure in published.figures(quantity="nano_latency")]))]
     # An engine with other outputs than the network's has not the network's accuracy.
     rows = [row for report in reports for row in report.records
             if row.model is not None and (row.outputs is None or row.outputs.passed)]
-    clouds += [Cloud(name, False, families) for name, points in _by_setting(rows).items()
+    many += [Series(name, False, families) for name, points in _by_setting(rows).items()
                for families in (_families(points),) if families]
-    if len(clouds) < 2:
+    if len(many) < 2:
         return ""
-    drawn = svg_charts.accuracy_chart(clouds, "ImageNet top-1 accuracy over latency")
-    keys = [(svg_charts.cloud_key(index, cloud.published), cloud.name) for index, cloud in enumerate(clouds)]
+    drawn = svg_charts.accuracy_chart(many, "ImageNet top-1 accuracy over latency")
+    keys = [(svg_charts.series_key(index, series.published), series.name) for index, series in enumerate(many)]
     words = ("As the paper's Fig. 1, over latency. Accuracy is the published figure of the network at this input size, "
              "as it was trained; nothing here measured it. Hollow: published by others. Filled: p50 measured by this "
              "toolkit.")
@@ -130,9 +127,7 @@ def published_figures(variants: Sequence[str]) -> str:
 
 def profile(found: Profile) -> str:
     """Return where the time goes: bars by kind and by stage, and the slowest layers."""
-    made = [card("by " + name, svg_charts.bars([Bar(share.name, share.ms, "{} ms, {:.1f} %".format(
-        milliseconds(share.ms), 100 * share.share)) for share in shares], "time by " + name))
-        for name, shares in (("kind", found.by_kind), ("stage", found.by_stage), ("block", found.by_block))]
+    made = [card("by " + name, svg_charts.bars(bars, "time by " + name)) for name, bars in profile_bars(found)]
     return cards(made, last_beside=True) + folded("Slowest layers", table(
         "Slowest layers of {}".format(found.engine.file), ("layer", "kind", "block", "ms", "share"),
         slowest(found), (1, 2))) + bullets(profile_summary(found), "quiet small")
@@ -152,9 +147,9 @@ def environment(report: LatencyReport) -> str:
         (row.name, row.engine.file, EMPTY if row.engine.bytes is None else "{:.2f}".format(1e-6 * row.engine.bytes),
          row.engine.sha256[:16] + "…", (row.engine.manifest_sha256 or EMPTY)[:16]) for row in report.records],
         (1, 3, 4))
-    how = table("How each row was measured", ("engine", "conditions", "input", "rounds"), [
-        (row.name, ", ".join(comparable.conditions(row)), row.image, str(row.rounds)) for row in report.records],
-        (1, 2))
+    how = table("How each row was measured", ("engine", "conditions", "input", "rounds", "warm-up"), [
+        (row.name, ", ".join(comparable.conditions(row)), row.image, str(row.rounds), warm_up_text(row))
+        for row in report.records], (1, 2, 4))
     return cards(made) + folded("Files and conditions", how, files)
 
 
@@ -215,13 +210,6 @@ def _families(points: Sequence[_Point]) -> Tuple[Tuple[Dot, ...], ...]:
 def _top1(variant: str, image_size: Optional[int]) -> Optional[float]:
     return next((figure.value for figure in published.figures(variant, "top1") if figure.image_size == image_size),
                 None)
-
-
-def _model(row: LatencyRecord) -> str:
-    if row.model is None:
-        return "no manifest"
-    weights = "random weights" if row.model.weights.random else row.model.weights.source
-    return "{}, {}, {}".format(row.model.variant, row.model.precision, weights)
 
 
 def _what_is_timed(report: LatencyReport) -> str:

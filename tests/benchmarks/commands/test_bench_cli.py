@@ -231,7 +231,7 @@ def test_an_engine_that_fails_beside_its_reference_is_no_bug_of_the_command(caps
 
 
 @pytest.mark.parametrize(("arguments", "code", "said"), [
-    ((), 2, "Missing option '--engine'"),
+    ((), 2, "Missing argument 'ENGINE...'"),
     (("--engine", "no_such.onnx"), 3, "no_such.onnx"),
     (("--engine", TINY, "--device", "nano"), 4, "--device nano was asked for"),
     (("--engine", TINY, "--device", "nanoo"), 2, "did you mean 'nano'"),
@@ -241,9 +241,11 @@ def test_an_engine_that_fails_beside_its_reference_is_no_bug_of_the_command(caps
     (("--engine", TINY, "routes"), 2, "--engine does not go with the command routes"),
     (("--warmup", "9", "routes"), 2, "--warmup does not go with the command routes"),
     (("--device", "nano", "table3"), 2, "--device does not go with the command table3"),
-    (("nonsense",), 2, "nonsense"),
-    (("--engine", TINY, "--json", "x", "--csv", "x"), 2, "two outputs go to x"),
-    (("--engine", TINY, "--json", "x", "--csv", "./x"), 2, "two outputs go to x"),
+    (("nonsense",), 2, "No command and no engine file 'nonsense'"),
+    (("tabel",), 2, "did you mean 'table'"),
+    (("no_such.plan", "--threads", "1"), 3, "no_such.plan"),
+    (("--engine", TINY, "--json-file", "x", "--csv", "x"), 2, "two outputs go to x"),
+    (("--engine", TINY, "--json-file", "x", "--csv", "./x"), 2, "two outputs go to ./x"),
     (("--engine", TINY, "--json", "--csv"), 2, "two outputs go to standard output"),
     (("--engine", TINY, "--reference", "no_such.onnx"), 3, "no_such.onnx"),
 ])
@@ -321,3 +323,34 @@ def test_a_file_that_its_manifest_does_not_describe_is_refused(capsys, real, tmp
     code, _, err = run(capsys, "--engine", str(tmp_path / "tiny.onnx"), *QUICK)
     assert code == 3
     assert "not the file its manifest describes" in err
+
+
+def test_engines_are_arguments_and_options_mean_the_same(capsys, fakes):
+    first, second = fakes.engine("a.onnx"), fakes.engine("b.onnx")
+    for arguments in ((first, second), ("--engine", first, "--engine", second), ("--engine", first, second),
+                      ("measure", first, second), (first, "--debug", second), ("--debug", first, second)):
+        code, out, err = run(capsys, *arguments, "--iterations", "12", "--json")
+        assert code == 0, err
+        assert [row["name"] for row in json.loads(out)["records"]] == ["a.onnx", "b.onnx"]
+
+
+def test_the_word_after_json_is_an_engine_unless_it_is_the_old_spelling_of_a_file(capsys, fakes, tmp_path):
+    first, second = fakes.engine("a.onnx"), fakes.engine("b.onnx")
+    code, out, err = run(capsys, first, "--json", second, "--iterations", "12")
+    assert code == 0 and "note" not in err
+    assert [row["name"] for row in json.loads(out)["records"]] == ["a.onnx", "b.onnx"]
+    path = tmp_path / "rows.json"
+    code, out, err = run(capsys, first, "--json", str(path), "--iterations", "12")
+    assert code == 0 and "a.onnx" in out and "note: --json takes no file any more" in err
+    assert len(latency_report.read(str(path)).records) == 1
+    with open(second, "rb") as stream:
+        assert stream.read() == b"b.onnx"
+
+
+def test_the_aliases_of_the_tables_are_hidden_and_work(capsys):
+    _, out, _ = run(capsys, "--help")
+    assert "table3" not in out.split("Commands:")[1]
+    code, out, _ = run(capsys, "table3")
+    assert code == 0 and out == run(capsys, "table", "table3")[1]
+    code, out, _ = run(capsys, "fig3", "--help")
+    assert code == 0 and "The same as: table fig3." in out and "--run" in out

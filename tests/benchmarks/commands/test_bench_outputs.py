@@ -42,18 +42,25 @@ def test_a_file_that_plainly_cannot_be_written_is_refused_before_measuring(capsy
     (tmp_path / "blocker").write_bytes(b"a file, not a folder")
     calls = []
     below = tmp_path / "blocker" / "new" / "x"
+    option = "--json-file" if output == "json" else "--" + output
     for path, said in ((below, "blocker is not a folder"), (tmp_path, "folder of that name")):
-        code, out, err = run(capsys, "--engine", fakes.engine(script=calls.append), "--" + output, str(path), *QUICK)
+        code, out, err = run(capsys, "--engine", fakes.engine(script=calls.append), option, str(path), *QUICK)
         assert (code, out, calls) == (2, "", [])
-        assert "cannot write {}".format(path) in err and said in err and "--" + output in err
+        assert "cannot write {}".format(path) in err and said in err and option in err
 
 
-def test_a_plot_without_matplotlib_is_refused_before_measuring(capsys, fakes, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+def test_a_plot_as_png_is_refused_before_measuring_and_the_way_out_is_named(capsys, fakes, tmp_path):
     calls = []
-    code, out, err = run(capsys, "--engine", fakes.engine(script=calls.append), "--plot", str(tmp_path / "x.png"))
-    assert (code, out, calls) == (6, "", []) and "pip install matplotlib" in err
+    code, out, err = run(capsys, fakes.engine(script=calls.append), "--plot", str(tmp_path / "x.png"))
+    assert (code, out, calls) == (2, "", [])
+    assert "x.png: a name ending in .svg expected" in err and "rsvg-convert" in err
+
+
+def test_a_plot_is_written_as_svg(capsys, fakes, tmp_path):
+    code, _, _ = run(capsys, fakes.engine(), "--plot", str(tmp_path / "x.svg"), *QUICK)
+    assert code == 0 and b"a.onnx over the run" in (tmp_path / "x.svg").read_bytes()
+    _, out, _ = run(capsys, fakes.engine(), "--plot", "-", *QUICK)
+    assert out.startswith("<?xml")
 
 
 def blocking(folder):
@@ -103,8 +110,9 @@ def test_a_full_disk_behind_standard_output_does_not_cost_the_files(real, tmp_pa
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_a_full_disk_below_a_file_leaves_the_table(real, tmp_path):
-    done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.commands.cli", "--engine", TINY, "--json",
-                           "/dev/full", *QUICK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+    done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.commands.cli", "--engine", TINY,
+                           "--json-file", "/dev/full", *QUICK],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
                           env=dict(os.environ, LC_ALL="C.UTF-8"))
     assert done.returncode == 2
     assert "tiny_classifier.onnx" in done.stdout.decode("utf-8")

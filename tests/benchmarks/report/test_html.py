@@ -1,14 +1,15 @@
 import html.parser
 import io
 import re
+import xml.dom.minidom
 
 import numpy as np
 import pytest
 from bench_doubles import make_nano_row, make_report, make_row
 
 from edgenext_deploy import svg
-from edgenext_deploy.benchmarks.charts import plot_files, svg_charts
-from edgenext_deploy.benchmarks.charts.svg_charts import Bar, Cloud, Dot
+from edgenext_deploy.benchmarks.charts import plots, svg_charts
+from edgenext_deploy.benchmarks.charts.svg_charts import Bar, Dot, Series
 from edgenext_deploy.benchmarks.commands.cli import bench_command
 from edgenext_deploy.benchmarks.compare.reports import compare
 from edgenext_deploy.benchmarks.latency.cautions import cautions_of
@@ -19,7 +20,6 @@ from edgenext_deploy.benchmarks.profile.layer_times import summed
 from edgenext_deploy.benchmarks.report.html.pages import comparison_page, report_page, table_page
 from edgenext_deploy.benchmarks.report.html.sections import accuracy, warnings
 from edgenext_deploy.commands import entry
-from edgenext_deploy.errors import MissingRuntimeError
 from edgenext_deploy.runtime.profile import LayerTime, LayerTimes
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -159,10 +159,10 @@ def test_bars_are_as_long_as_their_values():
 
 def test_published_points_are_marked_otherwise_than_measured_ones():
     dots = ((Dot("s", 20.0, 79.4, "t"), Dot("xxs", 6.0, 71.2, "t")),)
-    drawn = svg_charts.accuracy_chart([Cloud("p", True, dots), Cloud("m", False, dots)], "d")
+    drawn = svg_charts.accuracy_chart([Series("p", True, dots), Series("m", False, dots)], "d")
     assert drawn.count("hollow") == 2 and drawn.count("<circle") == 2
     assert drawn.count("l5.2 -5.2l5.2 5.2l-5.2 5.2z") == 2
-    assert svg_charts.accuracy_chart([Cloud("p", True, ())], "d") is None
+    assert svg_charts.accuracy_chart([Series("p", True, ())], "d") is None
 
 
 @pytest.mark.parametrize("low, high, logarithmic", [(0.0, 1.03, False), (6.5, 7.5, False), (3.0, 70.0, True),
@@ -175,26 +175,31 @@ def test_ticks_are_round_on_the_axis_and_neither_few_nor_many(low, high, logarit
                for value, label in ticks)
 
 
-def test_plots_are_png_files():
-    pytest.importorskip("matplotlib")
-    for report in (make_report(make_row("$x$", samples=samples())), make_report(make_row(samples=None))):
-        assert plot_files.latency_png(report).startswith(b"\x89PNG")
+def test_a_plot_of_a_run_is_one_svg_file_with_every_row():
+    rows = [make_row(HOSTILE, samples=samples()), make_nano_row("slow.plan", samples=None)]
+    drawn = plots.latency_plot(make_report(*rows))
+    document = xml.dom.minidom.parse(io.BytesIO(drawn))
+    assert document.documentElement.tagName == "svg"
+    words = [text.firstChild.data for text in document.getElementsByTagName("text")]
+    assert "slow.plan" in words and HOSTILE in words and HOSTILE + " over the run" in words
+    assert "slow.plan over the run" not in words  # no samples
 
 
-def test_without_matplotlib_the_fix_is_named(monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingRuntimeError, match="pip install matplotlib"):
-        plot_files.latency_png(make_report(make_row()))
+def test_a_spread_is_drawn_where_its_figures_are():
+    latency = make_row().latency._replace(min_ms=2.0, p50_ms=5.0, p90_ms=8.0, p99_ms=10.0)
+    drawn = svg_charts.spreads([("a", latency)], "d")
+    lines = [tuple(map(float, found)) for found in re.findall(
+        r'<line x1="([\d.]+)" y1="[\d.]+" x2="([\d.]+)" y2="[\d.]+" class="line s0"', drawn)]
+    (start, end), (tick, _) = lines
+    assert (end - start) == pytest.approx(4 * (end - tick), rel=0.02)  # 2 to 10 ms, and 8 to 10
+    mark = float(re.search(r'<path d="M([\d.]+) ', drawn).group(1))
+    assert (mark - start) == pytest.approx(3 / 8 * (end - start), rel=0.02)
 
 
 def test_a_profile_is_drawn_without_any_library():
     profile = summed(LayerTimes((LayerTime("stages.0.0.dwconv.conv", "Conv", 1.0),), 3, 2.0, {}),
                      make_row().engine, None)
-    import xml.dom.minidom
-
-    drawn = plot_files.profile_plot(profile, "p.svg")
+    drawn = plots.profile_plot(profile)
     assert xml.dom.minidom.parse(io.BytesIO(drawn)).documentElement.tagName == "svg"
     assert b"stages.0.0" in drawn
 

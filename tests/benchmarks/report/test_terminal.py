@@ -141,7 +141,7 @@ def test_unlike_clocks_are_named():
 def test_a_row_of_tensorrt_shows_its_stages_and_how_they_add_up():
     text = printed(make_report(make_nano_row()))
     for part in ("enqueue", "H2D", "compute", "D2H", "5.000 (6.000)", "0.2000 (0.2400)",
-                 "GPU only 5.000 ms + copies 0.300 ms + enqueue and Python 0.700 ms = 6.000 ms, what your app sees"):
+                 "GPU only 5.000 ms + copies 0.3000 ms + enqueue and Python 0.7000 ms = 6.000 ms, what your app sees"):
         assert part in text
 
 

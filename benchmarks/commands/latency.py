@@ -1,0 +1,94 @@
+"""``edgenext-bench ENGINE...``: how fast engines are on this machine."""
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence, Tuple
+
+import click
+
+from edgenext_deploy.benchmarks.commands.options import (
+    duration_option,
+    engine_arguments,
+    require_no_command,
+    warmup_option,
+)
+from edgenext_deploy.benchmarks.commands.outputs import ReportOutputs, report_options, say
+from edgenext_deploy.benchmarks.commands.progress import show_progress
+from edgenext_deploy.commands.entry import common_options
+from edgenext_deploy.commands.name_options import device_option
+from edgenext_deploy.commands.options import Command, examples
+from edgenext_deploy.errors import EdgeNextError
+
+if TYPE_CHECKING:
+    from edgenext_deploy.benchmarks.profile.layer_times import Profile
+
+
+@click.command("measure", cls=Command, epilog=examples(
+    "edgenext-bench xxs.onnx",
+    "edgenext-bench xxs.plan --reference xxs.onnx --device nano --json-file nano.json",
+    "edgenext-bench s.onnx xs.onnx xxs.onnx --threads 1 --html run.html"))
+@engine_arguments()
+@click.option("--reference", metavar="FILE", help="Engine whose outputs are right and to which the ratios refer; every "
+              "engine's outputs are checked against it.")
+@device_option("Device the figures are for: {names}. The run is refused elsewhere.  [default: the one found]")
+@click.option("--allow-mismatch", is_flag=True, help="Measure although this is another device; every row says so.")
+@duration_option
+@warmup_option
+@click.option("--iterations", type=click.IntRange(min=1), metavar="N",
+              help="Number of inferences of each engine, in place of --duration.")
+@click.option("--include-transfers/--exclude-transfers", "transfers", default=True, show_default=True,
+              help="Time what the caller waits, or only a plan's computation on the GPU, by CUDA events.")
+@click.option("--cuda-graph/--no-cuda-graph", default=None,
+              help="Launch plans as a CUDA graph, or not.  [default: the session's choice]")
+@click.option("--threads", type=click.IntRange(min=1),
+              help="Threads of ONNX Runtime and torch.  [default: their choice]")
+@click.option("--provider", metavar="NAME", help="ONNX Runtime's execution provider, such as CUDAExecutionProvider.  "
+              "[default: CPUExecutionProvider]")
+@click.option("--trust", is_flag=True, help="Accept plans without a sidecar; they can run code.")
+@click.option("--samples/--no-samples", default=True, show_default=True,
+              help="Keep single inferences in the records, for histograms and time lines.")
+@click.option("--profile", "with_profiles", is_flag=True, help="Afterwards time the layers of each engine too, for the "
+              "terminal and the page of --html; see the command profile.")
+@report_options
+@common_options
+@click.pass_context
+def latency_command(context: click.Context, engines: Tuple[str, ...], reference: Optional[str], device: Optional[str],
+                    allow_mismatch: bool, duration_s: float, warmup_s: float, iterations: Optional[int],
+                    transfers: bool, cuda_graph: Optional[bool], threads: Optional[int], provider: Optional[str],
+                    trust: bool, samples: bool, with_profiles: bool,
+                    outputs_for: Callable[[Sequence[str]], ReportOutputs]) -> None:
+    """Measure the latency of engines, one inference after another, as the caller waits for it.
+
+    ENGINE is a plan, an ONNX file, or torch:VARIANT for the reference module in PyTorch. Several engines are
+    interleaved, so that drift of the machine hits all of them, and each is compared with the first.
+    docs/benchmarks.md says what each number means.
+    """
+    require_no_command(engines, context)
+    paths = [path for path in (*engines, reference) if path is not None]
+    outputs = outputs_for(paths)
+    from edgenext_deploy.benchmarks.latency.engines import Options
+    from edgenext_deploy.benchmarks.latency.interleave import Limits
+    from edgenext_deploy.benchmarks.latency.run import Request, benchmark
+
+    request = Request(
+        engines, reference, device, allow_mismatch, exclude_transfers=not transfers,
+        options=Options(threads, provider, cuda_graph, trust),
+        limits=Limits(duration_s=duration_s, warmup_s=warmup_s, iterations=iterations), keep_samples=samples)
+    with outputs.keeping_rows(), show_progress() as progress:
+        report = benchmark(request, progress)
+    outputs.finish(report, lambda: _profiles(paths, threads, trust) if with_profiles else ())
+
+
+def _profiles(paths: Sequence[str], threads: Optional[int], trust: bool) -> "List[Profile]":
+    """Profile each engine file once; a failure is printed, and the latencies are kept."""
+    from edgenext_deploy.benchmarks.latency.engines import TORCH
+    from edgenext_deploy.benchmarks.profile.layer_times import profile_engine
+
+    found = []
+    for path in dict.fromkeys(paths):
+        if path.startswith(TORCH):
+            say("{} has no profile: only engine files have".format(path))
+            continue
+        say("profiling {}".format(path))
+        try:
+            found.append(profile_engine(path, threads=threads, trust=trust))
+        except EdgeNextError as error:
+            say("no profile of {}: {}".format(path, error.message))
+    return found

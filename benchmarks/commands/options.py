@@ -1,0 +1,104 @@
+"""What several commands of ``edgenext-bench`` share: engines as arguments, limits of a measurement, and the group."""
+import difflib
+import functools
+import os
+from typing import Any, Callable, List, Optional, Sequence, Tuple
+
+import click
+from click.core import ParameterSource
+
+from edgenext_deploy.errors import UsageError
+
+Function = Callable[..., Any]
+
+warmup_option = click.option(
+    "--warmup", "warmup_s", type=click.FloatRange(min=0.0), default=3.0, show_default=True, metavar="SECONDS",
+    help="Longest warm-up of each engine; it ends when the latency is stable.")
+duration_option = click.option(
+    "--duration", "duration_s", type=click.FloatRange(min=0.01), default=3.0, show_default=True, metavar="SECONDS",
+    help="Time of measurement for each engine.")
+
+
+def engine_arguments(required: bool = True) -> Callable[[Function], Function]:
+    """Add the arguments ``ENGINE...`` and their older spelling ``--engine``; the command gets ``engines``."""
+    def decorated(function: Function) -> Function:
+        @functools.wraps(function)
+        def with_engines(*arguments: Any, engines: Tuple[str, ...], more_engines: Tuple[str, ...],
+                         **options: Any) -> Any:
+            found = (*more_engines, *engines)
+            if required and not found:
+                raise click.UsageError("Missing argument 'ENGINE...'.")
+            return function(*arguments, engines=found, **options)
+
+        option = click.option("--engine", "more_engines", multiple=True, metavar="FILE",
+                              help="The same as the argument ENGINE.")
+        return click.argument("engines", nargs=-1, metavar="ENGINE..." if required else "[ENGINE]")(
+            option(with_engines))
+    return decorated
+
+
+def only_engine(engines: Sequence[str], command: str) -> str:
+    """Return the one engine of a command that takes one.
+
+    Raises:
+        UsageError: there are several.
+    """
+    if len(engines) != 1:
+        raise UsageError("{} takes one engine, {} given".format(command, len(engines)),
+                         "edgenext-bench {} s.onnx".format(command))
+    return engines[0]
+
+
+class DefaultGroup(click.Group):
+    """A group whose first command runs when the first word is not the name of a command.
+
+    Args:
+        default: that command; the group's help is its help, followed by the list of commands.
+        arguments: see `click.Group`.
+    """
+
+    def __init__(self, name: str, default: click.Command, **arguments: Any) -> None:
+        super().__init__(name, help=default.help, epilog=default.epilog, **arguments)
+        self._default = default
+        self.add_command(default)
+
+    def parse_args(self, context: click.Context, args: List[str]) -> List[str]:
+        """Put the default command's name before arguments that name no command."""
+        first = next((word for word in args if word != "--debug"), None)
+        if first in self.commands or first in ("--help", "--version"):
+            rest: List[str] = super().parse_args(context, args)
+            return rest
+        if first is not None and first.isalnum() and not os.path.exists(first):
+            near = difflib.get_close_matches(first, self.commands, n=1)
+            raise click.UsageError("No command and no engine file {!r}{}".format(
+                first, "; did you mean {!r}?".format(near[0]) if near else "."), context)
+        rest = super().parse_args(context, [str(self._default.name), *args])
+        return rest
+
+    def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write both ways to call the group."""
+        formatter.write_usage(context.command_path, " ".join(self._default.collect_usage_pieces(context)))
+        formatter.write_usage(context.command_path, "COMMAND [ARGS]...")
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of the default command, and the commands."""
+        self._default.format_options(context, formatter)
+        self.format_commands(context, formatter)
+
+
+def require_no_command(engines: Sequence[str], context: click.Context) -> None:
+    """Raise UsageError if an engine is the name of a command: the command came after an option."""
+    group = context.parent.command if context.parent is not None else None
+    names = group.commands if isinstance(group, click.Group) else {}
+    for engine in engines:
+        if engine in names and not os.path.exists(engine):
+            raise UsageError("{} does not go with the command {}".format(_first_given(context), engine),
+                             "put the command first: edgenext-bench {} ...".format(engine))
+
+
+def _first_given(context: click.Context) -> Optional[str]:
+    for parameter in context.command.params:
+        if isinstance(parameter, click.Option) and context.get_parameter_source(
+                parameter.name or "") is ParameterSource.COMMANDLINE:
+            return parameter.opts[0]
+    return "another argument"

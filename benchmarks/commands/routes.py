@@ -1,0 +1,38 @@
+"""``edgenext-bench routes``: the toolkit's export compared with the plain one."""
+from typing import Callable, Sequence, Tuple
+
+import click
+
+from edgenext_deploy.benchmarks.commands.options import warmup_option
+from edgenext_deploy.benchmarks.commands.outputs import ReportOutputs, report_options, say
+from edgenext_deploy.benchmarks.commands.progress import show_progress
+from edgenext_deploy.commands.entry import common_options
+from edgenext_deploy.commands.options import Command, examples
+
+
+@click.command("routes", cls=Command, epilog=examples(
+    "edgenext-bench routes",
+    "edgenext-bench routes --variant xxs --rounds 20 --json-file routes.json"))
+@click.option("--variant", "variants", multiple=True, default=("xxs", "s"), show_default=True,
+              help="Variant to compare. Repeat the option for several.")
+@click.option("--rounds", type=click.IntRange(min=1), default=60, show_default=True,
+              help="Number of rounds in which the two files are interleaved.")
+@warmup_option
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Threads of ONNX Runtime.")
+@report_options
+@common_options
+def routes_command(variants: Tuple[str, ...], rounds: int, warmup_s: float, threads: int,
+                   outputs_for: Callable[[Sequence[str]], ReportOutputs]) -> None:
+    """Compare edgenext-export with the plain route on ONNX Runtime.
+
+    The plain route is the reference module through torch.onnx.export at its default opset and
+    onnx-simplifier. Needs the libraries of the export.
+    """
+    outputs = outputs_for(())
+    from edgenext_deploy.benchmarks.latency.interleave import Limits
+    from edgenext_deploy.benchmarks.latency.plain_route import compare_routes
+
+    with outputs.keeping_rows(), show_progress() as progress:
+        report = compare_routes(variants, Limits(rounds=rounds, warmup_s=warmup_s), threads, say, progress)
+    outputs.finish(report)
