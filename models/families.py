@@ -129,7 +129,7 @@ register_family(Family(
     lowering="edgenext_deploy.export.lowering.edgenext",
     key_layouts=(
         KeyLayout("official", r"^downsample_layers\."),
-        # The inverse of `checkpoint_filter_fn` in timm 1.0.31 `models/definitions/edgenext.py`, which only renames: no
+        # The inverse of `checkpoint_filter_fn` in timm 1.0.31 `models/edgenext.py`, which only renames: no
         # tensor changes its shape between the two layouts.
         KeyLayout("timm", r"^stem\.0\.|^stages\.\d+\.blocks\.", (
             (r"^stem\.", "downsample_layers.0."),
