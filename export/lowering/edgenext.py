@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from edgenext_deploy.export.lowering import algebra
 from edgenext_deploy.export.lowering.context import LoweringContext, activation_op, fold_input, named
+from edgenext_deploy.export.lowering.dispatch import lower_backbone, lower_network
 from edgenext_deploy.export.lowering.elementwise_ops import Add, AddConstant, MultiplyConstant
 from edgenext_deploy.export.lowering.ops import Conv, Gemm, L2Normalise, MatMul, Normalise, Softmax
 from edgenext_deploy.export.lowering.shape_ops import Concat, GlobalMean, Pad, Reshape, Split, Transpose
@@ -364,3 +365,7 @@ class LoweredHead(nn.Module):
         """Map the residual stream to logits `[B, classes]`."""
         logits: Tensor = self.fc(self.norm(self.flatten(self.pool(self.to_map(x)))))
         return logits
+
+
+lower_network.register(EdgeNeXt, LoweredEdgeNeXt)
+lower_backbone.register(EdgeNeXtBackbone, LoweredEdgeNeXtBackbone)

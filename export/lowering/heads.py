@@ -4,9 +4,8 @@ from torch import Tensor, nn
 
 from edgenext_deploy.export.lowering import algebra
 from edgenext_deploy.export.lowering.context import LoweringContext
-from edgenext_deploy.export.lowering.edgenext import LoweredEdgeNeXtBackbone
+from edgenext_deploy.export.lowering.dispatch import lower_backbone, lower_network
 from edgenext_deploy.export.lowering.elementwise_ops import Add, AddConstant, Exp, MultiplyConstant, Relu, Subtract
-from edgenext_deploy.export.lowering.mobilevit import LoweredMobileViTBackbone
 from edgenext_deploy.export.lowering.ops import Conv, Op, Softmax
 from edgenext_deploy.export.lowering.shape_ops import (
     ArgMax,
@@ -19,26 +18,9 @@ from edgenext_deploy.export.lowering.shape_ops import (
     Transpose,
 )
 from edgenext_deploy.models.definitions.deeplab import DeepLabV3, PyramidPooling
-from edgenext_deploy.models.definitions.edgenext import EdgeNeXtBackbone
-from edgenext_deploy.models.definitions.mobilevit import MobileViTBackbone
 from edgenext_deploy.models.definitions.ssdlite import LevelHead, SSDLite
 
 _BOXES = "box decoding: FP16 has steps of a sixth of a pixel at 320, and the exponential overflows"
-
-
-def lower_backbone(
-    model: nn.Module, context: LoweringContext, maps: int
-) -> LoweredEdgeNeXtBackbone | LoweredMobileViTBackbone:
-    """Return the lowered backbone, which gives as many of its last maps.
-
-    Raises:
-        TypeError: a backbone that no rule knows.
-    """
-    if isinstance(model, EdgeNeXtBackbone):
-        return LoweredEdgeNeXtBackbone(model, context, maps)
-    if isinstance(model, MobileViTBackbone):
-        return LoweredMobileViTBackbone(model, context, maps)
-    raise TypeError(f"no lowering for backbone {type(model).__name__}")
 
 
 def lower_sequence(sequence: nn.Module, context: LoweringContext) -> nn.Sequential:
@@ -188,3 +170,7 @@ class LoweredDeepLabV3(nn.Module):
         """Map `[B, 3, H, W]` to classes int32 `[B, H, W]`."""
         classes: Tensor = self.classes(self.logits(image))
         return classes
+
+
+lower_network.register(SSDLite, LoweredSSDLite)
+lower_network.register(DeepLabV3, LoweredDeepLabV3)

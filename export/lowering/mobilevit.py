@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from edgenext_deploy.export.lowering import algebra
 from edgenext_deploy.export.lowering.context import LoweringContext, activation_op, fold_input, named
+from edgenext_deploy.export.lowering.dispatch import lower_backbone, lower_network
 from edgenext_deploy.export.lowering.elementwise_ops import Add
 from edgenext_deploy.export.lowering.ops import Conv, Gemm, MatMul, MatMulConstant, Softmax
 from edgenext_deploy.export.lowering.shape_ops import Concat, GlobalMean, Reshape, Split, Transpose
@@ -246,3 +247,7 @@ class LoweredMobileViT(LoweredMobileViTBackbone):
         last = self.stage_outputs(image)[-1]
         logits: Tensor = self.head(self.flatten(self.pool(self.final_conv(last))))
         return logits
+
+
+lower_network.register(MobileViT, LoweredMobileViT)
+lower_backbone.register(MobileViTBackbone, LoweredMobileViTBackbone)
