@@ -194,7 +194,7 @@ def _with_plugin(graph: onnx.ModelProto, manifest: Manifest, target: Target) -> 
     """Return the graph with the NMS plugin behind it, its manifest, and what is known against the plugin.
 
     Everything was checked on the graph without it: nothing here can run the plugin. The golden answers stay those
-    of boxes and scores, see `engines.selftest_nms`.
+    of boxes and scores, see `engines.selftest.nms_test`.
     """
     assert manifest.detection is not None  # `ExportRequest.checked` has refused other tasks
     plugged = with_nms_plugin(graph, manifest.detection)

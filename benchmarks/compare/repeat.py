@@ -29,9 +29,9 @@ class Pair(NamedTuple):
     """Two engines: how many times as long as `other` the engine `name` takes, in each run.
 
     `change` is relative, the larger ratio over the smaller one less 1, so it does not depend on which of the two
-    engines, or of the two runs, comes first. `paired`: both ratios are `likeness.ratio_of_rounds`; otherwise a run did
-    not take turns, or its report lacks the rounds, and they are those of the whole runs' p50s, which move more where
-    the machine's speed jumps.
+    engines, or of the two runs, comes first. `paired`: both ratios are `comparable.ratio_of_rounds`. Otherwise a run
+    was not interleaved, or its report lacks the rounds; the ratios are then those of the whole runs' p50s, which move
+    more where the machine's speed jumps.
     """
 
     name: str

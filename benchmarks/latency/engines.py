@@ -29,7 +29,7 @@ class Engine(NamedTuple):
         session: open.
         model: what the manifest says it is; None without one.
         image: `[B, 3, H, W]`, as the engine takes it.
-        image_source: ``golden`` or ``synthetic``, see `record.LatencyRecord`.
+        image_source: ``golden`` or ``synthetic``, see `latency_report.LatencyRecord`.
         tolerance: relative difference of the outputs that its manifest allows in its precision; None without one.
     """
 

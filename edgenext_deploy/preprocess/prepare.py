@@ -1,7 +1,7 @@
 """Frames into a session: the choice between the processor and the GPU, between the fast way and the exact one.
 
-The rule: a camera's frame (an array) goes the fast way: with `runtime.preprocess_cuda` where the session is on the GPU
-and the kernels can be compiled, else with `preprocess_cpu`. A photo (a path or a PIL image) goes the exact way,
+The rule: a camera's frame (an array) goes the fast way: with `preprocess.cuda` where the session is on the GPU
+and the kernels can be compiled, else with `preprocess.cpu`. A photo (a path or a PIL image) goes the exact way,
 `preprocess`, on the processor. All agree within one grey level.
 """
 import logging
