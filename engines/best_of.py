@@ -10,7 +10,7 @@ from typing import Optional, Tuple
 
 from edgenext_deploy.artifacts.manifest import manifest_path
 from edgenext_deploy.artifacts.plan_check import PlanRecord, write_plan
-from edgenext_deploy.engines.builder import BuildRequest, BuildResult
+from edgenext_deploy.engines.build_records import BuildRequest, BuildResult
 from edgenext_deploy.engines.isolated import build_in_child
 from edgenext_deploy.errors import MissingRuntimeError
 

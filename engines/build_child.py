@@ -21,7 +21,8 @@ def _use_package_at(root: str) -> None:
 
 def _build(folder: str) -> Dict[str, Any]:
     from edgenext_deploy.artifacts import json_records
-    from edgenext_deploy.engines.builder import BuildRequest, build
+    from edgenext_deploy.engines.build_records import BuildRequest
+    from edgenext_deploy.engines.builder import build
     from edgenext_deploy.engines.progress import BuildProgress
     from edgenext_deploy.errors import EdgeNextError
 

@@ -20,7 +20,7 @@ from edgenext_deploy.artifacts.plan_check import (
 )
 from edgenext_deploy.engines import timing_cache, workspace
 from edgenext_deploy.engines.best_of import keep_fastest
-from edgenext_deploy.engines.builder import BuildReport, BuildRequest, BuildResult
+from edgenext_deploy.engines.build_records import BuildReport, BuildRequest, BuildResult
 from edgenext_deploy.engines.isolated import build_in_child
 from edgenext_deploy.engines.precision.mode import FP32
 from edgenext_deploy.engines.precision.pins import pins_of
@@ -30,8 +30,9 @@ from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleErr
 from edgenext_deploy.files import require_file, sha256_of_bytes, sha256_of_file, write_files_atomically
 from edgenext_deploy.machine.facts import is_jetson, read_memory
 from edgenext_deploy.machine.tree import Tree
-from edgenext_deploy.targets import Target, get_target
-from edgenext_deploy.tensorrt_api import builder_api as releases
+from edgenext_deploy.targets import TENSORRT, TENSORRT_RTX, Target, get_target
+from edgenext_deploy.tensorrt_api.builder_api import NO_GPU
+from edgenext_deploy.tensorrt_api.load import is_installed
 from edgenext_deploy.version import __version__
 
 
@@ -103,7 +104,7 @@ def make_plan(options: PlanOptions) -> MadePlan:
     warnings += [warning] if warning else []
     request = BuildRequest(
         onnx_path=options.onnx_path, runtime=runtime, target=target.name, precision=options.precision,
-        compute_capability=target.compute_capability if runtime == releases.RTX else None,
+        compute_capability=target.compute_capability if runtime == TENSORRT_RTX else None,
         workspace_bytes=workspace_bytes, timing_cache=_timing_cache(options, environment, runtime),
         optimization_level=options.optimization_level, drop_cublas=options.drop_cublas)
     beside = _manifest_beside(path, options.onnx_path)
@@ -140,25 +141,25 @@ def choose_runtime(target: Target, manifest: Manifest) -> str:
     if not target.compute_capability:
         raise UsageError("target {!r} runs the ONNX file itself and no plan".format(target.name),
                          "run it: edgenext-run --engine {}".format(manifest.graph.file))
-    if target.builder == releases.RTX:
-        return releases.RTX
-    if releases.installed(releases.TENSORRT):
-        return releases.TENSORRT
-    if releases.installed(releases.RTX) and target.precision_mode == "typed":
-        return releases.RTX
+    if target.builder == TENSORRT_RTX:
+        return TENSORRT_RTX
+    if is_installed(TENSORRT):
+        return TENSORRT
+    if is_installed(TENSORRT_RTX) and target.precision_mode == "typed":
+        return TENSORRT_RTX
     raise MissingRuntimeError(
         "TensorRT is not installed for this Python, and the plan for {} is built where it runs".format(target.title),
         "copy {} and its .json to that machine and run edgenext-build there".format(manifest.graph.file))
 
 
 def _check_gpu(target: Target, environment: Environment, runtime: str, explicit: bool) -> List[str]:
-    if runtime == releases.RTX:
-        if target.builder == releases.RTX:
+    if runtime == TENSORRT_RTX:
+        if target.builder == TENSORRT_RTX:
             return []
         return ["built by TensorRT-RTX for want of TensorRT: TensorRT itself does not load this plan"]
     found = environment.compute_capability
     if found is None:
-        raise MissingRuntimeError("TensorRT needs a GPU to build, and the CUDA driver shows none", releases.NO_GPU)
+        raise MissingRuntimeError("TensorRT needs a GPU to build, and the CUDA driver shows none", NO_GPU)
     if found == target.compute_capability:
         return []
     message = "target {} has a GPU of compute capability {}, and this machine's has {}".format(
@@ -188,7 +189,7 @@ def _require_writable(path: str) -> None:
 
 
 def _workspace(options: PlanOptions, target: Target, runtime: str) -> Tuple[int, Optional[str]]:
-    shared = runtime == releases.TENSORRT and (target.board.shared_memory or is_jetson(Tree()))
+    shared = runtime == TENSORRT and (target.board.shared_memory or is_jetson(Tree()))
     chosen, warning = workspace.choose_workspace(shared, read_memory(Tree()))
     return (chosen if options.workspace_mib is None else options.workspace_mib * workspace.MIB), warning
 
@@ -196,7 +197,7 @@ def _workspace(options: PlanOptions, target: Target, runtime: str) -> Tuple[int,
 def _timing_cache(options: PlanOptions, environment: Environment, runtime: str) -> Optional[str]:
     if options.timing_cache is not None:
         return os.path.abspath(options.timing_cache)
-    if runtime == releases.RTX or environment.tensorrt is None:
+    if runtime == TENSORRT_RTX or environment.tensorrt is None:
         return None
     return timing_cache.default_path(environment.tensorrt, environment.gpu, environment.compute_capability)
 
@@ -209,7 +210,7 @@ def _require_same_build(path: str, request: BuildRequest, manifest: Manifest, en
         record = find_record(path)
     except EdgeNextError:
         record = None
-    version = environment.tensorrt if request.runtime == releases.TENSORRT else environment.tensorrt_rtx
+    version = environment.tensorrt if request.runtime == TENSORRT else environment.tensorrt_rtx
     if record is None:
         why = "nothing says what it is"
     elif record.onnx_sha256 != manifest.graph.sha256:

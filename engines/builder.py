@@ -1,7 +1,7 @@
 """From an ONNX file to a TensorRT plan with proof of its precision; the same steps for every release.
 
-`build` runs in the calling process. TensorRT may be killed for want of memory and TensorRT-RTX may crash when
-its process ends, so the command runs it in a child process (`edgenext_deploy.engines.child`).
+`build` runs in the calling process. The system may kill it when memory runs out, and TensorRT-RTX may crash when its
+process ends, so `edgenext_deploy.engines.isolated` runs it in a child process.
 """
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -10,6 +10,7 @@ from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.artifacts.nms_plugin import ends_in_plugin
 from edgenext_deploy.engines import timing_cache, workspace
+from edgenext_deploy.engines.build_records import BuildReport, BuildRequest, BuildResult
 from edgenext_deploy.engines.precision import mode as modes
 from edgenext_deploy.engines.precision import proof as proofs
 from edgenext_deploy.engines.precision.layer_work import Work, network_work
@@ -17,88 +18,13 @@ from edgenext_deploy.engines.precision.pins import PinReport, pin_layers, pins_o
 from edgenext_deploy.engines.precision.proof import Proof
 from edgenext_deploy.errors import IncompatibleError, VerificationError
 from edgenext_deploy.files import require_file
-from edgenext_deploy.tensorrt_api import builder_api as releases
-from edgenext_deploy.tensorrt_api import engine_layers
+from edgenext_deploy.tensorrt_api import builder_api, engine_layers
 from edgenext_deploy.tensorrt_api.builder_api import Progress, Release
 from edgenext_deploy.tensorrt_api.engine_layers import EngineLayer
+from edgenext_deploy.tensorrt_api.load import all_errors, register_plugins
 
 _MEMORY_WORDS = ("out of memory", "outofmemory", "insufficient memory", "cudaerrormemoryallocation", "bad_alloc")
 _WORKSPACE_WORDS = ("could not find any implementation", "sufficient workspace", "insufficient workspace")
-
-
-class BuildRequest(NamedTuple):
-    """One build.
-
-    Attributes:
-        onnx_path: the graph, its manifest beside it.
-        runtime: Python module that builds: ``tensorrt`` or ``tensorrt_rtx``.
-        target: name of the target, for advice.
-        precision: ``fp16`` or ``fp32``; None for what the manifest was exported for.
-        compute_capability: GPU generation to build for, where the runtime builds ahead.
-        workspace_bytes: most scratch memory of a kernel.
-        timing_cache: path of the timing cache, None for none.
-        optimization_level: 0 to 5, None for TensorRT's default.
-        drop_cublas: leave cuBLAS out, which saves memory on small boards.
-    """
-
-    onnx_path: str
-    runtime: str
-    target: str
-    precision: Optional[str]
-    compute_capability: Optional[str]
-    workspace_bytes: int
-    timing_cache: Optional[str] = None
-    optimization_level: Optional[int] = None
-    drop_cublas: bool = False
-
-
-class BuildReport(NamedTuple):
-    """How a plan was built.
-
-    Attributes:
-        runtime: ``tensorrt`` or ``tensorrt_rtx``.
-        version: of the runtime.
-        precision: ``fp16`` or ``fp32``.
-        mode: ``flag``, ``typed`` or ``fp32``.
-        flags: builder flags that were set.
-        compute_capability: that was named to the builder; None where the plan is for the GPU at hand.
-        workspace_bytes: most scratch memory of a kernel.
-        optimization_level: None for TensorRT's default.
-        dropped_tactics: sources of kernels that were left out.
-        build_s: seconds of the build alone.
-        timing_cache: path of the timing cache, None for none.
-        timing_cache_use: ``none``, ``new``, ``extended`` or ``reused`` (every time was found in it).
-        network_layers: layers of the parsed network, before fusion.
-        pins: what became of the manifest's pins; empty except in flag mode.
-        proof: the precision of what was built.
-        plan_bytes: size of the plan.
-        warnings: for the user.
-    """
-
-    runtime: str
-    version: str
-    precision: str
-    mode: str
-    flags: Tuple[str, ...]
-    compute_capability: Optional[str]
-    workspace_bytes: int
-    optimization_level: Optional[int]
-    dropped_tactics: Tuple[str, ...]
-    build_s: float
-    timing_cache: Optional[str]
-    timing_cache_use: str
-    network_layers: int
-    pins: PinReport
-    proof: Proof
-    plan_bytes: int
-    warnings: Tuple[str, ...]
-
-
-class BuildResult(NamedTuple):
-    """A plan, still in memory, and how it was built."""
-
-    plan: bytes
-    report: BuildReport
 
 
 def build(request: BuildRequest, progress: Progress = lambda phase: None) -> BuildResult:
@@ -109,82 +35,159 @@ def build(request: BuildRequest, progress: Progress = lambda phase: None) -> Bui
         progress: called with the name of each phase.
 
     Raises:
-        BadInputError: the graph or its manifest is missing, broken, or they do not belong together.
+        BadInputError: the graph or its manifest is missing or broken, or they do not belong together.
         IncompatibleError: this TensorRT cannot parse or build this graph in this precision.
         MissingRuntimeError: TensorRT is not installed, or there is no GPU.
         VerificationError: FP16 was asked for and nothing in the engine computes in FP16.
     """
     require_file(request.onnx_path, "ONNX file", "export one with edgenext-export")
     manifest = manifests.read_for(request.onnx_path)
-    release = releases.load(request.runtime)
+    release = builder_api.load(request.runtime)
     precision = request.precision or manifest.precision.requested
     mode = modes.choose_mode(manifest, precision, release, request.target)
     logger = release.make_logger()
-    if ends_in_plugin(manifest.outputs):
-        release.register_plugins(logger)
-    builder = release.create_builder(logger)
-    network, parser = _parse(release, builder, logger, request.onnx_path, mode)
-
-    config = builder.create_builder_config()
-    release.set_workspace(config, request.workspace_bytes)
-    release.set_detailed(config)
-    warnings: List[str] = []
-    flags: Tuple[str, ...] = ()
-    placed = PinReport((), (), ())
-    if mode == modes.FLAG:
-        placed = pin_layers(release, network, pins_of(manifest))
-        flags = release.set_fp16(config, obey_pins=bool(placed.layers))
-        warnings += _pin_warnings(placed, manifest)
-    if release.builds_ahead and request.compute_capability:
-        release.set_compute_capability(config, request.compute_capability)
-    level = request.optimization_level
-    if level is not None and not release.set_optimization_level(config, level):
-        warnings.append("{} has no optimization levels; --optimization-level {} has no effect".format(
-            release.title, level))
-        level = None
-    dropped = release.drop_cublas(config) if request.drop_cublas else ()
-    cache = _open_cache(release, config, request.timing_cache, warnings)
-    monitor = release.watch(config, progress) if release.has_progress_monitor else None
-
-    work = network_work(release, network)
-    started = time.monotonic()
-    serialized = builder.build_serialized_network(network, config)
-    build_s = time.monotonic() - started
-    if serialized is None:
-        raise _build_error(release, logger.errors, request.workspace_bytes)
-    plan = bytes(serialized)
-    uses_cache = request.timing_cache is not None and release.has_timing_cache
-    new_cache = release.serialized_timing_cache(config) if uses_cache else b""
-    network_layers = network.num_layers
-    typed_layers = _network_layers(release, network) if mode != modes.FLAG else []
-    # Opening the plan on a small board needs what the builder holds. Until here the parser had to stay, which owns
-    # the weights of the network, and the monitor, which the builder calls.
-    del serialized, config, network, parser, builder, monitor
+    with _Construction(request, manifest, release, logger, mode) as construction:
+        settings = construction.configure(progress)
+        compiled = construction.compile()
     progress("reading the engine's layers")
-    proof = _prove(release, logger, plan, typed_layers, manifest, work, mode)
+    proof = _prove(release, logger, compiled, manifest, mode)
     if precision == "fp16":
         proofs.require_fp16(proof)
-    cache_use = _keep_cache(request.timing_cache, cache, new_cache, warnings) if uses_cache else "none"
+    warnings = list(settings.warnings)
+    cache_use = _keep_cache(str(request.timing_cache), settings.cache, compiled.cache, warnings)
     report = BuildReport(
-        runtime=release.name, version=release.version, precision=precision, mode=mode, flags=flags,
+        runtime=release.name, version=release.version, precision=precision, mode=mode, flags=settings.flags,
         compute_capability=request.compute_capability if release.builds_ahead else None,
-        workspace_bytes=request.workspace_bytes, optimization_level=level, dropped_tactics=dropped,
-        build_s=round(build_s, 3), timing_cache=None if cache_use == "none" else request.timing_cache,
-        timing_cache_use=cache_use, network_layers=network_layers, pins=placed, proof=proof,
-        plan_bytes=len(plan), warnings=tuple(warnings))
-    return BuildResult(plan, report)
+        workspace_bytes=request.workspace_bytes, optimization_level=settings.optimization_level,
+        dropped_tactics=settings.dropped_tactics, build_s=round(compiled.build_s, 3),
+        timing_cache=None if cache_use == "none" else request.timing_cache, timing_cache_use=cache_use,
+        network_layers=compiled.network_layers, pins=settings.pins, proof=proof, plan_bytes=len(compiled.plan),
+        warnings=tuple(warnings))
+    return BuildResult(compiled.plan, report)
 
 
-def _parse(release: Release, builder: Any, logger: Any, path: str, mode: str) -> Tuple[Any, Any]:
-    network = release.create_network(builder, typed=mode == modes.TYPED)
-    parser = release.trt.OnnxParser(network, logger)
-    with open(path, "rb") as stream:
-        errors = release.parse(parser, stream.read())
-    if errors:
-        raise IncompatibleError(
-            "{} does not parse {}: {}".format(release.title, path, "; ".join(_describe(error) for error in errors[:3])),
-            "edgenext-export check {} --target TARGET shows which releases take it".format(path))
-    return network, parser
+class _Settings(NamedTuple):
+    """How the builder was configured; the fields that `BuildReport` has too mean the same.
+
+    Attributes:
+        cache: content of the timing cache that TensorRT accepted, None where none is used.
+    """
+
+    flags: Tuple[str, ...]
+    pins: PinReport
+    optimization_level: Optional[int]
+    dropped_tactics: Tuple[str, ...]
+    cache: Optional[bytes]
+    warnings: Tuple[str, ...]
+
+
+class _Compiled(NamedTuple):
+    """A plan, and what is only known as long as the network is there.
+
+    Attributes:
+        plan: as TensorRT serialised it.
+        build_s: seconds of the build alone.
+        cache: the timing cache after the build, empty where none is used.
+        network_layers: layers of the parsed network, before fusion.
+        work: what the network's layers compute.
+        typed_layers: the network's layers where their types bind, empty in flag mode.
+    """
+
+    plan: bytes
+    build_s: float
+    cache: bytes
+    network_layers: int
+    work: Sequence[Work]
+    typed_layers: List[EngineLayer]
+
+
+class _Construction:
+    """TensorRT's objects for one build, from the parsed network to the plan.
+
+    At the end of the ``with`` block their memory is free again: opening the plan on a small board needs it. Until
+    then the parser, which owns the weights of the network, and the monitor, which the builder calls, have to stay.
+    """
+
+    def __init__(self, request: BuildRequest, manifest: Manifest, release: Release, logger: Any, mode: str) -> None:
+        self._request, self._manifest, self._release, self._logger, self._mode = (
+            request, manifest, release, logger, mode)
+        if ends_in_plugin(manifest.outputs):
+            register_plugins(release.trt)
+        self._builder = release.create_builder(logger)
+        self._network = release.create_network(self._builder, typed=mode == modes.TYPED)
+        self._parser = release.trt.OnnxParser(self._network, logger)
+        self._config: Any = None
+        self._monitor: Any = None
+
+    def __enter__(self) -> "_Construction":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        # In this order: each of them may use those after it.
+        self._config = self._network = self._parser = self._builder = self._monitor = None
+
+    def configure(self, progress: Progress) -> _Settings:
+        """Parse the graph and set up the builder."""
+        request, release = self._request, self._release
+        self._parse()
+        config = self._config = self._builder.create_builder_config()
+        release.set_workspace(config, request.workspace_bytes)
+        release.set_detailed(config)
+        warnings: List[str] = []
+        flags: Tuple[str, ...] = ()
+        placed = PinReport((), (), ())
+        if self._mode == modes.FLAG:
+            placed = pin_layers(release, self._network, pins_of(self._manifest))
+            flags = release.set_fp16(config, obey_pins=bool(placed.layers))
+            warnings += _pin_warnings(placed, self._manifest)
+        if release.builds_ahead and request.compute_capability:
+            release.set_compute_capability(config, request.compute_capability)
+        level = request.optimization_level
+        if level is not None and not release.set_optimization_level(config, level):
+            warnings.append("{} has no optimization levels; --optimization-level {} has no effect".format(
+                release.title, level))
+            level = None
+        dropped = release.drop_cublas(config) if request.drop_cublas else ()
+        cache = None
+        if request.timing_cache is not None and release.has_timing_cache:
+            cache = self._open_cache(request.timing_cache, warnings)
+        if release.has_progress_monitor:
+            self._monitor = release.watch(config, progress)
+        return _Settings(flags, placed, level, dropped, cache, tuple(warnings))
+
+    def compile(self) -> _Compiled:
+        """Build the plan; takes minutes on a small board."""
+        release, network = self._release, self._network
+        work = network_work(release, network)
+        started = time.monotonic()
+        serialized = self._builder.build_serialized_network(network, self._config)
+        build_s = time.monotonic() - started
+        if serialized is None:
+            raise _build_error(release, all_errors(self._logger), self._request.workspace_bytes)
+        uses_cache = self._request.timing_cache is not None and release.has_timing_cache
+        return _Compiled(
+            bytes(serialized), build_s, release.serialized_timing_cache(self._config) if uses_cache else b"",
+            network.num_layers, work, _network_layers(release, network) if self._mode != modes.FLAG else [])
+
+    def _parse(self) -> None:
+        path = self._request.onnx_path
+        with open(path, "rb") as stream:
+            errors = self._release.parse(self._parser, stream.read())
+        if errors:
+            raise IncompatibleError(
+                "{} does not parse {}: {}".format(
+                    self._release.title, path, "; ".join(_describe(error) for error in errors[:3])),
+                "edgenext-export check {} --target TARGET shows which releases take it".format(path))
+
+    def _open_cache(self, path: str, warnings: List[str]) -> bytes:
+        """Attach the timing cache; return the content that TensorRT accepted."""
+        content, warning = timing_cache.read(path)
+        if warning:
+            warnings.append(warning)
+        if not self._release.attach_timing_cache(self._config, content):
+            warnings.append("timing cache {} is ignored: damaged, or of another TensorRT or GPU".format(path))
+            return b""
+        return content
 
 
 def _describe(error: Dict[str, str]) -> str:
@@ -212,23 +215,13 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
-def _open_cache(release: Release, config: Any, path: Optional[str], warnings: List[str]) -> bytes:
-    """Attach the timing cache; return the content that TensorRT accepted."""
-    if path is None or not release.has_timing_cache:
-        return b""
-    content, warning = timing_cache.read(path)
-    if warning:
-        warnings.append(warning)
-    if not release.attach_timing_cache(config, content):
-        warnings.append("timing cache {} is ignored: damaged, or of another TensorRT or GPU".format(path))
-        return b""
-    return content
-
-
-def _keep_cache(path: Optional[str], before: bytes, after: bytes, warnings: List[str]) -> str:
+def _keep_cache(path: str, before: Optional[bytes], after: bytes, warnings: List[str]) -> str:
+    """Write the timing cache if the build added to it; return what `BuildReport.timing_cache_use` says."""
+    if before is None:
+        return "none"
     if after == before:
         return "reused"
-    warning = timing_cache.write(str(path), after)
+    warning = timing_cache.write(path, after)
     if warning:
         warnings.append(warning)
     return "extended" if before else "new"
@@ -247,25 +240,24 @@ def _build_error(release: Release, errors: Sequence[str], workspace_bytes: int) 
     return IncompatibleError(message, "edgenext-export check MODEL.onnx shows what this release does not support")
 
 
-def _prove(release: Release, logger: Any, plan: bytes, typed_layers: List[EngineLayer], manifest: Manifest,
-           work: Sequence[Work], mode: str) -> Proof:
-    """Return the proof, from the best source there is; `typed_layers` are the network's, where its types bind."""
+def _prove(release: Release, logger: Any, compiled: _Compiled, manifest: Manifest, mode: str) -> Proof:
+    """Return the proof of the engine's precision, from the best source that this release has."""
     pins = pins_of(manifest) if mode != modes.FP32 else {}
     if release.builds_ahead or not release.has_inspector:
         found, source = engine_layers.from_builder_log(logger.layer_list), proofs.BUILDER_LOG
     else:
-        text = release.inspect(logger, plan)
+        text = release.inspect(logger, compiled.plan)
         if text is None:
             raise VerificationError("{} cannot open the plan that it has just built: {}".format(
-                release.title, logger.errors[-1] if logger.errors else "it gave no reason"))
+                release.title, (all_errors(logger) or ["it gave no reason"])[-1]))
         found, source = engine_layers.from_inspector(text), proofs.INSPECTOR
     if not found:
         if mode == modes.FLAG:
             raise VerificationError(
-                "{} does not tell the layers of its engine, so its precision cannot be shown".format(release.title),
+                "{} does not list the layers of its engine, so its precision cannot be shown".format(release.title),
                 "build with --fp32, or with a later TensorRT")
-        found, source = typed_layers, proofs.NETWORK
-    return proofs.prove(found, pins, work, source)
+        found, source = compiled.typed_layers, proofs.NETWORK
+    return proofs.prove(found, pins, compiled.work, source)
 
 
 def _network_layers(release: Release, network: Any) -> List[EngineLayer]:

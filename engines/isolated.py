@@ -15,7 +15,7 @@ from edgenext_deploy import errors
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.commands.child import package_root
 from edgenext_deploy.engines import workspace
-from edgenext_deploy.engines.builder import BuildReport, BuildRequest, BuildResult
+from edgenext_deploy.engines.build_records import BuildReport, BuildRequest, BuildResult
 from edgenext_deploy.errors import IncompatibleError
 
 _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "build_child.py")

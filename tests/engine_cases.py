@@ -9,7 +9,7 @@ from paths import DATA
 
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.manifest import GraphFile, Precision
-from edgenext_deploy.engines.builder import BuildRequest
+from edgenext_deploy.engines.build_records import BuildRequest
 from edgenext_deploy.files import sha256_of_bytes, write_files_atomically
 
 MIB = 1 << 20

@@ -4,13 +4,14 @@ In a child, because a library that is broken for this processor kills the proces
 is a line of JSON on stdout, written before the next step that might kill; later lines add to earlier ones.
 """
 import importlib
-import importlib.util
 import json
 import os
 import re
 import resource
 import sys
 from typing import Any, Callable, Dict, NoReturn
+
+from edgenext_deploy.machine.installed import find_installed
 
 
 def main(name: str) -> NoReturn:
@@ -34,15 +35,11 @@ def main(name: str) -> NoReturn:
 
 def _installed(say: Callable[..., None], module: str) -> bool:
     """Say whether a module can be found, and which version its installation claims, without importing it."""
-    spec = importlib.util.find_spec(module)
-    # A namespace without a file is a leftover folder, not the library.
-    if spec is None or spec.origin in (None, "namespace"):
+    found = find_installed(module)
+    if found is None:
         say(installed=False)
         return False
-    folder = os.path.dirname(os.path.dirname(str(spec.origin)))
-    pattern = re.compile(re.escape(module) + r"-(\d[^-]*?)(?:-py[\d.]+)?\.(?:dist|egg)-info$")
-    versions = [match.group(1) for match in map(pattern.match, os.listdir(folder)) if match]
-    say(installed=True, origin=spec.origin, version=versions[0] if len(versions) == 1 else None)
+    say(installed=True, origin=found.origin, version=found.version)
     return True
 
 

@@ -1,15 +1,14 @@
 """What this machine has for running plans; what cannot be found out is None, and nothing here raises."""
 import ctypes
 import importlib
-import importlib.util
 import json
-import os
 import platform
 import re
 import sys
 from typing import NamedTuple, Optional, Tuple
 
 from edgenext_deploy.machine.facts import board_model, l4t_release
+from edgenext_deploy.machine.installed import find_installed
 from edgenext_deploy.machine.jetpack import find_jetpack
 from edgenext_deploy.machine.tree import Tree
 from edgenext_deploy.machine.versions import plain_version
@@ -82,16 +81,11 @@ def module_version(module: str) -> Optional[str]:
     """
     try:
         if module not in sys.modules:
-            spec = importlib.util.find_spec(module)
-            if spec is None:
-                return None
-            beside = [] if spec.origin is None else os.listdir(os.path.dirname(os.path.dirname(spec.origin)))
-            pattern = re.compile(re.escape(module) + r"(?:_cu\d+)?-(\d[^-]*)\.(?:dist|egg)-info")
-            versions = {match.group(1) for match in map(pattern.match, beside) if match}
-            if len(versions) == 1:
-                return plain_version(versions.pop())
+            found = find_installed(module)
+            if found is None or found.version is not None:
+                return None if found is None else plain_version(found.version)
         return plain_version(getattr(importlib.import_module(module), "__version__", None))
-    except Exception:  # a broken installation raises whatever it likes; it is as good as none
+    except Exception:  # a broken installation may raise anything; it counts as none
         return None
 
 

@@ -10,7 +10,8 @@ from edgenext_deploy.errors import EdgeNextError
 from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.buffers import BufferSet, Prepare
 from edgenext_deploy.runtime.graph import GraphApi, GraphError, capture, is_capturing
-from edgenext_deploy.tensorrt_api.runtime_api import Execution, last_errors
+from edgenext_deploy.tensorrt_api.load import last_errors
+from edgenext_deploy.tensorrt_api.runtime_api import Execution
 
 _log = logging.getLogger(__name__)
 

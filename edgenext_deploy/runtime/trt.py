@@ -25,14 +25,11 @@ from edgenext_deploy.runtime.profile import make_profiler
 from edgenext_deploy.runtime.runner import Runner
 from edgenext_deploy.runtime.session import Session, SessionTimings
 from edgenext_deploy.runtime.warmup import choose_zero_copy, use_graphs
+from edgenext_deploy.tensorrt_api.load import last_errors, load_tensorrt, register_plugins, shared_logger
 from edgenext_deploy.tensorrt_api.runtime_api import (
     Execution,
-    import_tensorrt,
-    last_errors,
     make_runtime,
     open_execution,
-    register_plugins,
-    shared_logger,
     split,
 )
 
@@ -96,7 +93,7 @@ class TensorRTSession(Session):
         self._runtime: Optional[Any] = None
         self._runtime_name = read_header(path).flavour
         try:
-            trt = import_tensorrt(self._runtime_name)
+            trt = load_tensorrt(self._runtime_name, "or run the .onnx file, which needs no GPU")
             self._cuda = cuda.acquire(options.device, self)
         except MissingRuntimeError:
             # What is wrong with the plan, or where it would run, says more than what is missing here.
@@ -202,7 +199,7 @@ class TensorRTSession(Session):
         Every layer is waited for, so their sum is more than the latency of an inference. Inferences of other threads
         meanwhile are reported among them.
         """
-        profiler = make_profiler(import_tensorrt(self._runtime_name))
+        profiler = make_profiler(load_tensorrt(self._runtime_name))
         # The context around all of it, as for everything that TensorRT may call CUDA in.
         with self._call(), self._cuda.active():
             assert self._runner is not None

@@ -4,31 +4,22 @@ Every difference is found by `hasattr` on a class, and every enum member by its 
 written down: bit 0 of the network's flags means EXPLICIT_BATCH up to TensorRT 10 and STRONGLY_TYPED in 11.
 The classes and members of each release are in tests/data/trt_python_api.json.
 """
-import importlib
-import importlib.util
-import re
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError
+from edgenext_deploy.tensorrt_api.load import (
+    TITLES,
+    is_null_pointer,
+    load_tensorrt,
+    make_logger,
+    version_of,
+    why_no_object,
+)
 
-TENSORRT = "tensorrt"
-RTX = "tensorrt_rtx"
 Progress = Callable[[str], None]
 
-_INSTALL = {
-    TENSORRT: "on a Jetson it comes with JetPack (apt package python3-libnvinfer) for the system's Python, and a "
-              "virtual environment needs --system-site-packages; on a server: pip install tensorrt",
-    RTX: 'pip install "edgenext-deploy[rtx]"',
-}
 NO_GPU = ("build on the machine that will run the plan, with its GPU and driver at hand (nvidia-smi, or tegrastats "
           "on a Jetson, must work); without a GPU only TensorRT-RTX can build: --target rtx")
-
-_plugin_logger: List[Any] = []
-
-
-def installed(name: str) -> bool:
-    """Return whether the Python module of a runtime (`TENSORRT` or `RTX`) can be found; nothing is loaded."""
-    return importlib.util.find_spec(name) is not None
 
 
 class Release:
@@ -43,12 +34,12 @@ class Release:
     def __init__(self, trt: Any, name: str) -> None:
         self.trt = trt
         self.name = name
-        self.version = _numbers(str(trt.__version__))
+        self.version = version_of(trt)
 
     @property
     def title(self) -> str:
         """Name and version for people."""
-        return "{} {}".format("TensorRT-RTX" if self.builds_ahead else "TensorRT", self.version)
+        return "{} {}".format(TITLES[self.name], self.version)
 
     @property
     def builds_ahead(self) -> bool:
@@ -81,8 +72,8 @@ class Release:
         return hasattr(self.trt, "ITimingCache") and not self.builds_ahead
 
     def make_logger(self) -> Any:
-        """Return a `tensorrt.ILogger` that keeps `errors`, `warnings` and the builder's `layer_list`."""
-        return _make_logger(self.trt)
+        """Return a logger for one build, see `load.make_logger`."""
+        return make_logger(self.trt)
 
     def create_builder(self, logger: Any) -> Any:
         """Return a Builder.
@@ -93,12 +84,10 @@ class Release:
         try:
             builder = self.trt.Builder(logger)
         except TypeError as error:
-            # pybind11 turns the null pointer of createInferBuilder into this.
-            if "nullptr" not in str(error):
+            if not is_null_pointer(error):
                 raise
-            # Some releases say "CUDA initialization failure with error: 35" as a warning only.
-            said = logger.errors[-1:] or logger.warnings[-1:] or ["no reason was given"]
-            raise MissingRuntimeError("{} finds no usable GPU: {}".format(self.title, said[0]), NO_GPU) from error
+            raise MissingRuntimeError(
+                "{} finds no usable GPU: {}".format(self.title, why_no_object(logger)), NO_GPU) from error
         return builder
 
     def create_network(self, builder: Any, typed: bool) -> Any:
@@ -118,12 +107,6 @@ class Release:
             if name in members:
                 flags |= 1 << int(members[name])
         return builder.create_network(flags)
-
-    def register_plugins(self, logger: Any) -> None:
-        """Make the plugins of NVIDIA's library known to the parser and to the runtime of this process."""
-        # The plugin library keeps a bare pointer to the last logger it was given, for good.
-        _plugin_logger[:] = [logger]
-        self.trt.init_libnvinfer_plugins(logger, "")
 
     def parse(self, parser: Any, onnx_bytes: bytes) -> List[Dict[str, str]]:
         """Parse the graph; return the parser's errors as ``node``, ``op`` and ``reason``, none on success."""
@@ -279,32 +262,14 @@ class Release:
 
 
 def load(name: str) -> Release:
-    """Import a runtime.
-
-    Args:
-        name: `TENSORRT` or `RTX`.
-
-    Raises:
-        MissingRuntimeError: not installed, or its libraries cannot be loaded.
-    """
-    try:
-        module = importlib.import_module(name)
-    except (ImportError, OSError) as error:
-        raise MissingRuntimeError("the Python module {} cannot be loaded: {}".format(name, error),
-                                  _INSTALL[name]) from error
-    return Release(module, name)
+    """Import a runtime, `TENSORRT` or `TENSORRT_RTX`; see `load_tensorrt` for what it raises."""
+    return Release(load_tensorrt(name), name)
 
 
 def nodes_in_metadata(metadata: str) -> List[str]:
     """Return the ONNX nodes named in a layer's metadata, ``[ONNX Layer: a][ONNX Layer: b]``."""
     marker = "[ONNX Layer: "
     return [part[:part.rindex("]")] for part in metadata.split(marker)[1:] if "]" in part]
-
-
-def _numbers(version: str) -> str:
-    """Return a version's leading numbers, without a suffix such as ``.post1``."""
-    match = re.match(r"\d+(?:\.\d+)*", version)
-    return match.group() if match else version
 
 
 def _has_member(enumeration: Any, name: str) -> bool:
@@ -317,35 +282,6 @@ def _try(call: Callable[[], Any]) -> Any:
         return call()
     except (RuntimeError, TypeError, ValueError):
         return None
-
-
-def _make_logger(trt: Any) -> Any:
-    """Return a logger that keeps errors and warnings, each once, and the builder's own list of layers."""
-    # The severities are members of Logger in every release, and of ILogger only from 8.2 on.
-    errors, warning = (trt.Logger.INTERNAL_ERROR, trt.Logger.ERROR), trt.Logger.WARNING
-
-    class Collector(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: List[str] = []
-            self.warnings: List[str] = []
-            self.layer_list = ""
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in errors:
-                _append_once(self.errors, message)
-            elif severity == warning:
-                _append_once(self.warnings, message)
-            elif message.startswith("Layers:") or "\nLayer(" in message:
-                self.layer_list = message
-
-    return Collector()
-
-
-def _append_once(messages: List[str], message: str) -> None:
-    line = " ".join(message.split())
-    if line not in messages and len(messages) < 100:
-        messages.append(line)
 
 
 def _make_monitor(trt: Any, progress: Progress) -> Any:

@@ -3,30 +3,16 @@
 Up to 8.4 tensors are numbered bindings, from 8.5 they have names, and from 10.0 the numbers are gone. Which of
 the two an engine has is asked of the engine itself, with `hasattr`. Everything below works from 8.0 to 11.
 """
-import collections
-import contextlib
-import importlib
-import threading
-from typing import Any, Deque, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError
+from edgenext_deploy.tensorrt_api.load import is_null_pointer, version_of, why_no_object
 
 # numpy's name by the name of TensorRT's DataType; trt.nptype fails on 8.2 with numpy 1.24 and later.
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT8": "int8", "INT32": "int32", "BOOL": "bool",
            "UINT8": "uint8", "INT64": "int64"}
 _FIX = "build the plan again with edgenext-build"
-# Of all threads together; three of each are shown.
-_ERRORS_KEPT = 24
-_INSTALL = {
-    "tensorrt": "on a Jetson it comes with JetPack, for the system's Python (a virtual environment needs "
-                "--system-site-packages); on a server: python3 -m pip install tensorrt; "
-                "or run the .onnx file, which needs no GPU",
-    "tensorrt_rtx": "python3 -m pip install tensorrt-rtx-cu13, or run the .onnx file, which needs no GPU",
-}
-
-_lock = threading.Lock()
-_loggers: Dict[Any, Any] = {}
 
 
 class Tensor(NamedTuple):
@@ -36,89 +22,21 @@ class Tensor(NamedTuple):
     is_input: bool
 
 
-def import_tensorrt(name: str = "tensorrt") -> Any:
-    """Import ``tensorrt`` or ``tensorrt_rtx``.
-
-    Raises:
-        MissingRuntimeError: it is not installed, or does not load.
-    """
-    try:
-        return importlib.import_module(name)
-    except (ImportError, OSError) as error:
-        raise MissingRuntimeError("{} cannot be imported: {}".format(name, error), _INSTALL[name]) from error
-
-
-def shared_logger(trt: Any) -> Any:
-    """Return the process's one logger for a module; it prints nothing and keeps the last errors, see `last_errors`.
-
-    One for all sessions, and for good: TensorRT holds bare pointers to loggers, and not only as long as a runtime
-    lives. Its plugin library keeps that of the last `register_plugins`, up to 8.0 all runtimes use the first one's, and
-    a process with several has crashed on 8.6 (NVIDIA/TensorRT#4134).
-    """
-    with _lock:
-        if trt not in _loggers:
-            _loggers[trt] = _make_logger(trt)
-        return _loggers[trt]
-
-
-def _make_logger(trt: Any) -> Any:
-    class Logger(trt.ILogger):  # type: ignore[misc, name-defined]  # the base exists only once tensorrt is imported
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            # Each with the thread that it came from.
-            self.errors: Deque[Tuple[int, str]] = collections.deque(maxlen=_ERRORS_KEPT)
-            self.warning = ""
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity.name in ("INTERNAL_ERROR", "ERROR"):
-                self.errors.append((threading.get_ident(), " ".join(message.split())))
-            elif severity.name == "WARNING":
-                self.warning = " ".join(message.split())
-
-    return Logger()
-
-
-def register_plugins(trt: Any) -> None:
-    """Make NVIDIA's plugins known to the runtimes of this process."""
-    trt.init_libnvinfer_plugins(shared_logger(trt), "")
-
-
 def make_runtime(trt: Any, logger: Any) -> Any:
     """Return a ``Runtime``.
 
     Raises:
-        MissingRuntimeError: TensorRT cannot use CUDA, although the driver answers: it is too old for it, mostly.
+        MissingRuntimeError: TensorRT cannot use CUDA although the driver answers; most often the driver is too old.
     """
     try:
         return trt.Runtime(logger)
     except TypeError as error:
-        # pybind11 turns the null pointer of createInferRuntime into this.
-        if "nullptr" not in str(error):
+        if not is_null_pointer(error):
             raise
-        # Some releases say "CUDA initialization failure with error: 35" as a warning only.
-        said = last_errors(logger, logger.warning)
         raise MissingRuntimeError(
-            "TensorRT {} cannot use the GPU: {}".format(trt.__version__, said),
-            "update NVIDIA's driver: nvidia-smi says up to which CUDA it serves, and TensorRT wants the one it was "
-            "built with; or run the .onnx file, which needs no GPU") from error
-
-
-def last_errors(logger: Any, otherwise: str = "") -> str:
-    """Return what TensorRT logged as errors in this thread since the last time, the newest three, and forget it.
-
-    What threads of its own logged counts too; what other threads of Python's did is about their calls.
-
-    Args:
-        logger: the `shared_logger`.
-        otherwise: what to say if there was no error.
-    """
-    others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
-    found = [error for error in list(logger.errors) if error[0] not in others]
-    for error in found:
-        with contextlib.suppress(ValueError):  # it has made room for a newer one
-            logger.errors.remove(error)
-    text = "; ".join(text for _, text in found[-3:])
-    return text[:600] or otherwise or "TensorRT gives no reason"
+            "TensorRT {} cannot use the GPU: {}".format(version_of(trt), why_no_object(logger)),
+            "update NVIDIA's driver: nvidia-smi shows the newest CUDA that it serves, and TensorRT needs the one that "
+            "it was built with; or run the .onnx file, which needs no GPU") from error
 
 
 class Execution:

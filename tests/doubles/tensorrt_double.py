@@ -66,11 +66,11 @@ def make(release, gpu=True, out_of_memory=False, ignore_fp16=False, names_only=F
         "kernel_size_nd": property(lambda self: self._kernel), "num_groups": property(lambda self: self._groups),
         "num_output_maps": property(lambda self: self._maps)})
     module.IConvolutionLayer = convolution
-    for number, severity in enumerate(("INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE")):
+    for severity in enum.Enum("Severity", ["INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE"]):
         # In 8.0 the enum was Logger's own; later it is ILogger's, which Logger derives from.
-        setattr(module.Logger, severity, number)
+        setattr(module.Logger, severity.name, severity)
         if module.double.number >= (8, 2):
-            setattr(module.ILogger, severity, number)
+            setattr(module.ILogger, severity.name, severity)
     return module
 
 

@@ -195,10 +195,10 @@ def test_a_target_that_is_not_this_machine(machine, capfd, tmp_path):
 
 def test_no_gpu_and_no_tensorrt(monkeypatch, capfd, tmp_path):
     path = normed(tmp_path)
-    monkeypatch.setattr(build_command.releases, "installed", lambda name: False)
+    monkeypatch.setattr(build_command, "is_installed", lambda name: False)
     code, _, err = run(capfd, path)
     assert code == 6 and "run edgenext-build there" in err
-    monkeypatch.setattr(build_command.releases, "installed", lambda name: True)
+    monkeypatch.setattr(build_command, "is_installed", lambda name: True)
     monkeypatch.setattr(build_command, "present_environment", lambda: Environment("linux-x86_64", tensorrt="10.3.0"))
     code, _, err = run(capfd, path)
     assert code == 6 and "driver shows none" in err
@@ -316,7 +316,7 @@ def typed_export(tmp_path_factory):
 
 @pytest.mark.parametrize("target, capability", [("a100", "8.0"), ("rtx", "8.6")])
 def test_tensorrt_rtx_builds_a_typed_export(typed_export, capfd, tmp_path, target, capability):
-    if target != "rtx" and build_command.releases.installed("tensorrt"):
+    if target != "rtx" and build_command.is_installed("tensorrt"):
         pytest.skip("TensorRT is installed, and builds for a100 itself")
     plan = str(tmp_path / "xxs.plan")
     code, out, err = run(capfd, typed_export, "--target", target, "--output", plan, "--json")

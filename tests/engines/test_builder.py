@@ -11,8 +11,9 @@ from engine_cases import ALL_RELEASES, FLAG_RELEASES, MIB, TYPED_RELEASES, insta
 from edgenext_deploy.engines.builder import build
 from edgenext_deploy.engines.precision.proof import BUILDER_LOG, INSPECTOR
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, VerificationError
-from edgenext_deploy.targets import TARGETS, refusal_of_mode
+from edgenext_deploy.targets import TARGETS
 from edgenext_deploy.tensorrt_api.builder_api import Release
+from edgenext_deploy.tensorrt_api.precision_modes import refusal_of_mode
 
 
 def layers_of(plan):
