@@ -8,7 +8,7 @@ import onnx
 from edgenext_deploy.artifacts.manifest import Precision, Preprocessing
 from edgenext_deploy.export.precision.fp32_pins import Pins, pins_of, require_fp16, require_typed_fp16
 from edgenext_deploy.export.precision.typed import count_casts, to_typed
-from edgenext_deploy.export.request import ExportRequest
+from edgenext_deploy.export.resolved import ResolvedExport
 
 if TYPE_CHECKING:
     from edgenext_deploy.export.precision.autopin import Proposal
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Precise:
+class PrecisionResult:
     """The graph to write, and what the manifest says about its precision.
 
     Attributes:
@@ -37,47 +37,74 @@ class Precise:
 
 
 def apply_precision(
-    model: onnx.ModelProto, islands: Pins, precision: Precision, request: ExportRequest,
-    shape: tuple[int, ...], preprocessing: Preprocessing, progress: Callable[[str], None],
-) -> Precise:
-    """Make the graph compute as `precision` says; `shape` is its input's.
+    model: onnx.ModelProto, islands: Pins, resolved: ResolvedExport, preprocessing: Preprocessing,
+    progress: Callable[[str], None],
+) -> PrecisionResult:
+    """Make the graph compute as the export's precision says.
+
+    Args:
+        model: the FP32 graph, simplified.
+        islands: nodes that must compute in FP32, each with the reason.
+        resolved: the export's options.
+        preprocessing: for the samples of the drift analysis.
+        progress: called with a few words before each step.
 
     Raises:
-        VerificationError: too little would compute in FP16, a node computes in FP32 against the plan, or
+        VerificationError: too little would compute in FP16, a node computes in FP32 although it is not pinned, or
             ``--auto-pin`` finds no pins that meet the tolerance.
         BadInputError: ``--samples`` names a folder without a usable image.
     """
-    if precision.requested == "fp32":
-        return Precise(model, precision, {})
+    if resolved.precision.requested == "fp32":
+        return PrecisionResult(model, resolved.precision, {})
     pins = pins_of(model, islands)
-    files: dict[str, bytes] = {}
-    warnings: list[str] = []
-    drift, proposal = None, None
-    if request.drift or request.auto_pin:
-        from edgenext_deploy.export.precision.autopin import propose_pins
-        from edgenext_deploy.export.precision.drift import analyse_drift
-        from edgenext_deploy.export.precision.drift_plot import drift_svg
-        from edgenext_deploy.export.precision.drift_report import drift_json
-        from edgenext_deploy.export.precision.samples import drift_samples
-        from edgenext_deploy.export.tasks import without_class_map
-
-        samples = drift_samples(request.samples, shape, preprocessing, warn=warnings.append)
-        analysed = without_class_map(model)
-        if request.auto_pin:
-            progress("looking for pins")
-            proposal = propose_pins(analysed, pins, samples, request.tolerance, progress)
-            pins = proposal.pins
-        progress("analysing drift")
-        drift = analyse_drift(analysed, pins, samples, progress)
-        files = {"drift.json": drift_json(drift, proposal), "drift.svg": drift_svg(drift)}
+    analysed = _Analysed(pins)
+    if resolved.drift.wanted:
+        analysed = _analyse(model, pins, resolved, preprocessing, progress)
+        pins = analysed.pins
     share = require_fp16(model, pins)
     casts = 0
-    if precision.mode == "typed":
-        model = to_typed(model, pins, request.io)
+    if resolved.typed:
+        model = to_typed(model, pins, resolved.io)
         require_typed_fp16(model, pins)
         casts = count_casts(model)
-    complete = precision._replace(fp32_pins=_by_reason(pins), fp16_share=round(share, 4), casts=casts)
-    return Precise(model, complete, files, drift, proposal, tuple(warnings))
+    complete = resolved.precision._replace(fp32_pins=_by_reason(pins), fp16_share=round(share, 4), casts=casts)
+    return PrecisionResult(model, complete, analysed.files, analysed.drift, analysed.proposal, analysed.warnings)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Analysed:
+    """What the drift analysis gives: the pins to use, and the other fields as in `PrecisionResult`."""
+
+    pins: dict[str, str]
+    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    drift: "DriftReport | None" = None
+    proposal: "Proposal | None" = None
+    warnings: tuple[str, ...] = ()
+
+
+def _analyse(
+    model: onnx.ModelProto, pins: dict[str, str], resolved: ResolvedExport, preprocessing: Preprocessing,
+    progress: Callable[[str], None],
+) -> _Analysed:
+    from edgenext_deploy.export.precision.autopin import propose_pins
+    from edgenext_deploy.export.precision.drift import analyse_drift
+    from edgenext_deploy.export.precision.drift_plot import drift_svg
+    from edgenext_deploy.export.precision.drift_report import drift_json
+    from edgenext_deploy.export.precision.samples import drift_samples
+    from edgenext_deploy.export.tasks import without_class_map
+
+    warnings: list[str] = []
+    samples = drift_samples(resolved.drift.samples, resolved.shape, preprocessing, warn=warnings.append)
+    numbers = without_class_map(model)
+    proposal = None
+    if resolved.drift.auto_pin:
+        progress("looking for pins")
+        proposal = propose_pins(numbers, pins, samples, resolved.drift.tolerance, progress)
+        pins = proposal.pins
+    progress("analysing drift")
+    drift = analyse_drift(numbers, pins, samples, progress)
+    files = {"drift.json": drift_json(drift, proposal), "drift.svg": drift_svg(drift)}
+    return _Analysed(pins, files, drift, proposal, tuple(warnings))
 
 
 def _by_reason(pins: Pins) -> dict[str, tuple[str, ...]]:

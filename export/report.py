@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 from edgenext_deploy.artifacts.nms_plugin import OP
 from edgenext_deploy.export.device_build import build_command
 from edgenext_deploy.export.lowering.context import RULES
-from edgenext_deploy.export.pipeline import ExportResult
 from edgenext_deploy.export.precision.drift_report import print_drift, print_proposal
+from edgenext_deploy.export.result import ExportResult
 from edgenext_deploy.targets import get_target
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
         table.add_row("NMS", f"{nms.onnx_path}\n{nms.manifest_path}\nThis graph ends in TensorRT's plugin {OP}, which "
                       "only TensorRT runs: not run here. All checks above are of the graph without it.")
     console.print(table)
-    if result.precise.proposal is not None:
-        print_proposal(result.precise.proposal, console)
-    if result.precise.drift is not None:
-        print_drift(result.precise.drift, console)
+    if result.precision.proposal is not None:
+        print_proposal(result.precision.proposal, console)
+    if result.precision.drift is not None:
+        print_drift(result.precision.drift, console)
     for warning in result.warnings:
         console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
     console.print("next:", highlight=False)
@@ -64,7 +64,7 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
 
 
 def next_commands(result: ExportResult, plan: str | None = None) -> list[str]:
-    """Return the commands to paste: try it here, then take it to the device (or go on with the plan built here)."""
+    """Return the commands to paste: try it here, then take it to the device, or go on with the plan built here."""
     if plan is not None:
         return [f"edgenext-run --engine {plan} PHOTO.jpg", f"edgenext-bench --engine {plan}"]
     commands = [f"edgenext-run --engine {result.onnx_path} PHOTO.jpg", f"edgenext-bench --engine {result.onnx_path}"]
@@ -75,7 +75,7 @@ def next_commands(result: ExportResult, plan: str | None = None) -> list[str]:
     return commands
 
 
-def as_json(result: ExportResult, plan: str | None = None) -> dict[str, Any]:
+def as_data(result: ExportResult, plan: str | None = None) -> dict[str, Any]:
     """Return the result as JSON data; the manifest on disk holds the rest."""
     manifest = result.manifest
     return {

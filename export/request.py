@@ -1,65 +1,139 @@
-"""What an export is asked for, checked before any work is done."""
+"""What an export is asked for, and what that stands for: all of it is checked before any work is done."""
 import dataclasses
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 from edgenext_deploy.artifacts.manifest import Precision
 from edgenext_deploy.errors import IncompatibleError, UsageError
+from edgenext_deploy.export.limits import CHOICES, FRACTIONS, LARGEST_SIDE, STRIDE, WHOLE_NUMBERS
+from edgenext_deploy.export.resolved import DriftOptions, ResolvedExport, WeightsSource
 from edgenext_deploy.files import why_not_writable
 from edgenext_deploy.models.registry import Variant, get_variant
 from edgenext_deploy.targets import Target, get_target
 from edgenext_deploy.tensorrt_api.precision_modes import refusal_of_mode
 
-_STRIDE = 32
-_LARGEST = 4096
+if TYPE_CHECKING:
+    from torch import nn
+
+PathLike = Union[str, os.PathLike[str]]
+Progress = Callable[[str], None]
+
+
+def no_progress(step: str) -> None:
+    """Show nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportRequest:
-    """The options of ``edgenext-export``; see its help.
+    """The arguments of `export_onnx`, which are the options of ``edgenext-export``.
 
-    `layout` and `padding` None take the target's; `height` and `width` the variant's;
-    `num_classes` the checkpoint's, or else the variant's.
+    Attributes:
+        model_or_variant: a name in the registry, or a module of a known family on any device and in any mode. A
+            module is exported with its own weights and number of classes, from a copy: it stays as it is.
+        output: folder for the files; it need not exist.
+        target: where the engine will run, a name in `targets.TARGETS`.
+        fp16: aim at an FP16 engine.
+        weights: checkpoint file, official, timm or one's own, ``.pth`` or ``.safetensors``.
+        pretrained: download the published weights, or take them from the cache.
+        image_size: input size in pixels: 256, ``(224, 320)`` for height and width, or as the command takes it
+            (``"224x320"``). None takes the variant's.
+        batch: images of one inference.
+        num_classes: None takes the checkpoint's, else the variant's.
+        labels: file with the class names, one a line. None takes those of the published network if the number of
+            classes is the same.
+        crop_pct: share of the resized photo that is cropped, 0.1..1. None takes the one of the published evaluation.
+        layout: ``nchw`` or ``tokens``, see `targets.Target`. None takes the target's.
+        padding: ``node`` or ``attribute``, see `targets.Target`. None takes the target's.
+        fold_normalization: fold mean and std into the stem: the engine takes pixels 0..255.
+        seed: of the random weights that are used without `weights` and `pretrained`.
+        precision_mode: how FP16 is asked for: ``flag`` (FP32 graph, FP16 builder flag) or ``typed`` (FP16 graph).
+            None takes the target's.
+        io: type of a typed graph's inputs and outputs, ``fp32`` or ``fp16``.
+        nms: where a detector's boxes are suppressed: ``host``, or ``plugin``, which writes a second graph.
+        drift: analyse on the CPU what FP16 does to every layer.
+        samples: folder with photos for `drift` and `auto_pin`. None takes bundled ones.
+        auto_pin: pin to FP32 what the analysis finds too inaccurate.
+        tolerance: error of the largest logit that `auto_pin` allows, relative.
+        progress: called with a few words before each step.
     """
 
-    variant: str
+    model_or_variant: "str | nn.Module"
+    output: PathLike = "."
+    _: dataclasses.KW_ONLY
     target: str = "nano"
     fp16: bool = False
-    weights: str | None = None
+    weights: PathLike | None = None
     pretrained: bool = False
-    height: int | None = None
-    width: int | None = None
+    image_size: int | tuple[int, int] | str | None = None
     batch: int = 1
     num_classes: int | None = None
-    labels: str | None = None
+    labels: PathLike | None = None
     crop_pct: float | None = None
-    output: str = "."
     layout: str | None = None
     padding: str | None = None
     fold_normalization: bool = False
     seed: int = 0
     precision_mode: str | None = None
     io: str = "fp32"
-    drift: bool = False
-    samples: str | None = None
-    tolerance: float = 0.01
-    auto_pin: bool = False
     nms: str = "host"
+    drift: bool = False
+    samples: PathLike | None = None
+    auto_pin: bool = False
+    tolerance: float = 0.01
+    progress: Progress = dataclasses.field(default=no_progress, repr=False, compare=False)
 
-    def checked(self) -> tuple[Variant, Target, Precision]:
-        """Return what the names stand for.
+    def resolve(self) -> ResolvedExport:
+        """Look up every name, fill in every default, and check how the options go together.
 
         Raises:
-            UsageError: an unknown name, an impossible size, a folder that cannot be written.
+            UsageError: an unknown name, a module of no known family, an impossible size, a folder that cannot be
+                written.
             IncompatibleError: FP16 in a way that the target's TensorRT does not have.
         """
-        variant, target = get_variant(self.variant), get_target(self.target)
-        height, width = self.size(variant)
-        for side in (height, width):
-            if side < _STRIDE or side % _STRIDE or side > _LARGEST:
-                raise UsageError(
-                    f"image size {height}x{width} found; each side must be a multiple of {_STRIDE} "
-                    f"from {_STRIDE} to {_LARGEST}", f"try --image-size {nearest_size(height, width)}")
+        self._require_allowed_values()
+        module, variant = self._module_and_variant()
+        target = get_target(self.target)
+        self._require_consistent_options(variant)
+        height, width = variant.image_size, variant.image_size
+        if self.image_size is not None:
+            height, width = parse_image_size(self.image_size)
+        _require_size(height, width)
+        if self.nms == "plugin":
+            _require_plugin(variant, target, self.io)
+        _require_writable(Path(self.output))
+        return ResolvedExport(
+            name=variant.name, folder=Path(self.output), variant=variant, target=target,
+            precision=precision_for(target, self.fp16, self.precision_mode, self.io), io=self.io,
+            source=WeightsSource(module, _text(self.weights), self.pretrained, self.seed),
+            shape=(self.batch, 3, height, width), num_classes=self.num_classes, labels=_text(self.labels),
+            crop_pct=self.crop_pct, layout=self.layout or target.layout, padding=self.padding or target.padding,
+            fold_normalization=self.fold_normalization, nms_plugin=self.nms == "plugin",
+            drift=DriftOptions(self.drift or self.auto_pin, self.auto_pin, _text(self.samples), self.tolerance))
+
+    def _module_and_variant(self) -> "tuple[nn.Module | None, Variant]":
+        if isinstance(self.model_or_variant, str):
+            return None, get_variant(self.model_or_variant)
+        from edgenext_deploy.export.live_module import variant_of
+
+        return self.model_or_variant, variant_of(self.model_or_variant)
+
+    def _require_allowed_values(self) -> None:
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                raise UsageError(f"{name} {value!r} found, {' or '.join(choices)} expected", f"leave {name} out")
+        for name, (low, high) in (*WHOLE_NUMBERS.items(), *FRACTIONS.items()):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise UsageError(f"{name} {value} found, {low} to {high} expected", f"leave {name} out")
+
+    def _require_consistent_options(self, variant: Variant) -> None:
+        if not isinstance(self.model_or_variant, str) and (self.weights or self.pretrained):
+            raise UsageError("weights and pretrained are for variants; a module is exported with the weights it has",
+                             "load them into the module, or give the variant's name")
         if self.weights and self.pretrained:
             raise UsageError("--weights and --pretrained exclude each other", "give one of them")
         if (self.drift or self.auto_pin) and not self.fp16:
@@ -67,28 +141,8 @@ class ExportRequest:
         if self.samples is not None and not (self.drift or self.auto_pin):
             raise UsageError("--samples are the photos of --drift and --auto-pin, and both are missing", "add --drift")
         if self.auto_pin and variant.task != "classification":
-            raise UsageError("--auto-pin goes by a classifier's top-1, and " + variant.name + " is none",
+            raise UsageError(f"--auto-pin needs a classifier; {variant.name} is for {variant.task}",
                              "leave it out; --drift works")
-        if self.nms == "plugin":
-            _require_plugin(variant, target, self.io)
-        _require_writable(Path(self.output))
-        return variant, target, precision_for(target, self.fp16, self.precision_mode, self.io)
-
-    def size(self, variant: Variant) -> tuple[int, int]:
-        """Return height and width of the input."""
-        return (variant.image_size if self.height is None else self.height,
-                variant.image_size if self.width is None else self.width)
-
-
-def _require_plugin(variant: Variant, target: Target, io: str) -> None:
-    if variant.task != "detection":
-        raise UsageError(f"--nms plugin is for detectors, and {variant.name} is none", "leave it out")
-    if not target.has_plugins:
-        raise UsageError(f"--nms plugin is TensorRT's, and target {target.name} ({target.title}) has none",
-                         "leave it out: the host suppresses")
-    if io == "fp16":
-        raise UsageError("--nms plugin takes boxes and scores in FP32, in which coordinates are exact enough",
-                         "leave out --io fp16")
 
 
 def precision_for(target: Target, fp16: bool, mode: str | None = None, io: str = "fp32") -> Precision:
@@ -122,23 +176,43 @@ def precision_for(target: Target, fp16: bool, mode: str | None = None, io: str =
     return Precision("fp16", chosen)
 
 
-def parse_image_size(text: str) -> tuple[int, int]:
-    """Return height and width of ``256`` or ``224x320``.
+def parse_image_size(size: int | tuple[int, int] | str) -> tuple[int, int]:
+    """Return height and width of 256, ``(224, 320)``, ``"256"`` or ``"224x320"``.
 
     Raises:
         UsageError: anything else.
     """
-    match = re.fullmatch(r"(\d{1,6})(?:x(\d{1,6}))?", text.strip().lower())
+    if isinstance(size, tuple) and len(size) == 2:
+        return int(size[0]), int(size[1])
+    match = re.fullmatch(r"(\d{1,6})(?:x(\d{1,6}))?", str(size).strip().lower())
     if match is None:
-        raise UsageError(f"image size {text!r} found, N or HxW expected", "try --image-size 256")
+        raise UsageError(f"image size {size!r} found, N or HxW expected", "try --image-size 256")
     height = int(match.group(1))
     return height, int(match.group(2) or height)
 
 
 def nearest_size(height: int, width: int) -> str:
     """Return the nearest size that works, as the option takes it."""
-    sides = [min(max(round(side / _STRIDE), 1) * _STRIDE, _LARGEST) for side in (height, width)]
+    sides = [min(max(round(side / STRIDE), 1) * STRIDE, LARGEST_SIDE) for side in (height, width)]
     return str(sides[0]) if sides[0] == sides[1] else f"{sides[0]}x{sides[1]}"
+
+
+def _require_size(height: int, width: int) -> None:
+    if any(side < STRIDE or side % STRIDE or side > LARGEST_SIDE for side in (height, width)):
+        raise UsageError(
+            f"image size {height}x{width} found; each side must be a multiple of {STRIDE} from {STRIDE} to "
+            f"{LARGEST_SIDE}", f"try --image-size {nearest_size(height, width)}")
+
+
+def _require_plugin(variant: Variant, target: Target, io: str) -> None:
+    if variant.task != "detection":
+        raise UsageError(f"--nms plugin is for detectors; {variant.name} is for {variant.task}", "leave it out")
+    if not target.has_plugins:
+        raise UsageError(f"--nms plugin needs TensorRT's plugins, which target {target.name} ({target.title}) does not "
+                         "have", "leave it out: the host suppresses")
+    if io == "fp16":
+        raise UsageError("--nms plugin takes boxes and scores in FP32, in which coordinates are exact enough",
+                         "leave out --io fp16")
 
 
 def _require_writable(folder: Path) -> None:
@@ -146,3 +220,7 @@ def _require_writable(folder: Path) -> None:
     reason = why_not_writable(str(folder))
     if reason is not None:
         raise UsageError(f"cannot write to {folder}: {reason}", "choose another --output")
+
+
+def _text(path: PathLike | None) -> str | None:
+    return None if path is None else os.fspath(path)

@@ -1,4 +1,5 @@
-"""Which parameters an export uses: a file, the published ones, or seeded random ones."""
+"""Which weights an export uses: a live module's, a file's, the published ones, or seeded random ones."""
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +7,8 @@ from torch import nn
 
 from edgenext_deploy.artifacts.manifest import Weights
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.export.request import ExportRequest
+from edgenext_deploy.export.live_module import class_count, frozen_copy
+from edgenext_deploy.export.resolved import WeightsSource
 from edgenext_deploy.models.checkpoint import LoadedWeights, apply, digest_of, load_checkpoint
 from edgenext_deploy.models.download import fetch
 from edgenext_deploy.models.factory import randomise
@@ -14,46 +16,77 @@ from edgenext_deploy.models.reference import reference_module
 from edgenext_deploy.models.registry import Variant
 
 
-def load_weights(
-    variant: Variant, request: ExportRequest, progress: Callable[[str], None]
-) -> tuple[nn.Module, Weights, float, int]:
-    """Return the reference module with its parameters, where they came from, the crop they expect, and the classes.
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """The reference module with its weights, float32 on the CPU in evaluation mode.
 
-    The crop is that of the published evaluation if the file has a published file's name, otherwise the
-    variant's. The number of classes is the request's, else the file's, else the variant's. Random
-    parameters are all far from neutral, see `models.factory.randomise`.
+    Attributes:
+        module: the network as published.
+        weights: where its weights come from.
+        crop_pct: share of the resized photo that the published evaluation of these weights crops.
+        num_classes: of its head.
+    """
+
+    module: nn.Module
+    weights: Weights
+    crop_pct: float
+    num_classes: int
+
+
+def load_reference(
+    variant: Variant, source: WeightsSource, num_classes: int | None, progress: Callable[[str], None]
+) -> Reference:
+    """Return the reference module.
+
+    Without `num_classes`, the number is the module's or the file's, else the variant's. Random parameters are all
+    far from neutral, see `models.factory.randomise`.
 
     Raises:
-        BadInputError: the file does not fit the variant or the number of classes.
+        BadInputError: the file or the module does not fit the variant or the number of classes.
         UsageError: ``--pretrained`` where nothing is published.
         MissingRuntimeError: ``--pretrained`` without a network.
     """
-    path = request.weights
-    if request.pretrained:
+    if source.module is not None:
+        return _of_module(variant, source.module, num_classes)
+    if source.pretrained:
         if not variant.checkpoints:
             raise UsageError(f"no weights are published for {variant.name}", "give a file: --weights FILE")
         progress(f"fetching {variant.checkpoints[0].file}")
-        path = fetch(variant)
-    if path is None:
-        model = randomise(reference_module(variant, request.num_classes, request.seed), request.seed)
-        source, crop_pct = f"random weights (seed {request.seed})", variant.crop_pct
-        classes = request.num_classes or variant.num_classes
-    else:
-        loaded = _load(path, variant, request)
-        classes = loaded.num_classes
-        model = reference_module(variant, classes)
-        apply(model, loaded)
-        source = f"{Path(path).name} ({loaded.container}, {loaded.layout} layout)"
-        crop_pct = next(
-            (known.crop_pct for known in variant.checkpoints if known.file == Path(path).name), variant.crop_pct)
-    return model.eval(), Weights(source, path is None, digest_of(model.state_dict())), crop_pct, classes
+        return _of_file(variant, fetch(variant), num_classes, downloaded=True)
+    if source.file is not None:
+        return _of_file(variant, source.file, num_classes)
+    module = randomise(reference_module(variant, num_classes, source.seed), source.seed).eval()
+    weights = Weights(f"random weights (seed {source.seed})", True, digest_of(module.state_dict()))
+    return Reference(module, weights, variant.crop_pct, num_classes or variant.num_classes)
 
 
-def _load(path: str, variant: Variant, request: ExportRequest) -> LoadedWeights:
+def _of_module(variant: Variant, live: nn.Module, num_classes: int | None) -> Reference:
+    found = class_count(live)
+    if num_classes not in (None, found):
+        raise BadInputError(f"the module has {found} classes, {num_classes} expected", "leave num_classes out")
+    module = frozen_copy(live)
+    return Reference(module, Weights("a live module", False, digest_of(module.state_dict())), variant.crop_pct, found)
+
+
+def _of_file(variant: Variant, path: str, num_classes: int | None, downloaded: bool = False) -> Reference:
     try:
-        return load_checkpoint(path, variant, request.num_classes)
+        loaded = load_checkpoint(path, variant, num_classes)
     except BadInputError as error:
-        if not request.pretrained or request.num_classes not in (None, variant.num_classes):
+        if not downloaded or num_classes not in (None, variant.num_classes):
             raise
-        # A proxy's page came instead, or the disk lost some of it: as long as it lies there, nothing is fetched.
+        # A proxy's page came instead, or the disk lost part of it. While the file is there, nothing is fetched.
         raise BadInputError(error.message, f"remove {path} and run the same command again") from error
+    module = reference_module(variant, loaded.num_classes)
+    apply(module, loaded)
+    weights = Weights(_described(path, loaded), False, digest_of(module.state_dict()))
+    return Reference(module.eval(), weights, _crop_pct(variant, path), loaded.num_classes)
+
+
+def _described(path: str, loaded: LoadedWeights) -> str:
+    return f"{Path(path).name} ({loaded.container}, {loaded.layout} layout)"
+
+
+def _crop_pct(variant: Variant, path: str) -> float:
+    """Return the crop of the published evaluation if the file has a published file's name, else the variant's."""
+    known = {checkpoint.file: checkpoint.crop_pct for checkpoint in variant.checkpoints}
+    return known.get(Path(path).name, variant.crop_pct)

@@ -41,7 +41,7 @@ def nano_head(tmp_path_factory):
     def export(variant):
         if variant not in done:
             done[variant] = run_export(ExportRequest(
-                variant, fp16=True, height=96, width=96, nms="plugin" if variant.endswith("_ssdlite") else "host",
+                variant, fp16=True, image_size=96, nms="plugin" if variant.endswith("_ssdlite") else "host",
                 output=str(tmp_path_factory.mktemp(variant))))
         return done[variant]
 

@@ -3,6 +3,8 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+import onnx
+import onnxruntime
 import torch
 
 from edgenext_deploy.artifacts.golden import golden_batch
@@ -31,7 +33,7 @@ def parity_inputs(shape: tuple[int, ...], preprocessing: Preprocessing) -> Itera
 
 def reference_function(
     answer: Callable[[torch.Tensor], Answer], input_affine: tuple[torch.Tensor, torch.Tensor] | None
-) -> Callable[[np.ndarray], tuple[np.ndarray, ...]]:
+) -> Run:
     """Return what a reference module answers as a function of arrays.
 
     Args:
@@ -47,6 +49,22 @@ def reference_function(
         with quiet_torch():
             result = answer(x)
         return tuple(tensor.numpy() for tensor in (result if isinstance(result, tuple) else (result,)))
+
+    return run
+
+
+def runtime_function(graph: onnx.ModelProto) -> Run:
+    """Return the graph in ONNX Runtime as a function of arrays: from float32 to float32 (or classes)."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1  # the same bits, so the same manifest, on any number of cores
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    kind = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
+
+    def run(image: np.ndarray) -> tuple[np.ndarray, ...]:
+        results = session.run(None, {"image": image.astype(kind, copy=False)})
+        return tuple(result.astype(np.float32, copy=False) if result.dtype.kind == "f" else result
+                     for result in results)
 
     return run
 

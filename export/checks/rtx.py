@@ -12,14 +12,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.files import require_file, write_files_atomically
+from edgenext_deploy.targets import Target
 
 _CHILD = Path(__file__).with_name("rtx_child.py")
 _FP16_LAYERNORM = "layernorm nodes in fp16"
+# Compute capabilities that TensorRT-RTX 1.7 builds every graph for. It also knows 75 (Turing), for which it refuses
+# matrix products in FP32.
+SMS = ("80", "86", "89", "120", "121")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +81,48 @@ class RtxReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON data."""
         return dataclasses.asdict(self)
+
+
+Build = Callable[[str, Sequence[str]], RtxReport]
+
+
+def sm_for(target: Target) -> str:
+    """Return the compute capability to build for: the target's own, else the nearest that TensorRT-RTX has.
+
+    A Jetson Nano (5.3) and a Xavier (7.2) get 80, an Orin (8.7) 86, a Thor (11.0) 120, an H100 (9.0) 89.
+    """
+    own = int(target.compute_capability.replace(".", ""))
+    return min(SMS, key=lambda sm: abs(int(sm) - own))
+
+
+def require_build(content: bytes, name: str, target: Target, typed: bool, build: Build) -> RtxReport:
+    """Build a graph with TensorRT-RTX for the target's GPU, or the nearest that it knows.
+
+    Args:
+        content: the ONNX file.
+        name: of the graph, for messages.
+        target: where the engine will run; one without a GPU has nothing to build.
+        typed: the graph computes in FP16.
+        build: `build_with_rtx`, or a stand-in.
+
+    Raises:
+        VerificationError: TensorRT-RTX refuses the graph, or would compute a LayerNorm in FP16.
+    """
+    if not target.compute_capability:
+        return RtxReport(False, False, reason=f"target {target.name} has no GPU")
+    with tempfile.TemporaryDirectory(prefix="edgenext-export-") as folder:
+        path = Path(folder, f"{name}.onnx")
+        path.write_bytes(content)
+        report = build(str(path), (sm_for(target),))
+    if report.available and not report.ok:
+        raise VerificationError(
+            f"TensorRT-RTX {report.version} refuses the graph: {report.reason}; nothing was written",
+            "this is a defect of the lowering: please report the variant and the options")
+    if typed and report.fp16_layernorm:
+        raise VerificationError(
+            f"TensorRT-RTX {report.version} sees a LayerNorm that computes in FP16; nothing was written",
+            "this is a defect of the FP32 pins: please report the variant and the options")
+    return report
 
 
 def build_with_rtx(onnx_path: str, sms: Sequence[str] = ("80", "86"), timeout_s: float = 120,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import onnx
 from onnx import TensorProto
 
-from edgenext_deploy.export.verdict.nodes import Site
+from edgenext_deploy.export.verdict.nodes import NodeView
 from edgenext_deploy.export.verdict.releases import Release
 from edgenext_deploy.export.verdict.rules import ERROR, NOTE, WARNING, Problems
 
@@ -37,14 +37,14 @@ def type_name(element_type: int) -> str:
     return _NAMES.get(element_type) or str(TensorProto.DataType.Name(element_type))
 
 
-def type_problems(site: Site, release: Release, opset: int) -> Problems:
+def type_problems(node: NodeView, release: Release, opset: int) -> Problems:
     """Yield a problem per tensor type of the node that the release does not document for the operator."""
-    documented = release.operators[site.op].types
+    documented = release.operators[node.op].types
     if not documented:
         return
     seen: set[str] = set()
-    for tensor in _described_tensors(site, opset):
-        element_type = site.element_type(tensor)
+    for tensor in _described_tensors(node, opset):
+        element_type = node.element_type(tensor)
         if element_type not in TensorProto.DataType.values() or element_type == TensorProto.UNDEFINED:
             continue
         name = type_name(element_type)
@@ -57,9 +57,9 @@ def type_problems(site: Site, release: Release, opset: int) -> Problems:
         if narrowed in documented:
             continue
         reason = f"{name} tensors; the document lists {', '.join(sorted(documented))}"
-        if site.op in _ANY_TYPE:
+        if node.op in _ANY_TYPE:
             yield WARNING, reason
-        elif narrowed in {"INT32", "INT64"} and site.is_shape_arithmetic(tensor):
+        elif narrowed in {"INT32", "INT64"} and node.is_shape_arithmetic(tensor):
             yield NOTE, reason + "; on shapes and constants, which the parser folds, that can pass"
         else:
             yield ERROR, reason
@@ -71,13 +71,13 @@ def _narrowed(name: str, release: Release) -> str:
     return "INT32" if name == "INT64" and release.before(9) else name
 
 
-def _described_tensors(site: Site, opset: int) -> Iterator[str]:
-    inputs, outputs = _DESCRIBED.get(site.op, (None, ()))
+def _described_tensors(node: NodeView, opset: int) -> Iterator[str]:
+    inputs, outputs = _DESCRIBED.get(node.op, (None, ()))
     if inputs is None:
-        count = len(site.inputs)
-        inputs = tuple(index for index in range(count) if _same_type_as_first(site.op, opset, index))
-    yield from filter(None, (site.input(index) for index in inputs))
-    yield from filter(None, (site.output(index) for index in outputs))
+        count = len(node.inputs)
+        inputs = tuple(index for index in range(count) if _same_type_as_first(node.op, opset, index))
+    yield from filter(None, (node.input(index) for index in inputs))
+    yield from filter(None, (node.output(index) for index in outputs))
 
 
 @functools.lru_cache(maxsize=4096)

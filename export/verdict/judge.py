@@ -4,78 +4,19 @@ It reads documents, not TensorRT: see docs/operators.md for what that can and ca
 never executed and external data is never loaded.
 """
 import dataclasses
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import onnx
 from onnx import TensorProto
 
 from edgenext_deploy.artifacts.nms_plugin import OP
 from edgenext_deploy.errors import IncompatibleError
-from edgenext_deploy.export.verdict import nodes as verdict_walk
 from edgenext_deploy.export.verdict.element_types import type_problems
-from edgenext_deploy.export.verdict.nodes import AI_ONNX, Site
+from edgenext_deploy.export.verdict.findings import MAX_NODES_LISTED, Finding, Verdict, group_findings
+from edgenext_deploy.export.verdict.nodes import AI_ONNX, NodeView, walk
 from edgenext_deploy.export.verdict.releases import Release, documented_releases, first_release_with, get_release
 from edgenext_deploy.export.verdict.rules import ERROR, NOTE, WARNING, problems_of
 from edgenext_deploy.targets import Target
-
-__all__ = [
-    "Analysis", "Finding", "Group", "Verdict", "analyse", "documented_releases", "group_findings", "judge",
-    "judge_all", "judge_analysis", "require", "require_analysis", "summary", "target_problems",
-]
-
-_MAX_NODES_LISTED = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """One thing to know about one node, or about the whole model where `node` and `op` are empty.
-
-    Attributes:
-        node: the node's name, or its first output; inside a subgraph after ``outer node/``.
-        op: operator type.
-        severity: ``error`` (the release cannot run it, or gets it wrong), ``warning`` or ``note``.
-        reason: one clause, without the node's and the release's name.
-    """
-
-    node: str
-    op: str
-    severity: str
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What one TensorRT release makes of a model.
-
-    Attributes:
-        release: as asked for, ``10.13``.
-        documented_as: the documented release that stands for it, ``10.1``.
-        supported: no finding is an error.
-        findings: those about the model first, then node by node.
-    """
-
-    release: str
-    documented_as: str
-    supported: bool
-    findings: tuple[Finding, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Group:
-    """Findings that differ only in node and release."""
-
-    op: str
-    severity: str
-    reason: str
-    nodes: tuple[str, ...]
-    releases: tuple[str, ...]
-
-    def __str__(self) -> str:
-        if not self.op:
-            return self.reason
-        more = f" and {len(self.nodes) - 1} more" if len(self.nodes) > 1 else ""
-        return f"{self.op} node {self.nodes[0]!r}{more}: {self.reason}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,14 +26,14 @@ class Analysis:
     Attributes:
         opset: imported ai.onnx opset, 0 if none is.
         ir_version: of the file.
-        sites: every node.
+        nodes: every node.
         typed: shape and type inference worked.
-        has_int64: some tensor is INT64.
+        has_int64: at least one tensor is INT64.
     """
 
     opset: int
     ir_version: int
-    sites: tuple[Site, ...]
+    nodes: tuple[NodeView, ...]
     typed: bool
     has_int64: bool
 
@@ -105,10 +46,10 @@ def analyse(model: onnx.ModelProto) -> Analysis:
     except Exception:  # the inference functions of single operators raise what they like
         known, typed = model, False
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
-    sites = tuple(verdict_walk.walk(known))
-    has_int64 = any(site.element_type(name) == TensorProto.INT64
-                    for site in sites for name in (*site.inputs, *site.outputs))
-    return Analysis(opset, model.ir_version, sites, typed, has_int64)
+    nodes = tuple(walk(known))
+    has_int64 = any(node.element_type(name) == TensorProto.INT64
+                    for node in nodes for name in (*node.inputs, *node.outputs))
+    return Analysis(opset, model.ir_version, nodes, typed, has_int64)
 
 
 def judge(model: onnx.ModelProto, release: str) -> Verdict:
@@ -122,7 +63,11 @@ def judge(model: onnx.ModelProto, release: str) -> Verdict:
 
 def judge_all(model: onnx.ModelProto) -> dict[str, Verdict]:
     """Judge a model for every documented release, oldest first."""
-    analysis = analyse(model)
+    return judge_every_release(analyse(model))
+
+
+def judge_every_release(analysis: Analysis) -> dict[str, Verdict]:
+    """Judge a model that `analyse` has read for every documented release, oldest first."""
     return {release: judge_analysis(analysis, release) for release in documented_releases()}
 
 
@@ -146,10 +91,14 @@ def require(model: onnx.ModelProto, target: Target) -> None:
 
 def require_analysis(analysis: Analysis, target: Target) -> None:
     """Do as `require` for a model that `analyse` has read."""
-    problems = target_problems(analysis, target)
+    refuse(target, target_problems(analysis, target))
+
+
+def refuse(target: Target, problems: Sequence[str]) -> None:
+    """Raise IncompatibleError if there are problems, as `target_problems` returns them."""
     if problems:
-        shown = "; ".join(problems[:_MAX_NODES_LISTED])
-        more = len(problems) - _MAX_NODES_LISTED
+        shown = "; ".join(problems[:MAX_NODES_LISTED])
+        more = len(problems) - MAX_NODES_LISTED
         others = f"; and {more} more" if more > 0 else ""
         raise IncompatibleError(
             f"target {target.name} cannot run this graph: {shown}{others}",
@@ -162,8 +111,8 @@ def target_problems(analysis: Analysis, target: Target) -> tuple[str, ...]:
     errors = [group for group in group_findings(verdicts) if group.severity == ERROR]
     problems = [f"{group} [TensorRT {', '.join(group.releases)}]" for group in errors if group.op]
     if not target.tensorrt:
-        problems.extend(f"{site.op} node {site.name!r}: a plugin of TensorRT, which {target.name} has not"
-                        for site in analysis.sites if site.op == OP)
+        problems.extend(f"{node.op} node {node.name!r}: a TensorRT plugin that {target.name} does not have"
+                        for node in analysis.nodes if node.op == OP)
     if analysis.opset > target.opset:
         problems.append(f"opset {analysis.opset} found, {target.opset} is the highest for {target.name}")
     else:
@@ -172,33 +121,6 @@ def target_problems(analysis: Analysis, target: Target) -> tuple[str, ...]:
         problems.append(
             f"IR version {analysis.ir_version} found, {target.ir_version} is the highest for {target.name}")
     return tuple(problems)
-
-
-def group_findings(verdicts: Iterable[Verdict]) -> list[Group]:
-    """Put findings together that differ only in node and release, in order of first appearance."""
-    nodes: dict[tuple[str, str, str], dict[str, None]] = {}
-    releases: dict[tuple[str, str, str], dict[str, None]] = {}
-    for verdict in verdicts:
-        for finding in verdict.findings:
-            key = (finding.op, finding.severity, finding.reason)
-            nodes.setdefault(key, {})[finding.node] = None
-            releases.setdefault(key, {})[verdict.release] = None
-    return [Group(*key, tuple(nodes[key]), tuple(releases[key])) for key in nodes]
-
-
-def summary(verdicts: dict[str, Verdict]) -> dict[str, Any]:
-    """Return the verdicts as JSON data for a manifest: equal findings once, with a count of nodes."""
-    return {release: {
-        "supported": verdict.supported,
-        "documented_as": verdict.documented_as,
-        "findings": [{
-            "severity": group.severity,
-            "op": group.op,
-            "reason": group.reason,
-            "nodes": [node for node in group.nodes[:_MAX_NODES_LISTED] if node],
-            "count": len(group.nodes),
-        } for group in group_findings([verdict])],
-    } for release, verdict in verdicts.items()}
 
 
 def _about_model(analysis: Analysis, release: Release) -> Iterator[Finding]:
@@ -221,26 +143,26 @@ def _about_model(analysis: Analysis, release: Release) -> Iterator[Finding]:
 
 
 def _about_nodes(analysis: Analysis, release: Release) -> Iterator[Finding]:
-    for site in analysis.sites:
-        for severity, reason in _about_node(site, release, analysis.opset):
-            yield Finding(site.name, site.op, severity, reason)
+    for node in analysis.nodes:
+        for severity, reason in _about_node(node, release, analysis.opset):
+            yield Finding(node.name, node.op, severity, reason)
 
 
-def _about_node(site: Site, release: Release, opset: int) -> Iterator[tuple[str, str]]:
-    if site.function:
+def _about_node(node: NodeView, release: Release, opset: int) -> Iterator[tuple[str, str]]:
+    if node.function:
         if release.before(9, 3):
             yield ERROR, "a local function of the model, which needs 9.3; inline it"
-    elif site.op == OP:
+    elif node.op == OP:
         yield from _about_nms_plugin(release)
-    elif site.domain != AI_ONNX:
-        yield ERROR, f"operator of domain {site.domain!r}; the parser looks for a plugin of that name"
-    elif site.op in release.operators:
-        yield from problems_of(site, release)
-        yield from type_problems(site, release, opset)
-    elif site.op in release.importer_only:
+    elif node.domain != AI_ONNX:
+        yield ERROR, f"operator of domain {node.domain!r}; the parser looks for a plugin of that name"
+    elif node.op in release.operators:
+        yield from problems_of(node, release)
+        yield from type_problems(node, release, opset)
+    elif node.op in release.importer_only:
         yield WARNING, "not in the list of supported operators, though the parser's source has it"
     else:
-        yield ERROR, _missing(site.op, release)
+        yield ERROR, _missing(node.op, release)
 
 
 def _about_nms_plugin(release: Release) -> Iterator[tuple[str, str]]:

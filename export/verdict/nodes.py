@@ -36,15 +36,15 @@ class _Scope:
 
 
 @dataclasses.dataclass(frozen=True)
-class Site:
-    """One node in its place.
+class NodeView:
+    """One node with what is known of its tensors.
 
     Attributes:
         name: the node's name, or its first output, or its operator; after a path of outer nodes and ``/``.
         op: operator type.
         domain: operator domain, empty for ai.onnx.
         inputs: tensor names; empty for an optional input that is left out.
-        outputs: likewise.
+        outputs: tensor names; empty for an optional output that is left out.
         attributes: by name, as Python values (tensors and graphs as protobuf messages).
         function: the node calls one of the model's local functions.
     """
@@ -106,7 +106,7 @@ class Site:
         return self._scope.static.get(tensor, False)
 
 
-def walk(model: onnx.ModelProto) -> Iterator[Site]:
+def walk(model: onnx.ModelProto) -> Iterator[NodeView]:
     """Yield every node: the main graph in order, subgraphs after the node that holds them, then functions."""
     functions = frozenset((function.domain, function.name) for function in model.functions)
     yield from _walk_graph(model.graph, _Scope({}, {}, {}, {}, {}), "", functions)
@@ -150,7 +150,7 @@ def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def _walk_graph(graph: onnx.GraphProto, scope: _Scope, path: str,
-                functions: frozenset[tuple[str, str]]) -> Iterator[Site]:
+                functions: frozenset[tuple[str, str]]) -> Iterator[NodeView]:
     for info in (*graph.input, *graph.value_info, *graph.output):
         _learn_type(scope, info)
     for tensor in graph.initializer:
@@ -159,7 +159,7 @@ def _walk_graph(graph: onnx.GraphProto, scope: _Scope, path: str,
 
 
 def _walk_nodes(nodes: Iterable[onnx.NodeProto], scope: _Scope, path: str,
-                functions: frozenset[tuple[str, str]]) -> Iterator[Site]:
+                functions: frozenset[tuple[str, str]]) -> Iterator[NodeView]:
     for node in nodes:
         domain = AI_ONNX if node.domain == "ai.onnx" else node.domain
         attributes = _attributes(node)
@@ -170,8 +170,8 @@ def _walk_nodes(nodes: Iterable[onnx.NodeProto], scope: _Scope, path: str,
         if node.op_type == "Constant" and domain == AI_ONNX and node.output:
             _learn_constant(scope, node.output[0], _constant_tensor(attributes))
         name = path + _readable(node.name or next(filter(None, node.output), node.op_type))
-        yield Site(name, _readable(node.op_type), _readable(domain), tuple(node.input), tuple(node.output),
-                   attributes, (node.domain, node.op_type) in functions, scope)
+        yield NodeView(name, _readable(node.op_type), _readable(domain), tuple(node.input), tuple(node.output),
+                       attributes, (node.domain, node.op_type) in functions, scope)
         for graph in _subgraphs(node):
             yield from _walk_graph(graph, scope.child(), name + "/", functions)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from edgenext_deploy.export.verdict.nodes import Site
+from edgenext_deploy.export.verdict.nodes import NodeView
 from edgenext_deploy.export.verdict.releases import Release
 
 ERROR = "error"
@@ -19,22 +19,22 @@ WARNING = "warning"
 NOTE = "note"
 
 Problems = Iterator[tuple[str, str]]
-Rule = Callable[[Site, Release], Problems]
+Rule = Callable[[NodeView, Release], Problems]
 
 _START = (0,)
 _END = (1000,)
 
 
-def problems_of(site: Site, release: Release) -> Problems:
+def problems_of(node: NodeView, release: Release) -> Problems:
     """Yield what is wrong with a node of an operator that the release has, types aside."""
-    rules = _RULES.get(site.op)
+    rules = _RULES.get(node.op)
     if rules is None:
-        notes = _documented_limits(site, release)
+        notes = _documented_limits(node, release)
         if notes:
             yield NOTE, f"not checked: {notes}"
         return
     for rule in rules:
-        yield from rule(site, release)
+        yield from rule(node, release)
 
 
 def _constant_input(index: int, what: str, since: tuple[int, ...] = _START, until: tuple[int, ...] = _END,
@@ -42,71 +42,71 @@ def _constant_input(index: int, what: str, since: tuple[int, ...] = _START, unti
     """Make a rule: input `index` must be constant, from release `since` up to but without `until`."""
     lifted = "" if until == _END else " before " + ".".join(map(str, until))
 
-    def rule(site: Site, release: Release) -> Problems:
-        if since <= release.version < until and not site.is_constant(index):
+    def rule(node: NodeView, release: Release) -> Problems:
+        if since <= release.version < until and not node.is_constant(index):
             yield severity, f"{what} is computed in the graph; it must be a constant{lifted}"
 
     return rule
 
 
 def _static_shape(index: int, since: tuple[int, ...] = _START, until: tuple[int, ...] = _END) -> Rule:
-    def rule(site: Site, release: Release) -> Problems:
-        shape = site.shape(index)
+    def rule(node: NodeView, release: Release) -> Problems:
+        shape = node.shape(index)
         if since <= release.version < until and (shape is None or None in shape):
             yield ERROR, "needs an input of static shape"
 
     return rule
 
 
-def _documented_limits(site: Site, release: Release) -> str:
+def _documented_limits(node: NodeView, release: Release) -> str:
     """Return the written restrictions; TensorRT-RTX has none, and was seen to take more than 11 documents."""
-    return release.operators[site.op].notes
+    return release.operators[node.op].notes
 
 
-def _text(site: Site, name: str, default: str) -> str:
-    value = site.attributes.get(name, default)
+def _text(node: NodeView, name: str, default: str) -> str:
+    value = node.attributes.get(name, default)
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _number(site: Site, name: str, default: float) -> float:
-    value = site.attributes.get(name, default)
+def _number(node: NodeView, name: str, default: float) -> float:
+    value = node.attributes.get(name, default)
     return value if isinstance(value, (int, float)) else default
 
 
-def _list(site: Site, name: str, kind: type = int) -> list[Any]:
-    value = site.attributes.get(name, [])
+def _list(node: NodeView, name: str, kind: type = int) -> list[Any]:
+    value = node.attributes.get(name, [])
     return [item for item in value if isinstance(item, kind)] if isinstance(value, list) else []
 
 
-def _reduce(site: Site, release: Release) -> Problems:
+def _reduce(node: NodeView, release: Release) -> Problems:
     """Before 10.0 only ReduceSum reads an axes input; the others reduce over everything."""
-    if site.input(1):
-        if site.op != "ReduceSum" and release.before(10):
+    if node.input(1):
+        if node.op != "ReduceSum" and release.before(10):
             yield ERROR, ("axes given as an input are not read before 10.0: reduces over every axis with no "
                           "error; give them as an attribute (opset 17 or lower)")
-        elif not release.before(10) and not site.is_constant(1):
+        elif not release.before(10) and not node.is_constant(1):
             yield ERROR, "axes are computed in the graph; they must be a constant"
-    elif site.op != "ReduceSum" and _number(site, "noop_with_empty_axes", 0) and release.before(10) \
-            and not _list(site, "axes"):
+    elif node.op != "ReduceSum" and _number(node, "noop_with_empty_axes", 0) and release.before(10) \
+            and not _list(node, "axes"):
         yield ERROR, "noop_with_empty_axes is not read before 10.0: reduces over every axis with no error"
 
 
-def _clip(site: Site, release: Release) -> Problems:
-    bounds = [index for index in (1, 2) if site.input(index)]
-    if release.before(8, 5) and any(site.element_type(site.input(i)) == TensorProto.FLOAT16 for i in bounds):
+def _clip(node: NodeView, release: Release) -> Problems:
+    bounds = [index for index in (1, 2) if node.input(index)]
+    if release.before(8, 5) and any(node.element_type(node.input(i)) == TensorProto.FLOAT16 for i in bounds):
         yield ERROR, "FP16 min/max are read as FP32 before 8.5: wrong bounds with no error; use an FP32 graph"
-    if release.before(8, 2) and not all(site.is_constant(index) for index in bounds):
+    if release.before(8, 2) and not all(node.is_constant(index) for index in bounds):
         yield ERROR, "min/max are computed in the graph; they must be constants before 8.2"
 
 
-def _pad(site: Site, release: Release) -> Problems:
-    if release.before(9) and site.element_type(site.input(2)) == TensorProto.FLOAT16:
+def _pad(node: NodeView, release: Release) -> Problems:
+    if release.before(9) and node.element_type(node.input(2)) == TensorProto.FLOAT16:
         yield ERROR, "an FP16 padding value is read as FP32 by 8.x: wrong with no error; use an FP32 graph"
     if release.before(8, 2):
-        value = site.value(2)
-        filled = _number(site, "value", 0.0) if value is None or value.size != 1 else float(value.reshape(()))
-        pads = site.value(1) if site.input(1) else np.array(_list(site, "pads"), np.int64)
-        if _text(site, "mode", "constant") != "constant" or filled != 0:
+        value = node.value(2)
+        filled = _number(node, "value", 0.0) if value is None or value.size != 1 else float(value.reshape(()))
+        pads = node.value(1) if node.input(1) else np.array(_list(node, "pads"), np.int64)
+        if _text(node, "mode", "constant") != "constant" or filled != 0:
             yield ERROR, "pads with anything but zeros, which needs 8.2"
         if pads is None:
             yield ERROR, "pads are computed in the graph; they must be a constant before 8.2"
@@ -115,34 +115,34 @@ def _pad(site: Site, release: Release) -> Problems:
             half = begin_end.size // 2
             if np.count_nonzero(np.abs(begin_end[:half]) + np.abs(begin_end[half:2 * half])) > 2:
                 yield ERROR, "pads more than two axes, which needs 8.2"
-    if not release.before(10) and release.before(10, 4) and not site.is_constant(3):
+    if not release.before(10) and release.before(10, 4) and not node.is_constant(3):
         yield ERROR, "axes are computed in the graph; they must be a constant before 10.4"
 
 
-def _split(site: Site, release: Release) -> Problems:
-    if "num_outputs" in site.attributes and release.before(10):
+def _split(node: NodeView, release: Release) -> Problems:
+    if "num_outputs" in node.attributes and release.before(10):
         yield ERROR, ("num_outputs is not read before 10.0, which splits evenly over the node's outputs; "
                       "give the sizes instead")
-    if release.before(8, 2) and not site.is_constant(1):
+    if release.before(8, 2) and not node.is_constant(1):
         yield ERROR, "split sizes are computed in the graph; they must be a constant before 8.2"
 
 
-def _spatial(site: Site, release: Release, what: str) -> Problems:
-    rank = site.rank(0)
+def _spatial(node: NodeView, release: Release, what: str) -> Problems:
+    rank = node.rank(0)
     if rank is None:
         yield NOTE, f"not checked, the input's rank is not known: {what} is 2-D or 3-D"
     elif rank - 2 not in (1, 2, 3):
         yield ERROR, f"{rank - 2}-D {what}; TensorRT has 2-D and 3-D"
-    elif rank == 3 and "2-D" in _documented_limits(site, release):
+    elif rank == 3 and "2-D" in _documented_limits(node, release):
         # Importers from 8.0 on add an axis of size 1, and TensorRT-RTX 1.7.1 builds both in 1-D.
         yield WARNING, f"1-D {what}; the document says 2-D and 3-D only, though the importers expand it"
 
 
-def _convolution(site: Site, release: Release) -> Problems:
-    yield from _spatial(site, release, "convolution")
-    if not release.before(9) or site.is_constant(1):
+def _convolution(node: NodeView, release: Release) -> Problems:
+    yield from _spatial(node, release, "convolution")
+    if not release.before(9) or node.is_constant(1):
         return
-    if site.produced_by(1) == "DequantizeLinear":
+    if node.produced_by(1) == "DequantizeLinear":
         yield WARNING, "the weight comes out of DequantizeLinear: 8.x takes that in an INT8 network only"
     elif release.before(8, 5):
         yield ERROR, "the weight is computed in the graph (a Cast counts); 8.5 and later take that"
@@ -150,26 +150,26 @@ def _convolution(site: Site, release: Release) -> Problems:
         yield WARNING, "the weight is computed in the graph; 8.x is sure to take an initializer only"
 
 
-def _pooling(site: Site, release: Release) -> Problems:
-    yield from _spatial(site, release, "pooling")
-    if any(value != 1 for value in _list(site, "dilations")):
+def _pooling(node: NodeView, release: Release) -> Problems:
+    yield from _spatial(node, release, "pooling")
+    if any(value != 1 for value in _list(node, "dilations")):
         yield ERROR, "dilated pooling; TensorRT's pooling layer has no dilation"
-    if site.op == "MaxPool" and site.output(1):
+    if node.op == "MaxPool" and node.output(1):
         yield ERROR, "the Indices output does not exist in TensorRT"
 
 
-def _gemm(site: Site, release: Release) -> Problems:
-    scaled = _number(site, "alpha", 1.0) != 1 or (_number(site, "beta", 1.0) != 1 and bool(site.input(2)))
-    if scaled and release.before(9) and site.element_type(site.input(0)) == TensorProto.FLOAT16:
+def _gemm(node: NodeView, release: Release) -> Problems:
+    scaled = _number(node, "alpha", 1.0) != 1 or (_number(node, "beta", 1.0) != 1 and bool(node.input(2)))
+    if scaled and release.before(9) and node.element_type(node.input(0)) == TensorProto.FLOAT16:
         # Read in the source of 8.2; the neighbours have the same code as far as it could be read.
         severity = ERROR if release.documented_as == "8.2" else WARNING
         yield severity, "alpha or beta other than 1 becomes an FP32 constant in an FP16 graph"
 
 
-def _einsum(site: Site, release: Release) -> Problems:
+def _einsum(node: NodeView, release: Release) -> Problems:
     if not release.before(10, 12):
         return
-    terms = _text(site, "equation", "").replace(" ", "").split("->")[0].split(",")
+    terms = _text(node, "equation", "").replace(" ", "").split("->")[0].split(",")
     if any("." in term for term in terms):
         yield ERROR, "the equation has an ellipsis, which needs 10.12"
         return
@@ -177,7 +177,7 @@ def _einsum(site: Site, release: Release) -> Problems:
         yield ERROR, "the equation takes a diagonal, which needs 10.12"
     sizes: dict[str, set[int]] = {}
     for index, term in enumerate(terms):
-        for letter, size in zip(term, site.shape(index) or (), strict=False):
+        for letter, size in zip(term, node.shape(index) or (), strict=False):
             if size is not None:
                 sizes.setdefault(letter, set()).add(size)
     if any(len(found) > 1 for found in sizes.values()):
@@ -189,111 +189,111 @@ _RESIZE_COORDINATES = frozenset(
 _RESIZE_NEAREST = frozenset({"floor", "ceil", "round_prefer_floor", "round_prefer_ceil"})
 
 
-def _resize(site: Site, release: Release) -> Problems:
-    coordinates = _text(site, "coordinate_transformation_mode", "half_pixel")
-    mode = _text(site, "mode", "nearest")
-    nearest = _text(site, "nearest_mode", "round_prefer_floor")
+def _resize(node: NodeView, release: Release) -> Problems:
+    coordinates = _text(node, "coordinate_transformation_mode", "half_pixel")
+    mode = _text(node, "mode", "nearest")
+    nearest = _text(node, "nearest_mode", "round_prefer_floor")
     if coordinates not in _RESIZE_COORDINATES:
         yield ERROR, f"coordinate_transformation_mode {coordinates!r} is not one of the parser's"
     if mode == "cubic":
         # The documents to 11.x list nearest and linear; TensorRT-RTX 1.7.1 builds a cubic one.
         if release.before(10):
             yield ERROR, "cubic interpolation; the parser has nearest and linear"
-        elif _documented_limits(site, release):
+        elif _documented_limits(node, release):
             yield WARNING, "cubic interpolation; the document lists nearest and linear only"
     if mode == "nearest" and nearest not in _RESIZE_NEAREST:
         yield ERROR, f"nearest_mode {nearest!r} is not one of the parser's"
-    if _text(site, "keep_aspect_ratio_policy", "stretch") != "stretch":
+    if _text(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
         yield ERROR, "keep_aspect_ratio_policy other than 'stretch' is not supported"
-    if _number(site, "antialias", 0):
+    if _number(node, "antialias", 0):
         yield ERROR, "antialias is not supported"
 
 
-def _top_k(site: Site, release: Release) -> Problems:
-    if release.before(8, 6) and not site.is_constant(1):
+def _top_k(node: NodeView, release: Release) -> Problems:
+    if release.before(8, 6) and not node.is_constant(1):
         yield ERROR, "K is computed in the graph; it must be a constant before 8.6"
-    if not release.before(10, 1) and _documented_limits(site, release):
-        if _number(site, "sorted", 1) != 1:
+    if not release.before(10, 1) and _documented_limits(node, release):
+        if _number(node, "sorted", 1) != 1:
             yield ERROR, "sorted=0 is not supported"
-        k = site.value(1)
+        k = node.value(1)
         if k is not None and (k >= 3840).any():
             yield ERROR, f"K is {k.max()}; it must be below 3840"
 
 
-def _instance_normalization(site: Site, release: Release) -> Problems:
+def _instance_normalization(node: NodeView, release: Release) -> Problems:
     if not release.before(8, 6):
         return
-    if not (site.is_constant(1) and site.is_constant(2)):
+    if not (node.is_constant(1) and node.is_constant(2)):
         yield ERROR, "scale or bias is computed in the graph; they must be constants before 8.6"
-    rank = site.rank(0)
+    rank = node.rank(0)
     if rank is not None and not 3 <= rank <= 5:
         yield ERROR, f"input of rank {rank}; it must be 3 to 5 before 8.6"
 
 
-def _layer_normalization(site: Site, release: Release) -> Problems:
-    if not release.before(10, 1) and (site.output(1) or site.output(2)):
+def _layer_normalization(node: NodeView, release: Release) -> Problems:
+    if not release.before(10, 1) and (node.output(1) or node.output(2)):
         yield ERROR, "outputs Mean and InvStdDev are not supported, only Y"
 
 
-def _zero_point(site: Site, release: Release) -> Problems:
-    value = site.value(2)
+def _zero_point(node: NodeView, release: Release) -> Problems:
+    value = node.value(2)
     if value is not None and value.any():
         yield ERROR, "the zero point is not 0"
-    elif value is None and site.input(2):
+    elif value is None and node.input(2):
         yield WARNING, "the zero point must be 0, and its value is not known here"
 
 
-def _dropout(site: Site, release: Release) -> Problems:
-    training = site.value(2)
-    if not release.before(10, 1) and site.input(2) and (training is None or bool(training.any())):
+def _dropout(node: NodeView, release: Release) -> Problems:
+    training = node.value(2)
+    if not release.before(10, 1) and node.input(2) and (training is None or bool(training.any())):
         yield ERROR, "training_mode must be a constant false"
 
 
-def _recurrent(site: Site, release: Release) -> Problems:
-    activations = _list(site, "activations", bytes)
+def _recurrent(node: NodeView, release: Release) -> Problems:
+    activations = _list(node, "activations", bytes)
     half = len(activations) // 2
-    if _text(site, "direction", "forward") == "bidirectional" and activations[:half] != activations[half:]:
+    if _text(node, "direction", "forward") == "bidirectional" and activations[:half] != activations[half:]:
         yield ERROR, "forward and reverse activations differ"
-    if site.op == "LSTM" and not release.before(10, 1) and _documented_limits(site, release):
-        if _number(site, "input_forget", 0):
+    if node.op == "LSTM" and not release.before(10, 1) and _documented_limits(node, release):
+        if _number(node, "input_forget", 0):
             yield ERROR, "input_forget=1 is not supported"
-        if _number(site, "layout", 0):
+        if _number(node, "layout", 0):
             yield ERROR, "layout=1 is not supported"
 
 
-def _gather(site: Site, release: Release) -> Problems:
+def _gather(node: NodeView, release: Release) -> Problems:
     if not release.before(8, 2):
         return
-    indices = site.value(1)
+    indices = node.value(1)
     if indices is None:
         yield NOTE, "not checked, the indices are not known: they must not be negative before 8.2"
     elif (indices < 0).any():
         yield ERROR, "negative indices, which need 8.2"
 
 
-def _grid_sample(site: Site, release: Release) -> Problems:
-    rank = site.rank(0)
+def _grid_sample(node: NodeView, release: Release) -> Problems:
+    rank = node.rank(0)
     if rank is not None and rank != 4 and not release.before(10, 1) and release.before(11, 2, 1):
         yield ERROR, f"input of rank {rank}; it must be 4 before 11.2.1"
 
 
-def _non_max_suppression(site: Site, release: Release) -> Problems:
+def _non_max_suppression(node: NodeView, release: Release) -> Problems:
     if not release.before(8, 5):
         return
-    if not all(site.is_constant(index) for index in (2, 3, 4)):
+    if not all(node.is_constant(index) for index in (2, 3, 4)):
         yield ERROR, "the count or a threshold is computed in the graph; they must be constants before 8.5"
     yield NOTE, "experimental before 8.5; the output is padded to [max_output_boxes_per_class, 3]"
 
 
-def _range(site: Site, release: Release) -> Problems:
+def _range(node: NodeView, release: Release) -> Problems:
     integer = (TensorProto.INT32, TensorProto.INT64)
-    constant = all(site.is_constant(index) for index in (0, 1, 2))
-    if release.before(8, 4) and not constant and site.element_type(site.input(0)) not in integer:
+    constant = all(node.is_constant(index) for index in (0, 1, 2))
+    if release.before(8, 4) and not constant and node.element_type(node.input(0)) not in integer:
         yield ERROR, "a floating-point range must have constant start, limit and delta before 8.4"
 
 
-def _scatter_nd(site: Site, release: Release) -> Problems:
-    reduction = _text(site, "reduction", "none")
+def _scatter_nd(node: NodeView, release: Release) -> Problems:
+    reduction = _text(node, "reduction", "none")
     if reduction != "none":
         if release.before(10):
             yield NOTE, f"not checked: whether the importer reads reduction={reduction!r} is not documented"
@@ -301,20 +301,20 @@ def _scatter_nd(site: Site, release: Release) -> Problems:
             yield ERROR, f"reduction={reduction!r} is not supported"
 
 
-def _attention(site: Site, release: Release) -> Problems:
-    if not _documented_limits(site, release):
+def _attention(node: NodeView, release: Release) -> Problems:
+    if not _documented_limits(node, release):
         return
-    ranks = [site.rank(index) for index in range(4) if site.input(index)]
+    ranks = [node.rank(index) for index in range(4) if node.input(index)]
     if any(rank is not None and rank != 4 for rank in ranks):
         yield ERROR, "Q, K, V and attn_mask must have rank 4"
-    if any(site.input(index) for index in (4, 5, 6)) or any(site.output(index) for index in (1, 2, 3)):
+    if any(node.input(index) for index in (4, 5, 6)) or any(node.output(index) for index in (1, 2, 3)):
         yield ERROR, "the key-value cache, nonpad_kv_seqlen and qk_matmul_output are not supported"
-    if _number(site, "softcap", 0.0):
+    if _number(node, "softcap", 0.0):
         yield ERROR, "softcap is not supported"
 
 
-def _constant(site: Site, release: Release) -> Problems:
-    if not release.before(10, 1) and {"sparse_value", "value_string", "value_strings"} & set(site.attributes):
+def _constant(node: NodeView, release: Release) -> Problems:
+    if not release.before(10, 1) and {"sparse_value", "value_string", "value_strings"} & set(node.attributes):
         yield ERROR, "sparse and string constants are not supported"
 
 

@@ -47,6 +47,7 @@ class DeepLabV3(nn.Module):
     def __init__(self, backbone: nn.Module, channels: int, config: DeepLabConfig, num_classes: int = 21) -> None:
         super().__init__()
         self.backbone = backbone
+        self.config = config
         self.aspp = PyramidPooling(channels, config)
         self.dropout = nn.Dropout2d(_DROPOUT)
         self.classifier = nn.Conv2d(config.width, num_classes, 1)

@@ -311,7 +311,7 @@ def typed_export(tmp_path_factory):
     from edgenext_deploy.export.request import ExportRequest
 
     folder = tmp_path_factory.mktemp("typed")
-    return run_export(ExportRequest("xxs", target="rtx", fp16=True, output=str(folder), height=64, width=64)).onnx_path
+    return run_export(ExportRequest("xxs", target="rtx", fp16=True, output=str(folder), image_size=64)).onnx_path
 
 
 @pytest.mark.parametrize("target, capability", [("a100", "8.0"), ("rtx", "8.6")])

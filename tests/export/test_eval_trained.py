@@ -1,5 +1,4 @@
 """edgenext-eval on networks that have learned something: equal to PyTorch before the export, image for image."""
-import contextlib
 import io
 import json
 import os
@@ -7,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -21,7 +19,6 @@ from safetensors.torch import load_file
 from edgenext_deploy import Classifier
 from edgenext_deploy.artifacts.manifest import Detection
 from edgenext_deploy.benchmarks.accuracy.evaluate import Options, evaluate
-from edgenext_deploy.export import pipeline
 from edgenext_deploy.export.checks.rtx import RtxReport
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.graph.simplify import Simplified
@@ -43,24 +40,21 @@ def load(variant, classes, weights):
     return model.requires_grad_(False)
 
 
-@contextlib.contextmanager
-def quick():
-    """Leave out the simplifier and TensorRT-RTX: child processes that change no answer and take most of the time.
+def quick(request):
+    """Export without the simplifier and TensorRT-RTX: children that change no answer and take most of the time.
 
     test_trained.py and test_heads.py export with both.
     """
-    with mock.patch.multiple(
-            pipeline, simplify=lambda model: Simplified(model, "left out"),
-            _build=lambda *arguments: RtxReport(available=False, ok=False, reason="left out")):
-        yield
+    return run_export(request, simplify=lambda model: Simplified(model, "left out"),
+                      build=lambda *arguments: RtxReport(available=False, ok=False, reason="left out"))
 
 
 def export(folder, module, name, classes, labels, **options):
     folder.mkdir(exist_ok=True)
     (folder / "labels.txt").write_text("\n".join(labels))
-    with module.registered(), quick():
-        return run_export(ExportRequest(
-            name, weights=module.weights_file(name), num_classes=classes, height=module.SIZE, width=module.SIZE,
+    with module.registered():
+        return quick(ExportRequest(
+            name, weights=module.weights_file(name), num_classes=classes, image_size=module.SIZE,
             labels=str(folder / "labels.txt"), output=str(folder), **options)).onnx_path
 
 

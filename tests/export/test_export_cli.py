@@ -1,4 +1,5 @@
 """The command: what it writes, what it prints, and how it fails."""
+import dataclasses
 import io
 import json
 import os
@@ -19,14 +20,12 @@ from rich.console import Console
 from edgenext_deploy import Classifier
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.golden import digest, golden_batch
-from edgenext_deploy.artifacts.manifest import Precision
 from edgenext_deploy.errors import BadInputError, IncompatibleError, VerificationError
 from edgenext_deploy.export.lowering.lower import lower
-from edgenext_deploy.export.pipeline import run_export
+from edgenext_deploy.export.pipeline import Export, run_export
 from edgenext_deploy.export.report import print_report
-from edgenext_deploy.export.request import ExportRequest
+from edgenext_deploy.export.request import ExportRequest, no_progress
 from edgenext_deploy.models.factory import create_model
-from edgenext_deploy.models.registry import get_variant
 from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.targets import get_target
 
@@ -40,7 +39,7 @@ def command(*arguments, **options):
 
 
 def small(tmp_path, **options):
-    return ExportRequest(**{"variant": "xxs", "height": 64, "width": 64, "output": str(tmp_path), **options})
+    return ExportRequest(**{"model_or_variant": "xxs", "image_size": 64, "output": str(tmp_path), **options})
 
 
 @pytest.fixture(scope="module")
@@ -267,13 +266,12 @@ def test_a_wrong_weight_in_the_lowered_module_is_exit_5(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_graph_the_target_cannot_run_is_exit_4(tmp_path, monkeypatch):
+def test_a_graph_the_target_cannot_run_is_exit_4(tmp_path):
     modern = get_target("a100")
     strange = get_target("nano")._replace(opset=modern.opset, ir_version=modern.ir_version)
-    monkeypatch.setattr(
-        ExportRequest, "checked", lambda self: (get_variant("xxs"), strange, Precision("fp32", "none")))
+    resolved = dataclasses.replace(small(tmp_path).resolve(), target=strange)
     with pytest.raises(IncompatibleError) as caught:
-        run_export(small(tmp_path))
+        Export(resolved, no_progress).run()
     assert caught.value.exit_code == 4
     assert "ReduceMean" in str(caught.value) and "norm/mean" in str(caught.value)
     assert list(tmp_path.iterdir()) == []

@@ -54,5 +54,5 @@ def test_the_nano_file_reproduces_the_published_code(variant, nano_export):
     ("mobilevit_xs", "timm", "rtx", 256),
 ])
 def test_other_layouts_targets_and_sizes(variant, layout, target, size, tmp_path):
-    result = export_golden(variant, tmp_path, layout, target=target, height=size, width=size)
+    result = export_golden(variant, tmp_path, layout, target=target, image_size=size)
     assert relative_error(run_onnx(result.onnx_path, size), f"{variant}_{size}x{size}") < TOLERANCE

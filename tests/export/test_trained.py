@@ -184,7 +184,7 @@ def test_large_activations_need_their_islands(opset):
 
 def export(name, folder, **options):
     result = run_export(ExportRequest(
-        name, fp16=True, weights=weights_file(name), num_classes=CLASSES, height=SIZE, width=SIZE,
+        name, fp16=True, weights=weights_file(name), num_classes=CLASSES, image_size=SIZE,
         output=str(folder), **options))
     manifest = manifests.read_for(result.onnx_path)
     assert not manifest.weights.random

@@ -64,7 +64,7 @@ def test_the_harness_measures_it_beside_its_export(capsys, tmp_path):
     from edgenext_deploy.export.pipeline import run_export
     from edgenext_deploy.export.request import ExportRequest
 
-    made = run_export(ExportRequest(variant="xxs", target="onnxruntime", output=str(tmp_path)))
+    made = run_export(ExportRequest("xxs", target="onnxruntime", output=str(tmp_path)))
     path = str(tmp_path / "rows.json")
     with pytest.raises(SystemExit) as stopped:
         entry.run_command(bench_command, [

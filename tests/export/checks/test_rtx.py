@@ -12,10 +12,11 @@ pytest.importorskip("onnx")
 from onnx import helper
 from verdict_models import FLOAT, HALF, constant, model, one_node, save, small_network, tensor
 
-from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.export.checks import rtx
-from edgenext_deploy.export.checks.rtx import build_with_rtx
+from edgenext_deploy.export.checks.rtx import RtxBuild, RtxReport, build_with_rtx, require_build, sm_for
 from edgenext_deploy.export.verdict.judge import judge
+from edgenext_deploy.targets import TARGETS, get_target
 
 INSTALLED = importlib.util.find_spec("tensorrt_rtx") is not None
 needs_rtx = pytest.mark.skipif(not INSTALLED, reason="tensorrt_rtx is not installed (the extra [rtx])")
@@ -201,3 +202,37 @@ def test_the_child_needs_nothing_of_this_package(tmp_path):
     report = json.loads(result.read_text(encoding="utf-8"))
     assert report["available"] is False
     assert "tensorrt_rtx" in report["reason"]
+
+
+def test_a_target_is_built_for_its_own_gpu_or_the_nearest_that_rtx_has():
+    found = {name: sm_for(target) for name, target in TARGETS.items() if target.compute_capability}
+    assert found == {"nano": "80", "xavier": "80", "xavier-jp4": "80", "orin": "86", "orin-jp60": "86",
+                     "orin-jp5": "86", "thor": "120", "a100": "80", "h100": "89", "rtx": "86"}
+
+
+@needs_rtx
+def test_rtx_builds_for_every_capability_of_the_list(tmp_path):
+    path = save(tmp_path, small_network())
+    report = build_with_rtx(path, sms=rtx.SMS)
+    assert report.ok, report.reason
+
+
+def test_the_build_of_an_export_is_for_the_targets_gpu_and_refuses_an_fp16_layernorm():
+    asked = []
+
+    def build(path, sms):
+        asked.append((os.path.basename(path), sms))
+        return RtxReport(True, True, "1.7", builds=(RtxBuild("89", True, 1.0, 1, ("LayerNorm nodes in FP16",)),))
+
+    assert require_build(b"graph", "xxs", get_target("h100"), False, build).ok
+    with pytest.raises(VerificationError, match="LayerNorm that computes in FP16"):
+        require_build(b"graph", "xxs", get_target("h100"), True, build)
+    assert asked == [("xxs.onnx", ("89",))] * 2
+    with pytest.raises(VerificationError, match="no way"):
+        require_build(b"graph", "xxs", get_target("h100"), False,
+                      lambda path, sms: RtxReport(True, False, "1.7", reason="no way"))
+
+
+def test_nothing_is_built_for_a_target_without_a_gpu():
+    report = require_build(b"graph", "xxs", get_target("onnxruntime"), False, build=None)
+    assert not report.available and report.reason == "target onnxruntime has no GPU"

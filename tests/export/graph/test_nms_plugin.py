@@ -12,10 +12,10 @@ from edgenext_deploy.data import path_of
 from edgenext_deploy.engines.selftest.golden_test import compare
 from edgenext_deploy.errors import IncompatibleError, UsageError, VerificationError
 from edgenext_deploy.export.checks.rtx import build_with_rtx
-from edgenext_deploy.export.report import as_json, next_commands
+from edgenext_deploy.export.report import as_data, next_commands
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.verdict import judge
-from edgenext_deploy.export.verdict.cli import load_model
+from edgenext_deploy.export.verdict.check import load_model
 from edgenext_deploy.networks.nms import suppress
 from edgenext_deploy.runtime.open import open_session
 from edgenext_deploy.runtime.session import Session
@@ -92,7 +92,7 @@ def test_both_files_have_their_manifests(exported):
     assert (manifest.golden, manifest.detection, manifest.precision) == (plain.golden, plain.detection, plain.precision)
     assert [spec.name for spec in plain.outputs] == ["boxes", "scores"]
     assert exported.engine_path == exported.nms.onnx_path
-    assert as_json(exported)["nms_plugin"]["onnx"] == exported.nms.onnx_path
+    assert as_data(exported)["nms_plugin"]["onnx"] == exported.nms.onnx_path
     assert [warning for warning in exported.warnings if "not to work on a Jetson Nano" in warning]
     commands = next_commands(exported)
     assert commands[0].startswith("edgenext-run --engine " + exported.onnx_path)
@@ -123,12 +123,13 @@ def test_onnx_runtime_and_tensorrt_rtx_themselves_refuse_it(exported):
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"variant": "xxs"}, "xxs is none"), ({"target": "onnxruntime"}, "onnxruntime"), ({"target": "rtx"}, "rtx"),
+    ({"model_or_variant": "xxs"}, "xxs is for classification"),
+    ({"target": "onnxruntime"}, "onnxruntime"), ({"target": "rtx"}, "rtx"),
     ({"target": "a100", "fp16": True, "io": "fp16"}, "FP32")])
 def test_where_there_is_no_plugin_it_is_refused(tmp_path, changes, message):
     request = ExportRequest("xxs_ssdlite", nms="plugin", output=str(tmp_path))
     with pytest.raises(UsageError, match=message):
-        dataclasses.replace(request, **changes).checked()
+        dataclasses.replace(request, **changes).resolve()
 
 
 def test_the_self_test_takes_what_was_chosen_from_the_reference(exported):

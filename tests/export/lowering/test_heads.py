@@ -33,7 +33,7 @@ TOLERANCE = 1e-12
 
 
 def small(folder, variant, **options):
-    return ExportRequest(**{"variant": variant, "height": 96, "width": 96, "output": str(folder), **options})
+    return ExportRequest(**{"model_or_variant": variant, "image_size": 96, "output": str(folder), **options})
 
 
 def random_model(variant):
@@ -145,7 +145,7 @@ def test_mobilevit_heads_and_tokens(tmp_path):
 
 @pytest.mark.parametrize("name, target", [("s_no_branching_no_pe", "thor"), ("s_sdta_first", "nano")])
 def test_an_ablation_is_exported_like_any_other(name, target, tmp_path):
-    result = run_export(small(tmp_path, name, fp16=True, height=64, width=64, target=target))
+    result = run_export(small(tmp_path, name, fp16=True, image_size=64, target=target))
     assert result.rtx.available and result.rtx.ok
     assert result.manifest.precision.mode == ("typed" if target == "thor" else "flag")
     assert result.manifest.verdicts["8.2"]["supported"] == (target == "nano")
@@ -201,8 +201,8 @@ def test_the_drift_analysis_reads_both_heads(name, nano_head):
 
 
 def test_auto_pin_is_for_classifiers(tmp_path):
-    with pytest.raises(UsageError, match="xxs_ssdlite is none"):
-        small(tmp_path, "xxs_ssdlite", fp16=True, auto_pin=True).checked()
+    with pytest.raises(UsageError, match="xxs_ssdlite is for detection"):
+        small(tmp_path, "xxs_ssdlite", fp16=True, auto_pin=True).resolve()
 
 
 def test_pretrained_says_that_nothing_is_published(tmp_path):

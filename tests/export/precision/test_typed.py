@@ -66,7 +66,7 @@ def test_every_variant_typed(variant, tmp_path):
     halves = sum(len(tensor.raw_data) for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT16)
     assert halves > 0.98 * weights
     if result.rtx.available:
-        assert [build.sm for build in result.rtx.builds if build.ok] == ["80", "86"]
+        assert [build.sm for build in result.rtx.builds if build.ok] == ["80"]
         assert not result.rtx.fp16_layernorm
 
 
@@ -125,7 +125,7 @@ def test_moves_between_islands_stay_with_them():
 
 def test_io_fp16_goes_through_the_classifier(tmp_path):
     result = run_export(ExportRequest(
-        "xxs", target="orin", fp16=True, precision_mode="typed", io="fp16", height=64, width=64, output=str(tmp_path)))
+        "xxs", target="orin", fp16=True, precision_mode="typed", io="fp16", image_size=64, output=str(tmp_path)))
     model = onnx.load(result.onnx_path)
     assert {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)} == {10}
     assert result.manifest.inputs[0].dtype == "float16"
@@ -134,7 +134,7 @@ def test_io_fp16_goes_through_the_classifier(tmp_path):
 
 
 def test_flag_mode_lists_the_pins_and_leaves_the_graph_in_fp32(tmp_path):
-    result = run_export(ExportRequest("xxs", fp16=True, height=64, width=64, output=str(tmp_path)))
+    result = run_export(ExportRequest("xxs", fp16=True, image_size=64, output=str(tmp_path)))
     model = onnx.load(result.onnx_path)
     assert not [tensor for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT16]
     nodes = {node.name: node.op_type for node in model.graph.node}
@@ -152,7 +152,7 @@ def test_flag_mode_lists_the_pins_and_leaves_the_graph_in_fp32(tmp_path):
 def test_a_typing_that_does_nothing_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(precision_step, "to_typed", lambda model, pins, io: model)
     with pytest.raises(VerificationError, match=r"computes .* nodes in FP32"):
-        run_export(ExportRequest("xxs", target="a100", fp16=True, height=64, width=64, output=str(tmp_path)))
+        run_export(ExportRequest("xxs", target="a100", fp16=True, image_size=64, output=str(tmp_path)))
     assert not list(tmp_path.iterdir())
 
 
@@ -168,7 +168,7 @@ def test_a_plan_that_pins_everything_is_refused(tmp_path, monkeypatch, mode, tar
     monkeypatch.setattr(precision_step, "pins_of", lambda model,
                         islands: {node.name: "all" for node in model.graph.node})
     with pytest.raises(VerificationError, match="0% of the multiply-adds"):
-        run_export(ExportRequest("xxs", target=target, fp16=True, height=64, width=64, output=str(tmp_path)))
+        run_export(ExportRequest("xxs", target=target, fp16=True, image_size=64, output=str(tmp_path)))
     assert not list(tmp_path.iterdir())
 
 
@@ -194,7 +194,7 @@ def test_a_graph_whose_layernorm_is_in_fp16_is_refused(tmp_path, monkeypatch):
     pytest.importorskip("tensorrt_rtx")
     monkeypatch.setattr(precision_step, "pins_of", lambda model, islands: {})
     with pytest.raises(VerificationError, match=r"LayerNorm that computes in FP16|not finite|differs"):
-        run_export(ExportRequest("xxs", target="a100", fp16=True, height=64, width=64, output=str(tmp_path)))
+        run_export(ExportRequest("xxs", target="a100", fp16=True, image_size=64, output=str(tmp_path)))
 
 
 def test_a_weight_beyond_fp16_is_refused():
@@ -243,7 +243,7 @@ def shifted_checkpoint(folder, shift):
     parameters = randomise(create_model("xxs", num_classes=10), 0).state_dict()
     parameters["downsample_layers.3.1.bias"] += shift
     torch.save(parameters, folder / "shifted.pth")
-    return ExportRequest("xxs", target="a100", fp16=True, weights=str(folder / "shifted.pth"), height=64, width=64,
+    return ExportRequest("xxs", target="a100", fp16=True, weights=str(folder / "shifted.pth"), image_size=64,
                          output=str(folder / "out"))
 
 

@@ -13,8 +13,12 @@ from verdict_models import constant, mean_with_axes_input, model, one_node, save
 
 from edgenext_deploy.commands.entry import run_command  # noqa: E402
 from edgenext_deploy.errors import BadInputError  # noqa: E402
-from edgenext_deploy.export.verdict import cli, judge  # noqa: E402
-from edgenext_deploy.export.verdict.cli import check_command, load_model  # noqa: E402
+from edgenext_deploy.export.verdict import (  # noqa: E402
+    check,
+    judge,
+)
+from edgenext_deploy.export.verdict.check import load_model  # noqa: E402
+from edgenext_deploy.export.verdict.cli import check_command  # noqa: E402
 
 
 @pytest.fixture
@@ -148,7 +152,7 @@ def test_a_file_that_may_not_be_read(tmp_path):
 
 def test_a_file_over_two_gigabytes_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = save(tmp_path, small_network())
-    monkeypatch.setattr(cli, "_MAX_BYTES", os.path.getsize(path) - 1)
+    monkeypatch.setattr(check, "_MAX_BYTES", os.path.getsize(path) - 1)
     with pytest.raises(BadInputError, match="at most"):
         load_model(path)
 

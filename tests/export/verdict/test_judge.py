@@ -19,7 +19,8 @@ from verdict_models import (  # noqa: E402
 )
 
 from edgenext_deploy.errors import IncompatibleError  # noqa: E402
-from edgenext_deploy.export.verdict.judge import group_findings, judge, judge_all, require, summary  # noqa: E402
+from edgenext_deploy.export.verdict.findings import group_findings, summary  # noqa: E402
+from edgenext_deploy.export.verdict.judge import judge, judge_all, require  # noqa: E402
 from edgenext_deploy.export.verdict.releases import documented_releases  # noqa: E402
 from edgenext_deploy.targets import get_target  # noqa: E402
 

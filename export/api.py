@@ -1,0 +1,50 @@
+"""The public functions of this package. Importing this loads no torch."""
+import functools
+import inspect
+from collections.abc import Callable
+from typing import ParamSpec
+
+from edgenext_deploy.export.request import ExportRequest
+from edgenext_deploy.export.result import ExportResult
+
+_P = ParamSpec("_P")
+
+
+def _with_arguments_of(
+    record: Callable[_P, ExportRequest]
+) -> Callable[[Callable[[ExportRequest], ExportResult]], Callable[_P, ExportResult]]:
+    """Return a decorator that makes a function take a record's fields as its arguments."""
+
+    def decorate(function: Callable[[ExportRequest], ExportResult]) -> Callable[_P, ExportResult]:
+        @functools.wraps(function)
+        def call(*args: _P.args, **kwargs: _P.kwargs) -> ExportResult:
+            return function(record(*args, **kwargs))
+
+        signature = inspect.signature(record).replace(return_annotation=ExportResult)
+        call.__signature__ = signature  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+@_with_arguments_of(ExportRequest)
+def export_onnx(request: ExportRequest) -> ExportResult:
+    """Export a variant, or a module of a known family, to a checked ONNX file with its manifest.
+
+    ``export_onnx("xxs", "out", fp16=True)`` writes ``out/xxs.onnx`` and ``out/xxs.json``. The arguments are the fields
+    of `ExportRequest`, which explains them; after `output` they are keyword-only. A module is copied, not changed.
+
+    Before anything is written the graph has been judged for the target's TensorRT releases, compared with the module
+    in ONNX Runtime (largest difference 1e-4 of the largest logit in FP32), and, where TensorRT-RTX is installed, built.
+
+    Raises:
+        UsageError: options that cannot be done, or a module of no known family.
+        BadInputError: a weights or labels file, or a module's weights, that do not fit.
+        IncompatibleError: the target cannot run the graph.
+        VerificationError: the graph does not compute what the reference module computes.
+        MissingRuntimeError: ``pretrained`` without a network.
+    """
+    resolved = request.resolve()  # before the seconds that importing torch takes
+    from edgenext_deploy.export.pipeline import Export
+
+    return Export(resolved, request.progress).run()

@@ -1,0 +1,105 @@
+"""What the manifest says of an exported graph."""
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.manifest import Golden, GraphFile, Manifest, Parity, Preprocessing, TensorSpec
+from edgenext_deploy.export import tasks
+from edgenext_deploy.export.checks.rtx import RtxReport
+from edgenext_deploy.export.emission import Emitted
+from edgenext_deploy.export.precision_step import PrecisionResult
+from edgenext_deploy.export.resolved import ResolvedExport
+from edgenext_deploy.export.verdict import judge as verdicts
+from edgenext_deploy.export.verdict.findings import summary
+from edgenext_deploy.export.weights import Reference
+from edgenext_deploy.files import sha256_of_bytes
+from edgenext_deploy.networks.labels import SHIPPED, load_labels
+from edgenext_deploy.version import __version__
+
+if TYPE_CHECKING:
+    from edgenext_deploy.export.verdict.judge import Analysis
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What goes into the network and what its answers are called, whatever the graph looks like.
+
+    Attributes:
+        preprocessing: from a photo to the input.
+        labels: names of the classes; empty if nobody says.
+        labels_source: where the names come from: a shipped list, a file, or ``none``.
+    """
+
+    preprocessing: Preprocessing
+    labels: tuple[str, ...]
+    labels_source: str
+
+
+def network_of(resolved: ResolvedExport, reference: Reference) -> Network:
+    """Return preprocessing and labels.
+
+    Raises:
+        BadInputError: a labels file that does not fit the number of classes.
+    """
+    variant = resolved.variant
+    _, _, height, width = resolved.shape
+    preprocessing = Preprocessing(
+        height, width, resolved.crop_pct or reference.crop_pct, "bicubic", variant.mean, variant.std,
+        resolved.fold_normalization, "crop" if variant.task == "classification" else "stretch")
+    if resolved.labels:
+        source = resolved.labels if resolved.labels in SHIPPED else Path(resolved.labels).name
+        return Network(preprocessing, load_labels(resolved.labels, reference.num_classes), source)
+    if reference.num_classes == variant.num_classes:
+        return Network(preprocessing, load_labels(variant.labels, reference.num_classes), variant.labels)
+    return Network(preprocessing, (), "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class FinalGraph:
+    """The graph that is written.
+
+    Attributes:
+        result: the model, and what its nodes compute in.
+        content: the model as bytes.
+        simplifier_warning: why it was not simplified, None if it was.
+    """
+
+    result: PrecisionResult
+    content: bytes
+    simplifier_warning: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Checks:
+    """What the checks of the final graph found."""
+
+    analysis: "Analysis"
+    parity: Parity
+    golden: Golden
+    rtx: RtxReport
+
+
+def describe(
+    resolved: ResolvedExport, reference: Reference, network: Network, emitted: Emitted, graph: FinalGraph,
+    checks: Checks,
+) -> Manifest:
+    """Return the manifest of the graph."""
+    target, variant, content = resolved.target, resolved.variant, graph.content
+    return Manifest(
+        schema=manifests.SCHEMA, toolkit_version=__version__, task=variant.task, variant=variant.name,
+        weights=reference.weights, target=target.name,
+        graph=GraphFile(f"{resolved.name}.onnx", sha256_of_bytes(content), len(content), target.opset,
+                        target.ir_version),
+        inputs=_with_type(emitted.inputs, resolved.io), outputs=_with_type(emitted.outputs, resolved.io),
+        preprocessing=network.preprocessing, labels=network.labels, labels_source=network.labels_source,
+        precision=graph.result.precision,
+        lowering={"layout": resolved.layout, "padding": resolved.padding, "rules": emitted.rules,
+                  "nodes": len(graph.result.model.graph.node), "simplified": graph.simplifier_warning is None},
+        verdicts=summary(verdicts.judge_every_release(checks.analysis)), parity=checks.parity,
+        golden=checks.golden, detection=tasks.detection_of(variant))
+
+
+def _with_type(specs: tuple[TensorSpec, ...], io: str) -> tuple[TensorSpec, ...]:
+    floating = {"fp32": "float32", "fp16": "float16"}[io]
+    return tuple(spec._replace(dtype=floating) if spec.dtype == "float32" else spec for spec in specs)

@@ -1,0 +1,17 @@
+"""What the options of an export may be: the command's help shows it, `ExportRequest.resolve` checks it.
+
+Loads under Python 3.6, as the command does.
+"""
+CHOICES = {
+    "layout": ("nchw", "tokens"),
+    "padding": ("node", "attribute"),
+    "precision_mode": ("flag", "typed"),
+    "io": ("fp32", "fp16"),
+    "nms": ("host", "plugin"),
+}
+# Smallest and largest value, both allowed.
+WHOLE_NUMBERS = {"batch": (1, 256), "num_classes": (1, 100000)}
+FRACTIONS = {"crop_pct": (0.1, 1.0), "tolerance": (1e-5, 0.5)}
+# Of the sides of the input, in pixels. Every network here halves its maps five times.
+STRIDE = 32
+LARGEST_SIDE = 4096

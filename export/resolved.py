@@ -1,0 +1,74 @@
+"""An export's options with every name looked up: what the steps of the export are given."""
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgenext_deploy.artifacts.manifest import Precision
+from edgenext_deploy.models.registry import Variant
+from edgenext_deploy.targets import Target
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsSource:
+    """Where the weights come from: a live module, a file, the published file, or a seed, in this order."""
+
+    module: "nn.Module | None"
+    file: str | None
+    pretrained: bool
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class DriftOptions:
+    """What the drift analysis does.
+
+    Attributes:
+        wanted: analyse at all.
+        auto_pin: look for further FP32 pins.
+        samples: folder with photos, None for the bundled ones.
+        tolerance: relative error of the largest logit that `auto_pin` allows.
+    """
+
+    wanted: bool
+    auto_pin: bool
+    samples: str | None
+    tolerance: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ResolvedExport:
+    """A request with every name looked up and every default filled in; the fields are as in `ExportRequest`.
+
+    Attributes:
+        name: stem of the names of the files, and the graph's name.
+        folder: gets the files.
+        precision: without pins and counts, which come later.
+        shape: the input's, `[B, 3, H, W]`.
+        num_classes: None if the weights are to say.
+        nms_plugin: also write the graph that ends in TensorRT's NMS plugin.
+    """
+
+    name: str
+    folder: Path
+    variant: Variant
+    target: Target
+    precision: Precision
+    io: str
+    source: WeightsSource
+    shape: tuple[int, int, int, int]
+    num_classes: int | None
+    labels: str | None
+    crop_pct: float | None
+    layout: str
+    padding: str
+    fold_normalization: bool
+    nms_plugin: bool
+    drift: DriftOptions
+
+    @property
+    def typed(self) -> bool:
+        """Whether the graph itself computes in FP16."""
+        return self.precision.mode == "typed"
