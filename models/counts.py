@@ -1,7 +1,7 @@
 """Parameters and multiply-adds, by the counting rule of the published figures.
 
 ``python -m edgenext_deploy.models.counts`` counts every variant of the registry (half a minute) and rewrites
-`data/counts.json`, which listings read: run it when a variant is new or has changed.
+`data/counts.json`, which listings read. Run it after adding or changing a variant.
 """
 import json
 import math
@@ -17,7 +17,7 @@ from edgenext_deploy import data
 from edgenext_deploy.files import write_files_atomically
 from edgenext_deploy.models.reference import reference_module
 from edgenext_deploy.models.registry import VARIANTS, Variant
-from edgenext_deploy.models.stored_counts import FILE, REWRITE, Counts, counted_sizes
+from edgenext_deploy.models.stored_counts import FILE, Counts, counted_sizes
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -31,8 +31,8 @@ def count_madds(model: nn.Module, height: int, width: int) -> int:
     The rule is that of fvcore 0.1.5, which printed EdgeNeXt's published figures: one per multiply-add of
     convolutions, linear layers and matrix products, without biases; 5 per element of a layer norm that
     calls the library's operator (the channels-first norms are written out by hand and count nothing);
-    2 per element of a batch norm in evaluation mode; 4 per element that a bilinear resize gives; nothing for all
-    else.
+    2 per element of a batch norm in evaluation mode; 4 per element of a bilinear resize's output; nothing for
+    anything else.
 
     Nothing is computed: the model runs on the meta device, where tensors have shapes and no data.
 
@@ -52,7 +52,7 @@ def count_madds(model: nn.Module, height: int, width: int) -> int:
 
 
 def count(variant: Variant) -> Counts:
-    """Count a variant, a registered one or one's own, at `counted_sizes`."""
+    """Return the counts of a variant, registered or not, at `counted_sizes`."""
     with torch.device("meta"):
         model = reference_module(variant)
     return Counts(count_parameters(model),
@@ -62,7 +62,7 @@ def count(variant: Variant) -> Counts:
 def main() -> None:
     """Count every variant of the registry and rewrite the file of counts."""
     about = ("parameters and multiply-adds of one image by side of the square input, counted from the modules; "
-             f"not to be edited: {REWRITE} rewrites it")
+             "not to be edited: python -m edgenext_deploy.models.counts rewrites it")
     rows = ",\n".join(
         f"    {json.dumps(name)}: {json.dumps(count(variant)._asdict())}" for name, variant in VARIANTS.items())
     text = f'{{\n  "about": {json.dumps(about)},\n  "variants": {{\n{rows}\n  }}\n}}\n'

@@ -16,6 +16,7 @@ from edgenext_deploy.models.definitions.config import DeepLabConfig, EdgeNeXtCon
 from edgenext_deploy.models.families import family_of
 
 _CLASSIFICATION = "classification"
+GROUPS = ("paper", "baseline", "task", "ablation", "own")
 # A name is also the stem of the exported files.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _RELEASES = "https://github.com/mmaaz60/EdgeNeXt/releases/download/"
@@ -56,7 +57,7 @@ class Variant:
         checkpoints: published weights; ``--pretrained`` loads the first.
         image_size: side of the square input in pixels, the default.
         head: what follows the backbone; None is the classifier.
-        group: table of ``edgenext-models`` that lists it: ``paper``, ``baseline``, ``task``, ``ablation`` or ``own``.
+        group: table of ``edgenext-models`` that lists it, one of `GROUPS`.
         note: what the variant is, in a few words.
     """
 
@@ -104,13 +105,15 @@ def register_variant(variant: Variant) -> Variant:
     """Add a variant to the registry and return it; every command then takes its name.
 
     Raises:
-        UsageError: the name is taken, or cannot be the name of a file.
+        UsageError: the name is taken or cannot be the name of a file, or there is no such group.
     """
     if not _NAME.fullmatch(variant.name):
         raise UsageError(f"{variant.name!r} cannot be the name of a variant: it names files too",
                          "use letters, digits, '_', '-' and '.'")
     if variant.name in VARIANTS:
         raise UsageError(f"there is a variant {variant.name!r} already", "choose another name")
+    if variant.group not in GROUPS:
+        raise unknown_name("group", variant.group, GROUPS)
     VARIANTS[variant.name] = variant
     return variant
 

@@ -1,25 +1,23 @@
-"""The counts of every registered variant, as `models.counts` has written them down. No torch.
+"""The counts of the shipped variants, as `models.counts` has written them down. No torch.
 
-Counting a variant takes about half a second, and a listing has to come at once.
+Counting a variant takes about half a second; a listing has to come at once.
 """
 import functools
 from typing import NamedTuple
 
 from edgenext_deploy import data
 from edgenext_deploy.artifacts import json_records
-from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.models.registry import Variant
 
 FILE = "counts.json"
-REWRITE = "python -m edgenext_deploy.models.counts"
 
 
 class Counts(NamedTuple):
-    """What one variant is made of and costs, with its own number of classes.
+    """Size and cost of one variant with its own number of classes.
 
     Attributes:
         parameters: see `counts.count_parameters`.
-        madds: side of the square input in pixels, as text, to the multiply-adds of one image; see
+        madds: multiply-adds of one image by the side of the square input in pixels, as text; see
             `counts.count_madds`.
     """
 
@@ -27,21 +25,15 @@ class Counts(NamedTuple):
     madds: dict[str, int]
 
 
-def counted_sizes(variant: Variant) -> tuple[int, ...]:
-    """Return the image sizes that a variant is counted at: the two usual ones of classifiers, otherwise its own."""
-    return (224, 256) if variant.task == "classification" else (variant.image_size,)
+def counted_sizes(variant: Variant) -> list[int]:
+    """Return the image sizes that a variant is counted at: its own, and for a classifier the two usual ones."""
+    return sorted({variant.image_size, *((224, 256) if variant.task == "classification" else ())})
 
 
-def stored_counts(variant: Variant) -> Counts:
-    """Return the counts of a variant of the registry.
-
-    Raises:
-        BadInputError: the file has none for it, or none for one of `counted_sizes`.
-    """
+def stored_counts(variant: Variant) -> Counts | None:
+    """Return the counts in the file; None if it has none for this variant, or none at one of `counted_sizes`."""
     row = _rows().get(variant.name)
-    if row is None or not {str(size) for size in counted_sizes(variant)} <= set(row.madds):
-        raise BadInputError(f"{FILE} has no counts of {variant.name!r} at {counted_sizes(variant)}", REWRITE)
-    return row
+    return row if row is not None and {str(size) for size in counted_sizes(variant)} <= set(row.madds) else None
 
 
 @functools.lru_cache(maxsize=1)

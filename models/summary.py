@@ -1,21 +1,28 @@
-"""What the registry, the counts and the published figures say about a variant, as plain data. No torch."""
+"""What the registry, the counts and the published figures say about a variant, as plain data.
+
+A shipped variant needs no torch; another one is counted on the spot.
+"""
 import dataclasses
 from typing import Any
 
+from edgenext_deploy.commands.entry import require_libraries
 from edgenext_deploy.data.published import figures
 from edgenext_deploy.models.registry import Variant
-from edgenext_deploy.models.stored_counts import stored_counts
+from edgenext_deploy.models.stored_counts import Counts, stored_counts
 
 
 def describe(variant: Variant) -> dict[str, Any]:
-    """Return a registered variant as JSON values.
+    """Return a variant as JSON values.
 
-    `parameters` and `madds*` are counts of the reference module, from the shipped file; see `stored_counts`.
-    `madds` are those at the variant's own `image_size`; `madds_224` and `madds_256` are None for detectors and
-    segmenters. `top1` is the published ImageNet-1k accuracy in percent of the default checkpoint. `published` maps a
-    quantity (see `edgenext_deploy.data.published`) to everything that is published about it.
+    `parameters` and `madds*` are counts of the reference module, see `models.counts`. `madds` is the count at the
+    variant's own `image_size`; `madds_224` and `madds_256` are None for detectors and segmenters. `top1` is the
+    published ImageNet-1k accuracy of the default checkpoint in percent. `published` maps a quantity (see
+    `edgenext_deploy.data.published`) to everything that is published about it.
+
+    Raises:
+        MissingRuntimeError: a variant that is not shipped, and no torch to count it.
     """
-    counts = stored_counts(variant)
+    counts = stored_counts(variant) or _counted(variant)
     classifier = variant.task == "classification"
     published: dict[str, list[dict[str, Any]]] = {}
     for figure in figures(variant.name):
@@ -38,3 +45,10 @@ def describe(variant: Variant) -> dict[str, Any]:
         "published": published,
         "checkpoints": [dataclasses.asdict(checkpoint) for checkpoint in variant.checkpoints],
     }
+
+
+def _counted(variant: Variant) -> Counts:
+    require_libraries(f"counting {variant.name}", ("torch",))
+    from edgenext_deploy.models.counts import count
+
+    return count(variant)
