@@ -60,8 +60,8 @@ def test_an_export_takes_it(toy):
         pytest.skip("export needs Python 3.10")
     request = importlib.import_module("edgenext_deploy.export.request")
     for name in ("toy", "toy-board"):
-        _, target, precision = request.ExportRequest(variant="xxs", target=name, fp16=True).checked()
-        assert (target, precision.mode) == (toy, "typed")
+        resolved = request.ExportRequest("xxs", target=name, fp16=True).resolve()
+        assert (resolved.target, resolved.precision.mode) == (toy, "typed")
 
 
 def test_a_latency_is_estimated_for_it(toy, capsys, request):
