@@ -1,17 +1,17 @@
 """``edgenext-build``: a TensorRT plan from an exported ONNX file, on the machine that will run it."""
-import json
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
 from edgenext_deploy.commands.name_options import target_option
+from edgenext_deploy.commands.options import Command, examples, json_options, write_result
 from edgenext_deploy.engines.inspect_command import inspect_command
-from edgenext_deploy.engines.verify import test_command
+from edgenext_deploy.engines.selftest.command import test_command
 from edgenext_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgenext_deploy.engines.build_command import MadePlan
+    from edgenext_deploy.engines.onnx_to_plan import BuiltPlan
 
 _LISTED_LAYERS = 5
 
@@ -24,7 +24,7 @@ class _NamelessContext(click.Context):
         return super().command_path.rstrip()
 
 
-class _Nameless(click.Command):
+class _Nameless(Command):
     context_class = _NamelessContext
 
 
@@ -55,13 +55,13 @@ class _ModelOrCommand(click.Group):
 
 
 @click.command("", cls=_Nameless, help="Build MODEL.onnx.")
-@click.argument("model", metavar="MODEL.onnx", type=INPUT)
-@click.option("--output", type=click.Path(), metavar="F.plan", help="Where the plan goes.  [default: beside the model]")
+@click.argument("onnx", metavar="MODEL.onnx", type=INPUT)
+@click.option("--output", type=click.Path(), metavar="F.plan", help="Path of the plan.  [default: next to the model]")
 @target_option("Where the plan will run: {names}.  [default: the manifest's]")
-@click.option("--fp16", "fp16", is_flag=True, help="Build in FP16, or fail.  [default: as exported]")
-@click.option("--fp32", "fp32", is_flag=True, help="Build in FP32.")
+@click.option("--fp16", is_flag=True, help="Build in FP16, or fail.  [default: as exported]")
+@click.option("--fp32", is_flag=True, help="Build in FP32.")
 @click.option("--workspace-mib", type=click.IntRange(0, 1 << 20), metavar="N",
-              help="Most scratch memory of a kernel.  [default: from the free memory]")
+              help="Most scratch memory of a kernel, in MiB.  [default: from the free memory]")
 @click.option("--timing-cache", type=click.Path(), metavar="F",
               help="File of measured kernel times.  [default: one per TensorRT and GPU in the user's cache]")
 @click.option("--optimization-level", type=click.IntRange(0, 5), metavar="0..5",
@@ -70,32 +70,24 @@ class _ModelOrCommand(click.Group):
               help="Build N times and keep the fastest plan.  [default: 1]")
 @click.option("--no-cublas", is_flag=True, help="Leave cuBLAS out: saves memory on small boards (up to TensorRT 10).")
 @click.option("--force", is_flag=True, help="Replace a plan that is another build.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_options
 @common_options
-def build_command(
-    model: str, output: Optional[str], target: Optional[str], fp16: bool, fp32: bool, workspace_mib: Optional[int],
-    timing_cache: Optional[str], optimization_level: Optional[int], best_of: int, no_cublas: bool, force: bool,
-    as_json: bool,
-) -> None:
-    """Build one plan; see the group's help."""
-    from edgenext_deploy.engines.build_command import PlanOptions, make_plan
+def build_command(onnx: str, fp16: bool, fp32: bool, as_json: bool, json_file: Optional[str], **options: Any) -> None:
+    """Build one plan; see the group's help. What is left in `options` goes to `build_plan` as it is."""
+    from edgenext_deploy.engines.onnx_to_plan import build_plan
 
     if fp16 and fp32:
         raise UsageError("--fp16 and --fp32 exclude each other", "leave one of the two out")
-    made = make_plan(PlanOptions(
-        onnx_path=model, output=output, target=target, precision="fp16" if fp16 else "fp32" if fp32 else None,
-        workspace_mib=workspace_mib, timing_cache=timing_cache, optimization_level=optimization_level,
-        best_of=best_of, drop_cublas=no_cublas, force=force))
+    made = build_plan(onnx, precision="fp16" if fp16 else "fp32" if fp32 else None, **options)
     for warning in made.warnings:
         click.echo("warning: " + warning, err=True)
-    if as_json:
-        click.echo(json.dumps(made.to_json(), indent=2))
-    else:
-        click.echo("\n".join("{:<13} {}".format(title, text) for title, text in _screen(made).items()))
+    write_result(made.to_json(), as_json, json_file, lambda: click.echo(
+        "\n".join("{:<13} {}".format(title, text) for title, text in _screen(made).items())))
 
 
-def _screen(made: "MadePlan") -> Dict[str, str]:
-    from edgenext_deploy.engines.verify import describe
+def _screen(made: "BuiltPlan") -> Dict[str, str]:
+    from edgenext_deploy.engines.selftest.engine_test import describe
+    from edgenext_deploy.tensorrt_api.load import TITLES
 
     report, record = made.report, made.record
     cache = {"none": "none", "new": "begun", "extended": "extended", "reused": "hit"}[report.timing_cache_use]
@@ -103,7 +95,7 @@ def _screen(made: "MadePlan") -> Dict[str, str]:
         cache += ", " + report.timing_cache
     return {
         "built with": "{} {} for compute capability {}, mode {}".format(
-            {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}[report.runtime], report.version,
+            TITLES[report.runtime], report.version,
             " ".join(record.compute_capabilities), report.mode),
         "precision": _precision_line(made),
         "proof": "{}: {} layers, {} reformats".format(
@@ -118,7 +110,7 @@ def _screen(made: "MadePlan") -> Dict[str, str]:
     }
 
 
-def _precision_line(made: "MadePlan") -> str:
+def _precision_line(made: "BuiltPlan") -> str:
     proof = made.report.proof
     text = "FP16 in {:.0%} of layers ({} FP16, {} mixed, {} FP32)".format(
         proof.fp16_layer_share, proof.fp16_layers, proof.mixed_layers, proof.fp32_layers)
@@ -136,13 +128,16 @@ def _precision_line(made: "MadePlan") -> str:
 
 
 @click.group("edgenext-build", cls=_ModelOrCommand, build=build_command,
-             commands={"inspect": inspect_command, "test": test_command})
+             commands={"inspect": inspect_command, "test": test_command}, epilog=examples(
+                 "edgenext-build xxs.onnx", "edgenext-build xxs.onnx --fp32 --output xxs-fp32.plan",
+                 "edgenext-build inspect xxs.plan"))
 @common_options
 def command() -> None:
-    """Build a TensorRT plan from MODEL.onnx, whose manifest lies beside it, for the GPU of this machine.
+    """Build a TensorRT plan from MODEL.onnx, with its manifest next to it, for the GPU of this machine.
 
-    Needs neither torch nor onnx. The plan F.plan comes with a sidecar F.plan.json that says what it was built from,
-    with what and in which precision, as proved from the engine's own layers.
+    A plan is the network as TensorRT compiled it for one GPU. The plan F.plan comes with a sidecar F.plan.json: what
+    it was built from, with what, and in which precision, as the engine's own layers prove. Needs neither torch nor
+    onnx.
     """
 
 

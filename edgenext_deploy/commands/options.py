@@ -6,6 +6,7 @@ from typing import Any, Callable, List, Optional
 import click
 
 from edgenext_deploy.errors import UsageError
+from edgenext_deploy.files import write_files_atomically
 from edgenext_deploy.preprocess.photo_files import is_photo
 from edgenext_deploy.runtime.table import engine_endings, is_engine_name
 
@@ -56,6 +57,27 @@ def json_options(function: Function) -> Function:
     function = click.option("--json-file", type=OutputFile(), metavar="FILE",
                             help="Write the result as JSON to FILE.")(function)
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
+
+
+def write_result(data: Any, as_json: bool, json_file: Optional[str], show: Callable[[], None]) -> None:
+    """Hand over a command's result as `json_options` asks for it.
+
+    Args:
+        data: the result as JSON data.
+        as_json: print JSON in place of the text.
+        json_file: write the JSON there too.
+        show: prints the text.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    text = json.dumps(data, indent=2)
+    if json_file is not None:
+        write_files_atomically({json_file: (text + "\n").encode("utf-8")})
+    if as_json:
+        click.echo(text)
+    else:
+        show()
 
 
 def without_old_json(arguments: List[str]) -> List[str]:

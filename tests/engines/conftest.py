@@ -6,7 +6,7 @@ import pytest
 from doubles import tensorrt_double
 from paths import TESTS
 
-from edgenext_deploy.engines import build_command
+from edgenext_deploy.engines import onnx_to_plan
 from edgenext_deploy.machine.environment import Environment
 
 # What the child finds as `tensorrt`: the double of the release that the environment names.
@@ -37,7 +37,7 @@ def machine(monkeypatch, tmp_path):
 
     def equip(release="8.2", capability="5.3", **behaviour):
         monkeypatch.setenv("TENSORRT_DOUBLE", json.dumps(dict(behaviour, release=release)))
-        monkeypatch.setattr(build_command, "present_environment", lambda: Environment(
+        monkeypatch.setattr(onnx_to_plan, "present_environment", lambda: Environment(
             "linux-aarch64", tensorrt=tensorrt_double.RELEASES[release], gpu="Double", compute_capability=capability))
 
     yield equip

@@ -14,7 +14,7 @@ from engine_cases import FLAG_RELEASES, install, normed, tiny
 from edgenext_deploy.artifacts import plan_check as plans
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.commands.entry import run_command
-from edgenext_deploy.engines import best_of, build_command, isolated
+from edgenext_deploy.engines import best_of, isolated, onnx_to_plan
 from edgenext_deploy.engines.cli import command
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError
 from edgenext_deploy.machine.environment import Environment
@@ -195,11 +195,11 @@ def test_a_target_that_is_not_this_machine(machine, capfd, tmp_path):
 
 def test_no_gpu_and_no_tensorrt(monkeypatch, capfd, tmp_path):
     path = normed(tmp_path)
-    monkeypatch.setattr(build_command, "is_installed", lambda name: False)
+    monkeypatch.setattr(onnx_to_plan, "is_installed", lambda name: False)
     code, _, err = run(capfd, path)
     assert code == 6 and "run edgenext-build there" in err
-    monkeypatch.setattr(build_command, "is_installed", lambda name: True)
-    monkeypatch.setattr(build_command, "present_environment", lambda: Environment("linux-x86_64", tensorrt="10.3.0"))
+    monkeypatch.setattr(onnx_to_plan, "is_installed", lambda name: True)
+    monkeypatch.setattr(onnx_to_plan, "present_environment", lambda: Environment("linux-x86_64", tensorrt="10.3.0"))
     code, _, err = run(capfd, path)
     assert code == 6 and "driver shows none" in err
 
@@ -215,7 +215,7 @@ def test_best_of_without_a_session_builds_once_and_says_so(machine, monkeypatch,
 
 
 def test_best_of_keeps_the_fastest(machine, monkeypatch, tmp_path):
-    plain = build_command.build_in_child
+    plain = onnx_to_plan.build_in_child
     made, waits = [], [0.002, 0.0, 0.001]
 
     def build(request):
@@ -241,10 +241,10 @@ def test_best_of_keeps_the_fastest(machine, monkeypatch, tmp_path):
             time.sleep(self.wait)
 
     machine()
-    monkeypatch.setattr(build_command, "build_in_child", build)
+    monkeypatch.setattr(onnx_to_plan, "build_in_child", build)
     monkeypatch.setattr(best_of, "build_in_child", build)
     monkeypatch.setattr("edgenext_deploy.runtime.open.open_session", Session)
-    result = build_command.make_plan(build_command.PlanOptions(normed(tmp_path), best_of=3))
+    result = onnx_to_plan.build_plan(normed(tmp_path), best_of=3)
     assert (tmp_path / "net.plan").read_bytes()[-1] == 2 and result.record.plan.bytes == result.report.plan_bytes + 1
     # The timing cache would make the later builds equal to the first.
     assert [request.timing_cache is None for request in made] == [False, True, True]
@@ -316,7 +316,7 @@ def typed_export(tmp_path_factory):
 
 @pytest.mark.parametrize("target, capability", [("a100", "8.0"), ("rtx", "8.6")])
 def test_tensorrt_rtx_builds_a_typed_export(typed_export, capfd, tmp_path, target, capability):
-    if target != "rtx" and build_command.is_installed("tensorrt"):
+    if target != "rtx" and onnx_to_plan.is_installed("tensorrt"):
         pytest.skip("TensorRT is installed, and builds for a100 itself")
     plan = str(tmp_path / "xxs.plan")
     code, out, err = run(capfd, typed_export, "--target", target, "--output", plan, "--json")

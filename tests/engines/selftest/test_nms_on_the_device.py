@@ -10,7 +10,7 @@ from edgenext_deploy import open_session
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.nms_plugin import OP, plugin_outputs
 from edgenext_deploy.artifacts.plan_check import read_record, sidecar_path
-from edgenext_deploy.engines import build_command
+from edgenext_deploy.engines import onnx_to_plan
 from edgenext_deploy.engines.builder import build
 from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.runtime.options import RuntimeOptions
@@ -48,8 +48,8 @@ def test_the_builder_registers_none_for_a_graph_without(monkeypatch, tmp_path):
 @pytest.mark.parametrize("write, plugins", [(plugged, (OP,)), (normed, ())])
 def test_the_sidecar_names_the_plugin(machine, monkeypatch, tmp_path, write, plugins):
     machine("8.2")
-    monkeypatch.setattr(build_command, "verify_in_child", lambda path: (None, "a double runs nothing"))
-    made = build_command.make_plan(build_command.PlanOptions(write(tmp_path)))
+    monkeypatch.setattr(onnx_to_plan, "verify_in_child", lambda path: (None, "a double runs nothing"))
+    made = onnx_to_plan.build_plan(write(tmp_path))
     assert made.record.plugins == read_record(made.path).plugins == plugins
 
 

@@ -1,4 +1,4 @@
-"""One ``edgenext-build``: decide what to build with what, build, and write the plan with its sidecar."""
+"""From an ONNX file to a plan on the disk: what to build with what, the build, the sidecar, the self-test."""
 import datetime
 import os
 import tempfile
@@ -18,14 +18,16 @@ from edgenext_deploy.artifacts.plan_check import (
     sidecar_path,
     write_plan,
 )
-from edgenext_deploy.engines import timing_cache, workspace
+from edgenext_deploy.commands.options import kind_of_input
+from edgenext_deploy.engines import timing_cache as timing_cache_files
+from edgenext_deploy.engines import workspace
 from edgenext_deploy.engines.best_of import keep_fastest
 from edgenext_deploy.engines.build_records import BuildReport, BuildRequest, BuildResult
 from edgenext_deploy.engines.isolated import build_in_child
 from edgenext_deploy.engines.precision.mode import FP32
 from edgenext_deploy.engines.precision.pins import pins_of
+from edgenext_deploy.engines.selftest.engine_test import verify_in_child
 from edgenext_deploy.engines.selftest.golden_test import SelfTest
-from edgenext_deploy.engines.verify import verify_in_child
 from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.files import require_file, sha256_of_bytes, sha256_of_file, write_files_atomically
 from edgenext_deploy.machine.facts import is_jetson, read_memory
@@ -36,32 +38,17 @@ from edgenext_deploy.tensorrt_api.load import is_installed
 from edgenext_deploy.version import __version__
 
 
-class PlanOptions(NamedTuple):
-    """What the command was asked for; None means the default that `make_plan` works out."""
-
-    onnx_path: str
-    output: Optional[str] = None
-    target: Optional[str] = None
-    precision: Optional[str] = None
-    workspace_mib: Optional[int] = None
-    timing_cache: Optional[str] = None
-    optimization_level: Optional[int] = None
-    best_of: int = 1
-    drop_cublas: bool = False
-    force: bool = False
-
-
-class MadePlan(NamedTuple):
+class BuiltPlan(NamedTuple):
     """A plan on the disk.
 
     Attributes:
-        path: of the plan.
-        sidecar: of its sidecar.
-        record: the sidecar's content.
+        path: path of the plan.
+        sidecar: path of its sidecar, the JSON file that identifies the plan.
+        record: content of the sidecar.
         report: how it was built.
-        warnings: for the user.
-        self_test: how the plan answered the golden input, None if it could not be run here.
-        untested: why not.
+        warnings: what the user should know.
+        self_test: how the plan answered the golden input; None if it could not be run here.
+        untested: why it could not be run; empty if it was.
     """
 
     path: str
@@ -74,50 +61,68 @@ class MadePlan(NamedTuple):
 
     def to_json(self) -> Dict[str, Any]:
         """Return the result as JSON data."""
-        data: Dict[str, Any] = json_records.to_json(self._replace(warnings=()))
-        data["warnings"] = list(self.warnings)
+        data: Dict[str, Any] = json_records.to_json(self)
         return data
 
 
-def make_plan(options: PlanOptions) -> MadePlan:
-    """Build a plan and write it with its sidecar.
+def build_plan(
+    onnx: str, output: Optional[str] = None, *, target: Optional[str] = None, precision: Optional[str] = None,
+    workspace_mib: Optional[int] = None, timing_cache: Optional[str] = None, optimization_level: Optional[int] = None,
+    best_of: int = 1, no_cublas: bool = False, force: bool = False,
+) -> BuiltPlan:
+    """Build a TensorRT plan from an ONNX file for the GPU of this machine, and write it with its sidecar.
+
+    The build runs in a child process. The plan is then run once on the golden input of the manifest, if this machine
+    can run it; a plan with a wrong answer is deleted.
+
+    Args:
+        onnx: the ONNX file that edgenext-export wrote, with its manifest next to it.
+        output: path of the plan; by default that of the ONNX file with the ending ``.plan``.
+        target: where the plan will run, a name in `targets.TARGETS`; by default the one in the manifest.
+        precision: ``fp16`` or ``fp32``; by default what the graph was exported for.
+        workspace_mib: most scratch memory of a kernel in MiB; by default it follows the free memory.
+        timing_cache: file of measured kernel times; by default one per TensorRT and GPU in the user's cache.
+        optimization_level: how hard TensorRT searches, 0 to 5, from TensorRT 8.6 on; by default TensorRT's own.
+        best_of: number of builds, of which the fastest plan is kept.
+        no_cublas: leave cuBLAS out, which saves memory on small boards (up to TensorRT 10).
+        force: replace a plan that is another build.
 
     Raises:
-        UsageError: the output exists and is another build, or cannot be written.
-        EdgeNextError: whatever `builder.build` raises.
+        UsageError: no such target; the output exists and is another build; it cannot be written, or is no place for
+            a plan.
+        BadInputError: the graph or its manifest is missing or broken, or they do not belong together.
+        IncompatibleError: this TensorRT or this GPU cannot build or hold the graph, or the build was killed.
+        MissingRuntimeError: TensorRT is not installed, or there is no GPU.
+        VerificationError: FP16 was asked for and nothing in the engine computes in FP16, or the plan's answer to the
+            golden input is wrong.
     """
-    require_file(options.onnx_path, "ONNX file", "export one with edgenext-export")
-    if os.path.splitext(options.onnx_path)[1].lower() in manifests.PLAN_SUFFIXES:
-        raise BadInputError("{} is a plan, and a plan is built from an ONNX file".format(options.onnx_path),
-                            "look at it: edgenext-build inspect {}".format(options.onnx_path))
-    if os.path.splitext(options.onnx_path)[1].lower() != ".onnx":
-        raise BadInputError("{} is no model: a name ending in .onnx expected".format(options.onnx_path),
-                            "pass the .onnx file that edgenext-export wrote")
-    manifest = manifests.read_for(options.onnx_path)
-    target = get_target(options.target or manifest.target)
+    manifest = _read_manifest(onnx)
+    chosen = get_target(target or manifest.target)
     environment = present_environment()
-    runtime = choose_runtime(target, manifest)
-    warnings = _check_gpu(target, environment, runtime, explicit=options.target is not None)
-    path = options.output or os.path.splitext(options.onnx_path)[0] + ".plan"
+    runtime = choose_runtime(chosen, manifest)
+    warnings = _check_gpu(chosen, environment, runtime, explicit=target is not None)
+    path = output or os.path.splitext(onnx)[0] + ".plan"
     _require_writable(path)
-    workspace_bytes, warning = _workspace(options, target, runtime)
+    automatic_bytes, warning = _automatic_workspace(chosen, runtime)
     warnings += [warning] if warning else []
     request = BuildRequest(
-        onnx_path=options.onnx_path, runtime=runtime, target=target.name, precision=options.precision,
-        compute_capability=target.compute_capability if runtime == TENSORRT_RTX else None,
-        workspace_bytes=workspace_bytes, timing_cache=_timing_cache(options, environment, runtime),
-        optimization_level=options.optimization_level, drop_cublas=options.drop_cublas)
-    beside = _manifest_beside(path, options.onnx_path)
-    if not options.force:
+        onnx_path=onnx, runtime=runtime, target=chosen.name, precision=precision,
+        compute_capability=chosen.compute_capability if runtime == TENSORRT_RTX else None,
+        workspace_bytes=automatic_bytes if workspace_mib is None else workspace_mib * workspace.MIB,
+        timing_cache=_timing_cache(timing_cache, environment, runtime), optimization_level=optimization_level,
+        drop_cublas=no_cublas)
+    beside = _manifest_for(path, onnx)
+    _require_no_foreign_manifest(beside)
+    if not force:
         _require_same_build(path, request, manifest, environment)
         _require_same_manifest(beside)
 
     result = build_in_child(request)
-    record = _record(result, options.onnx_path, manifest, environment)
-    if options.best_of > 1:
-        result, note = keep_fastest(result, record, request, options.best_of)
+    record = _record(result, onnx, manifest, environment)
+    if best_of > 1:
+        result, note = keep_fastest(result, record, request, best_of)
         warnings += [note] if note else []
-        record = _record(result, options.onnx_path, manifest, environment)
+        record = _record(result, onnx, manifest, environment)
     write_files_atomically(beside)
     written = write_plan(path, result.plan, record)
     try:
@@ -127,8 +132,21 @@ def make_plan(options: PlanOptions) -> MadePlan:
         for left in (path, sidecar_path(path)):
             os.unlink(left)
         raise
-    return MadePlan(path, sidecar_path(path), written, result.report, tuple(warnings) + result.report.warnings,
-                    tested, untested)
+    return BuiltPlan(path, sidecar_path(path), written, result.report, tuple(warnings) + result.report.warnings,
+                     tested, untested)
+
+
+def _read_manifest(onnx: str) -> Manifest:
+    """Return the manifest of an ONNX file; say so if it is something else."""
+    require_file(onnx, "ONNX file", "export one with edgenext-export")
+    suffix = os.path.splitext(onnx)[1].lower()
+    if suffix in manifests.PLAN_SUFFIXES:
+        raise BadInputError("{} is a plan, and a plan is built from an ONNX file".format(onnx),
+                            "look at it: edgenext-build inspect {}".format(onnx))
+    if suffix != manifests.ONNX_SUFFIX:
+        raise BadInputError("{} is no ONNX file: a name ending in {} expected".format(onnx, manifests.ONNX_SUFFIX),
+                            "pass the .onnx file that edgenext-export wrote")
+    return manifests.read_for(onnx)
 
 
 def choose_runtime(target: Target, manifest: Manifest) -> str:
@@ -139,7 +157,7 @@ def choose_runtime(target: Target, manifest: Manifest) -> str:
         MissingRuntimeError: what it needs is not installed.
     """
     if not target.compute_capability:
-        raise UsageError("target {!r} runs the ONNX file itself and no plan".format(target.name),
+        raise UsageError("target {!r} runs the ONNX file itself, not a plan".format(target.name),
                          "run it: edgenext-run --engine {}".format(manifest.graph.file))
     if target.builder == TENSORRT_RTX:
         return TENSORRT_RTX
@@ -156,7 +174,7 @@ def _check_gpu(target: Target, environment: Environment, runtime: str, explicit:
     if runtime == TENSORRT_RTX:
         if target.builder == TENSORRT_RTX:
             return []
-        return ["built by TensorRT-RTX for want of TensorRT: TensorRT itself does not load this plan"]
+        return ["built by TensorRT-RTX, because TensorRT is not installed; TensorRT itself does not load this plan"]
     found = environment.compute_capability
     if found is None:
         raise MissingRuntimeError("TensorRT needs a GPU to build, and the CUDA driver shows none", NO_GPU)
@@ -188,18 +206,24 @@ def _require_writable(path: str) -> None:
                          "choose another folder with --output") from error
 
 
-def _workspace(options: PlanOptions, target: Target, runtime: str) -> Tuple[int, Optional[str]]:
-    shared = runtime == TENSORRT and (target.board.shared_memory or is_jetson(Tree()))
-    chosen, warning = workspace.choose_workspace(shared, read_memory(Tree()))
-    return (chosen if options.workspace_mib is None else options.workspace_mib * workspace.MIB), warning
+def _automatic_workspace(target: Target, runtime: str) -> Tuple[int, Optional[str]]:
+    """Return the workspace in bytes that fits this machine, and a warning if the build may run out of memory."""
+    tree = Tree()
+    shared = runtime == TENSORRT and (target.board.shared_memory or is_jetson(tree))
+    return workspace.choose_workspace(shared, read_memory(tree))
 
 
-def _timing_cache(options: PlanOptions, environment: Environment, runtime: str) -> Optional[str]:
-    if options.timing_cache is not None:
-        return os.path.abspath(options.timing_cache)
+def _timing_cache(given: Optional[str], environment: Environment, runtime: str) -> Optional[str]:
+    """Return the path of the timing cache, None for none."""
+    if given is not None:
+        kind = kind_of_input(given)
+        if kind is not None:
+            raise UsageError("--timing-cache would write over {}: {}".format(kind, given),
+                             "give another file with --timing-cache")
+        return os.path.abspath(given)
     if runtime == TENSORRT_RTX or environment.tensorrt is None:
         return None
-    return timing_cache.default_path(environment.tensorrt, environment.gpu, environment.compute_capability)
+    return timing_cache_files.default_path(environment.tensorrt, environment.gpu, environment.compute_capability)
 
 
 def _require_same_build(path: str, request: BuildRequest, manifest: Manifest, environment: Environment) -> None:
@@ -224,19 +248,28 @@ def _require_same_build(path: str, request: BuildRequest, manifest: Manifest, en
     raise UsageError("{} exists already: {}".format(path, why), "replace it with --force, or choose another --output")
 
 
-def _manifest_beside(path: str, onnx_path: str) -> Dict[str, bytes]:
-    """Return the copy of the manifest that a plan under another name or in another folder needs beside it."""
-    source, copy = manifests.manifest_path(onnx_path), manifests.manifest_path(path)
+def _manifest_for(path: str, onnx: str) -> Dict[str, bytes]:
+    """Return the copy of the manifest that a plan under another name or in another folder needs next to it."""
+    source, copy = manifests.manifest_path(onnx), manifests.manifest_path(path)
     if os.path.realpath(source) == os.path.realpath(copy):
         return {}
     with open(source, "rb") as stream:
         return {copy: stream.read()}
 
 
+def _require_no_foreign_manifest(files: Dict[str, bytes]) -> None:
+    """Raise UsageError if the plan's manifest would replace that of an ONNX file, which could not be used any more."""
+    for path, content in files.items():
+        onnx = os.path.splitext(path)[0] + manifests.ONNX_SUFFIX
+        if os.path.lexists(onnx) and os.path.lexists(path) and sha256_of_file(path) != sha256_of_bytes(content):
+            raise UsageError("--output would write over the manifest of another graph: {} belongs to {}".format(
+                path, onnx), "choose another --output")
+
+
 def _require_same_manifest(files: Dict[str, bytes]) -> None:
     for path, content in files.items():
         if os.path.lexists(path) and sha256_of_file(path) != sha256_of_bytes(content):
-            raise UsageError("{} exists already and is another manifest than the plan needs beside it".format(path),
+            raise UsageError("{} exists already and is another manifest than the plan needs next to it".format(path),
                              "replace it with --force, or choose another --output")
 
 

@@ -7,8 +7,8 @@ from doubles import gpu
 from engine_cases import normed
 
 from edgenext_deploy.commands.entry import run_command
-from edgenext_deploy.engines import verify
 from edgenext_deploy.engines.cli import command
+from edgenext_deploy.engines.selftest import engine_test
 from edgenext_deploy.engines.selftest.golden_test import SelfTest
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, VerificationError
 
@@ -51,31 +51,32 @@ def test_a_wrong_answer_is_exit_5(monkeypatch, capfd, tmp_path):
 
 def answering(monkeypatch, reply):
     def run_module(module, arguments, timeout_s):
-        assert (module, arguments[0], arguments[2:]) == ("edgenext_deploy.engines.cli", "test", ["--json"])
+        assert (module, arguments[0], arguments[2]) == ("edgenext_deploy.engines.cli", "test", "--json-file")
         if isinstance(reply, Exception):
             raise reply
-        return "TensorRT says something\n" + json.dumps(reply._asdict()) + "\n"
+        Path(arguments[3]).write_text(json.dumps(engine_test.EngineTest(arguments[1], "tensorrt", reply).to_json()))
+        return "TensorRT says something\n"
 
-    monkeypatch.setattr(verify, "run_module", run_module)
+    monkeypatch.setattr(engine_test, "run_module", run_module)
 
 
 def test_a_result_comes_back(monkeypatch):
     answering(monkeypatch, PASSED)
-    assert verify.verify_in_child("x.plan") == (PASSED, "")
-    assert verify.describe(PASSED) == (
+    assert engine_test.verify_in_child("x.plan") == (PASSED, "")
+    assert engine_test.describe(PASSED) == (
         "passed: error 0.001, 0.02 allowed in fp16, same top-1, 1.50 ms")
 
 
 @pytest.mark.parametrize("reply", [MissingRuntimeError("no GPU"), IncompatibleError("built for another GPU")])
 def test_where_it_cannot_run_there_is_a_reason_instead(monkeypatch, reply):
     answering(monkeypatch, reply)
-    assert verify.verify_in_child("x.plan") == (None, reply.message)
+    assert engine_test.verify_in_child("x.plan") == (None, reply.message)
 
 
 def test_a_crash_is_a_failed_test(monkeypatch):
     answering(monkeypatch, RuntimeError("ended with code -11"))
     with pytest.raises(VerificationError, match="code -11"):
-        verify.verify_in_child("x.plan")
+        engine_test.verify_in_child("x.plan")
 
 
 @pytest.fixture
@@ -104,5 +105,5 @@ def test_the_screen_says_what_came_of_the_test(monkeypatch, capfd, built):
 
 def test_without_a_gpu_the_real_child_says_so(tmp_path):
     path = gpu.write_plan(tmp_path)
-    tested, reason = verify.verify_in_child(path)
+    tested, reason = engine_test.verify_in_child(path)
     assert tested is None and reason
