@@ -32,7 +32,7 @@ class LoadedWeights:
         state_dict: tensors under the reference module's keys; every floating one is float32 on the CPU.
         container: where in the file they lay: ``model_ema``, ``state_dict_ema``, ``state_dict``, ``model`` or ``bare``.
         layout: name of the file's key layout, such as ``official`` or ``timm``; ``own`` for the reference module's.
-        num_classes: of the head.
+        num_classes: number of classes of the head.
         file: name of the file, without folder.
         sha256: of the file.
     """
@@ -50,9 +50,17 @@ def load_checkpoint(
 ) -> LoadedWeights:
     """Read a checkpoint and check that it holds exactly this variant with this number of classes.
 
-    Without `num_classes`, any number does, and the result says which. The key layouts of the variant's family are
-    understood, and the reference modules' own; half precision becomes float32. See `weights_file.read_state_dict`
-    for the kinds of files, the parts of a training checkpoint and the safety of reading one.
+    The key layouts of the variant's family are understood, and the reference modules' own. Half precision becomes
+    float32. `weights_file.read_state_dict` describes the kinds of files, the parts of a training checkpoint and the
+    safety of reading one.
+
+    Args:
+        path: the weights file.
+        variant: the variant that it should hold.
+        num_classes: number of classes that it should have; None accepts any number, which the result names.
+
+    Returns:
+        The parameters under the reference module's keys, with where they came from.
 
     Raises:
         BadInputError: no such file, not a checkpoint, damaged, asking to run code, or of another model.

@@ -60,11 +60,20 @@ class Family:
     crop_pct: float = 0.875
 
     def build_classifier(self, config: Any, num_classes: int) -> "nn.Module":
-        """Return the reference classifier of a config, initialised as published."""
+        """Return the reference classifier of a config, initialised as published.
+
+        Args:
+            config: of the class `config`.
+            num_classes: number of classes.
+        """
         return _imported(self.classifier)(config, num_classes)
 
     def build_backbone(self, config: Any, output_stride: int) -> "nn.Module":
         """Return the reference backbone of a config, initialised as published.
+
+        Args:
+            config: of the class `config`.
+            output_stride: stride of the last map, 32 or 16.
 
         Raises:
             UsageError: the family has none.

@@ -16,9 +16,9 @@ def make_source(text: str, width: Optional[int] = None, height: Optional[int] = 
 
     Args:
         text: see `parse_address`.
-        width: of the frames in pixels; by default the source's own.
-        height: likewise.
-        fps: that a camera is asked for, and at which a file or folder is played.
+        width: of the frames, in pixels; by default the source's own.
+        height: of the frames, in pixels; by default the source's own.
+        fps: frames per second that a camera is asked for, or at which a file or folder is played.
         pixel_format: see `Camera`.
 
     Raises:

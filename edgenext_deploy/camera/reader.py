@@ -87,9 +87,9 @@ class Camera:
 
     Args:
         source: an address, see `parse_address`, or a `FrameSource` of your own.
-        width: of the frames in pixels; by default the source's own.
-        height: likewise.
-        fps: that a camera is asked for, and at which a file or folder is played.
+        width: of the frames, in pixels; by default the source's own.
+        height: of the frames, in pixels; by default the source's own.
+        fps: frames per second that a camera is asked for, or at which a file or folder is played.
         every_frame: drop nothing and wait for the consumer instead. Not for live sources. By default only a folder
             without `fps` is read like that.
         pixel_format: what the consumer takes: ``bgr``; ``bgrx``, which spares a Jetson's CPU the last conversion; or

@@ -18,7 +18,7 @@ class FrameSource(abc.ABC):
         name: for messages, without passwords.
         live: whether it is opened again after a failure. What is not live ends.
         fps: frames a second; None if unknown or meaningless.
-        color: of the frames that `read` gives, ``bgr`` or ``nv12``; see `pixels.frame_layout`.
+        color: of the frames that `read` gives, ``bgr`` or ``nv12``; see `pixel_formats.frame_layout`.
     """
 
     name: str = "source"
@@ -37,7 +37,9 @@ class FrameSource(abc.ABC):
 
     @abc.abstractmethod
     def read(self) -> Optional[np.ndarray]:
-        """Wait for the next frame, uint8 of `color`, that belongs to the caller, or return None at the end.
+        """Wait for the next frame and return it, or None at the end. It belongs to the caller.
+
+        Its dtype is uint8, its shape that of `color`: BGR `[H, W, 3]`, NV12 `[H * 3 / 2, W]`.
 
         Raises:
             SourceLostError: it is live, and failed.

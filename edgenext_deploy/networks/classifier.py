@@ -11,7 +11,13 @@ from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keyword
 
 
 class Prediction(NamedTuple):
-    """One category: class index, its name, and its probability (0..1)."""
+    """One category.
+
+    Attributes:
+        index: index of the class.
+        label: its name.
+        probability: from 0 to 1.
+    """
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody misses here
     label: str

@@ -13,9 +13,18 @@ from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keyword
 
 
 class DetectedObject(NamedTuple):
-    """One object: class index, its name, its score (0..1), and its box in pixels of the frame.
+    """One object and its box.
 
-    Pixel edges are counted, not pixels: a box over a whole frame 640 wide has `left` 0.0 and `right` 640.0.
+    The box is measured between pixel edges: one over a whole frame 640 wide has `left` 0.0 and `right` 640.0.
+
+    Attributes:
+        index: index of the class.
+        label: its name.
+        score: from 0 to 1.
+        left: edge of the box, in pixels of the frame.
+        top: edge of the box, in pixels of the frame.
+        right: edge of the box, in pixels of the frame.
+        bottom: edge of the box, in pixels of the frame.
     """
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody misses here

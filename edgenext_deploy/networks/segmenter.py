@@ -11,7 +11,13 @@ _MOST_CLASSES = 256
 
 
 class ClassShare(NamedTuple):
-    """How much of a frame is of one class: class index, its name, its share of the pixels (0..1)."""
+    """How much of a frame is of one class.
+
+    Attributes:
+        index: index of the class.
+        label: its name.
+        share: of the pixels, from 0 to 1.
+    """
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody misses here
     label: str

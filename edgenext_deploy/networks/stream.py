@@ -11,7 +11,13 @@ _POLL_S = 0.1
 
 
 class CallTimings(NamedTuple):
-    """Milliseconds of one call of a network: see `prepare.FrameTimings`; `postprocess_ms` makes the answer."""
+    """Milliseconds of one call of a network.
+
+    Attributes:
+        preprocess_ms: resizing, cropping, normalising; see `prepare.FrameTimings`.
+        inference_ms: the session, transfers included.
+        postprocess_ms: from the session's outputs to the answer: softmax, or the suppression of boxes.
+    """
 
     preprocess_ms: float
     inference_ms: float
@@ -40,7 +46,10 @@ class StreamTimings(NamedTuple):
 class StreamResult(NamedTuple):
     """A frame and what the network's call returned for it.
 
-    `predictions` is a Classifier's list of `Prediction`, a Detector's of `DetectedObject`, or a `Segmentation`.
+    Attributes:
+        frame: the camera's frame.
+        predictions: a Classifier's list of `Prediction`, a Detector's list of `DetectedObject`, or a `Segmentation`.
+        timings: of this frame, in milliseconds.
     """
 
     frame: "Frame"

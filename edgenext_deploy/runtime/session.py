@@ -11,11 +11,18 @@ from edgenext_deploy.errors import UsageError
 
 
 class SessionTimings(NamedTuple):
-    """Milliseconds of the last inference; None where the runtime cannot tell or no such stage took place.
+    """Milliseconds of one inference; None where the runtime cannot tell, or no such stage took place.
 
-    `wall_ms` is what the caller waited, `enqueue_ms` the part of it that starting the engine took. The others are
-    GPU stages, measured with events; `prepare_ms` takes the place of `host_to_device_ms` where somebody else's work
-    in the stream wrote the input (`TensorRTSession.infer_prepared`).
+    The last four are stages on the GPU, measured with CUDA events.
+
+    Attributes:
+        wall_ms: what the caller waited.
+        enqueue_ms: the part of `wall_ms` that starting the engine took.
+        host_to_device_ms: copy of the input.
+        compute_ms: the inference itself.
+        device_to_host_ms: copy of the outputs.
+        prepare_ms: in place of `host_to_device_ms`, where other work in the stream wrote the input
+            (`TensorRTSession.infer_prepared`).
     """
 
     wall_ms: float
@@ -36,7 +43,7 @@ class Session(abc.ABC):
         outputs: name, shape and dtype of each output, in order.
         timings: of the last `infer`, None before the first.
         takes_prepared: whether there is a GPU on which a kernel may write the input: `infer_prepared` and `device`.
-        profiles_layers: whether there is `profile_layers`.
+        profiles_layers: whether the runtime times every layer.
         record: the sidecar of the plan that runs; None for any other file.
     """
 
@@ -49,10 +56,13 @@ class Session(abc.ABC):
 
     @abc.abstractmethod
     def infer_all(self, image: np.ndarray) -> Tuple[np.ndarray, ...]:
-        """Run once and return every output; arrays belong to the caller.
+        """Run once and return every output; the arrays belong to the caller.
 
         Args:
-            image: `[B, 3, H, W]`, exactly the shape and dtype of ``inputs[0]``.
+            image: `[B, 3, H, W]`, of exactly the shape and dtype of ``inputs[0]``, such as float32.
+
+        Returns:
+            One array for each of `outputs`, of its shape and dtype, such as logits float32 `[B, classes]`.
 
         Raises:
             UsageError: another shape or dtype, or a closed session.
@@ -60,11 +70,15 @@ class Session(abc.ABC):
 
     @abc.abstractmethod
     def submit(self, image: np.ndarray) -> None:
-        """Start one inference and return at once; `collect` gives the results in the same order."""
+        """Start one inference and return at once; `collect` gives the results in the same order.
+
+        Args:
+            image: see `infer_all`.
+        """
 
     @abc.abstractmethod
     def collect(self) -> Tuple[np.ndarray, ...]:
-        """Wait for the oldest submitted inference and return every output of it."""
+        """Wait for the oldest submitted inference and return all its outputs, such as logits float32 `[B, classes]`."""
 
     @abc.abstractmethod
     def describe(self) -> Dict[str, Any]:
@@ -75,11 +89,19 @@ class Session(abc.ABC):
         """Release everything; the session cannot be used afterwards."""
 
     def infer(self, image: np.ndarray) -> np.ndarray:
-        """Run once and return the only output, such as logits `[B, classes]` float32."""
+        """Run once and return the first output, such as logits float32 `[B, classes]`.
+
+        Args:
+            image: see `infer_all`.
+        """
         return self.infer_all(image)[0]
 
     def check_input(self, image: np.ndarray) -> None:
-        """Raise UsageError unless `image` has the shape and dtype that the engine takes."""
+        """Raise UsageError unless `image` has the shape and dtype that the engine takes.
+
+        Args:
+            image: see `infer_all`.
+        """
         expected = self.inputs[0]
         if not isinstance(image, np.ndarray):
             raise UsageError("input {!r} must be a numpy array, found {}".format(
