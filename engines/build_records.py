@@ -42,7 +42,7 @@ class BuildReport(NamedTuple):
         flags: builder flags that were set.
         compute_capability: that was named to the builder; None where the plan is for the GPU at hand.
         workspace_bytes: most scratch memory of a kernel.
-        optimization_level: None for TensorRT's default.
+        optimization_level: 0 to 5, None for TensorRT's default.
         dropped_tactics: sources of kernels that were left out.
         build_s: seconds of the build alone.
         timing_cache: path of the timing cache, None for none.

@@ -41,14 +41,14 @@ class ExportRequest:
         image_size: input size in pixels: 256, ``(224, 320)`` for height and width, or as the command takes it
             (``"224x320"``). None takes the variant's.
         batch: images of one inference.
-        num_classes: None takes the checkpoint's, else the variant's.
+        num_classes: number of classes; None takes the checkpoint's, else the variant's.
         labels: file with the class names, one a line. None takes those of the published network if the number of
             classes is the same.
         crop_pct: share of the resized photo that is cropped, 0.1..1. None takes the one of the published evaluation.
         layout: ``nchw`` or ``tokens``, see `targets.Target`. None takes the target's.
         padding: ``node`` or ``attribute``, see `targets.Target`. None takes the target's.
         fold_normalization: fold mean and std into the stem: the engine takes pixels 0..255.
-        seed: of the random weights that are used without `weights` and `pretrained`.
+        seed: seed of the random weights, which are used without `weights` and `pretrained`.
         precision_mode: how FP16 is asked for: ``flag`` (FP32 graph, FP16 builder flag) or ``typed`` (FP16 graph).
             None takes the target's.
         io: type of a typed graph's inputs and outputs, ``fp32`` or ``fp16``.
@@ -86,7 +86,7 @@ class ExportRequest:
     progress: Progress = dataclasses.field(default=no_progress, repr=False, compare=False)
 
     def resolve(self) -> ResolvedExport:
-        """Look up every name, fill in every default, and check how the options go together.
+        """Return the request with every name looked up and every default filled in, once the options go together.
 
         Raises:
             UsageError: an unknown name, a module of no known family, an impossible size, a folder that cannot be

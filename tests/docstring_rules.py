@@ -12,9 +12,10 @@ from import_graph import FACES, module_files
 
 # A number's entry says what it counts or between what it lies; these words do.
 UNIT = re.compile(
-    r"pixel|second|\bms\b|hertz|\bHz\b|byte|MiB|MACs|MAdds|multiply-add|parameters|milliwatt|share|fraction|percent|%|degree|"
-    r"[Nn]umber of|[Hh]ow many|[Cc]ount|index|[Ss]eed|at least|at most|\d ?\.\. ?\d|\bfrom \d|\d or \d|\bto \d|[Mm]ost |"
-    r"images|frames|threads|classes|times|calls|inferences|opset|probability|score|level|version|power of|ratio")
+    r"pixel|second|\bms\b|\bHz\b|byte|MiB|MAdds|multiply-add|parameters|milliwatt|share|fraction|percent|%|degree|"
+    r"[Nn]umber of|[Hh]ow many|[Cc]ount|index|[Ss]eed|at least|at most|\d ?\.\. ?\d|\bfrom \d|\d or \d|\bto \d|"
+    r"[Mm]ost |images|frames|threads|classes|layers|copies|calls|inferences|opset|probability|score|version|ratio|"
+    r"relative")
 UNIT_SUFFIXES = ("_s", "_ms", "_us", "_bytes", "_mib", "_mw", "_hz", "_mhz", "_c", "_pct", "_percent", "_flops", "_px")
 SHAPE = re.compile(r"`?\[[^\]\n]*\]")
 DTYPE = re.compile(r"\b(float16|float32|float64|uint8|int32|int64|bool|dtype|FP16|FP32|FP64)\b")
@@ -186,7 +187,10 @@ def faults_of_class(found):
     annotations = {}
     for base in reversed(found.__mro__):
         annotations.update({name: text_of(text) for name, text in vars(base).get("__annotations__", {}).items()})
-    args = documented(doc, found.__module__, "Args", "Attributes")
+    args = {}
+    for base in reversed(found.__mro__):
+        if is_ours(base) and base.__doc__:
+            args.update(documented(inspect.getdoc(base), base.__module__, "Args", "Attributes"))
     for name in fields:
         if name in args:
             if "see `" not in args[name]:

@@ -40,7 +40,7 @@ class Proof(NamedTuple):
         fp16_layers: layers that read, compute and write FP16.
         mixed_layers: layers with both types, or FP16 outside and pinned FP32 nodes fused inside.
         fp32_layers: layers in FP32.
-        other_layers: neither: integers, constants, no types given.
+        other_layers: layers of neither type: integers, constants, no types given.
         fp16_layer_share: fp16_layers over fp16, mixed and fp32 layers, 0..1.
         fp16_compute_share: share of the compute in FP16, 0..1; None if it could not be attributed.
         compute_basis: how compute is weighed.

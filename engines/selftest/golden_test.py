@@ -34,7 +34,7 @@ class SelfTest(NamedTuple):
         max_relative_error: largest difference from a golden output, relative to the largest value of that output;
             for a map of classes, the share of the pixels that differ; with the NMS plugin, see
             `nms_test.compare_detections`; None where a value is not finite.
-        tolerance: the manifest's for this precision.
+        tolerance: largest `max_relative_error` allowed: the manifest's for this precision.
         precision: ``fp32`` or ``fp16``, which chose the tolerance.
         top1_equal: whether the same class comes first in every image of the batch: the most probable one, for a
             detector that of the surest box, for a segmenter the most frequent one.

@@ -25,7 +25,7 @@ class Verdicts:
     Attributes:
         path: of the file.
         opset: imported ai.onnx opset, 0 if there is none.
-        ir_version: of the file.
+        ir_version: ONNX IR version of the file.
         nodes: how many it has, those of subgraphs included.
         releases: verdict of every documented TensorRT release, oldest first.
         problems: of every target, why it cannot run the file; empty if it can.
