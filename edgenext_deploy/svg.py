@@ -3,7 +3,7 @@
 Colours are CSS classes, so that a page can have a light and a dark face; `standalone` gives a drawing its own.
 """
 import math
-from typing import List, Optional, Tuple
+from typing import Iterable, List, Optional, Tuple
 from xml.sax.saxutils import escape, quoteattr
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; light and dark face.
@@ -11,15 +11,17 @@ SERIES = (("#0072b2", "#56b4e9"), ("#d55e00", "#f0a06a"), ("#009e73", "#4fd0a8")
           ("#7a6a00", "#e8d44d"), ("#555555", "#b5b5b5"))
 
 _FACE = {"ink": ("#1c2430", "#e8ebf0"), "quiet": ("#5b6675", "#9aa5b4"), "grid": ("#dfe3e9", "#333c49"),
-         "paper": ("#ffffff", "#161b22")}
+         "paper": ("#ffffff", "#161b22"), "bad": ("#c1121f", "#ff7b72")}
 
 
 def style(dark: bool) -> str:
     """Return the values of the CSS variables that the classes use."""
-    side = 1 if dark else 0
-    pairs = [("--" + name, faces[side]) for name, faces in _FACE.items()]
-    pairs += [("--series-{}".format(index), faces[side]) for index, faces in enumerate(SERIES)]
-    return "".join("{}:{};".format(*pair) for pair in pairs)
+    return "".join("--{}:{};".format(name, faces[1 if dark else 0]) for name, faces in _variables())
+
+
+def _variables() -> List[Tuple[str, Tuple[str, str]]]:
+    """Return the CSS variables, without their dashes, with both faces."""
+    return [*_FACE.items(), *[("series-{}".format(index), faces) for index, faces in enumerate(SERIES)]]
 
 
 def rules() -> str:
@@ -29,6 +31,7 @@ def rules() -> str:
     return ("svg text{fill:var(--ink);font:12px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}"
             "svg .quiet{fill:var(--quiet)}svg .small{font-size:11px}svg .strong{font-weight:600}"
             "svg .grid{stroke:var(--grid);stroke-width:1}svg .axis{stroke:var(--quiet);stroke-width:1}"
+            "svg .bad{fill:var(--bad);color:var(--bad)}svg .band{fill:var(--grid);fill-opacity:.4}"
             "svg .mark{stroke:var(--ink);stroke-width:1;stroke-dasharray:3 3}"
             "svg .line{fill:none;stroke:currentColor;stroke-width:1.6}"
             "svg .hollow{fill:var(--paper);stroke:currentColor;stroke-width:1.8}" + series)
@@ -41,12 +44,17 @@ def drawing(width: float, height: float, title: str, parts: List[str]) -> str:
 
 
 def standalone(drawn: str, width: float, height: float) -> bytes:
-    """Return a drawing as a file of its own, on white."""
-    sheet = "<style>svg{{{}}}{}</style><rect width='100%' height='100%' style='fill:var(--paper)'/>".format(
-        style(dark=False), rules())
+    """Return a drawing as a file of its own, on white.
+
+    Its colours are written out: Inkscape and librsvg know no CSS variables.
+    """
+    sheet = "<style>{}</style><rect width='100%' height='100%' style='fill:var(--paper)'/>".format(rules())
     head, _, rest = drawn.partition(">")
-    return '<?xml version="1.0" encoding="UTF-8"?>\n{} width="{:g}" height="{:g}">{}{}\n'.format(
-        head, width, height, sheet, rest).encode("utf-8")
+    text = '<?xml version="1.0" encoding="UTF-8"?>\n{} width="{:g}" height="{:g}">{}{}\n'.format(
+        head, width, height, sheet, rest)
+    for name, faces in _variables():
+        text = text.replace("var(--{})".format(name), faces[0])
+    return text.encode("utf-8")
 
 
 def text(x: float, y: float, words: str, classes: str = "", anchor: str = "start") -> str:
@@ -63,7 +71,27 @@ def line(x1: float, y1: float, x2: float, y2: float, classes: str) -> str:
 def bar(x: float, y: float, width: float, height: float, classes: str, tip: str = "") -> str:
     """Return a filled rectangle, with a tip to read under the pointer."""
     return '<rect x="{:.1f}" y="{:.1f}" width="{:.2f}" height="{:.1f}" class="{}">{}</rect>'.format(
-        x, y, max(width, 0.0), height, classes, "<title>{}</title>".format(escape(tip)) if tip else "")
+        x, y, max(width, 0.0), height, classes, _title(tip))
+
+
+def dot(x: float, y: float, radius: float, classes: str, tip: str = "") -> str:
+    """Return a filled circle, with a tip to read under the pointer."""
+    return '<circle cx="{:.1f}" cy="{:.1f}" r="{:g}" class="{}">{}</circle>'.format(x, y, radius, classes, _title(tip))
+
+
+def peak(x: float, y: float, classes: str, tip: str = "") -> str:
+    """Return a small triangle that points up and stands on `y`, with a tip to read under the pointer."""
+    return '<path d="M{:.1f} {:.1f}h10l-5 -9z" class="{}">{}</path>'.format(x - 5, y, classes, _title(tip))
+
+
+def curve(points: Iterable[Tuple[float, float]], classes: str) -> str:
+    """Return a line through several points, in the colour of its class."""
+    return '<polyline points="{}" class="line {}" style="fill:none"/>'.format(
+        " ".join("{:.1f},{:.1f}".format(x, y) for x, y in points), classes)
+
+
+def _title(tip: str) -> str:
+    return "<title>{}</title>".format(escape(tip)) if tip else ""
 
 
 class Axis:
@@ -88,7 +116,7 @@ class Axis:
         if self.logarithmic and self.high / self.low > 3:
             values = [factor * 10.0 ** decade for decade in range(math.floor(math.log10(self.low)),
                                                                   math.ceil(math.log10(self.high)) + 1)
-                      for factor in (1, 2, 5)]
+                      for factor in ((1, 2, 5) if self.high / self.low <= 1e3 else (1,))]
             values = [value for value in values if self.low <= value <= self.high]
             if len(values) > 1:
                 return [(value, "{:g}".format(value)) for value in values]

@@ -12,7 +12,7 @@ from edgenext_deploy.export.resolved import ResolvedExport
 
 if TYPE_CHECKING:
     from edgenext_deploy.export.precision.autopin import Proposal
-    from edgenext_deploy.export.precision.drift import DriftReport
+    from edgenext_deploy.export.precision.drift_records import DriftReport
 
 
 @dataclasses.dataclass(frozen=True)

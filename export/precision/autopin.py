@@ -14,14 +14,8 @@ import onnx
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.precision.arithmetic import FP16_MAX
-from edgenext_deploy.export.precision.drift import (
-    Effect,
-    Observation,
-    Progress,
-    SideBySide,
-    compare_outputs,
-    merge_effects,
-)
+from edgenext_deploy.export.precision.drift import Observation, Progress, SideBySide, compare_outputs, merge_effects
+from edgenext_deploy.export.precision.drift_records import Effect
 from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.fp32_pins import Pins, fp16_share, fp32_nodes
 

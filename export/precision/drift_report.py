@@ -5,7 +5,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from edgenext_deploy.export.precision.autopin import Proposal
-from edgenext_deploy.export.precision.drift import DriftReport, Effect, NodeDrift
+from edgenext_deploy.export.precision.drift_records import DriftReport, Effect, NodeDrift
 
 if TYPE_CHECKING:
     from rich.console import Console

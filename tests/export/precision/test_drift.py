@@ -192,7 +192,7 @@ def test_the_plot_is_svg_with_stages_and_the_overflow(planted):
     root = ElementTree.fromstring(drift_svg(planted[2]))
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"stages.0", "stages.1", "stages.2", "stages.3"} <= set(texts)
-    assert any(text.startswith(f"worst:  1  {PLANTED}pwconv1") for text in texts)
+    assert any(text.startswith(f"worst: 1 {PLANTED}pwconv1") for text in texts)
     marks = [element for element in root.iter("{http://www.w3.org/2000/svg}path") if len(element)]
     overflowing = [node for node in planted[2].nodes if node.overflowed]
     assert [mark[0].text.split()[0] for mark in marks] == [node.name for node in overflowing]
