@@ -14,7 +14,7 @@ _NUMBERED = 3
 _FLOOR = 1e-6
 # Rough width of a letter at the size of the stage labels, to leave out labels that do not fit.
 _LETTER = 6.6
-_ADDED, _INHERITED, _OVERFLOW, _FP16, _FP32 = "s1", "s0", "bad", "s5", "quiet"
+_ADDED, _INHERITED, _OVERFLOW, _FP16, _FP32 = "s1", "s0", "bad", "s5", "s2"
 
 
 def drift_svg(report: DriftReport) -> bytes:
