@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 from edgenext_deploy.files import require_file
-from edgenext_deploy.node_names import OTHER, kind_of, place_of
+from edgenext_deploy.node_names import OTHER, kind_of, part_of
 
 _MATRIX = ("Conv", "Gemm", "MatMul")
 _REDUCTIONS = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "GlobalAveragePool", "AveragePool", "MaxPool",
@@ -25,7 +25,7 @@ class Kernel(NamedTuple):
 
     Attributes:
         name: of its first node.
-        stage: part of the network, as `layers.place_of` has it.
+        stage: part of the network, as `node_names.part_of` has it.
         kind: one of `layers.KINDS`.
         multiply_adds: of convolutions and matrix products.
         other_operations: element-wise and reducing operations, one per element.
@@ -188,7 +188,7 @@ class _Reader:
                     used_elsewhere.add(tensor)
         written = made & used_elsewhere
         first = nodes[0]
-        place = place_of(first.name)
+        place = part_of(first.name)
         return Kernel(
             first.name, OTHER if place is None else place.stage, kind_of(first.name, first.op_type),
             sum(self._multiply_adds(node) for node in nodes), sum(self._other_operations(node) for node in nodes),

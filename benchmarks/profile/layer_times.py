@@ -10,11 +10,11 @@ from edgenext_deploy.node_names import (
     KINDS,
     OTHER,
     SEVERAL,
-    Place,
+    NetworkPart,
     kind_of,
     kind_of_several,
-    place_of,
-    place_of_several,
+    part_of,
+    part_of_several,
 )
 from edgenext_deploy.runtime.profile import LayerTime, LayerTimes, profile_onnx, profile_plan
 from edgenext_deploy.runtime.trt import TensorRTSession
@@ -143,10 +143,10 @@ def located(times: Sequence[LayerTime]) -> Tuple[Layer, ...]:
     to the node before them, or, where they prepare its input, to the one behind them.
     """
     found: List[Layer] = []
-    places: List[Optional[Place]] = []
+    places: List[Optional[NetworkPart]] = []
     for layer in times:
         nodes = (layer.name,) if layer.operator else nodes_in_name(layer.name)
-        places.append(place_of(layer.name) if layer.operator else place_of_several(nodes))
+        places.append(part_of(layer.name) if layer.operator else part_of_several(nodes))
         kind = kind_of(layer.name, layer.operator) if layer.operator else _kind_of_fused(layer.name, nodes)
         found.append(Layer(layer.name, layer.operator, kind, "", "", layer.ms))
     return tuple(layer._replace(stage=place.stage, block=place.block)
@@ -156,21 +156,21 @@ def located(times: Sequence[LayerTime]) -> Tuple[Layer, ...]:
 def _kind_of_fused(name: str, nodes: Sequence[str]) -> str:
     if name.startswith("Reformatting CopyNode"):
         return kind_of(name)
-    named = [node for node in nodes if place_of(node) is not None]
+    named = [node for node in nodes if part_of(node) is not None]
     return kind_of_several(named) if named else OTHER
 
 
-def _filled(times: Sequence[LayerTime], places: Sequence[Optional[Place]]) -> List[Place]:
-    following: List[Optional[Place]] = []
-    later: Optional[Place] = None
+def _filled(times: Sequence[LayerTime], places: Sequence[Optional[NetworkPart]]) -> List[NetworkPart]:
+    following: List[Optional[NetworkPart]] = []
+    later: Optional[NetworkPart] = None
     for place in reversed(places):
         later = place or later
         following.insert(0, later)
-    filled: List[Place] = []
-    earlier: Optional[Place] = None
+    filled: List[NetworkPart] = []
+    earlier: Optional[NetworkPart] = None
     for layer, place, behind in zip(times, places, following):
         chosen = place or (behind if layer.operator in _FOR_THE_NEXT else None) or earlier or behind
-        filled.append(chosen or Place(OTHER, OTHER))
+        filled.append(chosen or NetworkPart(OTHER, OTHER))
         # A layer that spans the network says nothing about the place of the one behind it.
         if place is not None and place.stage != SEVERAL:
             earlier = place

@@ -26,10 +26,17 @@ _BOXES = "box decoding: FP16 has steps of a sixth of a pixel at 320, and the exp
 def lower_sequence(sequence: nn.Module, context: LoweringContext) -> nn.Sequential:
     """Return convolutions, batch norms, means and ReLUs in their order, every batch norm folded.
 
+    The layers are named by what they are, with words that `edgenext_deploy.node_names` knows.
+
     Raises:
         TypeError: anything else.
     """
-    lowered: list[Op] = []
+    lowered = nn.Sequential()
+
+    def append(word: str, operator: Op) -> None:
+        count = sum(name.rstrip("0123456789") == word for name, _ in lowered.named_children())
+        lowered.add_module(word if not count else f"{word}{count + 1}", operator)
+
     layers = list(_leaves(sequence))
     for layer, after in zip(layers, [*layers[1:], None]):
         if isinstance(layer, nn.Conv2d):
@@ -37,14 +44,15 @@ def lower_sequence(sequence: nn.Module, context: LoweringContext) -> nn.Sequenti
             if isinstance(after, nn.BatchNorm2d):
                 context.fired("batch_norm_folded")
                 weight, bias = algebra.affine_after_conv(weight, bias, *algebra.batch_norm_affine(after))
-            lowered.append(Conv(weight, bias, layer.stride[0], int(layer.padding[0]), layer.dilation[0], layer.groups))
+            append("dwconv" if layer.groups > 1 else "pwconv" if layer.kernel_size == (1, 1) else "conv_kxk", Conv(
+                weight, bias, layer.stride[0], int(layer.padding[0]), layer.dilation[0], layer.groups))
         elif isinstance(layer, nn.ReLU):
-            lowered.append(Relu())
+            append("act", Relu())
         elif isinstance(layer, nn.AdaptiveAvgPool2d):
-            lowered.append(GlobalMean())
+            append("pool", GlobalMean())
         elif not isinstance(layer, nn.BatchNorm2d):
             raise TypeError(f"no lowering for {type(layer).__name__} in a head")
-    return nn.Sequential(*lowered)
+    return lowered
 
 
 def _leaves(module: nn.Module) -> list[nn.Module]:

@@ -146,8 +146,8 @@ def lower_resize(
         return nn.Identity()
     context.fired("resize_as_matmul")
     return named(
-        rows=MatMulConstant(resize_matrix(size[0], target[0], like), left=True),
-        columns=MatMulConstant(resize_matrix(size[1], target[1], like).T.contiguous(), left=False))
+        vertical=MatMulConstant(resize_matrix(size[0], target[0], like), left=True),
+        horizontal=MatMulConstant(resize_matrix(size[1], target[1], like).T.contiguous(), left=False))
 
 
 class LoweredMobileViTBlock(nn.Module):

@@ -1,7 +1,7 @@
 import pytest
 
 from edgenext_deploy import node_names
-from edgenext_deploy.node_names import Place, kind_of, kind_of_several, place_of, place_of_several
+from edgenext_deploy.node_names import NetworkPart, kind_of, kind_of_several, part_of, part_of_several
 
 
 @pytest.fixture
@@ -13,20 +13,20 @@ def exported(request):
 
 
 @pytest.mark.parametrize("name, place", [
-    ("stages.2.5.xca.scores", Place("stages.2", "stages.2.5")),
-    ("stages.0.1.mlp.norm/variance", Place("stages.0", "stages.0.1")),
-    ("downsample_layers.3.conv", Place("downsample_layers.3", "downsample_layers.3")),
-    ("head.fc", Place("head", "head")),
-    ("head", Place("head", "head")),
-    ("stem.conv", Place("stem", "stem")),
-    ("backbone.stages.2.5.xca.scores", Place("stages.2", "stages.2.5")),
-    ("backbone.downsample_layers.0.norm/mean", Place("downsample_layers.0", "downsample_layers.0")),
-    ("heads.3.predict.0", Place("heads.3", "heads.3")),
-    ("pool", Place("head", "head")), ("classes/index", Place("head", "head")),
+    ("stages.2.5.xca.scores", NetworkPart("stages.2", "stages.2.5")),
+    ("stages.0.1.mlp.norm/variance", NetworkPart("stages.0", "stages.0.1")),
+    ("downsample_layers.3.conv", NetworkPart("downsample_layers.3", "downsample_layers.3")),
+    ("head.fc", NetworkPart("head", "head")),
+    ("head", NetworkPart("head", "head")),
+    ("stem.conv", NetworkPart("stem", "stem")),
+    ("backbone.stages.2.5.xca.scores", NetworkPart("stages.2", "stages.2.5")),
+    ("backbone.downsample_layers.0.norm/mean", NetworkPart("downsample_layers.0", "downsample_layers.0")),
+    ("heads.3.predict.dwconv", NetworkPart("heads.3", "heads.3")),
+    ("pool", NetworkPart("head", "head")), ("classes/index", NetworkPart("head", "head")),
     ("Gelu", None), ("ReorderInput", None), ("", None),
 ])
 def test_place(name, place):
-    assert place_of(name) == place
+    assert part_of(name) == place
 
 
 @pytest.mark.parametrize("name, operator, kind", [
@@ -69,14 +69,15 @@ def test_kind_by_the_name_alone_as_tensorrt_gives_it(name, kind):
     ("final_conv.conv", "Conv", node_names.POINTWISE),
     ("stages.1.2.xca.normalise/norm", "Sqrt", node_names.ATTENTION),
     ("stages.2.1.transformer.0.attn.split", "Split", node_names.REFORMAT),
-    ("extra.0.0", "Conv", node_names.DEPTHWISE), ("extra.0.1", "Conv", node_names.POINTWISE),
-    ("extra.0.2", "Relu", node_names.ACTIVATION), ("extra.3.0", "GlobalAveragePool", node_names.ELEMENTWISE),
-    ("heads.0.predict.0", "Conv", node_names.POINTWISE), ("heads.0.predict.1", "Relu", node_names.ACTIVATION),
-    ("heads.0.predict.2", "Conv", node_names.DEPTHWISE), ("heads.0.predict.3", "Conv", node_names.POINTWISE),
-    ("heads.2.predict.0", "Conv", node_names.DEPTHWISE), ("heads.2.predict.1", "Conv", node_names.POINTWISE),
-    ("heads.5.predict.0", "Conv", node_names.POINTWISE), ("heads.5.cells_last", "Transpose", node_names.REFORMAT),
-    ("aspp.branches.0.0", "Conv", node_names.POINTWISE), ("aspp.branches.2.0", "Conv", node_names.CONVOLUTION),
-    ("aspp.branches.2.1", "Relu", node_names.ACTIVATION), ("aspp.project", "Conv", node_names.POINTWISE),
+    ("extra.0.dwconv", "Conv", node_names.DEPTHWISE), ("extra.0.pwconv", "Conv", node_names.POINTWISE),
+    ("extra.0.act", "Relu", node_names.ACTIVATION), ("extra.3.pool", "GlobalAveragePool", node_names.ELEMENTWISE),
+    ("heads.0.predict.pwconv", "Conv", node_names.POINTWISE), ("heads.0.predict.act", "Relu", node_names.ACTIVATION),
+    ("heads.0.predict.dwconv", "Conv", node_names.DEPTHWISE), ("heads.0.predict.pwconv2", "Conv", node_names.POINTWISE),
+    ("heads.2.predict.dwconv", "Conv", node_names.DEPTHWISE), ("heads.2.predict.pwconv", "Conv", node_names.POINTWISE),
+    ("heads.5.predict.pwconv", "Conv", node_names.POINTWISE), ("heads.5.cells_last", "Transpose", node_names.REFORMAT),
+    ("aspp.branches.0.pwconv", "Conv", node_names.POINTWISE),
+    ("aspp.branches.2.conv_kxk", "Conv", node_names.CONVOLUTION),
+    ("aspp.branches.2.act", "Relu", node_names.ACTIVATION), ("aspp.project", "Conv", node_names.POINTWISE),
     ("classifier", "Conv", node_names.POINTWISE),
 ])
 def test_kinds_in_the_heads_are_the_same_with_the_operator_and_by_the_name_alone(name, operator, kind):
@@ -87,10 +88,11 @@ def test_kinds_in_the_heads_are_the_same_with_the_operator_and_by_the_name_alone
 def test_a_fused_layer_is_of_its_heaviest_node_and_of_the_part_that_holds_all():
     nodes = ("stages.0.1.mlp.pwconv1", "stages.0.1.mlp.act/erf", "stages.0.1.mlp.act")
     assert kind_of_several(nodes) == node_names.POINTWISE
-    assert place_of_several(nodes) == Place("stages.0", "stages.0.1")
-    assert place_of_several(("stages.0.1.skip", "stages.0.2.dwconv.conv")) == Place("stages.0", "stages.0 (several)")
-    assert place_of_several(("stages.0.2.skip", "downsample_layers.1.norm")) == Place("several", "several")
-    assert place_of_several(("myelin_17",)) is None
+    assert part_of_several(nodes) == NetworkPart("stages.0", "stages.0.1")
+    assert part_of_several(("stages.0.1.skip", "stages.0.2.dwconv.conv")) == NetworkPart(
+        "stages.0", "stages.0 (several)")
+    assert part_of_several(("stages.0.2.skip", "downsample_layers.1.norm")) == NetworkPart("several", "several")
+    assert part_of_several(("myelin_17",)) is None
 
 
 @pytest.mark.parametrize("variant", ["xxs", "mobilevit_xxs"])
@@ -98,7 +100,7 @@ def test_every_node_of_an_export_has_a_place(exported, variant):
     onnx = pytest.importorskip("onnx")
     graph = onnx.load(exported(variant).onnx_path).graph
     assert len(graph.node) > 200
-    assert [node.name for node in graph.node if place_of(node.name) is None] == []
+    assert [node.name for node in graph.node if part_of(node.name) is None] == []
     # By the name alone, as TensorRT gives it, the kind is the same.
     assert [node.name for node in graph.node if kind_of(node.name) != kind_of(node.name, node.op_type)] == []
     # The weights say what a convolution is.
@@ -110,3 +112,22 @@ def test_every_node_of_an_export_has_a_place(exported, variant):
             kind = (node_names.DEPTHWISE if groups > 1 and per_group == 1 else
                     node_names.POINTWISE if kernel == [1, 1] else node_names.CONVOLUTION)
             assert (node.name, kind_of(node.name)) == (node.name, kind)
+
+
+@pytest.mark.parametrize("name, kind", [
+    ("stages.0.1.mlp.pwconv1_nchwc", node_names.POINTWISE), ("stages.0.1.dwconv.conv_nchwc", node_names.DEPTHWISE),
+    ("stages.1.2.xca.split_value", node_names.REFORMAT), ("stages.1.2.skip_xca", node_names.ELEMENTWISE),
+    ("/stages.0/stages.0.1/dwconv/Conv", node_names.DEPTHWISE), ("Transpose_12", node_names.REFORMAT)])
+def test_the_innermost_known_word_decides_whatever_a_runtime_appends(name, kind):
+    assert kind_of(name) == kind
+
+
+def test_a_lowering_may_have_words_of_its_own(monkeypatch):
+    monkeypatch.setattr(node_names, "_WORDS", dict(node_names._WORDS))
+    assert kind_of("stages.0.0.shuffle") == node_names.ELEMENTWISE
+    node_names.register_words(node_names.REFORMAT, "shuffle", "split")
+    assert kind_of("stages.0.0.shuffle") == kind_of("stages.0.0.shuffle2.conv") == node_names.REFORMAT
+    with pytest.raises(ValueError, match="the word 'dwconv' is registered as depthwise"):
+        node_names.register_words(node_names.POINTWISE, "dwconv")
+    with pytest.raises(ValueError, match="unknown kind 'shuffling'"):
+        node_names.register_words("shuffling", "shuffle")

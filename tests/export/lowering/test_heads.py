@@ -133,7 +133,7 @@ def test_typed_fp16_is_built(name, options, tmp_path):
         assert types["resize"] == onnx.TensorProto.FLOAT16 and result.manifest.parity.top1_agreement > 0.98
     else:
         assert types["boxes"] == types["boxes.exp"] == onnx.TensorProto.FLOAT
-        assert types["heads.0.predict.3"] == onnx.TensorProto.FLOAT16
+        assert types["heads.0.predict.pwconv2"] == onnx.TensorProto.FLOAT16
 
 
 def test_mobilevit_heads_and_tokens(tmp_path):
