@@ -52,12 +52,12 @@ class Board(NamedTuple):
 
     Attributes:
         name: what ``--device`` takes.
-        title: for people.
-        compute_capability: of the GPU, as ``5.3``; empty where there is no GPU.
+        title: name of the hardware for people.
+        compute_capability: compute capability of the GPU, as ``5.3``; empty where there is no GPU.
         aliases: other names that ``--device`` and ``--target`` take.
         target: name of the target that an engine for this board is exported for, where it is not `name`.
         model_words: a Jetson's device-tree model holds all words of one of these, in lower case; empty for a GPU.
-        model_without: and none of these.
+        model_without: words that the device-tree model must not hold.
         gpu_word: the driver's name of the GPU holds this word; empty for a Jetson.
         gpu_clock: what the GPU is called under /sys/class/devfreq.
         total_rails: power rails whose sum is the power of the whole module; empty where that is not known.

@@ -1,6 +1,6 @@
-"""``--best-of N``: TensorRT times its kernels while it builds, so two builds differ; keep the faster one.
+"""``--best-of N``: keep the fastest of several builds, which differ because TensorRT times kernels while it builds.
 
-Judged by running the plans, so it needs the GPU and a TensorRT session.
+The plans are run to compare them, so this needs the GPU and a TensorRT session.
 """
 import os
 import shutil
@@ -23,10 +23,10 @@ def keep_fastest(
     """Build `count` - 1 times more and return the fastest plan, and a note if they could not be compared.
 
     Args:
-        first: the build that was made already.
-        record: its sidecar; the others' differs in nothing that a session looks at.
-        request: how it was made.
-        count: builds altogether.
+        first: the first build.
+        record: content of its sidecar; those of the others differ in nothing that a session reads.
+        request: how it was built.
+        count: number of builds, the first one included.
     """
     try:
         best, best_s = first, _median_s(first, record, request.onnx_path)
@@ -42,7 +42,7 @@ def keep_fastest(
 
 
 def _median_s(result: BuildResult, record: PlanRecord, onnx_path: str) -> float:
-    """Return the median seconds of one inference of the plan, with the manifest beside it that it would have."""
+    """Return the median seconds of one inference of the plan."""
     import numpy as np
 
     from edgenext_deploy.runtime.open import open_session

@@ -1,7 +1,7 @@
 """Child process of `isolated`: one build, from FOLDER/request.json to FOLDER/plan and FOLDER/answer.json.
 
-Run by path: python _child.py ROOT FOLDER, where ROOT holds the package `edgenext_deploy` of the parent. The
-answer is renamed into place last, so it is there only if everything before it is complete.
+Run by path: python build_child.py ROOT FOLDER, where ROOT holds the parent's package `edgenext_deploy`. The answer is
+renamed into place last: if it is there, everything else is complete.
 """
 import json
 import os

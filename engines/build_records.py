@@ -36,11 +36,11 @@ class BuildReport(NamedTuple):
 
     Attributes:
         runtime: ``tensorrt`` or ``tensorrt_rtx``.
-        version: of the runtime.
+        version: version of the runtime.
         precision: ``fp16`` or ``fp32``.
         mode: ``flag``, ``typed`` or ``fp32``.
         flags: builder flags that were set.
-        compute_capability: that was named to the builder; None where the plan is for the GPU at hand.
+        compute_capability: GPU generation that the builder was told to build for; None where it builds for this GPU.
         workspace_bytes: most scratch memory of a kernel.
         optimization_level: 0 to 5, None for TensorRT's default.
         dropped_tactics: sources of kernels that were left out.
@@ -48,10 +48,10 @@ class BuildReport(NamedTuple):
         timing_cache: path of the timing cache, None for none.
         timing_cache_use: ``none``, ``new``, ``extended`` or ``reused`` (every time was found in it).
         network_layers: layers of the parsed network, before fusion.
-        pins: what became of the manifest's pins; empty except in flag mode.
+        pins: which of the manifest's FP32 pins took effect; empty except in flag mode.
         proof: the precision of what was built.
         plan_bytes: size of the plan.
-        warnings: for the user.
+        warnings: what the user should know.
     """
 
     runtime: str

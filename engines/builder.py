@@ -123,7 +123,7 @@ class _Construction:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        # In this order: each of them may use those after it.
+        # In this order: each may use the ones after it.
         self._config = self._network = self._parser = self._builder = self._monitor = None
 
     def configure(self, progress: Progress) -> _Settings:
@@ -191,7 +191,7 @@ class _Construction:
 
 
 def _describe(error: Dict[str, str]) -> str:
-    # NVIDIA's checkers fail a wholly unsupported operator with the bare condition "false".
+    # For an operator that they do not support at all, NVIDIA's checkers give only the failed condition, "false".
     reason = error["reason"] if error["reason"] not in ("", "false") else "operator not supported"
     if error["op"]:
         return "node {!r} ({}): {}".format(error["node"] or "unnamed", error["op"], reason)
@@ -228,7 +228,7 @@ def _keep_cache(path: str, before: Optional[bytes], after: bytes, warnings: List
 
 
 def _build_error(release: Release, errors: Sequence[str], workspace_bytes: int) -> IncompatibleError:
-    """Return what a builder that gave no engine means; its last error is usually the telling one."""
+    """Return the error for a builder that gave no engine; the last error of its log usually says why."""
     said = errors[-1] if errors else "it gave no reason"
     message = "{} built no engine: {}".format(release.title, said)
     text = " ".join(errors).lower()

@@ -1,7 +1,7 @@
-"""A build in a child process: whatever happens to it, the caller gets a plan or one clear error.
+"""A build in a child process: the caller gets a plan or one clear error.
 
-On a small board the kernel kills a build that needs too much memory, without a word; and native code may
-crash. Both end the child only. Its memory is the system's again before the plan is tried.
+On a small board the kernel silently kills a build that needs too much memory, and native code may crash. Both end
+only the child. Its memory is free again before the plan is tried.
 """
 import json
 import os
@@ -26,14 +26,14 @@ def build_in_child(request: BuildRequest) -> BuildResult:
     """Build one plan in a child process; progress goes to standard error.
 
     Raises:
-        EdgeNextError: whatever `builder.build` raises there.
-        IncompatibleError: the child was killed, as for want of memory, or crashed.
+        EdgeNextError: what `builder.build` raised in the child.
+        IncompatibleError: the child crashed or was killed, most often because memory ran out.
     """
     folder = tempfile.mkdtemp(prefix="edgenext-build-")
     try:
         with open(os.path.join(folder, "request.json"), "w", encoding="utf-8") as stream:
             json.dump(json_records.to_json(request._replace(onnx_path=os.path.abspath(request.onnx_path))), stream)
-        # Native code prints to standard output as it likes; that is where the caller's result goes.
+        # Native code may print to standard output, where the caller's result goes.
         code = subprocess.call([sys.executable, _CHILD, package_root(), folder], stdin=subprocess.DEVNULL,
                                stdout=_STDERR)
         return _read_answer(folder, code)
@@ -58,7 +58,7 @@ def _read_answer(folder: str, code: int) -> BuildResult:
 def _died(code: int) -> Exception:
     if code == -signal.SIGKILL:
         return IncompatibleError(
-            "the build was killed by the system, most likely for want of memory (SIGKILL, exit 137)",
+            "the build was killed by the system, most likely because it was out of memory (SIGKILL, exit 137)",
             workspace.SWAP_ADVICE)
     if code < 0:
         return IncompatibleError("the build crashed inside TensorRT (signal {})".format(-code),

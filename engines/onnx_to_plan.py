@@ -111,11 +111,11 @@ def build_plan(
         workspace_bytes=automatic_bytes if workspace_mib is None else workspace_mib * workspace.MIB,
         timing_cache=_timing_cache(timing_cache, environment, runtime), optimization_level=optimization_level,
         drop_cublas=no_cublas)
-    beside = _manifest_for(path, onnx)
-    _require_no_foreign_manifest(beside)
+    manifest_copy = _manifest_for(path, onnx)
+    _require_no_foreign_manifest(manifest_copy)
     if not force:
         _require_same_build(path, request, manifest, environment)
-        _require_same_manifest(beside)
+        _require_same_manifest(manifest_copy)
 
     result = build_in_child(request)
     record = _record(result, onnx, manifest, environment)
@@ -123,12 +123,12 @@ def build_plan(
         result, note = keep_fastest(result, record, request, best_of)
         warnings += [note] if note else []
         record = _record(result, onnx, manifest, environment)
-    write_files_atomically(beside)
+    write_files_atomically(manifest_copy)
     written = write_plan(path, result.plan, record)
     try:
         tested, untested = verify_in_child(path)
     except EdgeNextError:
-        # A plan that is known to be wrong must not lie about as if it were right.
+        # A plan that is known to be wrong must not stay.
         for left in (path, sidecar_path(path)):
             os.unlink(left)
         raise
@@ -183,7 +183,7 @@ def _check_gpu(target: Target, environment: Environment, runtime: str, explicit:
     message = "target {} has a GPU of compute capability {}, and this machine's has {}".format(
         target.name, target.compute_capability, found)
     if explicit:
-        raise IncompatibleError(message + "; TensorRT builds for the GPU at hand only",
+        raise IncompatibleError(message + "; TensorRT builds only for the GPU that it runs on",
                                 "run edgenext-build on the target, or leave --target out to build for this machine")
     return [message + ": the plan is for this machine"]
 

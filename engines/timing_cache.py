@@ -1,8 +1,9 @@
 """The timing cache: kernel times measured by earlier builds, one file per TensorRT version and GPU.
 
-With it a second build takes a fraction of the time and picks the same kernels. The file is TensorRT's own
-format (``trtexec --timingCacheFile`` reads it too) and is shared by all builds; of two builds at once the
-last to finish is kept. Losing it costs time and nothing else, so no trouble with it stops a build.
+With it a second build takes a fraction of the time and picks the same kernels. The file has TensorRT's own
+format (``trtexec --timingCacheFile`` reads it too) and is shared by all builds. When two builds run at the same
+time, the cache of the one that finishes last is kept. Losing it costs only time, so no error in reading or
+writing it stops a build.
 """
 import os
 import re

@@ -12,7 +12,12 @@ _FIX = "run this command on that device, ask for --device cpu, or add --allow-mi
 
 
 class Match(NamedTuple):
-    """Whether a device was found: what this machine is, and why it is not the one asked for (None if it is)."""
+    """Whether this machine is the device that was asked for.
+
+    Attributes:
+        found: what this machine is, in words.
+        refusal: why it is not that device; None if it is.
+    """
 
     found: str
     refusal: Optional[EdgeNextError]
@@ -28,7 +33,7 @@ def device_name(asked: str) -> str:
 
 
 def is_processor(asked: str) -> bool:
-    """Return whether that name stands for the processor, whatever the machine."""
+    """Return whether a name stands for the processor."""
     return get_board(asked) == PROCESSOR
 
 
@@ -98,7 +103,7 @@ def runs_on_processor(session: Dict[str, Any]) -> bool:
 
 
 def is_jetson(board: Optional[str]) -> bool:
-    """Return whether a device tree's model is that of a Jetson; not all of them say that word."""
+    """Return whether a device tree's model is that of a Jetson; some say only "NVIDIA"."""
     model = (board or "").lower()
     return "jetson" in model or "nvidia" in model
 

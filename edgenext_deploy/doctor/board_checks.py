@@ -71,7 +71,7 @@ def check_power_mode(machine: Machine, findings: Findings) -> Check:
         says = findings.nvpmodel_says
         return Check("power_mode", NOTE, "unknown{}{}".format(
             "" if number is None else ": mode {}".format(number),
-            ": nvpmodel " + says.trouble if says is not None and says.trouble else ""), "sudo nvpmodel -q")
+            ": nvpmodel " + says.failure if says is not None and says.failure else ""), "sudo nvpmodel -q")
     found = "{} (mode {})".format(name, "unknown" if number is None else number)
     full = full_mode(names, findings.board)
     if name.upper().startswith("MAXN") or name == names.get(-1 if full is None else full):

@@ -1,11 +1,11 @@
-"""edgenext-doctor: what this machine can run, what it lacks, and the commands that repair it."""
-import json
-from typing import Any, Dict, List
+"""``edgenext-doctor``: what this machine can run, what it lacks, and the commands that fix it."""
+from typing import Any, Dict, List, Optional
 
 import click
 
 from edgenext_deploy.artifacts.json_records import to_json
 from edgenext_deploy.commands.entry import common_options, entry_point
+from edgenext_deploy.commands.options import Command, examples, json_options, write_result
 from edgenext_deploy.doctor.diagnosis import diagnose
 from edgenext_deploy.doctor.machine import Machine
 from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Diagnosis
@@ -16,23 +16,21 @@ _COLORS = {OK: "green", PROBLEM: "red", NOTE: "yellow"}
 _RUNTIMES = {"onnxruntime": "ONNX Runtime on the CPU (.onnx)", "tensorrt": "TensorRT on the GPU (.plan)"}
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
-@click.option("--timeout", type=click.FloatRange(0.1, 600), default=30.0, show_default=True, metavar="SECONDS",
-              help="How long the import of one library may take.")
+@click.command(cls=Command, epilog=examples(
+    "edgenext-doctor", "edgenext-doctor --json-file doctor.json", "edgenext-doctor --timeout 120"))
+@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 600), default=30.0, show_default=True,
+              metavar="SECONDS", help="Longest time for the import of one library.")
+@json_options
 @common_options
-def command(as_json: bool, timeout: float) -> int:
+def command(timeout_s: float, as_json: bool, json_file: Optional[str]) -> int:
     """Check this machine: Python, numpy, CUDA, TensorRT, pycuda, memory, power mode, cameras.
 
-    One line for each: ok, problem or note, what was found, and the fix. Changes nothing and never needs root.
-    Libraries are imported in child processes, so that one that is broken cannot stop the examination.
-    The exit code is 0 if a network can be run here by some route, otherwise 6.
+    Prints one line for each: ok, problem or note, what was found, and the command that fixes it. Changes nothing and
+    never needs root. Libraries are imported in child processes, so a broken one cannot stop the examination. The exit
+    code is 0 if a network can run here, on TensorRT or on ONNX Runtime, and 6 otherwise.
     """
-    diagnosis = diagnose(Machine(timeout_s=timeout))
-    if as_json:
-        click.echo(json.dumps(document(diagnosis), indent=2))
-    else:
-        click.echo("\n".join(lines(diagnosis)))
+    diagnosis = diagnose(Machine(timeout_s=timeout_s))
+    write_result(document(diagnosis), as_json, json_file, lambda: click.echo("\n".join(lines(diagnosis))))
     return 0 if diagnosis.possible else MissingRuntimeError.exit_code
 
 
@@ -60,7 +58,7 @@ def lines(diagnosis: Diagnosis) -> List[str]:
             shown.append("{:<{}}  fix: {}".format("", width + 9, _printable(check.fix)))
     shown.append("")
     for route in diagnosis.routes:
-        verdict = "yes" if route.possible else "no, for want of " + ", ".join(route.missing)
+        verdict = "yes" if route.possible else "no, missing: " + ", ".join(route.missing)
         shown.append("{}: {}".format(_RUNTIMES[route.name], verdict))
     shown.append(click.style("inference is possible" if diagnosis.possible else "inference is not possible",
                              fg=_COLORS[OK if diagnosis.possible else PROBLEM]))

@@ -17,11 +17,11 @@ class Probe(NamedTuple):
 
     Attributes:
         facts: its answers, see `probe`.
-        trouble: why it said no more: an import error, a signal, a timeout.
+        failure: why it said no more: an import error, a signal, a timeout.
     """
 
     facts: Dict[str, Any]
-    trouble: Optional[str] = None
+    failure: Optional[str] = None
 
     @property
     def imported(self) -> bool:
@@ -47,7 +47,7 @@ class Probe(NamedTuple):
     @property
     def illegal_instruction(self) -> bool:
         """Whether the import used an instruction that this processor does not have."""
-        return self.trouble is not None and "SIGILL" in self.trouble
+        return self.failure is not None and "SIGILL" in self.failure
 
 
 class Findings(NamedTuple):
@@ -57,7 +57,7 @@ class Findings(NamedTuple):
         numpy: and the next five: the libraries' probes.
         numpy_armv8: numpy's probe with OPENBLAS_CORETYPE=ARMV8, run only if it died of an illegal instruction.
         environment: what the machine has for running plans.
-        environment_trouble: why `environment` could not be found out.
+        environment_failure: why `environment` could not be found out.
         board: the device tree's model.
         jetson: whether this is one, by any of its marks.
         l4t: Jetson Linux release.
@@ -76,7 +76,7 @@ class Findings(NamedTuple):
     pycuda: Probe
     numpy_armv8: Optional[Probe]
     environment: Environment
-    environment_trouble: Optional[str]
+    environment_failure: Optional[str]
     board: Optional[str]
     jetson: bool
     l4t: Optional[str]
@@ -120,7 +120,7 @@ def gather(machine: Machine) -> Findings:
     return Findings(
         numpy_armv8=armv8,
         environment=Environment(**dict(known, platform=known["platform"] or "unknown")),
-        environment_trouble=surroundings.trouble,
+        environment_failure=surroundings.failure,
         board=board_model(machine),
         jetson=is_jetson(machine),
         l4t=l4t,
@@ -142,12 +142,12 @@ def read_probe(outcome: Outcome) -> Probe:
             continue
         if isinstance(answer, dict):
             facts.update(answer)
-    trouble = outcome.trouble or facts.get("error")
-    if trouble is None and outcome.code != 0:
-        trouble = "ended with exit code {}: {}".format(outcome.code, last_line(outcome.errors))
-    if trouble is None and not facts:
-        trouble = "gave no answer"
-    return Probe(facts, trouble)
+    failure = outcome.failure or facts.get("error")
+    if failure is None and outcome.code != 0:
+        failure = "ended with exit code {}: {}".format(outcome.code, last_line(outcome.errors))
+    if failure is None and not facts:
+        failure = "gave no answer"
+    return Probe(facts, failure)
 
 
 def last_line(text: str) -> str:

@@ -46,9 +46,9 @@ def check_driver(machine: Machine, findings: Findings) -> Check:
         return Check("driver", OK, "{}, compute capability {}, driver {}for CUDA {}".format(
             here.gpu or "GPU without a name", here.compute_capability,
             here.driver + " " if here.driver else "", here.cuda_driver or "unknown"))
-    if findings.environment_trouble is not None:
+    if findings.environment_failure is not None:
         return Check("driver", PROBLEM if findings.jetson else NOTE,
-                     "unknown: the process that asked CUDA {}".format(findings.environment_trouble),
+                     "unknown: the process that asked CUDA {}".format(findings.environment_failure),
                      "look for NVIDIA's messages in: dmesg | grep -i -e nvrm -e nvgpu")
     if here.cuda_driver is not None:
         found = "driver for CUDA {}, but it finds no GPU".format(here.cuda_driver)
@@ -69,7 +69,7 @@ def check_cuda(machine: Machine, findings: Findings) -> Check:
         says = findings.nvcc_says
         if says is not None and says.code != 0:
             return Check("cuda", PROBLEM, "{} {}".format(
-                findings.nvcc, says.trouble or "fails with exit code {}".format(says.code)))
+                findings.nvcc, says.failure or "fails with exit code {}".format(says.code)))
         return Check("cuda", OK, "{}, {}".format(version, findings.nvcc))
     if findings.nvcc_elsewhere is not None:
         folder = findings.nvcc_elsewhere.rsplit("/", 1)[0]
@@ -98,7 +98,7 @@ def check_tensorrt(machine: Machine, findings: Findings) -> Check:
     if library.unknown:
         return Check("tensorrt", PROBLEM if findings.wants_gpu else NOTE, unknown(library))
     if not library.absent:
-        found = "{} cannot be imported: {}".format(library.version or "installed, but", library.trouble)
+        found = "{} cannot be imported: {}".format(library.version or "installed, but", library.failure)
         return Check("tensorrt", PROBLEM, found, _JETPACK_PACKAGE if findings.jetson else None)
     folder = system_tensorrt(machine)
     python = "python{}.{}".format(*machine.python.version[:2])
@@ -131,26 +131,26 @@ def check_pycuda(machine: Machine, findings: Findings) -> Check:
         if isinstance(devices, int) and devices > 0:
             return Check("pycuda", OK, found)
         return Check("pycuda", PROBLEM if findings.wants_gpu else NOTE, "{} is installed, but CUDA fails: {}".format(
-            found, library.trouble or "no GPU"), "see driver")
+            found, library.failure or "no GPU"), "see driver")
     if library.absent:
         if findings.wants_gpu:
             return Check("pycuda", PROBLEM, "not installed: plans cannot be run", _build_pycuda(machine, findings))
         return Check("pycuda", NOTE, "not installed" + _NOT_NEEDED)
     if library.unknown:
         return Check("pycuda", PROBLEM if findings.wants_gpu else NOTE, unknown(library))
-    found = "{} cannot be imported: {}".format(library.version or "installed, but", library.trouble)
+    found = "{} cannot be imported: {}".format(library.version or "installed, but", library.failure)
     if not findings.wants_gpu:
         return Check("pycuda", NOTE, found)
     if not findings.numpy.imported:
         return Check("pycuda", PROBLEM, "cannot be imported as long as numpy cannot")
-    missing = re.search(r"lib\w+\.so", library.trouble or "")
+    missing = re.search(r"lib\w+\.so", library.failure or "")
     if missing and missing.group() == "libcuda.so":
         return Check("pycuda", PROBLEM, found, "see driver")
     if missing:
         folder = _cuda_folder(machine, findings)
         return Check("pycuda", PROBLEM, found, "export LD_LIBRARY_PATH={}/lib64:$LD_LIBRARY_PATH".format(folder))
     return Check("pycuda", PROBLEM, found, _build_pycuda(
-        machine, findings, again="No module named" not in str(library.trouble)))
+        machine, findings, again="No module named" not in str(library.failure)))
 
 
 def _build_pycuda(machine: Machine, findings: Findings, again: bool = False) -> str:
@@ -181,9 +181,9 @@ def _build_pycuda(machine: Machine, findings: Findings, again: bool = False) -> 
 def _cuda_folder(machine: Machine, findings: Findings) -> str:
     """Return where CUDA's headers and libraries are; nvcc may be a link somewhere else."""
     compiler = findings.nvcc or findings.nvcc_elsewhere or ""
-    beside = compiler[:-len("/bin/nvcc")] if compiler.endswith("/bin/nvcc") else ""
-    if beside and machine.exists(beside + "/include/cuda.h"):
-        return shlex.quote(beside)
+    folder = compiler[:-len("/bin/nvcc")] if compiler.endswith("/bin/nvcc") else ""
+    if folder and machine.exists(folder + "/include/cuda.h"):
+        return shlex.quote(folder)
     return "/usr/local/cuda"
 
 

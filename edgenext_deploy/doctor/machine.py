@@ -1,4 +1,4 @@
-"""The machine under examination: its files, its commands and the running Python, and nothing else of the system."""
+"""The machine under examination: its files, its commands and the running Python."""
 import contextlib
 import grp
 import json
@@ -19,9 +19,9 @@ from edgenext_deploy.machine.tree import Tree
 # Of what a command prints.
 _MAX_BYTES = 1 << 18
 _POLL_S = 0.01
-# Imports side by side; more would not fit beside each other into a Nano's memory.
+# Number of imports at the same time; more would not fit into a Nano's memory.
 _AT_ONCE = 4
-# A child imports what the parent would, whatever way the parent was started.
+# A child imports what the parent would, however the parent was started.
 _BOOT = ("import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
          "from edgenext_deploy.doctor.probe import main; main(sys.argv[2])")
 
@@ -51,13 +51,13 @@ class Outcome(NamedTuple):
         code: exit status; None if it could not be started or was stopped; negative: the signal that killed it.
         output: what it wrote to stdout.
         errors: what it wrote to stderr.
-        trouble: why `code` is None or negative, in words.
+        failure: why `code` is None or negative, in words.
     """
 
     code: Optional[int]
     output: str
     errors: str
-    trouble: Optional[str] = None
+    failure: Optional[str] = None
 
 
 class _Running(NamedTuple):
@@ -106,7 +106,7 @@ class Machine(Tree):
         return None
 
     def free_bytes(self, path: str) -> Optional[int]:
-        """Return what is free for this user on the disk that holds `path`."""
+        """Return the bytes that are free for this user on the disk that holds `path`, None if unknown."""
         try:
             return shutil.disk_usage(self.path(path)).free
         except OSError:
@@ -180,19 +180,19 @@ class Machine(Tree):
         code = job.process.poll()
         if code is None:
             _kill(job.process)
-            trouble: Optional[str] = "did not finish within {:g} s".format(self.timeout_s)
+            failure: Optional[str] = "did not finish within {:g} s".format(self.timeout_s)
         else:
-            trouble = "was killed by {}".format(_signal_name(-code)) if code < 0 else None
+            failure = "was killed by {}".format(_signal_name(-code)) if code < 0 else None
         texts = []
         for stream in (job.output, job.errors):
             stream.seek(0)
             texts.append(stream.read(_MAX_BYTES).decode("utf-8", "replace"))
             stream.close()
-        return Outcome(code, texts[0], texts[1], trouble)
+        return Outcome(code, texts[0], texts[1], failure)
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a command with whatever it has started."""
+    """Kill a command and every process that it has started."""
     with contextlib.suppress(OSError):  # it has just ended
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

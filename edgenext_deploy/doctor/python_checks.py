@@ -77,12 +77,12 @@ def check_numpy(machine: Machine, findings: Findings) -> Check:
     if numpy.unknown:
         return Check("numpy", PROBLEM, unknown(numpy))
     if numpy.illegal_instruction and machine.architecture == "aarch64":
-        found = "{} {} when it is imported".format(version, numpy.trouble)
+        found = "{} {} when it is imported".format(version, numpy.failure)
         if findings.numpy_armv8 is not None and findings.numpy_armv8.imported:
             return Check("numpy", PROBLEM, "{}; with {}=ARMV8 it works".format(found, CORETYPE),
                          "echo '{}' >> ~/.profile && {}".format(_ARMV8, _ARMV8))
         return Check("numpy", PROBLEM, found, run_pip(machine, "--force-reinstall " + package))
-    return Check("numpy", PROBLEM, "{} cannot be imported: {}".format(version, numpy.trouble),
+    return Check("numpy", PROBLEM, "{} cannot be imported: {}".format(version, numpy.failure),
                  run_pip(machine, "--force-reinstall " + package))
 
 
@@ -132,7 +132,7 @@ def check_opencv(machine: Machine, findings: Findings) -> Check:
 
 def unknown(library: Probe) -> str:
     """Return what is said of a library when not even its presence could be found out."""
-    return "unknown: the process that was to import it failed: {}".format(library.trouble)
+    return "unknown: the process that was to import it failed: {}".format(library.failure)
 
 
 def run_pip(machine: Machine, packages: str) -> str:
@@ -160,4 +160,4 @@ def _broken(name: str, library: Probe, findings: Findings, fix: str) -> Check:
     version = library.version or ""
     if not findings.numpy.imported:
         return Check(name, PROBLEM, " ".join([version, "cannot be imported as long as numpy cannot"]).strip())
-    return Check(name, PROBLEM, " ".join([version, "cannot be imported:", str(library.trouble)]).strip(), fix)
+    return Check(name, PROBLEM, " ".join([version, "cannot be imported:", str(library.failure)]).strip(), fix)

@@ -1,4 +1,4 @@
-"""What this machine has for running plans; what cannot be found out is None, and nothing here raises."""
+"""What this machine has for running plans. What cannot be found out is None; nothing here raises."""
 import ctypes
 import importlib
 import json
@@ -18,7 +18,7 @@ _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 
 
 class Environment(NamedTuple):
-    """A machine, as far as it decides whether a plan runs there.
+    """The facts of a machine that decide whether a plan runs there.
 
     Attributes:
         platform: operating system and processor, such as ``linux-aarch64``; plans cross neither.

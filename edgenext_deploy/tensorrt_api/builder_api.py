@@ -1,7 +1,7 @@
-"""What differs between TensorRT releases, and nothing else: the rest of the builder does not know the version.
+"""What differs between TensorRT releases when an engine is built. The rest of the builder does not know the version.
 
-Every difference is found by `hasattr` on a class, and every enum member by its name. Numbers are never
-written down: bit 0 of the network's flags means EXPLICIT_BATCH up to TensorRT 10 and STRONGLY_TYPED in 11.
+Every difference is found by `hasattr` on a class, and every enum member by its name. No number is written in
+this code: bit 0 of the network's flags means EXPLICIT_BATCH up to TensorRT 10 and STRONGLY_TYPED in 11.
 The classes and members of each release are in tests/data/trt_python_api.json.
 """
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -18,8 +18,8 @@ from edgenext_deploy.tensorrt_api.load import (
 
 Progress = Callable[[str], None]
 
-NO_GPU = ("build on the machine that will run the plan, with its GPU and driver at hand (nvidia-smi, or tegrastats "
-          "on a Jetson, must work); without a GPU only TensorRT-RTX can build: --target rtx")
+NO_GPU = ("build on the machine that will run the plan, with its GPU and driver (nvidia-smi, or tegrastats on a "
+          "Jetson, must work); without a GPU only TensorRT-RTX can build: --target rtx")
 
 
 class Release:
@@ -125,7 +125,7 @@ class Release:
         return found or [{"node": "", "op": "", "index": "", "reason": "the parser gave no reason"}]
 
     def set_workspace(self, config: Any, workspace_bytes: int) -> None:
-        """Set the most scratch memory a kernel may use; the default of 8.2 is none at all."""
+        """Set the most scratch memory that a kernel may use; the default of 8.2 is 0."""
         if hasattr(self.trt.IBuilderConfig, "set_memory_pool_limit"):
             config.set_memory_pool_limit(self.trt.MemoryPoolType.WORKSPACE, workspace_bytes)
         else:
@@ -150,8 +150,8 @@ class Release:
     def pin_to_fp32(self, layer: Any) -> bool:
         """Make one layer compute and give FP32; return False where that is not allowed.
 
-        Shape and integer layers must be left alone, else the build fails; constants are folded into
-        whatever uses them and take its type.
+        Shape and integer layers must stay as they are, or the build fails. Constants are folded into the layer that
+        uses them and take its type.
         """
         if self.layer_kind(layer) in ("SHAPE", "CONSTANT"):
             return False
@@ -172,10 +172,10 @@ class Release:
         return str(layer.type).rsplit(".", 1)[-1]
 
     def layer_nodes(self, layer: Any) -> Tuple[str, ...]:
-        """Return the names under which a manifest may know a network layer, the surest first.
+        """Return the names under which a manifest may know a network layer, the most certain first.
 
-        The parser gives the first layer of a node the node's name, and the next ones a number behind it; from
-        8.6 on it also says which node a layer came from.
+        The parser names the first layer of a node after the node, and appends a number for the next ones. From 8.6
+        on it also says which node a layer came from.
         """
         names = [layer.name]
         if hasattr(self.trt.ILayer, "metadata"):

@@ -1,6 +1,6 @@
-"""The layers of a built engine, as TensorRT tells them, in one form for all releases.
+"""The layers of a built engine as TensorRT lists them, in one form for all releases.
 
-There are three ways to learn them, and they differ in spelling only:
+TensorRT has three such lists, which differ only in spelling:
 
 - the engine inspector's JSON (8.2 on). A tensor's type is in ``Format/Datatype`` as ``Row major linear FP16
   format`` or ``Half``, and in newer releases apart, as ``Datatype: Half``;

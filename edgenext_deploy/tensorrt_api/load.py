@@ -119,7 +119,7 @@ def register_plugins(trt: Any) -> None:
 
 
 def is_null_pointer(error: TypeError) -> bool:
-    """Return whether an error of a constructor means that TensorRT gave none of the objects that it should make.
+    """Return whether an error of a constructor means that TensorRT returned no object.
 
     pybind11 turns the null pointer of createInferBuilder and createInferRuntime into a TypeError.
     """

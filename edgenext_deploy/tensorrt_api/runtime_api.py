@@ -1,4 +1,4 @@
-"""What differs between TensorRT releases when an engine runs, and nothing else.
+"""What differs between TensorRT releases when an engine runs.
 
 Up to 8.4 tensors are numbered bindings, from 8.5 they have names, and from 10.0 the numbers are gone. Which of
 the two an engine has is asked of the engine itself, with `hasattr`. Everything below works from 8.0 to 11.

@@ -1,6 +1,6 @@
-"""The self-test: an engine's answer to the manifest's golden input, against the reference module's.
+"""The self-test: an engine's answer to the golden input, compared with that of the reference module.
 
-It needs neither torch nor ONNX Runtime: the input is computed from integers, the answer is in the manifest.
+It needs neither torch nor ONNX Runtime: the input is computed from integers, and the manifest holds the answer.
 """
 import base64
 import binascii
@@ -21,23 +21,23 @@ from edgenext_deploy.runtime.session import Session
 _TIMED_RUNS = 5
 # How a manifest may store an output.
 _KINDS = {"float32": "<f4", "uint8": "u1", "int32": "<i4"}
-# What an error is a part of, by task.
+# What an error is relative to, by task.
 _MEASURE = {"classification": "largest logit", "segmentation": "pixels"}
 _FIX = "export again with edgenext-export, and build again"
 
 
 class SelfTest(NamedTuple):
-    """What came of a self-test.
+    """Result of a self-test.
 
     Attributes:
         ok: whether every value is finite and the error within the tolerance.
         max_relative_error: largest difference from a golden output, relative to the largest value of that output;
             for a map of classes, the share of the pixels that differ; with the NMS plugin, see
             `nms_test.compare_detections`; None where a value is not finite.
-        tolerance: largest `max_relative_error` allowed: the manifest's for this precision.
+        tolerance: largest `max_relative_error` allowed, by the manifest for this precision.
         precision: ``fp32`` or ``fp16``, which chose the tolerance.
         top1_equal: whether the same class comes first in every image of the batch: the most probable one, for a
-            detector that of the surest box, for a segmenter the most frequent one.
+            detector the class of the box with the highest score, for a segmenter the most frequent class.
         latency_ms: median wall time of a few inferences after the first; a hint, not a measurement.
     """
 
@@ -77,7 +77,7 @@ def self_test(session: Session, manifest: Manifest, precision: Optional[str] = N
 
 
 def compare(session: Session, manifest: Manifest, precision: Optional[str] = None) -> SelfTest:
-    """Like `self_test`, but a wrong answer is a result with ``ok`` False."""
+    """Compare as `self_test` does; a wrong answer is a result with ``ok`` False, and no error."""
     if precision is None:
         precision = _precision(session, manifest)
     tolerance = manifest.golden.tolerance.get(precision)

@@ -1,7 +1,7 @@
 """The self-test of an engine that ends in the NMS plugin.
 
-Which of two equally good boxes is kept hangs on the last bits, so the detections are not compared with those of
-another suppression, but with the reference module's boxes and scores, out of which they must have been chosen.
+Which of two equally good boxes is kept depends on the last bits. So the detections are not compared with those of
+another suppression, but with the boxes and scores of the reference module, from which they must have been chosen.
 """
 from typing import Dict, Optional, Tuple
 
@@ -11,8 +11,8 @@ from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.networks.nms import kept_by_plugin
 
-# The plugin compares the very boxes that it gives (from its threshold on; the host suppresses above it); this is for
-# the rounding of the quotient.
+# For the rounding of the quotient. The plugin compares the boxes that it gives, and suppresses from its threshold on;
+# the host suppresses above it.
 _IOU_SLACK = 1e-3
 _FIX = "build again, or use the engine without the plugin"
 
@@ -20,21 +20,22 @@ _FIX = "build again, or use the engine without the plugin"
 def compare_detections(
     manifest: Manifest, found: Dict[str, np.ndarray], boxes: np.ndarray, scores: np.ndarray
 ) -> Tuple[Optional[float], bool]:
-    """Hold the plugin's detections against the reference.
+    """Compare the plugin's detections with the reference.
 
     Args:
         manifest: of the engine.
         found: the plugin's outputs by name.
-        boxes: the reference module's, float64 `[B, anchors, 4]`.
-        scores: likewise, `[B, anchors, classes]`.
+        boxes: boxes of the reference module, float64 `[B, anchors, 4]`.
+        scores: scores of the reference module, float64 `[B, anchors, classes]`.
 
     Returns:
-        The largest error, relative to the largest box edge or score: of a detection, to the anchor it is most like,
-        and of the best score of an image; None where a value is not finite. And whether the surest class is the same.
+        Two values. The largest error, relative to the largest box edge or score: of a detection, measured to the
+        nearest anchor, and of the best score of an image; None where a value is not finite. Then whether the class
+        with the highest score is the same.
 
     Raises:
-        VerificationError: what no suppression with these settings gives: an impossible number of detections or
-            class, or two boxes of a class that overlap by more than the threshold.
+        VerificationError: no suppression with these settings gives such an answer: an impossible number of detections
+            or class, or two boxes of a class that overlap by more than the threshold.
     """
     settings = manifest.detection
     assert settings is not None  # the manifest is a detector's

@@ -105,7 +105,7 @@ def test_exit_codes_and_lines(run, tmp_path):
     assert (code, err) == (6, "")
     assert "problem  numpy        not installed\n" in out
     assert "\n                      fix: /usr/bin/python3 -m pip install numpy\n" in out
-    assert out.endswith("no, for want of numpy, driver, tensorrt, pycuda\ninference is not possible\n")
+    assert out.endswith("no, missing: numpy, driver, tensorrt, pycuda\ninference is not possible\n")
 
 
 def test_json(run, tmp_path):
@@ -117,6 +117,24 @@ def test_json(run, tmp_path):
     assert all(sorted(check) == ["fix", "found", "name", "status"] for check in data["checks"])
     assert [sorted(route) for route in data["routes"]] == [["missing", "name", "possible"]] * 2
     assert data["routes"][0] == {"name": "onnxruntime", "possible": False, "missing": ["numpy", "onnxruntime"]}
+
+
+def test_json_goes_to_a_file_and_the_lines_to_the_screen(run, tmp_path):
+    for arguments in (["--json-file", str(tmp_path / "doctor.txt")], ["--json", str(tmp_path / "doctor.json")]):
+        code, out, _ = run(laptop(tmp_path), *arguments)
+        assert code == 6 and "inference is not possible" in out
+        with open(arguments[1]) as stream:
+            assert json.load(stream)["inference_possible"] is False
+    (tmp_path / "net.onnx").write_bytes(b"graph")
+    code, out, err = run(laptop(tmp_path), "--json-file", str(tmp_path / "net.onnx"))
+    assert (code, out) == (2, "") and "would write over an engine" in err
+    assert (tmp_path / "net.onnx").read_bytes() == b"graph"
+
+
+def test_help_ends_with_examples(run, tmp_path):
+    code, out, _ = run(nano(tmp_path), "--help")
+    assert code == 0 and out.rpartition("Examples:")[2].split() == [
+        "edgenext-doctor", "edgenext-doctor", "--json-file", "doctor.json", "edgenext-doctor", "--timeout", "120"]
 
 
 def test_names_of_devices_cannot_steer_the_terminal(run, tmp_path):

@@ -1,4 +1,4 @@
-"""Each check of the doctor, on recorded machines that have one trouble."""
+"""Each check of the doctor, on recorded machines with one fault each."""
 import os
 import subprocess
 

@@ -50,10 +50,10 @@ def test_a_library_that_prints_and_crashes_at_exit(tmp_path, planted):
                             "atexit.register(os.abort)\n"
                             "__version__ = '21.3.1'\n")
     found = probe(planted, "pip")
-    assert found.imported and found.version == "21.3.1" and found.trouble is None
+    assert found.imported and found.version == "21.3.1" and found.failure is None
 
 
-@pytest.mark.parametrize("text, trouble", [
+@pytest.mark.parametrize("text, failure", [
     ("raise ImportError('libnvinfer.so.8: cannot open\\nshared object file')",
      "ImportError: libnvinfer.so.8: cannot open shared object file"),
     ("import sys; sys.exit(3)", "ended with exit code 3"),
@@ -61,11 +61,11 @@ def test_a_library_that_prints_and_crashes_at_exit(tmp_path, planted):
     ("__version__ = ", "SyntaxError"),
     ("pass", "AttributeError"),
 ])
-def test_libraries_that_fail(tmp_path, planted, text, trouble):
+def test_libraries_that_fail(tmp_path, planted, text, failure):
     module(tmp_path, "tensorrt", text, "8.2.1.8")
     found = probe(planted, "tensorrt")
     assert not found.imported and not found.absent and found.version == "8.2.1.8"
-    assert trouble is None or trouble in found.trouble
+    assert failure is None or failure in found.failure
 
 
 def test_an_empty_folder_is_not_a_library(tmp_path, planted):
@@ -81,7 +81,7 @@ def test_an_import_that_hangs_is_stopped_with_its_children(tmp_path, planted):
     start = time.monotonic()
     found = probe(planted, "tensorrt")
     assert time.monotonic() - start < 10
-    assert found.trouble == "did not finish within 2 s" and found.version == "8.2.1.8" and not found.imported
+    assert found.failure == "did not finish within 2 s" and found.version == "8.2.1.8" and not found.imported
     child = int((tmp_path / "pid").read_text())
     for _ in range(100):
         if not alive(child):
@@ -113,7 +113,7 @@ def test_commands_run_side_by_side_and_keep_their_order(tmp_path):
 
 def test_a_command_that_is_not_there():
     outcome = Machine().run([["/no/such/command"]])[0]
-    assert outcome.code is None and "No such file" in outcome.trouble
+    assert outcome.code is None and "No such file" in outcome.failure
 
 
 def test_a_command_reads_no_input():
@@ -124,12 +124,12 @@ def test_signals_are_named():
     code = "import os; os.kill(os.getpid(), {})"
     outcomes = Machine(timeout_s=20.0).run([
         [sys.executable, "-c", code.format(int(number))] for number in (signal.SIGSEGV, signal.SIGKILL)])
-    assert ["SIGSEGV" in outcomes[0].trouble, "memory" in outcomes[1].trouble] == [True, True]
+    assert ["SIGSEGV" in outcomes[0].failure, "memory" in outcomes[1].failure] == [True, True]
 
 
 def test_output_that_is_no_answer():
-    assert read_probe(Outcome(0, "[1]\nhello\n", "")).trouble == "gave no answer"
-    assert read_probe(Outcome(1, "", "Traceback\nImportError: x\n\n")).trouble.endswith("ImportError: x")
+    assert read_probe(Outcome(0, "[1]\nhello\n", "")).failure == "gave no answer"
+    assert read_probe(Outcome(1, "", "Traceback\nImportError: x\n\n")).failure.endswith("ImportError: x")
     assert not read_probe(said(imported="yes")).imported
 
 
