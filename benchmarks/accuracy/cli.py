@@ -9,6 +9,8 @@ from edgenext_deploy.benchmarks.commands.options import engine_arguments
 from edgenext_deploy.benchmarks.commands.outputs import INTERRUPTED, check_outputs, hand_over, say
 from edgenext_deploy.commands.entry import common_options, entry_point
 from edgenext_deploy.commands.options import Command, OutputFile, examples, json_options
+from edgenext_deploy.commands.runtime_options import runtime_options
+from edgenext_deploy.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
     from edgenext_deploy.benchmarks.accuracy.evaluate import Evaluation, Progress
@@ -29,15 +31,14 @@ _NAMED = 5
                    "DIR]. Segmenter: the list of names [default: VOC's val.txt, or every mask].")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N",
               help="Number of images to evaluate, spread evenly over all.  [default: all]")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of ONNX Runtime.  [default: all available]")
 @click.option("--resume", type=OutputFile(), metavar="FILE",
               help="Keep the results of each image in FILE, and go on from there if the run was interrupted.")
-@click.option("--trust", is_flag=True, help="Accept plans without a sidecar; they can run code.")
+@runtime_options(without=("preprocess_on",))
 @json_options
 @common_options
 @click.pass_context
 def eval_command(context: click.Context, engines: Tuple[str, ...], data: str, labels: Optional[str],
-                 limit: Optional[int], threads: Optional[int], resume: Optional[str], trust: bool, as_json: bool,
+                 limit: Optional[int], resume: Optional[str], runtime: RuntimeOptions, as_json: bool,
                  json_file: Optional[str]) -> None:
     """Measure the accuracy of engines on labelled images.
 
@@ -46,12 +47,13 @@ def eval_command(context: click.Context, engines: Tuple[str, ...], data: str, la
     out and named; the exit code is still 0. docs/evaluation.md has the layouts.
     """
     check_outputs([("--json-file", json_file), ("--resume", resume)], [*engines, *([labels] if labels else [])])
-    from edgenext_deploy.benchmarks.accuracy.evaluate import Options, evaluate
+    from edgenext_deploy.benchmarks.accuracy.evaluate import evaluate
     from edgenext_deploy.benchmarks.accuracy.report import dump, print_report
 
     try:
         with _progress() as progress:
-            evaluation = evaluate(Options(engines, data, labels, limit, threads, resume, trust), progress)
+            evaluation = evaluate(*engines, data=data, labels=labels, limit=limit, resume=resume, runtime=runtime,
+                                  progress=progress)
     except KeyboardInterrupt:
         say("interrupted" if resume is None else "interrupted; the same command goes on from here")
         context.exit(INTERRUPTED)

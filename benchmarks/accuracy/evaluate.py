@@ -1,6 +1,7 @@
 """The evaluation: engines over images, row by row, and what the rows say."""
 import contextlib
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+import os
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from edgenext_deploy.artifacts.manifest import manifest_path
 from edgenext_deploy.benchmarks.accuracy.classification import ClassificationTask
@@ -22,18 +23,6 @@ _TASKS: Dict[str, Callable[[], Task]] = {
 
 # Called with images done, images in all, and the name of the one at hand.
 Progress = Callable[[int, int, str], None]
-
-
-class Options(NamedTuple):
-    """The options of ``edgenext-eval``; see its help."""
-
-    engines: Tuple[str, ...]
-    data: str
-    labels: Optional[str] = None
-    limit: Optional[int] = None
-    threads: Optional[int] = None
-    resume: Optional[str] = None
-    trust: bool = False
 
 
 class EngineResult(NamedTuple):
@@ -65,10 +54,22 @@ class Evaluation(NamedTuple):
     engines: List[EngineResult]
 
 
-def evaluate(options: Options, progress: Optional[Progress] = None) -> Evaluation:
+def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Optional[str] = None,
+             limit: Optional[int] = None, resume: Optional[str] = None,
+             runtime: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
+             progress: Optional[Progress] = None) -> Evaluation:
     """Evaluate engines of one task on the same images.
 
     An image that cannot be used is left out for every engine, and named.
+
+    Args:
+        engines: engine files with a manifest; each is compared with the first.
+        data: folder of the images; docs/evaluation.md has the layouts.
+        labels: file of truths; None for the layout's own.
+        limit: number of images to evaluate, spread evenly over all; None for all.
+        resume: file that keeps the results of each image; what it holds already is not evaluated again.
+        runtime: how to run the engines.
+        progress: called before each image with the number done, the number of all, and the image's name.
 
     Raises:
         BadInputError: engines, data or results file are missing, broken or do not fit together; or no image could
@@ -76,22 +77,24 @@ def evaluate(options: Options, progress: Optional[Progress] = None) -> Evaluatio
         UsageError: engines of several tasks, or options that do not fit.
         MissingRuntimeError: a runtime, or pycocotools for a detector, is not installed.
     """
-    name = _common_task(options.engines)
+    paths = [os.fspath(engine) for engine in engines]
+    if not paths:
+        raise UsageError("no engine to evaluate", "give one or more engine files")
+    name = _common_task(paths)
     task = _TASKS[name]()
     with contextlib.ExitStack() as stack:
-        runtime = RuntimeOptions(threads=options.threads, trust=options.trust)
-        networks = [stack.enter_context(open_network(path, runtime=runtime)) for path in options.engines]
-        labels = _common_labels(options.engines, networks)
-        data = task.read_data(options.data, options.labels, labels, options.limit)
-        engines = [_described(path, network) for path, network in zip(options.engines, networks)]
+        networks = [stack.enter_context(open_network(path, runtime=runtime)) for path in paths]
+        names = _common_labels(paths, networks)
+        images = task.read_data(data, labels, names, limit)
+        described = [_described(path, network) for path, network in zip(paths, networks)]
         results = stack.enter_context(Results(
-            options.resume, _header(name, engines, data), [item.key for item in data.items]))
-        for number, item in enumerate(data.items):
+            resume, _header(name, described, images), [item.key for item in images.items]))
+        for number, item in enumerate(images.items):
             if item.key not in results.rows:
                 if progress is not None:
-                    progress(number, len(data.items), item.key)
+                    progress(number, len(images.items), item.key)
                 results.add(item.key, _row(task, networks, item))
-    return _judged(name, task, data, results, engines, labels)
+    return _judged(name, task, images, results, described, names)
 
 
 def _common_task(engines: Sequence[str]) -> str:

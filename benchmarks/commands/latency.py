@@ -14,7 +14,9 @@ from edgenext_deploy.benchmarks.commands.progress import show_progress
 from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.commands.name_options import device_option
 from edgenext_deploy.commands.options import Command, examples
+from edgenext_deploy.commands.runtime_options import runtime_options
 from edgenext_deploy.errors import EdgeNextError
+from edgenext_deploy.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
     from edgenext_deploy.benchmarks.profile.layer_times import Profile
@@ -35,13 +37,7 @@ if TYPE_CHECKING:
               help="Number of inferences of each engine, in place of --duration.")
 @click.option("--include-transfers/--exclude-transfers", "transfers", default=True, show_default=True,
               help="Time what the caller waits, or only a plan's computation on the GPU, by CUDA events.")
-@click.option("--cuda-graph/--no-cuda-graph", default=None,
-              help="Launch plans as a CUDA graph, or not.  [default: the session's choice]")
-@click.option("--threads", type=click.IntRange(min=1),
-              help="Threads of ONNX Runtime and torch.  [default: their choice]")
-@click.option("--provider", metavar="NAME", help="ONNX Runtime's execution provider, such as CUDAExecutionProvider.  "
-              "[default: CPUExecutionProvider]")
-@click.option("--trust", is_flag=True, help="Accept plans without a sidecar; they can run code.")
+@runtime_options(without=("preprocess_on",))
 @click.option("--samples/--no-samples", default=True, show_default=True,
               help="Keep single inferences in the records, for histograms and time lines.")
 @click.option("--profile", "with_profiles", is_flag=True, help="Afterwards time the layers of each engine too, for the "
@@ -51,8 +47,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def latency_command(context: click.Context, engines: Tuple[str, ...], reference: Optional[str], device: Optional[str],
                     allow_mismatch: bool, duration_s: float, warmup_s: float, iterations: Optional[int],
-                    transfers: bool, cuda_graph: Optional[bool], threads: Optional[int], provider: Optional[str],
-                    trust: bool, samples: bool, with_profiles: bool,
+                    transfers: bool, runtime: RuntimeOptions, samples: bool, with_profiles: bool,
                     outputs_for: Callable[[Sequence[str]], ReportOutputs]) -> None:
     """Measure the latency of engines, one inference after another, as the caller waits for it.
 
@@ -63,20 +58,19 @@ def latency_command(context: click.Context, engines: Tuple[str, ...], reference:
     require_no_command(engines, context)
     paths = [path for path in (*engines, reference) if path is not None]
     outputs = outputs_for(paths)
-    from edgenext_deploy.benchmarks.latency.engines import Options
     from edgenext_deploy.benchmarks.latency.interleave import Limits
     from edgenext_deploy.benchmarks.latency.run import Request, benchmark
 
     request = Request(
         engines, reference, device, allow_mismatch, exclude_transfers=not transfers,
-        options=Options(threads, provider, cuda_graph, trust),
-        limits=Limits(duration_s=duration_s, warmup_s=warmup_s, iterations=iterations), keep_samples=samples)
+        runtime=runtime, limits=Limits(duration_s=duration_s, warmup_s=warmup_s, iterations=iterations),
+        keep_samples=samples)
     with outputs.keeping_rows(), show_progress() as progress:
         report = benchmark(request, progress)
-    outputs.finish(report, lambda: _profiles(paths, threads, trust) if with_profiles else ())
+    outputs.finish(report, lambda: _profiles(paths, runtime) if with_profiles else ())
 
 
-def _profiles(paths: Sequence[str], threads: Optional[int], trust: bool) -> "List[Profile]":
+def _profiles(paths: Sequence[str], runtime: RuntimeOptions) -> "List[Profile]":
     """Profile each engine file once; a failure is printed, and the latencies are kept."""
     from edgenext_deploy.benchmarks.latency.engines import TORCH
     from edgenext_deploy.benchmarks.profile.layer_times import profile_engine
@@ -88,7 +82,7 @@ def _profiles(paths: Sequence[str], threads: Optional[int], trust: bool) -> "Lis
             continue
         say("profiling {}".format(path))
         try:
-            found.append(profile_engine(path, threads=threads, trust=trust))
+            found.append(profile_engine(path, runtime=runtime))
         except EdgeNextError as error:
             say("no profile of {}: {}".format(path, error.message))
     return found

@@ -8,6 +8,8 @@ from edgenext_deploy.benchmarks.commands.options import engine_arguments, only_e
 from edgenext_deploy.benchmarks.commands.outputs import PlotFile, check_outputs, hand_over
 from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.commands.options import Command, examples, json_options
+from edgenext_deploy.commands.runtime_options import runtime_options
+from edgenext_deploy.runtime.options import RuntimeOptions
 
 
 @click.command("profile", cls=Command, epilog=examples(
@@ -16,12 +18,11 @@ from edgenext_deploy.commands.options import Command, examples, json_options
 @engine_arguments()
 @click.option("--runs", type=click.IntRange(min=1), default=20, show_default=True,
               help="Number of inferences to take the median of.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of ONNX Runtime.  [default: its choice]")
-@click.option("--trust", is_flag=True, help="Accept plans without a sidecar; they can run code.")
+@runtime_options(without=("provider", "cuda_graph", "zero_copy", "preprocess_on"))
 @json_options
 @click.option("--plot", "plot_file", type=PlotFile(), metavar="FILE.svg", help="Draw the profile as horizontal bars.")
 @common_options
-def profile_command(engines: Tuple[str, ...], runs: int, threads: Optional[int], trust: bool, as_json: bool,
+def profile_command(engines: Tuple[str, ...], runs: int, runtime: RuntimeOptions, as_json: bool,
                     json_file: Optional[str], plot_file: Optional[str]) -> None:
     """Time every layer of an engine, and sum them by kind, stage and block.
 
@@ -35,6 +36,6 @@ def profile_command(engines: Tuple[str, ...], runs: int, threads: Optional[int],
     from edgenext_deploy.benchmarks.profile.layer_times import profile_engine
     from edgenext_deploy.benchmarks.profile.profile_text import print_profile
 
-    profile = profile_engine(engine, runs, threads, trust)
+    profile = profile_engine(engine, runs, runtime)
     hand_over(lambda: json_records.dump(profile), as_json, json_file, lambda: print_profile(profile, sys.stdout),
               [("--plot", plot_file, lambda: profile_plot(profile))])

@@ -147,7 +147,7 @@ class Ratio(NamedTuple):
     Attributes:
         value: above 1 when it is slower.
         interval: at `statistics.CONFIDENCE`; None with too few samples.
-        interleaved: both were measured in turns in one run, so that drift cancels; otherwise drift between the
+        interleaved: both were interleaved in one run, so that drift cancels; otherwise drift between the
             two runs is not in the interval.
     """
 

@@ -14,15 +14,13 @@ from edgenext_deploy.artifacts import manifest
 from edgenext_deploy.benchmarks.estimate.calibration import Calibration, Feature, calibrate
 from edgenext_deploy.benchmarks.estimate.graph_work import Kernel, StageWork, read_work
 from edgenext_deploy.benchmarks.estimate.peaks import get_peak
-from edgenext_deploy.commands.child import run_module
+from edgenext_deploy.benchmarks.latency.exports import export_variant
 from edgenext_deploy.files import sha256_of_file
 from edgenext_deploy.targets import Peak
 
 KIND = "estimate"
 SCHEMA = 1
 _BYTES = {"fp16": 2, "fp32": 4}
-# One export of the largest variant is well below a minute on two cores.
-_EXPORT_TIME_LIMIT_S = 600
 # What the published points of the calibration were measured with.
 _PUBLISHED_INPUT = (1, 3, 256, 256)
 # The graphs that the calibration was fitted with were exported for it.
@@ -101,9 +99,7 @@ def estimate_variant(variant: str, device: str, precision: str) -> Estimate:
     get_peak(device)
     with tempfile.TemporaryDirectory(prefix="edgenext-estimate-") as folder:
         # Always the flag-mode graph of the Nano, so that one network is estimated for all devices.
-        run_module("edgenext_deploy.export.cli",
-                   ["--variant", variant, "--target", CALIBRATED_TARGET, "--output", folder], _EXPORT_TIME_LIMIT_S)
-        return estimate_file(os.path.join(folder, variant + ".onnx"), device, precision)
+        return estimate_file(export_variant(variant, folder, CALIBRATED_TARGET), device, precision)
 
 
 def estimate_file(path: str, device: str, precision: str) -> Estimate:

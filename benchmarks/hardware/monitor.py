@@ -6,15 +6,14 @@ There is no thread: one would take time from what is timed. A sensor is read bet
 import time
 from typing import Callable, Dict, List, Optional, Tuple
 
-from edgenext_deploy.benchmarks.hardware import clocks, nvml, power_mode, rails, thermal
+from edgenext_deploy.benchmarks.hardware import clocks, nvml, power_mode, rails
 from edgenext_deploy.benchmarks.hardware.sensor import CLOCK, COUNTER, POWER, TEMPERATURE, THROTTLE, Sensor
-from edgenext_deploy.benchmarks.hardware.state import BROKEN, DENIED, LOST, Hardware, Reading, Trouble
+from edgenext_deploy.benchmarks.hardware.sensor_kinds import Machine, sensor_kinds, value_kinds
+from edgenext_deploy.benchmarks.hardware.state import BROKEN, DENIED, LOST, Hardware, Reading, SensorError
 from edgenext_deploy.benchmarks.hardware.watch import Watch
 from edgenext_deploy.machine.tree import Tree
 
 READ_EVERY_S = 0.5
-# A Jetson's zone whose part sleeps reads -256 °C.
-_NO_READING_C = -200.0
 _FAILURES = (OSError, ValueError, NotImplementedError)
 
 
@@ -32,17 +31,15 @@ class Monitor(Watch):
         self._clock = clock
         self._zero = clock()
         self._gpus = gpus
-        # Power first: it falls as soon as the engine has stopped.
-        found = rails.rail_sensors(tree) + (gpus.sensors() if gpus is not None else [])
-        found += clocks.clock_sensors(tree) + thermal.temperature_sensors(tree) + thermal.throttle_sensors(tree)
-        self._sensors = found
+        machine = Machine(tree, tuple(gpus.sensors()) if gpus is not None else ())
+        self._sensors = [(kind, sensor) for kind in sensor_kinds() for sensor in kind.find(machine)]
         self._answered: Dict[Sensor, bool] = {}
         self._counts: Dict[Sensor, float] = {}
-        self._troubles: Dict[str, Trouble] = {}
+        self._troubles: Dict[str, SensorError] = {}
         self._throttled: Dict[str, None] = {}
         self._power_mode = power_mode.power_mode(tree)
         self._ranges = clocks.clock_ranges(tree)
-        names = [sensor.name for sensor in self._sensors if sensor.kind == POWER]
+        names = [sensor.name for kind, sensor in self._sensors if kind.name == POWER]
         self._total_rails = rails.total_rails(names)
         if not self._total_rails and gpus is not None and len(names) == 1:
             self._total_rails = (names[0],)
@@ -81,23 +78,23 @@ class Monitor(Watch):
 
     def _read(self) -> Reading:
         now = self._clock()
-        values: Dict[str, Dict[str, float]] = {CLOCK: {}, TEMPERATURE: {}, POWER: {}}
+        values: Dict[str, Dict[str, float]] = {kind.name: {} for kind in value_kinds()}
         reasons: List[str] = []
-        for sensor in self._sensors:
+        for kind, sensor in self._sensors:
             value = self._value(sensor, now)
             if value is None:
                 continue
-            if sensor.kind == COUNTER:
+            if kind.name == COUNTER:
                 if value > self._counts.get(sensor, value):
                     reasons.append(sensor.name)
                 self._counts[sensor] = value
-            elif sensor.kind == THROTTLE:
+            elif kind.name == THROTTLE:
                 if value > 0:
                     reasons.append(sensor.name)
-            elif value > _NO_READING_C or sensor.kind != TEMPERATURE:
-                values[sensor.kind][sensor.name] = value
+            elif value > kind.least:
+                values[kind.name][sensor.name] = value
         self._throttled.update(dict.fromkeys(reasons))
-        return Reading(now, values[CLOCK], values[TEMPERATURE], values[POWER], tuple(reasons))
+        return Reading(now, values.pop(CLOCK), values.pop(TEMPERATURE), values.pop(POWER), tuple(reasons), values)
 
     def _value(self, sensor: Sensor, now: float) -> Optional[float]:
         try:
@@ -118,14 +115,14 @@ class Monitor(Watch):
             kind, text = LOST, "{}: answered before and does not any more: {}".format(sensor.where, said)
         else:
             kind, text = BROKEN, "{}: cannot be read: {}".format(sensor.where, said)
-        self._troubles.setdefault(sensor.where, Trouble(sensor.where, kind, text, now))
+        self._troubles.setdefault(sensor.where, SensorError(sensor.where, kind, text, now))
 
     def _locked(self) -> Optional[bool]:
         """Whether the clocks that decide the latency are pinned; the memory's moves with the GPU's."""
         if any(not value.locked for name, value in self._ranges.items() if name != "emc"):
             return False
-        names = [sensor.name for sensor in self._sensors
-                 if sensor.kind == CLOCK and sensor.name != "emc" and not sensor.name.endswith("_memory")]
+        names = [sensor.name for kind, sensor in self._sensors
+                 if kind.name == CLOCK and sensor.name != "emc" and not sensor.name.endswith("_memory")]
         # NVML tells a GPU's clock and not between what it may move.
         return True if names and all(name in self._ranges for name in names) else None
 

@@ -1,7 +1,7 @@
 """What the sensors of a machine said before, during and after a measurement."""
 from typing import Dict, NamedTuple, Optional, Tuple
 
-# Kinds of `Trouble`.
+# Kinds of `SensorError`.
 DENIED, LOST, BROKEN = "denied", "lost", "broken"
 
 
@@ -40,6 +40,7 @@ class Reading(NamedTuple):
         temperatures_c: by name of the thermal zone, such as ``GPU-therm``.
         power_mw: by name of the rail, such as ``POM_5V_IN``.
         throttled: reasons why a clock is held down at this moment; empty when none is.
+        others: values of further kinds of sensors, by kind and name; see `sensor_kinds`.
     """
 
     at_s: float
@@ -47,10 +48,16 @@ class Reading(NamedTuple):
     temperatures_c: Dict[str, float]
     power_mw: Dict[str, float]
     throttled: Tuple[str, ...]
+    others: Dict[str, Dict[str, float]] = {}
+
+    def values(self, kind: str) -> Dict[str, float]:
+        """Return the values of a kind of sensors by name, in the unit of the kind."""
+        fields = {"clock": self.clocks_mhz, "temperature": self.temperatures_c, "power": self.power_mw}
+        return fields[kind] if kind in fields else self.others.get(kind, {})
 
 
-class Trouble(NamedTuple):
-    """A sensor that is there and does not say what it should.
+class SensorError(NamedTuple):
+    """A sensor that exists and gave no usable value.
 
     Attributes:
         sensor: the file or interface.
@@ -91,7 +98,7 @@ class Hardware(NamedTuple):
     end: Reading
     total_rails: Tuple[str, ...]
     throttled: Tuple[str, ...]
-    troubles: Tuple[Trouble, ...]
+    troubles: Tuple[SensorError, ...]
 
 
 class Energy(NamedTuple):

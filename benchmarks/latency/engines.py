@@ -42,27 +42,16 @@ class Engine(NamedTuple):
     tolerance: Optional[float]
 
 
-class Options(NamedTuple):
-    """How engines are opened.
-
-    Attributes:
-        threads: CPU threads of ONNX Runtime and torch; None leaves it to the runtime.
-        provider: ONNX Runtime's execution provider; None for the processor's.
-        cuda_graph: whether a plan launches a CUDA graph; None leaves it to the session.
-        trust: accept plans without a sidecar, which can run code.
-        torch_device: ``cpu`` or ``cuda``.
-    """
-
-    threads: Optional[int] = None
-    provider: Optional[str] = None
-    cuda_graph: Optional[bool] = None
-    trust: bool = False
-    torch_device: str = "cpu"
-
-
 @contextlib.contextmanager
-def open_engine(path: str, name: str, options: Options = Options()) -> Iterator[Engine]:  # noqa: B008 - immutable
+def open_engine(path: str, name: str, runtime: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
+                torch_device: str = "cpu") -> Iterator[Engine]:
     """Open an engine for measuring and close it again.
+
+    Args:
+        path: engine file, or ``torch:VARIANT``.
+        name: of its row.
+        runtime: how to run it.
+        torch_device: ``cpu`` or ``cuda``, for ``torch:VARIANT``.
 
     Raises:
         UsageError: an engine with dynamic shapes, or a provider that this ONNX Runtime lacks.
@@ -71,14 +60,16 @@ def open_engine(path: str, name: str, options: Options = Options()) -> Iterator[
         MissingRuntimeError: the runtime or the provider that the engine needs is not here.
     """
     if path.startswith(TORCH):
-        with _open_module(path[len(TORCH):], options) as session:
+        with _open_module(path[len(TORCH):], runtime.threads, torch_device) as session:
             yield _module_engine(name, path, session)
         return
-    require_engine(path, "export one with edgenext-export, and give it with --engine")
-    found = manifest.find_for(path, options.trust)
+    from edgenext_deploy.runtime.open import open_session
+
+    require_engine(path, "export one with edgenext-export, and give its path")
+    found = manifest.find_for(path, runtime.trust)
     file = latency_report.EngineFile(os.path.basename(path), sha256_of_file(path), os.path.getsize(path),
-                             sha256_of_file(manifest.manifest_path(path)) if found is not None else None)
-    with _open_file(path, options) as session:
+                                     sha256_of_file(manifest.manifest_path(path)) if found is not None else None)
+    with open_session(path, options=runtime) as session:
         model = _model(found, session)
         tolerance = found.golden.tolerance.get(model.precision) if found is not None and model is not None else None
         yield Engine(name, file, session, model, _image(path, session, found),
@@ -101,20 +92,13 @@ def names_of(paths: Sequence[str]) -> List[str]:
             for index, name in enumerate(names)]
 
 
-def _open_file(path: str, options: Options) -> Session:
-    from edgenext_deploy.runtime.open import open_session
-
-    return open_session(path, options=RuntimeOptions(
-        provider=options.provider, threads=options.threads, cuda_graph=options.cuda_graph, trust=options.trust))
-
-
-def _open_module(variant: str, options: Options) -> Any:
+def _open_module(variant: str, threads: Optional[int], torch_device: str) -> Any:
     try:
         from edgenext_deploy.models.torch_session import TorchSession
     except (ImportError, SyntaxError) as error:  # no torch, or a Python too old for the definitions
         raise MissingRuntimeError("{}{} needs Python 3.10 or newer with torch: {}".format(TORCH, variant, error),
                                   'on a workstation: pip install "edgenext-deploy[export]"') from error
-    return TorchSession(variant, options.threads, options.torch_device)
+    return TorchSession(variant, threads, torch_device)
 
 
 def _module_engine(name: str, path: str, session: Any) -> Engine:
@@ -122,8 +106,7 @@ def _module_engine(name: str, path: str, session: Any) -> Engine:
     pixels = golden.golden_batch(_GOLDEN_SEED, session.inputs[0].shape)
     image = photo.normalise(pixels, session.preprocessing)
     return Engine(name, latency_report.EngineFile(path, session.weights.sha256, None, None), session, model, image,
-                  "golden",
-                  None)
+                  "golden", None)
 
 
 def _model(found: Optional[manifest.Manifest], session: Session) -> Optional[latency_report.Model]:

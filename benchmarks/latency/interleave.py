@@ -1,6 +1,7 @@
-"""Interleaved timing: sessions take turns in short blocks, so that drift of the machine hits all alike."""
+"""Interleaved timing: sessions run by turns in short blocks, so that drift of the machine affects all of them."""
 import contextlib
 import gc
+import itertools
 import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
@@ -41,7 +42,7 @@ class Limits(NamedTuple):
         iterations: exactly so many timed calls of each session, whatever the duration.
         rounds: exactly so many rounds, whatever the duration.
         min_iterations: at least so many timed calls of each session.
-        block_s: how long one session runs before it is the next one's turn.
+        block_s: how long one session runs before the next one does.
     """
 
     duration_s: float = 3.0
@@ -82,7 +83,7 @@ class _Block:
         self.timings: List[SessionTimings] = []
 
 
-class Failed(NamedTuple):
+class EngineFailure(NamedTuple):
     """What a session raised while it was warmed up or timed."""
 
     name: str
@@ -98,7 +99,7 @@ class Measurement(NamedTuple):
 
     series: Dict[str, Series]
     interrupted: bool
-    failed: Optional[Failed] = None
+    failed: Optional[EngineFailure] = None
 
 
 def measure(
@@ -108,10 +109,10 @@ def measure(
     progress: Optional[Progress] = None,
     watch: Watch = Watch(),  # noqa: B008 - holds nothing
 ) -> Measurement:
-    """Time the sessions in turns.
+    """Time the sessions, interleaved.
 
     Each session is warmed up until its latency is stable or the time is over. Then in every round each
-    session runs for a block of calls, in the given order and in reverse by turns. With more than one
+    session runs for a block of calls, in the given order and, every other round, in reverse. With more than one
     session, with `progress`, or when `watch` read something, the first call of a block is not timed: it finds its
     caches full of others' data. Garbage collection is off meanwhile. `progress` and `watch` are only called between
     blocks.
@@ -126,53 +127,140 @@ def measure(
     Raises:
         KeyboardInterrupt: Ctrl-C before anything was timed. Later it ends the measurement, without an error.
     """
-    runners = {name: session.infer_all if isinstance(session, Session) else session
-               for name, session in sessions.items()}
-    tell = progress or _silent
-    # A bar that is drawn before a block fills the caches as another session does.
-    disturbs = len(runners) > 1 or progress is not None
-    with _without_garbage_collection():
-        warmups: Dict[str, WarmUp] = {}
-        typical: Dict[str, float] = {}
-        for name, run in runners.items():
-            tell(0.0, "warming up {}".format(name))
-            try:
-                warmups[name], typical[name] = warm_up(run, inputs[name], limits.warmup_s)
-            except Exception as error:
-                return Measurement({}, False, Failed(name, error))
-        sizes = {name: _block_size(latency_ms, limits) for name, latency_ms in typical.items()}
+    return _Interleaving(sessions, inputs, limits, progress, watch).measure()
+
+
+class _Contender:
+    """One session while it is measured: how often it has run, and its blocks."""
+
+    def __init__(self, name: str, session: Union[Session, Runner], image: np.ndarray) -> None:
+        self.name, self.image = name, image
+        self.run: Runner = session.infer_all if isinstance(session, Session) else session
+        self.blocks: List[_Block] = []
+        self._session = session if isinstance(session, Session) else None
+        self._told: Optional[Session] = None
+        self._warmup = WarmUp(0.0, 0, False)
+        self._block_size = 1
+        self._count = 0
+        self._spent_ms = 0.0
+
+    def warm_up(self, limits: Limits) -> int:
+        """Warm the session up, and return how many calls fill a block."""
+        self._warmup, latency_ms = warm_up(self.run, self.image, limits.warmup_s)
+        timings = None if self._session is None else self._session.timings
+        # The session says where the time goes within a call.
+        self._told = None if timings is None or timings.compute_ms is None else self._session
+        self._block_size = _block_size(latency_ms, limits)
+        return self._block_size
+
+    def limit_block(self, size: int) -> None:
+        """Make every block at most `size` calls long."""
+        self._block_size = min(self._block_size, size)
+
+    def run_block(self, limits: Limits, discard_first: bool) -> None:
+        """Run one block; what was timed before an error or Ctrl-C is kept."""
+        size = self._block_size
         if limits.iterations is not None:
+            size = min(size, limits.iterations - self._count)
+        block = _Block()
+        try:
+            if discard_first:
+                self.run(self.image)
+            _time_calls(self.run, self.image, size, block, self._told)
+        finally:
+            if block.samples_ms:
+                self.blocks.append(block)
+                self._count += len(block.samples_ms)
+                self._spent_ms += sum(block.samples_ms)
+
+    def fraction(self, rounds: int, limits: Limits) -> float:
+        """Return how much of its work the session has done after `rounds`; 1 or more when nothing is left."""
+        if limits.rounds is not None:
+            return rounds / limits.rounds
+        if limits.iterations is not None:
+            return self._count / limits.iterations
+        if self._count >= _MAX_SAMPLES:
+            return 1.0
+        return min(self._spent_ms / (1e3 * limits.duration_s), self._count / limits.min_iterations)
+
+    def series(self, zero: float) -> Series:
+        """Return what was measured, with times counted from the tick `zero`."""
+        # Ctrl-C may come after a call's start was kept and before its time was.
+        counts = [len(block.samples_ms) for block in self.blocks]
+        starts = [np.array(block.starts[:count], dtype=np.float64) for block, count in zip(self.blocks, counts)]
+        return Series(
+            tuple(np.array(block.samples_ms) for block in self.blocks), self._warmup,
+            tuple((ticks - zero) * (_MS_PER_TICK / 1e3) for ticks in starts),
+            tuple(tuple(block.timings[:count]) for block, count in zip(self.blocks, counts) if block.timings))
+
+
+class _Interleaving:
+    """One measurement of several sessions; see `measure`."""
+
+    def __init__(self, sessions: Mapping[str, Union[Session, Runner]], inputs: Mapping[str, np.ndarray],
+                 limits: Limits, progress: Optional[Progress], watch: Watch) -> None:
+        self._contenders = [_Contender(name, session, inputs[name]) for name, session in sessions.items()]
+        self._limits, self._watch = limits, watch
+        self._tell = progress or _silent
+        # A bar that is drawn before a block fills the caches as another session does.
+        self._disturbs = len(self._contenders) > 1 or progress is not None
+
+    def measure(self) -> Measurement:
+        """Warm up, then run round after round until the limits are reached."""
+        with _without_garbage_collection():
+            failed = self._warm_up()
+            if failed is not None:
+                return Measurement({}, False, failed)
+            self._watch.begin()
+            zero = _clock()
+            interrupted = False
+            try:
+                failed = self._run_rounds()
+            except KeyboardInterrupt:
+                interrupted = True
+        if not any(contender.blocks for contender in self._contenders):
+            if interrupted:
+                raise KeyboardInterrupt
+            return Measurement({}, False, failed)
+        return Measurement({contender.name: contender.series(zero) for contender in self._contenders}, interrupted,
+                           failed)
+
+    def _warm_up(self) -> Optional[EngineFailure]:
+        sizes = []
+        for contender in self._contenders:
+            self._tell(0.0, "warming up {}".format(contender.name))
+            try:
+                sizes.append(contender.warm_up(self._limits))
+            except Exception as error:
+                return EngineFailure(contender.name, error)
+        if self._limits.iterations is not None:
             # The same number for all, so that nobody is done while others go on alone.
-            sizes = dict.fromkeys(sizes, min(sizes.values()))
-        blocks: Dict[str, List[_Block]] = {name: [] for name in runners}
-        watch.begin()
-        zero = _clock()
-        interrupted, failed = _take_turns(runners, inputs, sizes, limits, blocks, tell, watch, _told_by(sessions),
-                                          disturbs)
-    if not any(blocks.values()):
-        if interrupted:
-            raise KeyboardInterrupt
-        return Measurement({}, False, failed)
-    return Measurement({name: _series(blocks[name], warmups[name], zero) for name in runners}, interrupted, failed)
+            for contender in self._contenders:
+                contender.limit_block(min(sizes))
+        return None
 
+    def _run_rounds(self) -> Optional[EngineFailure]:
+        """Run until the limits are reached, or until a session raises."""
+        disturbed = False
+        for rounds in itertools.count():
+            done = self._done(rounds)
+            if done >= 1.0:
+                break
+            for contender in self._contenders if rounds % 2 == 0 else self._contenders[::-1]:
+                self._tell(done, "round {}, {}".format(rounds + 1, contender.name))
+                try:
+                    contender.run_block(self._limits, self._disturbs or disturbed)
+                except Exception as error:  # whatever it is, it must not cost the others their rows
+                    return EngineFailure(contender.name, error)
+                disturbed = self._watch.after_block(contender.name)
+        return None
 
-def _series(blocks: List[_Block], warmup: WarmUp, zero: float) -> Series:
-    # Ctrl-C may come after a call's start was kept and before its time was.
-    counts = [len(block.samples_ms) for block in blocks]
-    starts = [np.array(block.starts[:count], dtype=np.float64) for block, count in zip(blocks, counts)]
-    return Series(
-        tuple(np.array(block.samples_ms) for block in blocks), warmup,
-        tuple((ticks - zero) * (_MS_PER_TICK / 1e3) for ticks in starts),
-        tuple(tuple(block.timings[:count]) for block, count in zip(blocks, counts) if block.timings))
-
-
-def _told_by(sessions: Mapping[str, Union[Session, Runner]]) -> Dict[str, Session]:
-    """Return the sessions that say where the time goes within a call, after the warm-up."""
-    told: Dict[str, Session] = {}
-    for name, session in sessions.items():
-        if isinstance(session, Session) and session.timings is not None and session.timings.compute_ms is not None:
-            told[name] = session
-    return told
+    def _done(self, rounds: int) -> float:
+        limits = self._limits
+        fractions = [contender.fraction(rounds, limits) for contender in self._contenders]
+        if len(fractions) > 1 and limits.iterations is None and limits.rounds is None:
+            fractions.append(rounds / _MIN_ROUNDS)
+        return min(fractions)
 
 
 def warm_up(run: Runner, image: np.ndarray, limit_s: float) -> Tuple[WarmUp, float]:
@@ -202,56 +290,6 @@ def warm_up(run: Runner, image: np.ndarray, limit_s: float) -> Tuple[WarmUp, flo
     return WarmUp(spent_ms, iterations, stable), medians[-1]
 
 
-def _take_turns(
-    runners: Mapping[str, Runner],
-    inputs: Mapping[str, np.ndarray],
-    sizes: Mapping[str, int],
-    limits: Limits,
-    blocks: Dict[str, List[_Block]],
-    tell: Progress,
-    watch: Watch,
-    told: Mapping[str, Session],
-    disturbs: bool,
-) -> Tuple[bool, Optional[Failed]]:
-    """Fill `blocks` round by round until the limits are reached; return whether Ctrl-C or an error came first.
-
-    Where what comes between two blocks `disturbs`, none of their first calls is timed.
-    """
-    names = list(runners)
-    counts = dict.fromkeys(names, 0)
-    spent_ms = dict.fromkeys(names, 0.0)
-    round_index = 0
-    disturbed = False
-    try:
-        while True:
-            fractions = [_fraction(counts[name], spent_ms[name], round_index, limits) for name in names]
-            if len(names) > 1 and limits.iterations is None and limits.rounds is None:
-                fractions.append(round_index / _MIN_ROUNDS)
-            if min(fractions) >= 1.0:
-                return False, None
-            for current in names if round_index % 2 == 0 else names[::-1]:
-                tell(min(fractions), "round {}, {}".format(round_index + 1, current))
-                size = sizes[current]
-                if limits.iterations is not None:
-                    size = min(size, limits.iterations - counts[current])
-                block = _Block()
-                try:
-                    if disturbs or disturbed:
-                        runners[current](inputs[current])
-                    _time_calls(runners[current], inputs[current], size, block, told.get(current))
-                except Exception as error:  # whatever it is, it must not cost the others their rows
-                    return False, Failed(current, error)
-                finally:
-                    if block.samples_ms:
-                        blocks[current].append(block)
-                counts[current] += len(block.samples_ms)
-                spent_ms[current] += sum(block.samples_ms)
-                disturbed = watch.after_block(current)
-            round_index += 1
-    except KeyboardInterrupt:
-        return True, None
-
-
 def _time_calls(run: Runner, image: np.ndarray, count: int, block: _Block, told: Optional[Session] = None) -> None:
     """Time `count` calls into `block`, call by call; `told` says where the time of each went."""
     clock, scale = _clock, _MS_PER_TICK
@@ -275,17 +313,6 @@ def _block_size(latency_ms: float, limits: Limits) -> int:
     if limits.iterations is not None:
         size = min(size, limits.iterations // _ROUNDS_WANTED)
     return max(1, min(size, _MAX_BLOCK))
-
-
-def _fraction(count: int, spent_ms: float, rounds: int, limits: Limits) -> float:
-    """Return how much of its work one session has done; 1 or more when nothing is left."""
-    if limits.rounds is not None:
-        return rounds / limits.rounds
-    if limits.iterations is not None:
-        return count / limits.iterations
-    if count >= _MAX_SAMPLES:
-        return 1.0
-    return min(spent_ms / (1e3 * limits.duration_s), count / limits.min_iterations)
 
 
 @contextlib.contextmanager

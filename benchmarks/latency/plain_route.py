@@ -15,22 +15,25 @@ from edgenext_deploy.benchmarks import latency_report
 from edgenext_deploy.benchmarks.hardware.host import describe_host
 from edgenext_deploy.benchmarks.latency import run
 from edgenext_deploy.benchmarks.latency.devices import CPU, match_device
-from edgenext_deploy.benchmarks.latency.engines import Engine, Options, open_engine
+from edgenext_deploy.benchmarks.latency.engines import Engine, open_engine
+from edgenext_deploy.benchmarks.latency.exports import export_plain, export_variant
 from edgenext_deploy.benchmarks.latency.interleave import Limits, Progress
-from edgenext_deploy.commands.child import run_module
 from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.version import __version__
 
-# One export of the largest variant is well below a minute on two cores.
-_EXPORT_TIME_LIMIT_S = 600
 # Both files hold the same float32 network, whose operations come in another order.
 _TOLERANCE = 1e-3
 
 Tell = Callable[[str], None]
 
 
+def _silent(line: str) -> None:
+    """Tell nobody."""
+
+
 def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[int] = 1,
-                   tell: Optional[Tell] = None, progress: Optional[Progress] = None) -> latency_report.LatencyReport:
+                   tell: Tell = _silent, progress: Optional[Progress] = None) -> latency_report.LatencyReport:
     """Export each variant both ways, measure the pairs, and return their rows and ratios.
 
     Args:
@@ -80,16 +83,17 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
 def _measure_pair(variant: str, ours: str, plain: str, limits: Limits, threads: Optional[int],
                   progress: Optional[Progress]) -> latency_report.LatencyReport:
     with contextlib.ExitStack() as stack:
-        options = Options(threads=threads)
-        first = stack.enter_context(open_engine(ours, "{} edgenext-export".format(variant), options))
-        second = stack.enter_context(open_engine(plain, "{} plain route".format(variant), options))
+        runtime = RuntimeOptions(threads=threads)
+        first = stack.enter_context(open_engine(ours, "{} edgenext-export".format(variant), runtime))
+        second = stack.enter_context(open_engine(plain, "{} plain route".format(variant), runtime))
         if first.model is not None:
             second = second._replace(model=first.model._replace(target="plain"))
         second = second._replace(image=first.image, image_source=first.image_source)
         _require_same_function(variant, first, second)
         host = describe_host()
-        request = run.Request([ours, plain], device=CPU, options=options, limits=limits, keep_samples=False)
-        return run.run([first, second], request, host, match_device(CPU, host).found, [True, True], progress)
+        request = run.Request([ours, plain], device=CPU, runtime=runtime, limits=limits, keep_samples=False)
+        contenders = [run.Contender(first, True), run.Contender(second, True)]
+        return run.Run(contenders, request, host, match_device(CPU, host).found).measure(progress)
 
 
 def _require_same_function(variant: str, first: Engine, second: Engine) -> None:
@@ -101,15 +105,11 @@ def _require_same_function(variant: str, first: Engine, second: Engine) -> None:
             "expected".format(variant, error, _TOLERANCE), "report this as a bug of the export")
 
 
-def _export_both(variant: str, folder: str, tell: Optional[Tell]) -> Tuple[str, str]:
+def _export_both(variant: str, folder: str, tell: Tell) -> Tuple[str, str]:
     """Return the paths of the exported file and of the plain file."""
-    ours = os.path.join(folder, variant + ".onnx")
+    tell("exporting {}: edgenext-export --target onnxruntime".format(variant))
+    ours = export_variant(variant, folder, "onnxruntime")
+    tell("exporting {}: plain route".format(variant))
     plain = os.path.join(folder, variant + "_plain.onnx")
-    for title, module, arguments in (
-        ("edgenext-export --target onnxruntime", "cli", ["--target", "onnxruntime", "--output", folder]),
-        ("plain route", "plain", ["--output", plain]),
-    ):
-        if tell is not None:
-            tell("exporting {}: {}".format(variant, title))
-        run_module("edgenext_deploy.export." + module, ["--variant", variant, *arguments], _EXPORT_TIME_LIMIT_S)
+    export_plain(variant, plain)
     return ours, plain

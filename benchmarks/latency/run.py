@@ -15,9 +15,10 @@ from edgenext_deploy.benchmarks.latency.devices import (
     match_session,
     recognise,
 )
-from edgenext_deploy.benchmarks.latency.engines import Engine, Options, names_of, open_engine
-from edgenext_deploy.benchmarks.latency.interleave import Limits, Progress, Series, measure
+from edgenext_deploy.benchmarks.latency.engines import Engine, names_of, open_engine
+from edgenext_deploy.benchmarks.latency.interleave import Limits, Measurement, Progress, Series, measure
 from edgenext_deploy.errors import EdgeNextError
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.version import __version__
 
 
@@ -31,7 +32,7 @@ class Request(NamedTuple):
         device: ``cpu``, a device or a target; None for what each engine is recognised to run on.
         allow_mismatch: measure elsewhere too, and mark every row.
         exclude_transfers: the latency is that of the GPU alone, where it can be told.
-        options: how engines are opened.
+        runtime: how engines are run.
         limits: when to stop.
         keep_samples: whether single inferences go into the report.
     """
@@ -41,7 +42,7 @@ class Request(NamedTuple):
     device: Optional[str] = None
     allow_mismatch: bool = False
     exclude_transfers: bool = False
-    options: Options = Options()
+    runtime: RuntimeOptions = RuntimeOptions()
     limits: Limits = Limits()
     keep_samples: bool = True
 
@@ -73,6 +74,13 @@ def failure_of(name: str, error: Exception) -> latency_report.Failure:
     return latency_report.Failure(name, text)
 
 
+class Contender(NamedTuple):
+    """An open engine, and whether it runs on the device that was asked for."""
+
+    engine: Engine
+    device_matches: bool
+
+
 def benchmark(request: Request, progress: Optional[Progress] = None) -> latency_report.LatencyReport:
     """Measure engine files in one interleaved run; each is compared with the reference, or with the first.
 
@@ -91,83 +99,108 @@ def benchmark(request: Request, progress: Optional[Progress] = None) -> latency_
     match = match_device(request.device or CPU, host)
     if match.refusal is not None and not request.allow_mismatch:
         raise match.refusal
-    paths = ([] if request.reference is None else [request.reference]) + list(request.engines)
     wants_gpu = request.device is not None and match.refusal is None and not is_processor(request.device)
-    options = request.options._replace(torch_device="cuda") if wants_gpu else request.options
+    paths = ([] if request.reference is None else [request.reference]) + list(request.engines)
+    contenders: List[Contender] = []
     with contextlib.ExitStack() as stack:
-        engines = [stack.enter_context(open_engine(path, name, options))
-                   for path, name in zip(paths, names_of(paths))]
-        refusals = [None if request.device is None else match_session(request.device, engine.session.describe())
-                    for engine in engines]
-        # The reference may run anywhere: its outputs count.
-        for refusal in refusals[request.reference is not None:]:
-            if refusal is not None and not request.allow_mismatch:
+        for path, name in zip(paths, names_of(paths)):
+            engine = stack.enter_context(open_engine(path, name, request.runtime, "cuda" if wants_gpu else "cpu"))
+            refusal = None if request.device is None else match_session(request.device, engine.session.describe())
+            # The reference may run anywhere: only its outputs count.
+            may_differ = request.allow_mismatch or (request.reference is not None and not contenders)
+            if refusal is not None and not may_differ:
                 raise refusal
-        matches = [match.refusal is None and refusal is None for refusal in refusals]
-        return run(engines, request, host, match.found, matches, progress)
+            contenders.append(Contender(engine, match.refusal is None and refusal is None))
+        return Run(contenders, request, host, match.found).measure(progress)
 
 
-def run(engines: Sequence[Engine], request: Request, host: Host, device_found: str, matches: Sequence[bool],
-        progress: Optional[Progress] = None, monitor: Optional[Monitor] = None) -> latency_report.LatencyReport:
-    """Measure open engines in one interleaved run; the first is the reference, if the request names one.
+class Run:
+    """One interleaved run of open engines.
 
     Args:
-        engines: open; with a reference it comes first.
+        contenders: the engines; the first is the reference, if the request names one.
         request: how to measure.
         host: this machine.
         device_found: what it is, in words.
-        matches: for each engine, whether it runs on the device that was asked for.
-        progress: see `measure`.
-        monitor: the machine's sensors; by default they are looked up.
-
-    Raises:
-        EngineFailedError: see `benchmark`.
     """
-    started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    reference = engines[0] if request.reference is not None else None
-    checks: Dict[str, latency_report.OutputCheck] = {}
-    if reference is not None:
-        engines = [reference] + [output_check.on_the_same_input(engine, reference) for engine in engines[1:]]
-        checks = {engine.name: _check(engine, reference) for engine in engines[1:]}
-    watch = monitor or open_monitor()
-    measured = measure({engine.name: engine.session for engine in engines},
-                       {engine.name: engine.image for engine in engines}, request.limits, progress, watch)
-    watch.end()
-    if measured.failed is not None and not measured.series:
-        raise EngineFailedError(*measured.failed, None) from measured.failed.error
-    failure = None if measured.failed is None else failure_of(*measured.failed)
-    setting = summarise.Setting(
-        device_found, request.exclude_transfers, request.options.cuda_graph, host,
-        versions.collect([engine.session.describe() for engine in engines], host), started_at, measured.interrupted,
-        request.keep_samples, failure)
-    made: List[latency_report.LatencyRecord] = []
-    shown: List[Series] = []
-    for engine, matched in zip(engines, matches):
-        series = measured.series[engine.name]
-        if not series.blocks:
-            continue
-        mode = summarise.mode_of(engine, series, request.exclude_transfers, request.options.cuda_graph)
-        others = tuple(name for name in measured.series if name != engine.name)
-        device = (recognise(host, engine.session.describe()) if request.device is None else
-                  device_name(request.device))
-        made.append(summarise.make_row(engine, series, mode, setting, watch.hardware(engine.name), others,
-                                  checks.get(engine.name), engine is reference, device, matched))
-        shown.append(summarise.headline(series, mode))
-    comparisons = [compare(made[0].name, shown[0], row.name, series) for row, series in zip(made[1:], shown[1:])]
-    report = latency_report.LatencyReport(latency_report.SCHEMA, __version__, tuple(made),
-                                          tuple(filter(None, comparisons)),
-                                  measured.interrupted, failure)
-    if measured.failed is not None:
-        raise EngineFailedError(*measured.failed, report) from measured.failed.error
-    return report
 
+    def __init__(self, contenders: Sequence[Contender], request: Request, host: Host, device_found: str) -> None:
+        self._request, self._host, self._device_found = request, host, device_found
+        self._contenders = list(contenders)
+        self._reference = contenders[0].engine if request.reference is not None else None
+        self._checks: Dict[str, latency_report.OutputCheck] = {}
 
-def _check(engine: Engine, reference: Engine) -> latency_report.OutputCheck:
-    try:
-        return output_check.check_outputs(engine, reference)
-    except Exception as error:  # such as too little memory for both
-        what = "the comparison of {} with {}".format(engine.name, reference.name)
-        raise EngineFailedError(what, error, None) from error
+    def measure(self, progress: Optional[Progress] = None,
+                monitor: Optional[Monitor] = None) -> latency_report.LatencyReport:
+        """Compare the outputs, time the engines and return the report.
+
+        Args:
+            progress: see `interleave.measure`.
+            monitor: the machine's sensors; by default they are looked up.
+
+        Raises:
+            EngineFailedError: see `benchmark`.
+        """
+        started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._check_outputs()
+        watch = monitor or open_monitor()
+        engines = [contender.engine for contender in self._contenders]
+        measured = measure({engine.name: engine.session for engine in engines},
+                           {engine.name: engine.image for engine in engines}, self._request.limits, progress, watch)
+        watch.end()
+        if measured.failed is not None and not measured.series:
+            raise EngineFailedError(*measured.failed, None) from measured.failed.error
+        report = self._report(measured, watch, self._setting(measured, started_at))
+        if measured.failed is not None:
+            raise EngineFailedError(*measured.failed, report) from measured.failed.error
+        return report
+
+    def _check_outputs(self) -> None:
+        """Compare each engine's outputs with the reference's, on the same input."""
+        reference = self._reference
+        if reference is None:
+            return
+        for index, contender in enumerate(self._contenders[1:], 1):
+            engine = output_check.on_the_same_input(contender.engine, reference)
+            self._contenders[index] = contender._replace(engine=engine)
+            try:
+                self._checks[engine.name] = output_check.check_outputs(engine, reference)
+            except Exception as error:  # such as too little memory for both
+                what = "the comparison of {} with {}".format(engine.name, reference.name)
+                raise EngineFailedError(what, error, None) from error
+
+    def _setting(self, measured: Measurement, started_at: str) -> summarise.Setting:
+        sessions = [contender.engine.session.describe() for contender in self._contenders]
+        return summarise.Setting(
+            self._device_found, self._request.exclude_transfers, self._request.runtime.cuda_graph, self._host,
+            versions.collect(sessions, self._host), started_at, measured.interrupted, self._request.keep_samples,
+            None if measured.failed is None else failure_of(*measured.failed))
+
+    def _report(self, measured: Measurement, watch: Monitor,
+                setting: summarise.Setting) -> latency_report.LatencyReport:
+        rows: List[latency_report.LatencyRecord] = []
+        comparisons: List[latency_report.Comparison] = []
+        first: Optional[Series] = None
+        for engine, device_matches in self._contenders:
+            series = measured.series[engine.name]
+            if not series.blocks:
+                continue
+            rows.append(summarise.make_row(summarise.Measured(
+                engine, self._device_of(engine), device_matches, series, watch.hardware(engine.name),
+                self._checks.get(engine.name), engine is self._reference,
+                tuple(name for name in measured.series if name != engine.name)), setting))
+            shown = summarise.headline(series, rows[-1].mode)
+            if first is None:
+                first = shown
+            else:
+                comparison = compare(rows[0].name, first, engine.name, shown)
+                comparisons += [] if comparison is None else [comparison]
+        return latency_report.LatencyReport(latency_report.SCHEMA, __version__, tuple(rows), tuple(comparisons),
+                                            measured.interrupted, setting.failure)
+
+    def _device_of(self, engine: Engine) -> str:
+        asked = self._request.device
+        return recognise(self._host, engine.session.describe()) if asked is None else device_name(asked)
 
 
 def compare(first_name: str, first: Series, second_name: str, second: Series) -> Optional[latency_report.Comparison]:
@@ -180,4 +213,3 @@ def compare(first_name: str, first: Series, second_name: str, second: Series) ->
         return compare(second_name, second, first_name, first)
     interval = statistics.median_interval(ratios)
     return latency_report.Comparison(first_name, second_name, ratio, interval, rounds=2 * len(ratios))
-

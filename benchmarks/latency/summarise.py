@@ -43,6 +43,30 @@ class Setting(NamedTuple):
     failure: Optional[latency_report.Failure] = None
 
 
+class Measured(NamedTuple):
+    """One engine of a run, and what was measured of it.
+
+    Attributes:
+        engine: open.
+        device: that the row stands for.
+        device_matches: it ran there.
+        series: by the host's clock, with at least one value.
+        hardware: the machine while this engine ran.
+        outputs: compared with those of the reference; None without one.
+        is_reference: this is the reference.
+        interleaved_with: names of the other rows of the run.
+    """
+
+    engine: Engine
+    device: str
+    device_matches: bool
+    series: Series
+    hardware: Hardware
+    outputs: Optional[latency_report.OutputCheck] = None
+    is_reference: bool = False
+    interleaved_with: Tuple[str, ...] = ()
+
+
 def mode_of(engine: Engine, series: Series, exclude_transfers: bool, cuda_graph: Optional[bool]) -> latency_report.Mode:
     """Return how an engine was run, and what its latency is."""
     session = engine.session.describe()
@@ -60,23 +84,10 @@ def headline(series: Series, mode: latency_report.Mode) -> Series:
     return series._replace(blocks=blocks)
 
 
-def make_row(engine: Engine, series: Series, mode: latency_report.Mode, setting: Setting, hardware: Hardware,
-             interleaved_with: Tuple[str, ...], outputs: Optional[latency_report.OutputCheck], is_reference: bool,
-             device: str, device_matches: bool) -> latency_report.LatencyRecord:
-    """Return the row of one engine.
-
-    Args:
-        engine: that was measured.
-        series: by the host's clock, with at least one value.
-        mode: what `mode_of` says of it.
-        setting: what all rows have in common.
-        hardware: as it was while this engine ran.
-        interleaved_with: names of the other rows.
-        outputs: against the reference.
-        is_reference: this one is it.
-        device: that the row stands for.
-        device_matches: it ran there.
-    """
+def make_row(measured: Measured, setting: Setting) -> latency_report.LatencyRecord:
+    """Return the row of one engine."""
+    engine, series, hardware = measured.engine, measured.series, measured.hardware
+    mode = mode_of(engine, series, setting.exclude_transfers, setting.cuda_graph)
     chosen = headline(series, mode)
     values_ms = chosen.values_ms
     latency = summarise(values_ms)
@@ -84,23 +95,23 @@ def make_row(engine: Engine, series: Series, mode: latency_report.Mode, setting:
     stages, reconciliation = split(series)
     batch = int(engine.image.shape[0])
     session: Dict[str, Any] = engine.session.describe()
+    on_processor = runs_on_processor(session)
     row = latency_report.LatencyRecord(
-        name=engine.name, engine=engine.file, model=engine.model, device=device,
-        device_found=_found(setting, session),
-        device_matches=device_matches, session=session, mode=mode,
+        name=engine.name, engine=engine.file, model=engine.model, device=measured.device,
+        device_found=_found(setting, session), device_matches=measured.device_matches, session=session, mode=mode,
         input_shape=tuple(int(size) for size in engine.image.shape), batch=batch, image=engine.image_source,
         n=len(values_ms), rounds=len(series.blocks), warmup=series.warmup, latency=latency, stages=stages,
         reconciliation=reconciliation, window_spread=spread, stable=spread <= statistics.STABLE_SPREAD,
-        throughput_per_s=1e3 * batch / latency.mean_ms, is_reference=is_reference, outputs=outputs,
-        interleaved_with=interleaved_with, interrupted=setting.interrupted, host=setting.host,
+        throughput_per_s=1e3 * batch / latency.mean_ms, is_reference=measured.is_reference, outputs=measured.outputs,
+        interleaved_with=measured.interleaved_with, interrupted=setting.interrupted, host=setting.host,
         versions=setting.versions, hardware=hardware,
-        energy=None if interleaved_with else energy_of(
-            hardware, float(series.values_ms.mean()), runs_on_processor(session)), cautions=(),
-        samples=samples_of(chosen) if setting.keep_samples else None, started_at=setting.started_at,
+        energy=None if measured.interleaved_with else energy_of(
+            hardware, float(series.values_ms.mean()), on_processor),
+        cautions=(), samples=samples_of(chosen) if setting.keep_samples else None, started_at=setting.started_at,
         failure=setting.failure, round_p50_ms=tuple(statistics.median(block) for block in chosen.blocks))
     cautions = cautions_of(row)
     if setting.exclude_transfers and mode.latency == WALL:
-        cautions += (transfers_not_separate(runs_on_processor(session)),)
+        cautions += (transfers_not_separate(on_processor),)
     return row._replace(cautions=cautions)
 
 
@@ -153,7 +164,7 @@ def samples_of(series: Series, limit: int = latency_report.MAX_SAMPLES) -> laten
         chosen = np.linspace(0, len(values) - 1, limit).round().astype(int)
         values, starts = values[chosen], starts[chosen]
     return latency_report.Samples(tuple(round(float(value), 4) for value in starts),
-                          tuple(round(float(value), 4) for value in values), thinned)
+                                  tuple(round(float(value), 4) for value in values), thinned)
 
 
 def _copies_nothing(series: Series) -> bool:
@@ -180,4 +191,4 @@ def _column(timings: Sequence[SessionTimings], name: str) -> Optional[np.ndarray
 def _times(values_ms: np.ndarray) -> latency_report.StageTimes:
     p90_ms, p99_ms = statistics.percentiles(values_ms, (90, 99))
     return latency_report.StageTimes(float(values_ms.min()), statistics.median(values_ms), p90_ms, p99_ms,
-                             float(values_ms.max()), float(values_ms.mean()))
+                                     float(values_ms.max()), float(values_ms.mean()))

@@ -1,4 +1,4 @@
-"""Measure the variants of a published table on ONNX Runtime, in turns in one run."""
+"""Measure the variants of a published table on ONNX Runtime, interleaved in one run."""
 import contextlib
 import os
 import tempfile
@@ -6,13 +6,10 @@ from typing import Callable, Optional, Sequence
 
 from edgenext_deploy.benchmarks import latency_report
 from edgenext_deploy.benchmarks.latency.devices import CPU
-from edgenext_deploy.benchmarks.latency.engines import Options
+from edgenext_deploy.benchmarks.latency.exports import export_variant
 from edgenext_deploy.benchmarks.latency.interleave import Limits, Progress
 from edgenext_deploy.benchmarks.latency.run import Request, benchmark
-from edgenext_deploy.commands.child import run_module
-
-# One export of the largest variant is well below a minute on two cores.
-_EXPORT_TIME_LIMIT_S = 600
+from edgenext_deploy.runtime.options import RuntimeOptions
 
 Tell = Callable[[str], None]
 
@@ -44,15 +41,14 @@ def measure_variants(
         if folder is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgenext-table-"))
         engines = tuple(_exported(variant, folder, tell) for variant in variants)
-        return benchmark(Request(engines, device=CPU, options=Options(threads=threads), limits=limits,
+        return benchmark(Request(engines, device=CPU, runtime=RuntimeOptions(threads=threads), limits=limits,
                                  keep_samples=True), progress)
 
 
 def _exported(variant: str, folder: str, tell: Optional[Tell]) -> str:
     path = os.path.join(folder, variant + ".onnx")
-    if not os.path.exists(path):
-        if tell is not None:
-            tell("exporting {} for ONNX Runtime".format(variant))
-        run_module("edgenext_deploy.export.cli",
-                   ["--variant", variant, "--target", "onnxruntime", "--output", folder], _EXPORT_TIME_LIMIT_S)
-    return path
+    if os.path.exists(path):
+        return path
+    if tell is not None:
+        tell("exporting {} for ONNX Runtime".format(variant))
+    return export_variant(variant, folder, "onnxruntime")

@@ -4,7 +4,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.benchmarks import latency_report
-from edgenext_deploy.benchmarks.latency.engines import Options, open_engine
+from edgenext_deploy.benchmarks.latency.engines import open_engine
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.node_names import (
     KINDS,
@@ -16,6 +16,7 @@ from edgenext_deploy.node_names import (
     part_of,
     part_of_several,
 )
+from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.profile import LayerTime, LayerTimes, profile_onnx, profile_plan
 from edgenext_deploy.runtime.trt import TensorRTSession
 from edgenext_deploy.tensorrt_api.engine_layers import nodes_in_name
@@ -32,7 +33,7 @@ class Layer(NamedTuple):
     Attributes:
         name: the runtime's.
         operator: ONNX Runtime's; empty for TensorRT.
-        kind: one of `layers.KINDS`; a fused layer is of its heaviest node's kind.
+        kind: one of `node_names.KINDS`; a fused layer is of its heaviest node's kind.
         stage: such as ``stages.2``; ``several`` when it is fused of nodes of more than one.
         block: such as ``stages.2.5``.
         ms: median over the runs.
@@ -103,14 +104,14 @@ def read(path: str) -> Profile:
     return json_records.from_json(Profile, data, path)
 
 
-def profile_engine(path: str, runs: int = 20, threads: Optional[int] = None, trust: bool = False) -> Profile:
+def profile_engine(path: str, runs: int = 20,
+                   runtime: RuntimeOptions = RuntimeOptions()) -> Profile:  # noqa: B008 - immutable
     """Profile an engine file.
 
     Args:
         path: ``.onnx`` or a plan.
         runs: inferences to take the median of.
-        threads: of ONNX Runtime.
-        trust: accept plans without a sidecar, which can run code.
+        runtime: how to run the engine.
 
     Raises:
         BadInputError: a file that is missing or broken.
@@ -118,11 +119,11 @@ def profile_engine(path: str, runs: int = 20, threads: Optional[int] = None, tru
         MissingRuntimeError: the runtime is not installed, or there is no GPU for a plan.
         VerificationError: the profiler's answers contradict each other.
     """
-    with open_engine(path, os.path.basename(path), Options(threads=threads, trust=trust)) as engine:
+    with open_engine(path, os.path.basename(path), runtime) as engine:
         if isinstance(engine.session, TensorRTSession):
             return summed(profile_plan(engine.session, engine.image, runs), engine.file, engine.model)
     # ONNX Runtime's profiler has to be there from the start: another session, with the first one closed.
-    return summed(profile_onnx(path, engine.image, runs, threads=threads), engine.file, engine.model)
+    return summed(profile_onnx(path, engine.image, runs, threads=runtime.threads), engine.file, engine.model)
 
 
 def summed(times: LayerTimes, engine: latency_report.EngineFile, model: Optional[latency_report.Model]) -> Profile:

@@ -3,6 +3,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from edgenext_deploy.benchmarks.hardware.host import Host
 from edgenext_deploy.benchmarks.hardware.monitor import mean_power_mw
+from edgenext_deploy.benchmarks.hardware.sensor_kinds import value_kinds
 from edgenext_deploy.benchmarks.latency.cautions import UNSTABLE
 from edgenext_deploy.benchmarks.latency_report import Comparison, LatencyRecord, LatencyReport
 from edgenext_deploy.benchmarks.report.printing import milliseconds
@@ -150,6 +151,10 @@ def hardware_line(row: LatencyRecord) -> str:
     power = mean_power_mw(state)
     if power is not None:
         parts.append("{} {:.2f} W at work".format(" + ".join(state.total_rails), power[0] / 1e3))
+    for kind in value_kinds():
+        form = "{{:.{}f}}".format(kind.digits)
+        parts += ["{} {} {}".format(name, _from_to(form, state.start.values(kind.name).get(name), value), kind.unit)
+                  for name, value in state.end.others.get(kind.name, {}).items()]
     if parts:
         parts.append("throttled: {}".format(", ".join(state.throttled)) if state.throttled else "no throttling seen")
     return ", ".join(parts)

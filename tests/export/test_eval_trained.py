@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from edgenext_deploy import Classifier
 from edgenext_deploy.artifacts.manifest import Detection
-from edgenext_deploy.benchmarks.accuracy.evaluate import Options, evaluate
+from edgenext_deploy.benchmarks.accuracy.evaluate import evaluate
 from edgenext_deploy.export.checks.rtx import RtxReport
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.graph.simplify import Simplified
@@ -28,6 +28,7 @@ from edgenext_deploy.models.factory import create_model
 from edgenext_deploy.preprocess.photo import preprocess
 from edgenext_deploy.runtime.options import RuntimeOptions
 
+ONE_THREAD = RuntimeOptions(threads=1)
 DIGITS = 300  # of the held-out images
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 CHILD = [sys.executable, "-m", "edgenext_deploy.benchmarks.accuracy.cli"]
@@ -80,8 +81,8 @@ def rows_of(path):
 
 
 def test_digits_as_pytorch_answers_image_for_image(digits_engine, digits_folder, tmp_path):
-    evaluation = evaluate(Options(
-        (digits_engine,), str(digits_folder), threads=1, resume=str(tmp_path / "rows.jsonl")))
+    evaluation = evaluate(
+        digits_engine, data=str(digits_folder), runtime=ONE_THREAD, resume=str(tmp_path / "rows.jsonl"))
     model = load(trained.TRAINED["digits"], len(NAMES), trained.weights_file("digits"))
     images, labels = (values[:DIGITS] for values in trained.digits()[1])
     with quiet_torch():
@@ -165,7 +166,7 @@ def test_a_trained_detector_is_as_good_after_the_export(scenes, tmp_path):
     images, _, objects = scenes
     annotations = shapes.write_coco(tmp_path, images, objects)
     engines = shapes_exports(tmp_path, "shapes_ssdlite", shapes.SHAPES)
-    evaluation = evaluate(Options(engines, str(tmp_path / "photos"), str(annotations), threads=1))
+    evaluation = evaluate(*engines, data=str(tmp_path / "photos"), labels=str(annotations), runtime=ONE_THREAD)
     assert evaluation.used == shapes.HELD_OUT
     model = load(shapes.TRAINED["shapes_ssdlite"], 3, shapes.weights_file("shapes_ssdlite"))
     expected, expected50 = pytorch_map(model, images, annotations)
@@ -194,7 +195,7 @@ def test_a_trained_segmenter_is_as_good_after_the_export(scenes, tmp_path):
     shapes.write_voc(tmp_path / "voc", images, masks)
     labels = ["background", *shapes.SHAPES]
     engines = shapes_exports(tmp_path, "shapes_deeplabv3", labels)
-    evaluation = evaluate(Options(engines, str(tmp_path / "voc"), threads=1))
+    evaluation = evaluate(*engines, data=str(tmp_path / "voc"), runtime=ONE_THREAD)
     assert evaluation.used == shapes.HELD_OUT
     model = load(shapes.TRAINED["shapes_deeplabv3"], 4, shapes.weights_file("shapes_deeplabv3"))
     expected = pytorch_miou(model, images, shapes.with_void(masks))

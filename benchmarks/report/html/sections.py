@@ -11,6 +11,7 @@ from edgenext_deploy.benchmarks.compare.compare_text import (
     published_cells,
 )
 from edgenext_deploy.benchmarks.compare.reports import published_speeds
+from edgenext_deploy.benchmarks.hardware.sensor_kinds import SensorKind, value_kinds
 from edgenext_deploy.benchmarks.hardware.state import Hardware, Reading
 from edgenext_deploy.benchmarks.latency_report import LatencyRecord, LatencyReport
 from edgenext_deploy.benchmarks.profile.layer_times import Profile
@@ -18,7 +19,7 @@ from edgenext_deploy.benchmarks.profile.profile_text import slowest
 from edgenext_deploy.benchmarks.profile.profile_text import summary as profile_summary
 from edgenext_deploy.benchmarks.report import tables
 from edgenext_deploy.benchmarks.report.html.page import bullets, card, cards, facts, folded, legend, paragraph, table
-from edgenext_deploy.benchmarks.report.printing import EMPTY, milliseconds
+from edgenext_deploy.benchmarks.report.printing import EMPTY, milliseconds, number
 from edgenext_deploy.benchmarks.report.sentences import (
     ended_early,
     grouped_cautions,
@@ -172,23 +173,19 @@ def _state(hardware: Hardware) -> List[Tuple[str, str]]:
     readings = (hardware.start, *hardware.during, hardware.end)
     pairs = [("power mode", EMPTY if mode is None else "{} ({})".format(mode.name or mode.number, mode.source)),
              ("clocks", {True: "locked", False: "not locked", None: "unknown"}[hardware.clocks_locked])]
-    for title, field, unit, digits in (("clock", "clocks_mhz", "MHz", 0), ("temperature", "temperatures_c", "°C", 1),
-                                       ("power", "power_mw", "mW", 0)):
-        pairs += [("{} {}".format(title, name), _course(readings, field, name, unit, digits))
-                  for name in _names(readings, field)]
+    for kind in value_kinds():
+        names = dict.fromkeys(name for reading in readings for name in reading.values(kind.name))
+        pairs += [("{} {}".format(kind.name, name), _course(readings, kind, name)) for name in names]
     pairs.append(("throttled", ", ".join(hardware.throttled) or "not seen"))
     pairs += [(trouble.sensor, "{}: {}".format(trouble.kind, trouble.text)) for trouble in hardware.troubles]
     return pairs
 
 
-def _names(readings: Sequence[Reading], field: str) -> List[str]:
-    return list(dict.fromkeys(name for reading in readings for name in getattr(reading, field)))
-
-
-def _course(readings: Sequence[Reading], field: str, name: str, unit: str, digits: int) -> str:
-    """Return a sensor's first and last value, and between what it was."""
-    values = [getattr(reading, field)[name] for reading in readings if name in getattr(reading, field)]
-    shown = ["{:.{}f}".format(value, digits) for value in (values[0], values[-1], min(values), max(values))]
+def _course(readings: Sequence[Reading], kind: SensorKind, name: str) -> str:
+    """Return a sensor's first and last value, and its range."""
+    values = [reading.values(kind.name)[name] for reading in readings if name in reading.values(kind.name)]
+    unit = kind.unit
+    shown = [number(value, kind.digits) for value in (values[0], values[-1], min(values), max(values))]
     if len(set(shown)) == 1:
         return "{} {}".format(shown[0], unit)
     return "{} to {} {} (between {} and {})".format(shown[0], shown[1], unit, shown[2], shown[3])

@@ -8,7 +8,7 @@ from edgenext_deploy.benchmarks.commands.cli import bench_command
 from edgenext_deploy.benchmarks.compare.comparable import defects, differences, ratio_of_medians
 from edgenext_deploy.benchmarks.compare.compare_text import across_sentences, dump_compared, published_cells, sentences
 from edgenext_deploy.benchmarks.compare.reports import compare
-from edgenext_deploy.benchmarks.hardware.state import PowerMode, Trouble
+from edgenext_deploy.benchmarks.hardware.state import PowerMode, SensorError
 from edgenext_deploy.benchmarks.latency_report import Comparison, Mode, OutputCheck, WarmUp
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.commands import entry as command
@@ -67,7 +67,8 @@ MEAN = make_reading(1.0, clocks_mhz={"cpu0": 1000.0})
     ({"warmup": WarmUp(3000.0, 9, False)}, "warm-up never stable"),
     ({"interrupted": True}, "interrupted after 300 inferences"),
     ({"hardware": make_hardware(throttled=("thermal",))}, "throttled: thermal"),
-    ({"hardware": make_hardware(troubles=(Trouble("GPU-therm", "lost", "stopped", 1.0),))}, "sensor GPU-therm lost"),
+    ({"hardware": make_hardware(troubles=(SensorError("GPU-therm", "lost", "stopped", 1.0),))},
+     "sensor GPU-therm lost"),
     ({"outputs": OutputCheck("ref.onnx", 0.5, False, 0.01, False)}, "outputs differ from ref.onnx"),
 ])
 def test_an_unlike_row_is_named_with_the_reason_and_not_ranked(changes, reason):

@@ -10,6 +10,7 @@ from edgenext_deploy.benchmarks.estimate.estimate_text import summary, title
 from edgenext_deploy.benchmarks.estimate.estimates import estimate_file, feature_of
 from edgenext_deploy.benchmarks.estimate.graph_work import read_work, work_of
 from edgenext_deploy.benchmarks.estimate.peaks import devices_with_peak, get_peak
+from edgenext_deploy.benchmarks.latency import exports
 from edgenext_deploy.benchmarks.report.html.pages import estimate_page
 from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import BadInputError, UsageError
@@ -186,7 +187,7 @@ def test_a_graph_for_another_target_says_that_the_fit_was_to_others(exported):
 
 def test_the_command(tmp_path, capsys, monkeypatch, exported):
     path = exported("xxs").onnx_path
-    monkeypatch.setattr(module, "run_module", lambda name, arguments, limit: None)
+    monkeypatch.setattr(exports, "run_module", lambda name, arguments, limit: None)
     with pytest.raises(SystemExit) as stopped:
         entry.run_command(bench_command, ["estimate", "--engine", str(path), "--json", str(tmp_path / "e.json"),
                                             "--html", str(tmp_path / "e.html")])
@@ -207,7 +208,7 @@ def test_a_variant_is_exported_in_a_child(monkeypatch):
         asked.append((name, arguments))
         raise UsageError("stop here")
 
-    monkeypatch.setattr(module, "run_module", export)
+    monkeypatch.setattr(exports, "run_module", export)
     with pytest.raises(UsageError, match="stop here"):
         module.estimate_variant("xs", "nano", "fp16")
     [(name, arguments)] = asked

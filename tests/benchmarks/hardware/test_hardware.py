@@ -186,7 +186,7 @@ def test_a_machine_without_sensors_claims_nothing(tmp_path):
     tree = RecordedTree(tmp_path)
     state = watch(tree)
     assert (state.power_mode, state.clock_ranges, state.clocks_locked) == (None, {}, None)
-    assert state.start[1:] == ({}, {}, {}, ())
+    assert state.start[1:] == ({}, {}, {}, (), {})
     assert (state.total_rails, state.troubles, tree.asked) == ((), (), [])
     assert mean_power_mw(state) is None
 

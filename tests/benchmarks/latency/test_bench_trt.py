@@ -107,7 +107,7 @@ def test_a_plan_does_not_stand_for_a_processor(plan, capsys, tmp_path):
 
 def test_allowed_mismatches_are_said_everywhere(plan, capsys, tmp_path):
     folder = tmp_path / "all"
-    files = {name: str(folder / name) for name in ("json", "csv", "markdown")}
+    files = {name: str(folder / name) for name in ("json-file", "csv", "markdown")}
     arguments = [part for name, path in files.items() for part in ("--" + name, path)]
     with pytest.raises(SystemExit) as stopped:
         entry.run_command(bench_command, ["--engine", plan, "--device", "nano", "--allow-mismatch", *arguments,
@@ -119,7 +119,7 @@ def test_allowed_mismatches_are_said_everywhere(plan, capsys, tmp_path):
     for name, path in files.items():
         with open(path, encoding="utf-8") as stream:
             texts[name] = stream.read()
-    (row,) = json.loads(texts["json"])["records"]
+    (row,) = json.loads(texts["json-file"])["records"]
     assert (row["device"], row["device_matches"]) == ("nano", False)
     assert row["cautions"][0]["code"] == "device-mismatch"
     (line,) = csv.DictReader(io.StringIO(texts["csv"]))

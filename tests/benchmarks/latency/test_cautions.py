@@ -1,7 +1,7 @@
 import pytest
 from bench_doubles import make_hardware, make_nano_row, make_row, make_stages
 
-from edgenext_deploy.benchmarks.hardware.state import ClockRange, Trouble
+from edgenext_deploy.benchmarks.hardware.state import ClockRange, SensorError
 from edgenext_deploy.benchmarks.latency import cautions
 from edgenext_deploy.benchmarks.latency_report import Mode, OutputCheck, WarmUp
 
@@ -102,9 +102,9 @@ def test_a_graph_that_was_asked_for_and_not_used():
 
 
 def test_sensors_that_failed_and_sensors_that_are_forbidden_are_told_apart():
-    troubles = (Trouble("/a", "lost", "/a: answered before and does not any more", 1.0),
-                Trouble("/b", "denied", "/b: no permission to read it", -1.0),
-                Trouble("/c", "denied", "/c: no permission to read it", -1.0))
+    troubles = (SensorError("/a", "lost", "/a: answered before and does not any more", 1.0),
+                SensorError("/b", "denied", "/b: no permission to read it", -1.0),
+                SensorError("/c", "denied", "/c: no permission to read it", -1.0))
     row = make_row(hardware=make_hardware(troubles=troubles))
     assert codes(row) == [cautions.SENSOR_FAILED, cautions.SENSOR_DENIED]
     failed, denied = [caution.text for caution in cautions.cautions_of(row)]

@@ -138,7 +138,7 @@ def test_two_different_networks_are_not_compared(children, sessions, answer):
 
 
 def test_ctrl_c_keeps_the_pairs_measured_before(children, sessions, monkeypatch):
-    real_run = plain_route.run.run
+    real_run = plain_route.run.Run.measure
     seen = []
 
     def run(*arguments):
@@ -147,7 +147,7 @@ def test_ctrl_c_keeps_the_pairs_measured_before(children, sessions, monkeypatch)
             raise KeyboardInterrupt
         return real_run(*arguments)
 
-    monkeypatch.setattr(plain_route.run, "run", run)
+    monkeypatch.setattr(plain_route.run.Run, "measure", run)
     report = plain_route.compare_routes(["xxs", "xs", "s"], LIMITS)
     assert report.interrupted
     assert [row.name for row in report.records] == ["xxs edgenext-export", "xxs plain route"]
@@ -155,7 +155,7 @@ def test_ctrl_c_keeps_the_pairs_measured_before(children, sessions, monkeypatch)
 
 
 def test_an_error_keeps_the_pairs_measured_before(children, sessions, monkeypatch):
-    real_run = plain_route.run.run
+    real_run = plain_route.run.Run.measure
     error = VerificationError("wrong")
     seen = []
 
@@ -165,7 +165,7 @@ def test_an_error_keeps_the_pairs_measured_before(children, sessions, monkeypatc
             raise error
         return real_run(*arguments)
 
-    monkeypatch.setattr(plain_route.run, "run", run)
+    monkeypatch.setattr(plain_route.run.Run, "measure", run)
     with pytest.raises(plain_route.run.EngineFailedError, match="xs failed: wrong") as found:
         plain_route.compare_routes(["xxs", "xs", "s"], LIMITS)
     report = found.value.report
@@ -175,7 +175,7 @@ def test_an_error_keeps_the_pairs_measured_before(children, sessions, monkeypatc
 
 
 def test_a_file_that_fails_in_its_warm_up_keeps_the_pairs_before_and_is_named(children, sessions, monkeypatch):
-    real_run = plain_route.run.run
+    real_run = plain_route.run.Run.measure
     failure = plain_route.latency_report.Failure("xs plain route", "bad data")
     seen = []
 
@@ -185,7 +185,7 @@ def test_a_file_that_fails_in_its_warm_up_keeps_the_pairs_before_and_is_named(ch
             raise plain_route.run.EngineFailedError(failure.engine, BadInputError("bad data"), None)
         return real_run(*arguments)
 
-    monkeypatch.setattr(plain_route.run, "run", run)
+    monkeypatch.setattr(plain_route.run.Run, "measure", run)
     with pytest.raises(plain_route.run.EngineFailedError, match="xs plain route failed: bad data") as found:
         plain_route.compare_routes(["xxs", "xs", "s"], LIMITS)
     assert found.value.exit_code == 3 and len(seen) == 2

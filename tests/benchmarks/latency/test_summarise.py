@@ -7,11 +7,10 @@ from edgenext_deploy.benchmarks.hardware.host import describe_host
 from edgenext_deploy.benchmarks.latency import summarise
 from edgenext_deploy.benchmarks.latency.engines import Engine
 from edgenext_deploy.benchmarks.latency.interleave import Series
-from edgenext_deploy.benchmarks.latency_report import EngineFile, Mode, WarmUp
+from edgenext_deploy.benchmarks.latency_report import EngineFile, WarmUp
 from edgenext_deploy.runtime.session import SessionTimings
 
 WARMUP = WarmUp(100.0, 10, True)
-CPU_MODE = Mode("wall", "none", None, None, 1)
 
 
 def series_of(values, timings=()):
@@ -20,16 +19,14 @@ def series_of(values, timings=()):
     return Series(tuple(parts), WARMUP, tuple(starts), timings)
 
 
-def row_of(values, timings=(), hardware=None, others=(), mode=CPU_MODE, exclude=False):
+def row_of(values, timings=(), hardware=None, others=(), exclude=False):
     session = FakeSession("x", 1, (1, 3, 4, 4), lambda call: None)
     engine = Engine("x", EngineFile("x", "ab" * 32, 1, None), session, None, np.zeros((1, 3, 4, 4), np.float32),
                     "synthetic", None)
     setting = summarise.Setting("here", exclude, None, describe_host(), make_row().versions, "2026-01-02T03:04:05Z",
-                                False,
-                           True)
-    return summarise.make_row(engine, series_of(values, timings), mode, setting, hardware or make_hardware(), others,
-                              None,
-                         False, "cpu", True)
+                                False, True)
+    return summarise.make_row(summarise.Measured(
+        engine, "cpu", True, series_of(values, timings), hardware or make_hardware(), interleaved_with=others), setting)
 
 
 def noise(seed, count, centre=1.0, sigma=0.02):
@@ -133,8 +130,8 @@ def test_a_session_that_tells_no_stages_has_none():
 
 
 def test_the_latency_of_the_gpu_alone():
-    row = row_of(np.full(1000, 5.0), timings_of(1000), mode=Mode("gpu", "excluded", None, False, None), exclude=True)
-    assert row.latency.p50_ms == pytest.approx(3.4995)
+    row = row_of(np.full(1000, 5.0), timings_of(1000), exclude=True)
+    assert row.mode.latency == "gpu" and row.latency.p50_ms == pytest.approx(3.4995)
     assert row.stages.wall.p50_ms == 5.0
     assert len(row.round_p50_ms) == 40 and max(row.round_p50_ms) < 5.0
     assert not row.stable  # the compute times drift by a third, and it is they that are judged

@@ -6,6 +6,7 @@ from bench_doubles import make_nano_row, make_report, make_row
 
 from edgenext_deploy.benchmarks import latency_report
 from edgenext_deploy.benchmarks.commands.cli import bench_command
+from edgenext_deploy.benchmarks.latency import exports
 from edgenext_deploy.benchmarks.latency_report import Comparison, Mode
 from edgenext_deploy.benchmarks.paper.suites import SUITES, get_suite, published_of
 from edgenext_deploy.benchmarks.paper.table import fill
@@ -162,7 +163,7 @@ def test_run_exports_in_a_child_and_keeps_what_is_there(tmp_path, monkeypatch, c
 
     asked, measured = [], []
     (tmp_path / "s.onnx").write_bytes(b"x")
-    monkeypatch.setattr(suite_run, "run_module", lambda module, arguments, limit: asked.append(arguments[1]))
+    monkeypatch.setattr(exports, "run_module", lambda module, arguments, limit: asked.append(arguments[1]))
     monkeypatch.setattr(suite_run, "benchmark", lambda request, progress: measured.append(request) or report_of(
         row("s", 20.0)))
     arguments = ["table10", "--run", "--also", "xxs", "--folder", str(tmp_path), "--threads", "1", "--duration", "0.5"]
@@ -172,7 +173,7 @@ def test_run_exports_in_a_child_and_keeps_what_is_there(tmp_path, monkeypatch, c
     assert asked == ["s_sdta_first", "xxs"]
     [request] = measured
     assert [path[len(str(tmp_path)) + 1:] for path in request.engines] == ["s_sdta_first.onnx", "s.onnx", "xxs.onnx"]
-    assert request.options.threads == 1 and request.limits.duration_s == 0.5
+    assert request.runtime.threads == 1 and request.limits.duration_s == 0.5
 
 
 def test_run_keeps_what_was_measured_before_a_variant_failed(tmp_path, monkeypatch, capsys):
@@ -184,7 +185,7 @@ def test_run_keeps_what_was_measured_before_a_variant_failed(tmp_path, monkeypat
         error = BadInputError("bad data")
         raise EngineFailedError(failure.engine, error, make_report(row("s", 20.0), failure=failure))
 
-    monkeypatch.setattr(suite_run, "run_module", lambda module, arguments, limit: None)
+    monkeypatch.setattr(exports, "run_module", lambda module, arguments, limit: None)
     monkeypatch.setattr(suite_run, "benchmark", benchmark)
     path = str(tmp_path / "rows.json")
     with pytest.raises(SystemExit) as stopped:
@@ -202,7 +203,7 @@ def test_run_says_which_variant_failed_before_anything_was_measured(tmp_path, mo
     def benchmark(request, progress):
         raise EngineFailedError("xxs.onnx", BadInputError("bad data"), None)
 
-    monkeypatch.setattr(suite_run, "run_module", lambda module, arguments, limit: None)
+    monkeypatch.setattr(exports, "run_module", lambda module, arguments, limit: None)
     monkeypatch.setattr(suite_run, "benchmark", benchmark)
     with pytest.raises(SystemExit) as stopped:
         entry.run_command(bench_command, ["table10", "--run", "--folder", str(tmp_path)])

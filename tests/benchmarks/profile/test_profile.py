@@ -88,7 +88,7 @@ def test_the_sums_hold_every_layer_once():
 
 def test_onnx_runtime_is_profiled():
     pytest.importorskip("onnxruntime")
-    profile = profile_engine(gpu.TINY, runs=4, threads=1)
+    profile = profile_engine(gpu.TINY, runs=4, runtime=RuntimeOptions(threads=1))
     assert profile.session["runtime"] == "onnxruntime" and profile.runs == 4
     assert any(layer.operator in ("Conv", "FusedConv") for layer in profile.layers)
     assert profile.layers_ms > 0.0 and profile.wall_ms > 0.0

@@ -1,0 +1,1 @@
+"""Measuring from a program: one call, and a report that writes itself."""
