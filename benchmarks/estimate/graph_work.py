@@ -4,14 +4,13 @@ A kernel here is what one launch can do on a GPU that fuses as TensorRT does: a 
 reduction by itself, and neighbouring element-wise nodes together wherever no such barrier lies between them. Real
 builders fuse somewhat more or less; that is part of what `calibration` absorbs.
 """
-import math
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 from edgenext_deploy.files import require_file
 from edgenext_deploy.node_names import OTHER, kind_of, part_of
+from edgenext_deploy.node_work import COUNTED, multiply_adds, product
 
-_MATRIX = ("Conv", "Gemm", "MatMul")
 _REDUCTIONS = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "GlobalAveragePool", "AveragePool", "MaxPool",
                "Softmax", "LayerNormalization", "ArgMax", "Resize", "NonMaxSuppression", "TopK")
 _COPIES = ("Transpose", "Concat", "Pad", "Slice", "Gather", "Expand")
@@ -26,7 +25,7 @@ class Kernel(NamedTuple):
     Attributes:
         name: of its first node.
         stage: part of the network, as `node_names.part_of` has it.
-        kind: one of `layers.KINDS`.
+        kind: one of `node_names.KINDS`.
         multiply_adds: of convolutions and matrix products.
         other_operations: element-wise and reducing operations, one per element.
         elements_read: of activations.
@@ -106,7 +105,7 @@ class _Reader:
     def __init__(self, graph: Any, path: str) -> None:
         self._path = path
         self._graph = graph
-        self._parameters = {tensor.name: _product(tensor.dims) for tensor in graph.initializer}
+        self._parameters = {tensor.name: product(tensor.dims) for tensor in graph.initializer}
         self._shapes: Dict[str, Tuple[int, ...]] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
         for value in (*graph.input, *graph.value_info, *graph.output):
             self._shapes[value.name] = tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
@@ -114,7 +113,7 @@ class _Reader:
         self._levels: Dict[str, int] = {}
         for node in graph.node:
             if node.op_type == "Constant":
-                self._parameters[node.output[0]] = _product(self._shapes.get(node.output[0], ()))
+                self._parameters[node.output[0]] = product(self._shapes.get(node.output[0], ()))
 
     def stages(self) -> Tuple[StageWork, ...]:
         groups, self._group_of = self._fuse()
@@ -158,7 +157,7 @@ class _Reader:
                     if active:
                         self._sources[tensor] = active[0]
                 continue
-            barrier = node.op_type in _MATRIX + _REDUCTIONS + _COPIES + ("Split",)
+            barrier = node.op_type in COUNTED + _REDUCTIONS + _COPIES + ("Split",)
             # The number of barriers on the longest way here: element-wise neighbours with the same one can fuse,
             # others would wait for a barrier that waits for them.
             level = max([self._levels.get(tensor, 0) for tensor in active] or [0])
@@ -188,25 +187,23 @@ class _Reader:
                     used_elsewhere.add(tensor)
         written = made & used_elsewhere
         first = nodes[0]
-        place = part_of(first.name)
+        part = part_of(first.name)
         return Kernel(
-            first.name, OTHER if place is None else place.stage, kind_of(first.name, first.op_type),
+            first.name, OTHER if part is None else part.stage, kind_of(first.name, first.op_type),
             sum(self._multiply_adds(node) for node in nodes), sum(self._other_operations(node) for node in nodes),
             sum(self._size(tensor) for tensor in taken if tensor not in self._parameters),
             sum(map(self._size, written)),
             sum(self._parameters[tensor] for tensor in taken if tensor in self._parameters))
 
     def _multiply_adds(self, node: Any) -> int:
-        if node.op_type not in _MATRIX:
+        if node.op_type not in COUNTED:
             return 0
-        given = self._size(node.output[0])
-        if node.op_type == "Conv":  # weight [out, in / groups, kernel, kernel]
-            return given * _product(self._shape(node.input[1])[1:])
-        taken = self._shape(node.input[0])
-        return given * (_product(taken[1:]) if node.op_type == "Gemm" else taken[-1])
+        transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+        return multiply_adds(node.op_type, [self._shape(name) for name in node.input[:2]], self._shape(node.output[0]),
+                             transposed)
 
     def _other_operations(self, node: Any) -> int:
-        if node.op_type in _MATRIX + _COPIES + ("Split",):
+        if node.op_type in COUNTED + _COPIES + ("Split",):
             return 0
         return max(self._size(tensor) for tensor in [*node.input, *node.output] if tensor)
 
@@ -219,7 +216,7 @@ class _Reader:
         return {self._source(value.name) for value in self._graph.output}
 
     def _size(self, tensor: str) -> int:
-        return _product(self._shape(tensor))
+        return product(self._shape(tensor))
 
     def _shape(self, tensor: str) -> Tuple[int, ...]:
         shape: Optional[Tuple[int, ...]] = self._shapes.get(tensor)
@@ -228,13 +225,3 @@ class _Reader:
                                 "export it with edgenext-export, which fixes every shape")
         return shape
 
-
-def _product(sizes: Sequence[int]) -> int:
-    return int(math.prod(sizes)) if hasattr(math, "prod") else _slow_product(sizes)
-
-
-def _slow_product(sizes: Sequence[int]) -> int:
-    result = 1
-    for size in sizes:
-        result *= int(size)
-    return result

@@ -7,6 +7,7 @@ given to the engine's layers by the names of what was fused.
 import math
 from typing import Any, List, NamedTuple, Tuple
 
+from edgenext_deploy.node_work import product
 from edgenext_deploy.tensorrt_api.builder_api import Release
 
 
@@ -30,7 +31,7 @@ def network_work(release: Release, network: Any) -> List[Work]:
             count = _matrix_product(_shape(layer.get_input(0)), _shape(layer.get_input(1)), _shape(layer.get_output(0)))
         elif kind == "FULLY_CONNECTED":
             taken, given = _shape(layer.get_input(0)), _shape(layer.get_output(0))
-            count = _product(given) * (_product(taken) // taken[0])
+            count = product(given) * (product(taken) // taken[0])
         else:
             continue
         found.append(Work(nodes, count))
@@ -41,20 +42,13 @@ def _shape(tensor: Any) -> Tuple[int, ...]:
     return tuple(tensor.shape)
 
 
-def _product(sizes: Tuple[int, ...]) -> int:
-    result = 1
-    for size in sizes:
-        result *= size
-    return result
-
-
 def _convolution(layer: Any) -> int:
     inputs_per_group = _shape(layer.get_input(0))[1] // int(layer.num_groups)
-    return _product(_shape(layer.get_output(0))) * inputs_per_group * _product(tuple(layer.kernel_size_nd))
+    return product(_shape(layer.get_output(0))) * inputs_per_group * product(tuple(layer.kernel_size_nd))
 
 
 def _matrix_product(left: Tuple[int, ...], right: Tuple[int, ...], given: Tuple[int, ...]) -> int:
     # [B, M, K] x [B, K, N] = [B, M, N], either factor perhaps transposed: left * right / given = B * K^2.
-    batch = _product(given[:-2])
-    inner = math.sqrt(_product(left) * _product(right) // (_product(given) * batch))
-    return _product(given) * round(inner)
+    batch = product(given[:-2])
+    inner = math.sqrt(product(left) * product(right) // (product(given) * batch))
+    return product(given) * round(inner)

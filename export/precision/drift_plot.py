@@ -5,7 +5,7 @@ from itertools import groupby
 
 from edgenext_deploy import svg
 from edgenext_deploy.export.precision.drift_records import DriftReport, NodeDrift
-from edgenext_deploy.node_names import place_of
+from edgenext_deploy.node_names import part_of
 
 _LEFT, _RIGHT, _TOP = 64, 1080, 78
 _ERROR_HEIGHT, _HEADROOM_HEIGHT, _GAP, _BOTTOM = 280, 170, 54, 74
@@ -36,8 +36,8 @@ def drift_svg(report: DriftReport) -> bytes:
 
 def stage_of(name: str) -> str:
     """Return the part of the network that a node belongs to, such as ``stages.2`` or ``head``."""
-    place = place_of(name)
-    return name if place is None else place.stage
+    part = part_of(name)
+    return name if part is None else part.stage
 
 
 def _decades(values: list[float], bottom: float, top: float, at_least: tuple[int, int]) -> svg.Axis:

@@ -4,17 +4,17 @@ The lowering writes the first version while it emits the graph (`GraphBuilder.fp
 to it. In flag mode its names go into the manifest, for the builder to pin; in typed mode `typed.to_typed` writes
 the casts. Both come from the same dictionary, so both engines compute the same.
 """
-import math
 from collections.abc import Iterator, Mapping
 
 import onnx
 
+from edgenext_deploy import node_work
 from edgenext_deploy.errors import VerificationError
 
 Pins = Mapping[str, str]
 
-# Operators that do arithmetic worth counting; the rest moves data or is a few operations for each element.
-COMPUTE = frozenset({"Conv", "MatMul", "Gemm"})
+# Operators that do arithmetic worth counting.
+COMPUTE = frozenset(node_work.COUNTED)
 # Operators that pass elements on as they are, in either precision.
 MOVES = frozenset({"Reshape", "Transpose", "Split", "Concat", "Identity", "Slice", "Squeeze", "Unsqueeze", "Flatten"})
 
@@ -60,16 +60,11 @@ def multiply_adds(model: onnx.ModelProto) -> dict[str, int]:
         ValueError: a shape cannot be inferred.
     """
     shapes = value_shapes(model)
-    counts: dict[str, int] = {}
-    for node in model.graph.node:
-        if node.op_type == "Conv":
-            weight = shapes[node.input[1]]
-            counts[node.name] = math.prod(shapes[node.output[0]]) * math.prod(weight[1:])
-        elif node.op_type in COMPUTE:
-            transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-            depth = shapes[node.input[0]][-2 if transposed else -1]
-            counts[node.name] = math.prod(shapes[node.output[0]]) * depth
-    return counts
+    return {
+        node.name: node_work.multiply_adds(
+            node.op_type, [shapes[name] for name in node.input[:2]], shapes[node.output[0]],
+            any(attribute.name == "transA" and attribute.i for attribute in node.attribute))
+        for node in model.graph.node if node.op_type in COMPUTE}
 
 
 def value_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
