@@ -3,6 +3,7 @@
 Like every command module it also loads under Python 3.6, to say there what is missing; so no `X | None`.
 """
 import json
+import os
 from typing import Any, List, Optional
 
 import click
@@ -28,8 +29,8 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group, invoke_without_command=True, context_settings={"max_content_width": 110}, epilog=examples(
-    "edgenext-export --variant xxs --fp16                                 # random weights, for a Jetson Nano",
-    "edgenext-export --variant s --weights mine.pth --labels names.txt --fp16 --target orin",
+    "edgenext-export --variant xxs --fp16",
+    "edgenext-export --variant s --weights mine.pth --fp16 --target orin",
     "edgenext-export check model.onnx --target nano"))
 @click.option("--variant", metavar="NAME", help="Network to export; edgenext-models lists them.")
 @click.option("--fp16", is_flag=True, help="Aim at an FP16 engine.")
@@ -82,6 +83,8 @@ def export_command(
         return
     if variant is None:
         raise UsageError("--variant is missing", "try edgenext-export --variant xxs --fp16")
+    if json_file is not None:
+        _require_own_file(json_file, options["output"], variant)
     require_libraries("exporting", ("torch", "onnx", "onnxsim", "onnxruntime", "safetensors"))
     from rich.console import Console
 
@@ -100,6 +103,14 @@ def export_command(
         click.echo(text)
     else:
         print_report(result, Console(), plan)
+
+
+def _require_own_file(json_file: str, folder: str, variant: str) -> None:
+    """Raise UsageError if ``--json-file`` would write over a file of this export."""
+    same_folder = os.path.realpath(os.path.dirname(json_file) or ".") == os.path.realpath(folder)
+    if same_folder and os.path.basename(json_file).startswith(variant + "."):
+        raise UsageError("--json-file would write over a file of this export: {}".format(json_file),
+                         "give another file with --json-file")
 
 
 export_command.add_command(check_command)

@@ -1,4 +1,4 @@
-"""The plain route, kept for comparison: reference module, torch's exporter, onnx-simplifier.
+"""The plain route, for comparison: reference module, torch's exporter, onnx-simplifier.
 
 This is what one gets without this toolkit: the exporter at its default opset, nothing rewritten. Run it as
 ``python -m edgenext_deploy.export.plain --variant xxs --output plain.onnx``; `edgenext-bench routes` does.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from edgenext_deploy.commands.entry import common_options, entry_point
+from edgenext_deploy.commands.entry import common_options, entry_point, require_libraries
 
 
 def export_plain(variant: str, image_size: int = 256, opset: int | None = None) -> bytes:
@@ -47,6 +47,7 @@ def export_plain(variant: str, image_size: int = 256, opset: int | None = None) 
 @common_options
 def plain_command(variant: str, image_size: int, opset: int | None, output: str) -> None:
     """Export a variant the plain way, for comparison."""
+    require_libraries("the plain route", ("torch", "onnx", "onnxsim", "onnxscript"))
     Path(output).write_bytes(export_plain(variant, image_size, opset))
 
 
