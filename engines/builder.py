@@ -6,7 +6,7 @@ process ends, so `edgenext_deploy.engines.isolated` runs it in a child process.
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.engine_file import EngineFile, open_graph
 from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.artifacts.nms_plugin import ends_in_plugin
 from edgenext_deploy.engines import timing_cache, workspace
@@ -17,7 +17,6 @@ from edgenext_deploy.engines.precision.layer_work import Work, network_work
 from edgenext_deploy.engines.precision.pins import PinReport, pin_layers, pins_of
 from edgenext_deploy.engines.precision.proof import Proof
 from edgenext_deploy.errors import IncompatibleError, VerificationError
-from edgenext_deploy.files import require_file
 from edgenext_deploy.tensorrt_api import builder_api, engine_layers
 from edgenext_deploy.tensorrt_api.builder_api import Progress, Release
 from edgenext_deploy.tensorrt_api.engine_layers import EngineLayer
@@ -40,13 +39,14 @@ def build(request: BuildRequest, progress: Progress = lambda phase: None) -> Bui
         MissingRuntimeError: TensorRT is not installed, or there is no GPU.
         VerificationError: FP16 was asked for and nothing in the engine computes in FP16.
     """
-    require_file(request.onnx_path, "ONNX file", "export one with edgenext-export")
-    manifest = manifests.read_for(request.onnx_path)
+    file = open_graph(request.onnx_path)
+    manifest = file.manifest()
     release = builder_api.load(request.runtime)
     precision = request.precision or manifest.precision.requested
     mode = modes.choose_mode(manifest, precision, release, request.target)
     logger = release.make_logger()
     with _Construction(request, manifest, release, logger, mode) as construction:
+        construction.parse(file)
         settings = construction.configure(progress)
         compiled = construction.compile()
     progress("reading the engine's layers")
@@ -126,10 +126,18 @@ class _Construction:
         # In this order: each may use the ones after it.
         self._config = self._network = self._parser = self._builder = self._monitor = None
 
+    def parse(self, file: EngineFile) -> None:
+        """Parse the graph; the file's content is forgotten."""
+        errors = self._release.parse(self._parser, file.take_data())
+        if errors:
+            raise IncompatibleError(
+                "{} does not parse {}: {}".format(
+                    self._release.title, file.path, "; ".join(_describe(error) for error in errors[:3])),
+                "edgenext-export check {} --target TARGET shows which releases take it".format(file.path))
+
     def configure(self, progress: Progress) -> _Settings:
-        """Parse the graph and set up the builder."""
+        """Set up the builder."""
         request, release = self._request, self._release
-        self._parse()
         config = self._config = self._builder.create_builder_config()
         release.set_workspace(config, request.workspace_bytes)
         release.set_detailed(config)
@@ -168,16 +176,6 @@ class _Construction:
         return _Compiled(
             bytes(serialized), build_s, release.serialized_timing_cache(self._config) if uses_cache else b"",
             network.num_layers, work, _network_layers(release, network) if self._mode != modes.FLAG else [])
-
-    def _parse(self) -> None:
-        path = self._request.onnx_path
-        with open(path, "rb") as stream:
-            errors = self._release.parse(self._parser, stream.read())
-        if errors:
-            raise IncompatibleError(
-                "{} does not parse {}: {}".format(
-                    self._release.title, path, "; ".join(_describe(error) for error in errors[:3])),
-                "edgenext-export check {} --target TARGET shows which releases take it".format(path))
 
     def _open_cache(self, path: str, warnings: List[str]) -> bytes:
         """Attach the timing cache; return the content that TensorRT accepted."""

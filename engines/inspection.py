@@ -2,6 +2,7 @@
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import plan_check
+from edgenext_deploy.artifacts.engine_file import open_plan
 from edgenext_deploy.artifacts.json_records import to_json
 from edgenext_deploy.artifacts.plan_check import Environment, PlanHeader, PlanRecord
 from edgenext_deploy.errors import EdgeNextError
@@ -51,13 +52,14 @@ def inspect_plan(path: str, *, trust: bool = False, environment: Optional[Enviro
         BadInputError: it is no plan at all. Every other problem is in the result.
     """
     machine = plan_check.present_environment() if environment is None else environment
-    header = plan_check.read_header(path)
+    header: Optional[PlanHeader] = None
     record: Optional[PlanRecord] = None
     problem: Optional[EdgeNextError] = None
     try:
-        record = plan_check.identify_plan(path, trust)
+        plan = open_plan(path, trust=trust)
+        header, record = plan.plan_header(), plan.record
         plan_check.require_fit(path, header, record, machine)
     except EdgeNextError as error:
-        problem = error
+        header, problem = header or plan_check.read_header(path), error
     warnings = plan_check.warnings_of(record, machine) if record is not None and problem is None else ()
     return Inspection(path, header, record, problem, warnings)

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.engine_file import open_graph
 from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.artifacts.nms_plugin import OP, ends_in_plugin
 from edgenext_deploy.artifacts.plan_check import (
@@ -146,7 +147,7 @@ def _read_manifest(onnx: str) -> Manifest:
     if suffix != manifests.ONNX_SUFFIX:
         raise BadInputError("{} is no ONNX file: a name ending in {} expected".format(onnx, manifests.ONNX_SUFFIX),
                             "pass the .onnx file that edgenext-export wrote")
-    return manifests.read_for(onnx)
+    return open_graph(onnx).manifest()
 
 
 def choose_runtime(target: Target, manifest: Manifest) -> str:

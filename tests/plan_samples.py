@@ -3,7 +3,8 @@ import json
 import os
 import struct
 
-from edgenext_deploy.artifacts.plan_check import Environment, PlanFile, PlanRecord, write_plan
+from edgenext_deploy.artifacts.engine_file import open_plan
+from edgenext_deploy.artifacts.plan_check import Environment, PlanFile, PlanRecord, require_fit, write_plan
 
 NANO = Environment(
     platform="linux-aarch64", board="NVIDIA Jetson Nano Developer Kit", l4t="32.7.1", jetpack="4.6.1",
@@ -89,3 +90,20 @@ def changed(data, place, value):
     else:
         inner[place[-1]] = value
     return copy
+
+
+def read_plan(path, environment, trust=False):
+    """Do what a session does before it deserialises a plan; return its bytes and its sidecar."""
+    file = open_plan(path, trust=trust)
+    require_fit(path, file.header, file.record, environment)
+    return file.take_data(), file.record
+
+
+def check_plan(path, environment, trust=False):
+    """Return what `read_plan` does, without the bytes."""
+    return read_plan(path, environment, trust)[1]
+
+
+def identify_plan(path, trust=False):
+    """Return the sidecar of a plan that is the sidecar's."""
+    return open_plan(path, trust=trust).record

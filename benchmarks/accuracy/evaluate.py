@@ -3,7 +3,6 @@ import contextlib
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from edgenext_deploy.artifacts.manifest import manifest_path
 from edgenext_deploy.benchmarks.accuracy.classification import ClassificationTask
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item
 from edgenext_deploy.benchmarks.accuracy.detection import DetectionTask
@@ -11,7 +10,6 @@ from edgenext_deploy.benchmarks.accuracy.results import Results
 from edgenext_deploy.benchmarks.accuracy.segmentation import SegmentationTask
 from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.files import sha256_of_file
 from edgenext_deploy.networks.base import TASKS, Network
 from edgenext_deploy.networks.open import open_network, task_of
 from edgenext_deploy.preprocess.photo import load_photo
@@ -121,7 +119,7 @@ def _common_labels(engines: Sequence[str], networks: "Sequence[Network[Any]]") -
 
 def _described(path: str, network: "Network[Any]") -> Dict[str, Any]:
     manifest = network.manifest
-    return {"file": path, "sha256": sha256_of_file(path), "manifest_sha256": sha256_of_file(manifest_path(path)),
+    return {"file": path, "sha256": network.file.sha256, "manifest_sha256": network.file.manifest_sha256,
             "variant": manifest.variant, "weights": manifest.weights._asdict(), "target": manifest.target,
             "precision": manifest.precision.requested, "session": network.session.describe()}
 

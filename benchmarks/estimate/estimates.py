@@ -10,12 +10,11 @@ import os
 import tempfile
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-from edgenext_deploy.artifacts import manifest
+from edgenext_deploy.artifacts.engine_file import open_graph
 from edgenext_deploy.benchmarks.estimate.calibration import Calibration, Feature, calibrate
 from edgenext_deploy.benchmarks.estimate.graph_work import Kernel, StageWork, read_work
 from edgenext_deploy.benchmarks.estimate.peaks import get_peak
 from edgenext_deploy.benchmarks.latency.exports import export_variant
-from edgenext_deploy.files import sha256_of_file
 from edgenext_deploy.targets import Peak
 
 KIND = "estimate"
@@ -123,7 +122,8 @@ def estimate_file(path: str, device: str, precision: str) -> Estimate:
     moved_share = max(0.0, 1.0 - peak.cache_bytes / weights_bytes) if weights_bytes else 0.0
     stages = [_stage(work, peak, precision, moved_share, calibration) for work in works]
     total = _sum(stages)
-    found = manifest.find_for(path)
+    file = open_graph(path)
+    found = file.find_manifest()
     variant = None if found is None else found.variant
     low, high = (None, None) if calibration is None or total.expected_ms is None else calibration.range_ms(
         total.expected_ms)
@@ -132,7 +132,7 @@ def estimate_file(path: str, device: str, precision: str) -> Estimate:
     if calibration is not None and input_shape == _PUBLISHED_INPUT:
         published_ms = next((point.published_ms for point in calibration.points if point.variant == variant), None)
     return Estimate(KIND, SCHEMA, variant, None if found is None else found.target, input_shape,
-                    os.path.basename(path), sha256_of_file(path), peak, precision, tuple(stages), total, low, high,
+                    os.path.basename(path), file.sha256, peak, precision, tuple(stages), total, low, high,
                     calibration, published_ms)
 
 

@@ -6,9 +6,9 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Se
 import numpy as np
 
 from edgenext_deploy.artifacts import golden, manifest
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.benchmarks import latency_report
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
-from edgenext_deploy.files import sha256_of_file
 from edgenext_deploy.preprocess import photo
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.session import Session
@@ -66,10 +66,10 @@ def open_engine(path: str, name: str, runtime: RuntimeOptions = RuntimeOptions()
     from edgenext_deploy.runtime.open import open_session
 
     require_engine(path, "export one with edgenext-export, and give its path")
-    found = manifest.find_for(path, runtime.trust)
-    file = latency_report.EngineFile(os.path.basename(path), sha256_of_file(path), os.path.getsize(path),
-                                     sha256_of_file(manifest.manifest_path(path)) if found is not None else None)
-    with open_session(path, options=runtime) as session:
+    opened = open_engine_file(path, trust=runtime.trust)
+    found = opened.find_manifest()
+    file = latency_report.EngineFile(os.path.basename(path), opened.sha256, opened.bytes, opened.manifest_sha256)
+    with open_session(opened, options=runtime) as session:
         model = _model(found, session)
         tolerance = found.golden.tolerance.get(model.precision) if found is not None and model is not None else None
         yield Engine(name, file, session, model, _image(path, session, found),

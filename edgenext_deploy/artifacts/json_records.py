@@ -58,13 +58,31 @@ def read_file(path: str, what: str, fix: str, most_bytes: Optional[int] = None) 
     Raises:
         BadInputError: missing, empty, unreadable, too large, not JSON as `parse` takes it, or JSON but no object.
     """
+    return parse_object(read_bytes(path, what, fix, most_bytes), path, what, fix)
+
+
+def read_bytes(path: str, what: str, fix: str, most_bytes: Optional[int] = None) -> bytes:
+    """Return the content of a file, not yet parsed; arguments as for `read_file`.
+
+    Raises:
+        BadInputError: missing, empty, unreadable or too large.
+    """
     require_file(path, what, fix)
     size = os.path.getsize(path)
     if most_bytes is not None and size > most_bytes:
         raise BadInputError("{}: {} bytes is too large for a {}".format(path, size, what), fix)
+    with open(path, "rb") as stream:
+        return stream.read()
+
+
+def parse_object(content: bytes, path: str, what: str, fix: str) -> Dict[str, Any]:
+    """Return the object in a JSON file's content; the other arguments as for `read_file`.
+
+    Raises:
+        BadInputError: not JSON as `parse` takes it, or JSON but no object.
+    """
     try:
-        with open(path, encoding="utf-8") as stream:
-            data = parse(stream.read())
+        data = parse(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BadInputError("{}: not a {}: {}".format(path, what, shown(str(error))), fix) from error
     if not isinstance(data, dict):

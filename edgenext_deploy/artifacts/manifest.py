@@ -8,13 +8,13 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import sha256_of_file
 
 SCHEMA = 1
 ONNX_SUFFIX = ".onnx"
 PLAN_SUFFIXES = (".plan", ".engine", ".trt")
 # A manifest is some 20 kB; anything far larger is not one.
 _MAX_BYTES = 32 << 20
+_FIX = "export again with edgenext-export, or copy the .json that lies next to the .onnx"
 
 
 class TensorSpec(NamedTuple):
@@ -177,61 +177,33 @@ def read(path: str) -> Manifest:
     Raises:
         BadInputError: missing, not JSON, another schema, or a field of another type.
     """
-    fix = "export again with edgenext-export, or copy the .json that lies beside the .onnx"
-    data = json_records.read_file(path, "manifest", fix, _MAX_BYTES)
+    return parse(read_bytes(path), path)
+
+
+def read_bytes(path: str) -> bytes:
+    """Return the content of a manifest's file, not yet parsed.
+
+    Raises:
+        BadInputError: missing, unreadable or too large.
+    """
+    return json_records.read_bytes(path, "manifest", _FIX, _MAX_BYTES)
+
+
+def parse(content: bytes, path: str) -> Manifest:
+    """Check the content of a manifest.
+
+    Args:
+        content: of the file.
+        path: of the file, for the messages.
+
+    Raises:
+        BadInputError: see `read`.
+    """
+    data = json_records.parse_object(content, path, "manifest", _FIX)
     if "schema" not in data:
-        raise BadInputError("{}: not a manifest: it has no field 'schema'".format(path), fix)
+        raise BadInputError("{}: not a manifest: it has no field 'schema'".format(path), _FIX)
     if data["schema"] != SCHEMA:
         raise BadInputError("{}: manifest schema {!r} found, {} expected".format(path, data["schema"], SCHEMA),
                             "use the toolkit version {} that wrote it, or export again".format(
                                 data.get("toolkit_version", "(unknown)")))
     return json_records.from_json(Manifest, data, os.path.basename(path))
-
-
-def read_for(engine_path: str, trust: bool = False) -> Manifest:
-    """Read the manifest of an ONNX file or plan and check that it describes exactly this file.
-
-    For a plan, its own sidecar vouches for the manifest, by digest.
-
-    Args:
-        engine_path: the ONNX file or plan.
-        trust: take the manifest beside a plan that has no sidecar as it is.
-
-    Raises:
-        BadInputError: no manifest, a broken one, or one for another file; a plan without a sidecar.
-    """
-    manifest = read(manifest_path(engine_path))
-    if os.path.splitext(engine_path)[1].lower() in PLAN_SUFFIXES:
-        _check_plan(engine_path, manifest, trust)
-        return manifest
-    found = sha256_of_file(engine_path)
-    if found != manifest.graph.sha256:
-        raise BadInputError(
-            "{} is not the file its manifest describes: sha256 {}… found, {}… expected".format(
-                engine_path, found[:12], manifest.graph.sha256[:12]),
-            "export again, or copy .onnx and .json together")
-    return manifest
-
-
-def _check_plan(path: str, manifest: Manifest, trust: bool) -> None:
-    """Raise BadInputError unless the plan is its sidecar's, and the sidecar says that it was built with `manifest`."""
-    from edgenext_deploy.artifacts.plan_check import identify_plan, rebuild_command
-
-    record = identify_plan(path, trust)
-    if record is None:
-        return
-    beside = manifest_path(path)
-    pairs = [("the ONNX file", manifest.graph.sha256, record.onnx_sha256)]
-    if record.manifest_sha256 is not None:
-        pairs.append(("the manifest", sha256_of_file(beside), record.manifest_sha256))
-    for what, found, expected in pairs:
-        if found != expected:
-            raise BadInputError(
-                "{} is not the manifest that {} was built with: sha256 {}… of {} found, {}… expected".format(
-                    beside, path, found[:12], what, expected[:12]),
-                "build the plan again ({}), or copy .plan, .plan.json and .json together".format(rebuild_command(path)))
-
-
-def find_for(engine_path: str, trust: bool = False) -> Optional[Manifest]:
-    """Like `read_for`, but None when there is no manifest at all."""
-    return read_for(engine_path, trust) if os.path.exists(manifest_path(engine_path)) else None

@@ -1,23 +1,20 @@
 """The identity of a TensorRT plan: written with a sidecar, and checked against it before anything runs it.
 
-A plan is executable content for one TensorRT release on one kind of GPU. The sidecar ``xxs.plan.json`` beside
+A plan is executable content for one TensorRT release on one kind of GPU. The sidecar ``xxs.plan.json`` next to
 ``xxs.plan`` holds the plan's digest and what it was built from, with, where and how; the plan itself stays as
-TensorRT wrote it. `check_plan` and `read_plan` decide whether it may be deserialised here. docs/plans.md says
-what this protects against.
+TensorRT wrote it. `engine_file.open_plan` reads and checks both, `require_fit` decides whether the plan may be
+deserialised on a machine. docs/plans.md says what this protects against.
 """
-import contextlib
 import os
 import shlex
-from typing import Iterator, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from edgenext_deploy.artifacts.plan_header import (
     OTHER,
     RUNTIME_NAMES,
     TENSORRT,
     PlanHeader,
-    parse_header,
     read_header,
-    unreadable,
 )
 from edgenext_deploy.artifacts.plan_sidecar import (
     SCHEMA,
@@ -31,13 +28,13 @@ from edgenext_deploy.artifacts.plan_sidecar import (
     sidecar_path,
 )
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError
-from edgenext_deploy.files import sha256_of_bytes, sha256_of_file, shown, write_files_atomically
+from edgenext_deploy.files import sha256_of_bytes, shown, write_files_atomically
 from edgenext_deploy.machine.environment import Environment, present_environment
 from edgenext_deploy.machine.versions import version_numbers
 
 __all__ = [
-    "SCHEMA", "Environment", "PlanFile", "PlanHeader", "PlanRecord", "check_plan", "dump", "find_record",
-    "identify_plan", "plan_title", "present_environment", "read_header", "read_plan", "read_record", "rebuild_command",
+    "SCHEMA", "Environment", "PlanFile", "PlanHeader", "PlanRecord", "dump", "find_record", "plan_title",
+    "present_environment", "read_header", "read_record", "rebuild_command", "record_for", "require_digest",
     "require_fit", "sidecar_path", "warnings_of", "write_plan",
 ]
 
@@ -71,66 +68,19 @@ def write_plan(path: str, plan_bytes: bytes, record: PlanRecord) -> PlanRecord:
     return parsed
 
 
-def identify_plan(path: str, trust: bool = False) -> Optional[PlanRecord]:
-    """Check that a file is a plan, and exactly the one that its sidecar describes.
+def require_fit(path: str, header: PlanHeader, record: Optional[PlanRecord], environment: Environment) -> None:
+    """Decide whether a plan may be deserialised on a machine, as far as its header and its sidecar say.
 
     Args:
-        path: the plan.
-        trust: accept a plan without a sidecar. One with a sidecar that does not fit is refused all the same.
-
-    Returns:
-        The sidecar, or None for a plan without one.
-
-    Raises:
-        BadInputError: not a plan, cut short, changed, without a sidecar, or with that of another plan.
-    """
-    header = read_header(path)
-    with _reading(path):
-        record = _record_for(path, header, trust)
-        if record is not None:
-            _require_digest(path, record, sha256_of_file(path))
-    return record
-
-
-def check_plan(path: str, environment: Environment, trust: bool = False) -> Optional[PlanRecord]:
-    """Decide whether a plan may be deserialised on a machine; nothing of it is run.
-
-    Args:
-        path: the plan.
-        environment: the machine, `present_environment()` for this one.
-        trust: accept a plan without a sidecar; its header is still checked.
-
-    Returns:
-        The sidecar, or None for a plan without one.
+        path: of the plan, for the messages.
+        header: its first bytes.
+        record: its sidecar; None for a plan that is trusted without one.
+        environment: the machine; `present_environment()` for this one.
 
     Raises:
-        BadInputError: see `identify_plan`.
         IncompatibleError: built for another TensorRT, GPU or platform; the message names both sides.
         MissingRuntimeError: this machine lacks TensorRT or the GPU, so that nothing more can be said.
     """
-    record = identify_plan(path, trust)
-    require_fit(path, read_header(path), record, environment)
-    return record
-
-
-def read_plan(path: str, environment: Environment, trust: bool = False) -> Tuple[bytes, Optional[PlanRecord]]:
-    """Like `check_plan`, and return the very bytes that were checked, for the runtime to deserialise.
-
-    A file that is replaced between a check and a second reading would go unchecked; this one is read once.
-    """
-    header = read_header(path)
-    with _reading(path):
-        record = _record_for(path, header, trust)
-        with open(path, "rb") as stream:
-            data = stream.read(header.bytes + 1)
-    if record is not None:
-        _require_digest(path, record, sha256_of_bytes(data))
-    require_fit(path, parse_header(data[:256], len(data), shown(path)), record, environment)
-    return data, record
-
-
-def require_fit(path: str, header: PlanHeader, record: Optional[PlanRecord], environment: Environment) -> None:
-    """Raise unless a plan runs on a machine, as far as its header and its sidecar say; see `check_plan`."""
     flavour = header.flavour if record is None else record.flavour
     version = header.tensorrt if record is None else record.tensorrt
     capabilities = header.compute_capabilities if record is None else record.compute_capabilities
@@ -192,8 +142,12 @@ def warnings_of(record: PlanRecord, environment: Environment) -> Tuple[str, ...]
     return tuple(found)
 
 
-def _record_for(path: str, header: PlanHeader, trust: bool) -> Optional[PlanRecord]:
-    """Return the sidecar if its size and header are this plan's; None where there is none and `trust` allows that."""
+def record_for(path: str, header: PlanHeader, trust: bool) -> Optional[PlanRecord]:
+    """Return the sidecar if its size and header are this plan's; None where there is none and `trust` allows that.
+
+    Raises:
+        BadInputError: no sidecar, a broken one, or that of another plan.
+    """
     record = find_record(path)
     name, rebuild = shown(path), "build the plan again: " + rebuild_command(path)
     if record is None:
@@ -214,7 +168,8 @@ def _record_for(path: str, header: PlanHeader, trust: bool) -> Optional[PlanReco
     return record
 
 
-def _require_digest(path: str, record: PlanRecord, found: str) -> None:
+def require_digest(path: str, record: PlanRecord, found: str) -> None:
+    """Raise BadInputError unless a plan's SHA-256, as found, is the one in its sidecar."""
     if found != record.plan.sha256:
         raise BadInputError("{} is not the plan that its sidecar describes: sha256 {}… found, {}… expected".format(
             shown(path), found[:12], record.plan.sha256[:12]), "build the plan again: " + rebuild_command(path))
@@ -239,11 +194,3 @@ def _gpu_text(capabilities: Tuple[str, ...], gpu: Optional[str]) -> str:
 
 def _differ(built: Optional[str], here: Optional[str]) -> bool:
     return built is not None and here is not None and built != here
-
-
-@contextlib.contextmanager
-def _reading(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise unreadable(shown(path), error, "build the plan again: " + rebuild_command(path)) from error

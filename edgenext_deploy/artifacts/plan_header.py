@@ -35,7 +35,8 @@ RUNTIME_NAMES = {TENSORRT: "TensorRT", TENSORRT_RTX: "TensorRT-RTX"}
 OTHER = "other"
 
 HEADER_BYTES = 28
-_READ_BYTES = 256
+# How much of a file `parse_header` wants to see.
+HEAD_BYTES = 256
 # No plan of a classifier comes near this; a file that does is not hashed for minutes to find out.
 _MAX_PLAN_BYTES = 1 << 30
 _MAX_PREFIX_BYTES = 1 << 24
@@ -90,7 +91,7 @@ def read_header(path: str) -> PlanHeader:
         require_file(path, "plan", _FIX)
         size = os.path.getsize(path)
         with open(path, "rb") as stream:
-            head = stream.read(_READ_BYTES)
+            head = stream.read(HEAD_BYTES)
         return parse_header(head, size, name, path)
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise unreadable(name, error, _FIX) from error

@@ -17,7 +17,7 @@ from typing import (
 
 import numpy as np
 
-from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
@@ -51,7 +51,8 @@ class Network(abc.ABC, Generic[Answer]):
 
     Attributes:
         task: the manifest's task that the class is for.
-        manifest: the engine's sidecar.
+        file: the engine file, with its digest.
+        manifest: of the engine.
         session: the open session.
         frames: what prepares frames for the session.
         labels: one name for each class.
@@ -80,8 +81,9 @@ class Network(abc.ABC, Generic[Answer]):
         check_options(runtime)
         path = os.fspath(engine)
         require_engine(path)
-        self.manifest = manifests.read_for(path, runtime.trust)
-        self.session = open_session(path, options=runtime)
+        self.file = open_engine_file(path, trust=runtime.trust)
+        self.manifest = self.file.manifest()
+        self.session = open_session(self.file, options=runtime)
         self.timings: Optional[CallTimings] = None
         self._color = color
         try:

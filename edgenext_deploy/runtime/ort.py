@@ -4,10 +4,11 @@ import concurrent.futures
 import os
 import re
 import time
-from typing import Any, Deque, Dict, Optional, Sequence, Tuple
+from typing import Any, Deque, Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from edgenext_deploy.artifacts.engine_file import EngineFile, open_graph
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.artifacts.nms_plugin import OP, SUFFIX
 from edgenext_deploy.deprecated import old_call
@@ -18,7 +19,6 @@ from edgenext_deploy.errors import (
     MissingRuntimeError,
     UsageError,
 )
-from edgenext_deploy.files import require_file
 from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
 from edgenext_deploy.runtime.session import Session, SessionTimings
 
@@ -30,6 +30,8 @@ _DTYPES = {
 _FIX_FILE = "export again with edgenext-export, or copy the file again"
 _FATAL_ONLY = 4
 _PROCESSOR = "CPUExecutionProvider"
+# A setting of ONNX Runtime 1.19 and later; older ones ignore it.
+_EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 _Results = Tuple[Tuple[np.ndarray, ...], SessionTimings]
 
 
@@ -46,7 +48,7 @@ class OnnxRuntimeSession(Session):
     Operators run one after another, each on `threads` threads, with every graph optimisation on.
 
     Args:
-        path: the ONNX file; one input, and static shapes.
+        engine: path of the ONNX file, or what `open_engine_file` made of it; one input, and static shapes.
         options: `threads`, `provider`, and for a GPU's provider `device`.
         profile_prefix: have ONNX Runtime's profiler, which slows every operator a little, time them, and write
             into a file whose path begins so; see `end_profiling`.
@@ -60,16 +62,17 @@ class OnnxRuntimeSession(Session):
     """
 
     @old_call("threads", adapt=runtime_from_keywords("options"))
-    def __init__(self, path: str, *, options: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
+    def __init__(self, engine: "Union[str, os.PathLike[str], EngineFile]", *,
+                 options: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
                  profile_prefix: Optional[str] = None) -> None:
-        path = os.fspath(path)
-        require_file(path, "ONNX file", "export one with edgenext-export")
         check_options(options)
+        file = engine if isinstance(engine, EngineFile) else open_graph(engine)
+        path = file.path
         onnxruntime = _import_onnxruntime()
         self._path = path
         self._version = str(onnxruntime.__version__)
         self._threads = options.threads or available_threads()
-        self._session: Optional[Any] = _open(onnxruntime, path, self._threads, options, profile_prefix)
+        self._session: Optional[Any] = _open(onnxruntime, file, self._threads, options, profile_prefix)
         self._worker: Optional[concurrent.futures.ThreadPoolExecutor] = None
         self._pending: Deque[concurrent.futures.Future[_Results]] = collections.deque()
         self._provider = str(self._session.get_providers()[0])
@@ -154,7 +157,8 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _open(onnxruntime: Any, path: str, threads: int, options: RuntimeOptions, profile_prefix: Optional[str]) -> Any:
+def _open(onnxruntime: Any, file: EngineFile, threads: int, options: RuntimeOptions,
+          profile_prefix: Optional[str]) -> Any:
     provider = options.provider or _PROCESSOR
     available = onnxruntime.get_available_providers()
     if provider not in available:
@@ -169,17 +173,19 @@ def _open(onnxruntime: Any, path: str, threads: int, options: RuntimeOptions, pr
     if profile_prefix is not None:
         settings.enable_profiling = True
         settings.profile_file_prefix = profile_prefix
+    # Weights in a second file, which nothing vouches for, are looked for where there is no file.
+    settings.add_session_config_entry(_EXTERNAL_DATA_FOLDER, os.devnull)
     # The first GPU needs no option, which a provider without a GPU might refuse.
     chosen = (provider, {"device_id": str(options.device)}) if options.device and provider != _PROCESSOR else provider
     try:
-        session = onnxruntime.InferenceSession(path, settings, providers=[chosen])
+        session = onnxruntime.InferenceSession(file.take_data(), settings, providers=[chosen])
     except Exception as error:  # onnxruntime's exceptions have no common base below Exception
-        raise _load_error(path, onnxruntime.__version__, error) from error
+        raise _load_error(file.path, onnxruntime.__version__, error) from error
     used = str(session.get_providers()[0])
     if used != provider:
         # ONNX Runtime takes the processor, without an error, when a provider's libraries do not load.
         raise MissingRuntimeError(
-            "{} was asked for, and ONNX Runtime runs {} on {}".format(provider, path, used),
+            "{} was asked for, and ONNX Runtime runs {} on {}".format(provider, file.path, used),
             "look for the libraries that the provider needs (CUDA, cuDNN, TensorRT) in the versions of this "
             "onnxruntime: https://onnxruntime.ai/docs/execution-providers")
     return session
@@ -201,6 +207,10 @@ def _load_error(path: str, version: str, error: Exception) -> EdgeNextError:
             "{} ends in TensorRT's plugin {}, which ONNX Runtime does not have".format(path, OP),
             "build it where TensorRT is (edgenext-build), or run the graph without the plugin{}".format(
                 ": " + plain if plain != path else ""))
+    if "xternal data" in text:
+        return BadInputError(
+            "{} keeps weights in a second file (external data), which nothing vouches for".format(path),
+            "export it with edgenext-export, which writes one file")
     if re.search(r"No Op registered|not a registered function|NOT_IMPLEMENTED", text):
         return IncompatibleError("{} has an operator that onnxruntime {} cannot run: {}".format(
             path, version, _reason(error)), newer)
@@ -209,7 +219,8 @@ def _load_error(path: str, version: str, error: Exception) -> EdgeNextError:
 
 def _reason(error: Exception) -> str:
     """Return onnxruntime's message on one line, without the status code and path in front of it."""
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?", "", str(error))
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?", "",
+                  str(error))
     return " ".join(text.split())[:300] or type(error).__name__
 
 

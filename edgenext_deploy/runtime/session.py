@@ -36,7 +36,7 @@ class SessionTimings(NamedTuple):
 class Session(abc.ABC):
     """An open engine. Use it as a context manager, or call `close` (twice does no harm).
 
-    `runtime.table.register_runtime` adds a class; it is called as ``Class(path, options=RuntimeOptions())``.
+    `runtime.table.register_runtime` adds a class; it is called as ``Class(engine_file, options=RuntimeOptions())``.
 
     Attributes:
         inputs: name, shape and dtype of each input, in order.

@@ -11,7 +11,7 @@ from edgenext_deploy.runtime.options import AUTO
 if TYPE_CHECKING:
     from edgenext_deploy.runtime.session import Session
 
-    # A class; called as ``(path, options=RuntimeOptions())``.
+    # Called as ``(engine_file, options=RuntimeOptions())``.
     SessionMaker = Callable[..., Session]
 
 
@@ -22,7 +22,8 @@ class Runtime(NamedTuple):
         name: such as ``tensorrt``; what `RuntimeOptions.runtime` takes and what reports show.
         title: for people.
         endings: of the files it opens, in lower case, such as ``.onnx``.
-        session: its `Session` class, or ``module:Class`` to import it only when a file is opened.
+        session: its `Session` class, or ``module:Class`` to import it only when a file is opened. It is called with
+            an `artifacts.engine_file.EngineFile` and ``options``, the `RuntimeOptions`.
     """
 
     name: str
@@ -31,7 +32,7 @@ class Runtime(NamedTuple):
     session: "Union[str, SessionMaker]"
 
     def session_class(self) -> "SessionMaker":
-        """Return the class, imported if need be; it is called as ``session(path, options=RuntimeOptions())``."""
+        """Return the class, imported if need be."""
         if not isinstance(self.session, str):
             return self.session
         module, _, name = self.session.partition(":")
@@ -50,7 +51,7 @@ def register_runtime(name: str, *, endings: Sequence[str], session: "Union[str, 
         name: short, in lower case.
         endings: of its files, such as ``.onnx``. Where an earlier runtime has the ending already, ``auto`` stays with
             that one, and this one is chosen by name.
-        session: a `Session` class, or ``module:Class`` to import it only when a file is opened.
+        session: see `Runtime`.
         title: for people; `name` by default.
 
     Raises:

@@ -8,13 +8,12 @@ from typing import Any, Deque, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
+from edgenext_deploy.artifacts.engine_file import EngineFile, open_plan
 from edgenext_deploy.artifacts.plan_check import (
     PlanRecord,
-    check_plan,
     present_environment,
-    read_header,
-    read_plan,
     rebuild_command,
+    require_fit,
 )
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
@@ -49,7 +48,7 @@ class TensorRTSession(Session):
         timings: of the calling thread's last inference; in a thread that has run none, of the last one at all.
 
     Args:
-        path: the plan, with its sidecar next to it.
+        engine: path of the plan, with its sidecar next to it; or what `open_engine_file` made of it.
         options: `device`, `zero_copy`, `cuda_graph` and `trust`.
         buffer_sets: inferences that can be submitted and not yet collected; `submit` refuses one more.
         check_finite: refuse inputs with values that are not finite; costs a pass over the input.
@@ -67,9 +66,9 @@ class TensorRTSession(Session):
 
     @old_call("trust", "device", "buffer_sets", "check_finite", "zero_copy", "cuda_graph",
                adapt=runtime_from_keywords("options"))
-    def __init__(self, path: str, *, options: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
+    def __init__(self, engine: "Union[str, os.PathLike[str], EngineFile]", *,
+                 options: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
                  buffer_sets: int = 2, check_finite: bool = False) -> None:
-        self._path = path = os.fspath(path)
         self._idle = threading.Condition()
         self._latest: Optional[SessionTimings] = None
         self._own = threading.local()
@@ -91,13 +90,15 @@ class TensorRTSession(Session):
         self._runner: Optional[Runner] = None
         self._zero_copy = ZeroCopy()
         self._runtime: Optional[Any] = None
-        self._runtime_name = read_header(path).flavour
+        file = engine if isinstance(engine, EngineFile) else open_plan(engine, trust=options.trust)
+        header = file.plan_header()
+        self._path, self.record, self._runtime_name = file.path, file.record, header.flavour
         try:
             trt = load_tensorrt(self._runtime_name, "or run the .onnx file, which needs no GPU")
             self._cuda = cuda.acquire(options.device, self)
         except MissingRuntimeError:
-            # What is wrong with the plan, or where it would run, says more than what is missing here.
-            check_plan(path, present_environment(), options.trust)
+            # Why the plan would not run here anyway says more than what is missing.
+            require_fit(file.path, header, file.record, present_environment())
             raise
         self._open = True
         self._version = str(trt.__version__)
@@ -105,9 +106,9 @@ class TensorRTSession(Session):
         try:
             environment = present_environment()._replace(
                 gpu=self._cuda.name, compute_capability="{}.{}".format(*self._cuda.compute_capability))
-            data, self.record = read_plan(path, environment, options.trust)
+            require_fit(file.path, header, file.record, environment)
             with self._cuda.active() as driver:
-                execution = self._load(trt, data)
+                execution = self._load(trt, file.take_data())
                 self._allocate(driver, execution, options)
         except BaseException as error:
             _clear_frames(error)

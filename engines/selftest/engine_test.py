@@ -5,7 +5,7 @@ import tempfile
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
-from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.commands.child import run_module
 from edgenext_deploy.engines.selftest.golden_test import SelfTest, self_test
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, VerificationError
@@ -52,8 +52,9 @@ def test_engine(path: str, *, runtime: Optional[RuntimeOptions] = None) -> Engin
 
     options = RuntimeOptions() if runtime is None else runtime
     require_engine(path)
-    manifest = manifests.read_for(path, options.trust)
-    with open_session(path, options=options) as session:
+    file = open_engine_file(path, trust=options.trust)
+    manifest = file.manifest()
+    with open_session(file, options=options) as session:
         return EngineTest(path, str(session.describe()["runtime"]), self_test(session, manifest))
 
 

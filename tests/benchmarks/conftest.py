@@ -4,6 +4,7 @@ import time
 
 import pytest
 from bench_doubles import TINY, FakeSession, FakeTime
+from plan_samples import written
 
 from edgenext_deploy.runtime.options import RuntimeOptions
 
@@ -18,15 +19,18 @@ def fakes(monkeypatch, tmp_path):
         def engine(self, name="a.onnx", script=lambda call: time.sleep(0.001)):
             path = str(tmp_path / name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb") as stream:
-                stream.write(name.encode("utf-8"))
+            if name.endswith(".plan"):
+                written(os.path.dirname(path), os.path.basename(path))
+            else:
+                with open(path, "wb") as stream:
+                    stream.write(name.encode("utf-8"))
             self.scripts[path] = script
             return path
 
     found = Fakes()
 
-    def open_session(path, *, options=RuntimeOptions()):  # noqa: B008 - immutable
-        session = FakeSession(path, options.threads, found.shape, found.scripts[path])
+    def open_session(file, *, options=RuntimeOptions()):  # noqa: B008 - immutable
+        session = FakeSession(file.path, options.threads, found.shape, found.scripts[file.path])
         session.options = options
         found.sessions.append(session)
         return session

@@ -10,6 +10,7 @@ import time
 import pytest
 from doubles import tensorrt_double
 from engine_cases import FLAG_RELEASES, install, normed, tiny
+from plan_samples import identify_plan
 
 from edgenext_deploy.artifacts import plan_check as plans
 from edgenext_deploy.artifacts.manifest import TensorSpec
@@ -44,7 +45,7 @@ def test_a_plan_with_its_sidecar(machine, capfd, tmp_path, release):
                      "net.plan.json", "edgenext-build inspect", "begun, "):
         assert expected in out
     assert "gone" in err
-    assert plans.identify_plan(str(tmp_path / "net.plan")) == record
+    assert identify_plan(str(tmp_path / "net.plan")) == record
 
 
 def test_json_is_pure_even_if_native_code_chatters(machine, capfd, tmp_path):
@@ -227,7 +228,7 @@ def test_best_of_keeps_the_fastest(machine, monkeypatch, tmp_path):
         inputs = (TensorSpec("image", (1, 3, 2, 2), "float32"),)
 
         def __init__(self, path):
-            assert plans.identify_plan(path) is not None and os.path.exists(path.replace(".plan", ".json"))
+            assert identify_plan(path) is not None and os.path.exists(path.replace(".plan", ".json"))
             with open(path, "rb") as stream:
                 self.wait = waits[stream.read()[-1] - 1]
 
@@ -327,7 +328,7 @@ def test_tensorrt_rtx_builds_a_typed_export(typed_export, capfd, tmp_path, targe
     assert proof["source"] == "the builder's list of the engine's layers"
     assert proof["layers"] > 50 and proof["fp16_layers"] > proof["fp32_layers"]
     assert proof["fp16_compute_share"] > 0.99 and proof["compute_basis"].startswith("multiply-adds")
-    record = plans.identify_plan(plan)
+    record = identify_plan(plan)
     assert record.compute_capabilities == (capability,) and record.flavour == "tensorrt_rtx"
     header = plans.read_header(plan)
     assert header.flavour == "tensorrt_rtx" and header.compute_capabilities == (capability,)

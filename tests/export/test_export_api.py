@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from edgenext_deploy import export
-from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.errors import BadInputError, IncompatibleError, UsageError
 from edgenext_deploy.export import ExportRequest, ExportResult, Verdicts, check_onnx, export_onnx
 from edgenext_deploy.export.cli import export_command
@@ -45,7 +45,7 @@ def test_a_live_module_is_exported_with_its_own_weights_and_classes(tmp_path, na
     module = module_of(name)
     result = export_onnx(module, tmp_path, **{**QUICK, "image_size": side})
     assert result.onnx_path == str(tmp_path / f"{name}.onnx") and result.manifest.variant == name
-    manifest = manifests.read_for(result.onnx_path)
+    manifest = open_engine_file(result.onnx_path).manifest()
     assert manifest.weights.source == "a live module" and not manifest.weights.random
     assert manifest.labels == () and manifest.labels_source == "none"
     with torch.no_grad():

@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 
 from edgenext_deploy import Classifier
-from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.artifacts.golden import digest, golden_batch
 from edgenext_deploy.errors import BadInputError, IncompatibleError, VerificationError
 from edgenext_deploy.export.lowering.lower import lower
@@ -98,7 +98,7 @@ def test_the_manifest_holds_a_golden_pair_that_the_file_reproduces(exported):
 
     folder, _ = exported
     path = str(folder / "xxs.onnx")
-    manifest = manifests.read_for(path)
+    manifest = open_engine_file(path).manifest()
     image = normalise(golden_batch(manifest.golden.seed, manifest.inputs[0].shape), manifest.preprocessing)
     assert digest(image) == manifest.golden.input_sha256
     expected = np.frombuffer(base64.b64decode(manifest.golden.output_base64), "<f4").reshape(

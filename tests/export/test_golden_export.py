@@ -10,7 +10,7 @@ import pytest
 from golden_exports import GOLDEN, SHAPES, export_golden
 from golden_parameters import image
 
-from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 
 TOLERANCE = 1e-4
 FORBIDDEN = {"Einsum", "Shape", "Gather", "CumSum", "Expand", "If", "Loop", "Range", "ConstantOfShape"}
@@ -33,7 +33,7 @@ def test_the_nano_file_reproduces_the_published_code(variant, nano_export):
     assert model.opset_import[0].version == 13 and model.ir_version <= 7
     assert not {node.op_type for node in model.graph.node} & FORBIDDEN
     assert all(node.name for node in model.graph.node)
-    manifest = manifests.read_for(result.onnx_path)
+    manifest = open_engine_file(result.onnx_path).manifest()
     assert manifest.verdicts["8.2"]["supported"]
     assert manifest.precision.mode == "flag"
     assert not manifest.weights.random

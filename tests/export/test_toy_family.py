@@ -7,7 +7,7 @@ from unittest import mock
 import pytest
 import torch
 
-from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.export.cli import export_command
@@ -36,7 +36,7 @@ def run(capsys, command, *arguments):
 def test_it_is_exported_with_every_check(toy, capsys, tmp_path):
     code, out, err = run(capsys, export_command, "--variant", "toy_16", "--fp16", "--output", str(tmp_path))
     assert code == 0, err
-    manifest = manifests.read_for(str(tmp_path / "toy_16.onnx"))
+    manifest = open_engine_file(str(tmp_path / "toy_16.onnx")).manifest()
     assert manifest.variant == "toy_16" and manifest.inputs[0].shape == (1, 3, 64, 64)
     assert manifest.verdicts["8.2"]["supported"] and manifest.precision.mode == "flag"
     assert manifest.parity.max_relative_error < 1e-5 and manifest.parity.top1_agreement == 1.0

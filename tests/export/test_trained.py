@@ -13,7 +13,7 @@ import torch
 from trained import CLASSES, PREPROCESSING, SIZE, TRAINED, digits, network_inputs, registered, weights_file
 
 from edgenext_deploy import Classifier
-from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.lowering.context import LoweringContext
@@ -186,7 +186,7 @@ def export(name, folder, **options):
     result = run_export(ExportRequest(
         name, fp16=True, weights=weights_file(name), num_classes=CLASSES, image_size=SIZE,
         output=str(folder), **options))
-    manifest = manifests.read_for(result.onnx_path)
+    manifest = open_engine_file(result.onnx_path).manifest()
     assert not manifest.weights.random
     assert manifest.weights.source == f"{name}.safetensors (bare, official layout)"
     assert manifest.preprocessing == PREPROCESSING

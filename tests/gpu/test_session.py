@@ -7,7 +7,8 @@ from doubles.gpu import TINY
 from trt_cases import WAYS, in_thread
 
 from edgenext_deploy import open_session
-from edgenext_deploy.artifacts import golden, manifest
+from edgenext_deploy.artifacts import golden
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.commands.child import run_module
 from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.runtime.options import RuntimeOptions
@@ -30,7 +31,7 @@ def plan(tmp_path_factory):
 def answered():
     """Return inputs `[1, 3, 32, 32]` and what ONNX Runtime answers."""
     pytest.importorskip("onnxruntime")
-    images = [normalise(golden.golden_batch(seed, (1, 3, 32, 32)), manifest.read_for(TINY).preprocessing)
+    images = [normalise(golden.golden_batch(seed, (1, 3, 32, 32)), open_engine_file(TINY).manifest().preprocessing)
               for seed in range(8)]
     with OnnxRuntimeSession(TINY) as reference:
         return images, [reference.infer(image) for image in images]

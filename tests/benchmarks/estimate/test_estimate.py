@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from edgenext_deploy.artifacts.engine_file import EngineFile, open_engine_file
 from edgenext_deploy.benchmarks.commands.cli import bench_command
 from edgenext_deploy.benchmarks.estimate import estimates as module
 from edgenext_deploy.benchmarks.estimate.calibration import _NANO_FEATURES, Feature, calibrate, fit
@@ -168,9 +169,9 @@ def test_an_fp32_network_is_bound_by_the_tensor_cores_in_tf32():
 def test_a_published_latency_is_named_only_for_its_input(exported, monkeypatch):
     path = str(exported("xxs").onnx_path)
     assert any("Published for this variant" in line for line in summary(estimate_file(path, "nano", "fp16")))
-    found = module.manifest.find_for(path)
+    found = open_engine_file(path).find_manifest()
     smaller = found._replace(inputs=(found.inputs[0]._replace(shape=(1, 3, 224, 224)),))
-    monkeypatch.setattr(module.manifest, "find_for", lambda path: smaller)
+    monkeypatch.setattr(EngineFile, "find_manifest", lambda file: smaller)
     assert estimate_file(path, "nano", "fp16").published_ms is None
 
 

@@ -52,8 +52,8 @@ def sessions(monkeypatch):
             value = opened["plain"] if self.path.endswith("_plain.onnx") else 1.0
             return (np.full((1, 10), value, np.float32),)
 
-    def open_session(path, *, options):
-        session = Answering(path, options.threads, (1, 3, 32, 32), lambda call: None)
+    def open_session(file, *, options):
+        session = Answering(file.path, options.threads, (1, 3, 32, 32), lambda call: None)
         opened["sessions"].append(session)
         return session
 

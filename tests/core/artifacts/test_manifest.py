@@ -1,7 +1,6 @@
 import contextlib
 import json
 import os
-import shutil
 
 import pytest
 from paths import DATA
@@ -39,22 +38,6 @@ def test_reading_gives_records_and_writing_them_gives_the_same_bytes():
 def test_path_is_beside_the_engine_whatever_its_ending():
     assert manifest.manifest_path("/a/xxs.onnx") == "/a/xxs.json" == manifest.manifest_path("/a/xxs.plan")
     assert manifest.manifest_path("a.b/xxs") == "a.b/xxs.json"
-
-
-def test_read_for_checks_the_digest(tmp_path):
-    engine = str(tmp_path / "tiny.onnx")
-    shutil.copyfile(TINY, engine)
-    assert manifest.find_for(engine) is None
-    with pytest.raises(BadInputError, match="manifest not found"):
-        manifest.read_for(engine)
-    shutil.copyfile(TINY_JSON, str(tmp_path / "tiny.json"))
-    assert manifest.read_for(engine) == manifest.find_for(engine) == manifest.read(TINY_JSON)
-    with open(engine, "ab") as stream:
-        stream.write(b"\0")
-    for function in (manifest.read_for, manifest.find_for):
-        with pytest.raises(BadInputError, match="not the file its manifest describes") as caught:
-            function(engine)
-        assert engine in str(caught.value)
 
 
 @pytest.mark.parametrize("text, message", [

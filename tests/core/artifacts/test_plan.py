@@ -12,11 +12,14 @@ from plan_samples import (
     NANO,
     ORIN,
     RECORD,
+    check_plan,
     contents,
+    identify_plan,
     late_plan,
     nano_plan,
     orin_record,
     put,
+    read_plan,
     rtx_plan,
     rtx_record,
     written,
@@ -24,13 +27,10 @@ from plan_samples import (
 
 from edgenext_deploy.artifacts.plan_check import (
     PlanHeader,
-    check_plan,
     dump,
     find_record,
-    identify_plan,
     plan_title,
     read_header,
-    read_plan,
     read_record,
     sidecar_path,
     warnings_of,
@@ -255,12 +255,12 @@ def test_a_shorter_version_is_the_same_release(tmp_path):
 
 def test_what_is_read_is_what_was_checked(tmp_path, monkeypatch):
     """A file that is replaced after the check by name must not be what gets deserialised."""
-    path = written(tmp_path)
+    path = written(tmp_path, data=nano_plan(size=1 << 16))  # larger than what Python reads ahead
     real = find_record
 
     def replace_behind_our_back(name):
         record = real(name)
-        put(path, nano_plan(filler=7))
+        put(path, nano_plan(size=1 << 16, filler=7))
         return record
 
     monkeypatch.setattr("edgenext_deploy.artifacts.plan_check.find_record", replace_behind_our_back)

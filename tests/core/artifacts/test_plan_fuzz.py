@@ -2,9 +2,9 @@
 import json
 
 import pytest
-from plan_samples import changed, contents, fields, late_plan, orin_record, put, written
+from plan_samples import changed, contents, fields, identify_plan, late_plan, orin_record, put, written
 
-from edgenext_deploy.artifacts.plan_check import identify_plan, sidecar_path
+from edgenext_deploy.artifacts.plan_check import sidecar_path
 from edgenext_deploy.artifacts.plan_header import parse_header
 from edgenext_deploy.artifacts.plan_sidecar import parse_record
 from edgenext_deploy.errors import BadInputError

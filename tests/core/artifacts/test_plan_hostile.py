@@ -14,18 +14,20 @@ from plan_samples import (
     ORIN,
     RECORD,
     changed,
+    check_plan,
     contents,
     fields,
     late_plan,
     nano_plan,
     orin_record,
     put,
+    read_plan,
     rtx_plan,
     rtx_record,
     written,
 )
 
-from edgenext_deploy.artifacts.plan_check import check_plan, read_header, read_plan, sidecar_path
+from edgenext_deploy.artifacts.plan_check import read_header, sidecar_path
 from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError
 from edgenext_deploy.files import shown
 

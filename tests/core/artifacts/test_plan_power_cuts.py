@@ -5,10 +5,10 @@ import signal
 import time
 
 import pytest
-from plan_samples import NANO, RECORD, contents, nano_plan
+from plan_samples import NANO, RECORD, check_plan, contents, nano_plan, read_plan
 
 from edgenext_deploy import files
-from edgenext_deploy.artifacts.plan_check import check_plan, read_plan, write_plan
+from edgenext_deploy.artifacts.plan_check import write_plan
 from edgenext_deploy.errors import BadInputError
 
 PLANS = [nano_plan(size=200000 + 977 * number, filler=number + 1) for number in range(4)]

@@ -10,7 +10,7 @@ from PIL import Image
 from trt_cases import in_thread
 
 from edgenext_deploy import Classifier
-from edgenext_deploy.artifacts import manifest
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.camera.reader import Camera
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
@@ -23,7 +23,7 @@ from edgenext_deploy.runtime.trt import TensorRTSession
 
 pytest.importorskip("onnxruntime")
 
-PREPROCESSING = manifest.read_for(gpu.TINY).preprocessing
+PREPROCESSING = open_engine_file(gpu.TINY).manifest().preprocessing
 RED = {"bgr": np.full((48, 64, 3), (0, 0, 255), np.uint8), "rgb": np.full((48, 64, 3), (255, 0, 0), np.uint8),
        "nv12": np.concatenate([np.full((48, 64), 81), np.tile([90, 240], (24, 32))]).astype(np.uint8)}
 
@@ -49,7 +49,7 @@ needs_kernels = pytest.mark.skipif(kernel_double.COMPILER is None, reason="no g+
 class Recorder:
     """A session that keeps what it was given."""
 
-    inputs = manifest.read_for(gpu.TINY).inputs
+    inputs = open_engine_file(gpu.TINY).manifest().inputs
     timings, takes_prepared = None, False
 
     def infer_all(self, image):

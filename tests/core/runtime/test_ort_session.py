@@ -9,7 +9,8 @@ import pytest
 from paths import DATA
 
 from edgenext_deploy import open_session
-from edgenext_deploy.artifacts import golden, manifest
+from edgenext_deploy.artifacts import golden
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.runtime.options import RuntimeOptions
@@ -22,7 +23,7 @@ TINY = os.path.join(DATA, "tiny_classifier.onnx")
 
 
 def images(count):
-    return [normalise(golden.golden_batch(seed, (1, 3, 32, 32)), manifest.read_for(TINY).preprocessing)
+    return [normalise(golden.golden_batch(seed, (1, 3, 32, 32)), open_engine_file(TINY).manifest().preprocessing)
             for seed in range(count)]
 
 
@@ -44,13 +45,13 @@ def session():
 
 
 def test_inputs_and_outputs_are_the_manifests(session):
-    expected = manifest.read_for(TINY)
+    expected = open_engine_file(TINY).manifest()
     assert session.inputs == expected.inputs and session.outputs == expected.outputs
     assert isinstance(session, Session)
 
 
 def test_golden_input_gives_the_golden_output(session):
-    expected = manifest.read_for(TINY).golden
+    expected = open_engine_file(TINY).manifest().golden
     image = images(1)[0]
     assert golden.digest(image) == expected.input_sha256
     output = np.frombuffer(base64.b64decode(expected.output_base64), "<f4").reshape(expected.output_shape)

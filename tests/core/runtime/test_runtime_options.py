@@ -155,11 +155,9 @@ def test_every_field_has_an_option_unless_it_is_left_out():
 class ToySession(Session):
     """Answers with zeros."""
 
-    def __init__(self, path, *, options):
-        from edgenext_deploy.artifacts import manifest
-
+    def __init__(self, file, *, options):
         self.options = options
-        found = manifest.read_for(path)
+        found = file.manifest()
         self.inputs, self.outputs = found.inputs, found.outputs
 
     def infer_all(self, image):

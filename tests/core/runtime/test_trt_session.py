@@ -13,6 +13,7 @@ from trt_cases import ORDERS, WAYS, frames, in_thread, right, run_all, two_heads
 
 from edgenext_deploy import Classifier, open_session
 from edgenext_deploy.artifacts import golden, manifest
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.runtime import cuda
@@ -28,7 +29,7 @@ from edgenext_deploy.tensorrt_api import runtime_api
 
 def test_answers_are_onnx_runtimes(machine, tmp_path):
     pytest.importorskip("onnxruntime")
-    preprocessing = manifest.read_for(gpu.TINY).preprocessing
+    preprocessing = open_engine_file(gpu.TINY).manifest().preprocessing
     with open_session(gpu.write_plan(tmp_path, machine.release)) as session, OnnxRuntimeSession(gpu.TINY) as reference:
         assert isinstance(session, TensorRTSession) and isinstance(session, Session)
         assert session.inputs == reference.inputs and session.outputs == reference.outputs
@@ -66,14 +67,14 @@ def test_another_manifest_beside_a_plan_is_refused(tmp_path):
         with open(beside, "w") as stream:
             stream.write(text.replace(before, after))
         with pytest.raises(BadInputError, match="of " + what):
-            manifest.read_for(path)
+            open_engine_file(path).manifest()
     with open(beside, "w") as stream:
         stream.write(text)
-    assert manifest.read_for(path).variant == "tiny"
+    assert open_engine_file(path).manifest().variant == "tiny"
     os.unlink(path + ".json")
     with pytest.raises(BadInputError, match="no sidecar"):
-        manifest.read_for(path)
-    assert manifest.read_for(path, trust=True).variant == "tiny"
+        open_engine_file(path).manifest()
+    assert open_engine_file(path, trust=True).manifest().variant == "tiny"
 
 
 def test_results_belong_to_the_caller(machine, tmp_path):

@@ -7,11 +7,12 @@ from doubles import gpu
 
 from edgenext_deploy import open_session
 from edgenext_deploy.artifacts import golden, manifest
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.engines.selftest.golden_test import SelfTest, compare, golden_input, golden_outputs, self_test
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.runtime.session import Session
 
-TINY = manifest.read_for(gpu.TINY)
+TINY = open_engine_file(gpu.TINY).manifest()
 ANSWER = golden_outputs(TINY)["logits"].astype(np.float32)
 
 
@@ -47,7 +48,7 @@ def test_a_plan_passes(monkeypatch, tmp_path, release):
     gpu.install(monkeypatch, release)
     path = gpu.write_plan(tmp_path, release)
     with open_session(path) as session:
-        result = self_test(session, manifest.read_for(path))
+        result = self_test(session, open_engine_file(path).manifest())
     assert result.ok and result.max_relative_error <= 1e-5 and result.tolerance == 1e-4
     assert result.top1_equal and result.precision == "fp32" and 0 < result.latency_ms < 1000
 

@@ -7,7 +7,7 @@ import pytest
 from onnx import helper
 
 from edgenext_deploy import Detector
-from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.data import path_of
 from edgenext_deploy.engines.selftest.golden_test import compare
 from edgenext_deploy.errors import IncompatibleError, UsageError, VerificationError
@@ -86,9 +86,9 @@ def test_what_goes_into_the_plugin_is_computed_in_fp32(exported):
 
 
 def test_both_files_have_their_manifests(exported):
-    manifest = manifests.read_for(exported.nms.onnx_path)
+    manifest = open_engine_file(exported.nms.onnx_path).manifest()
     assert manifest == exported.nms.manifest and manifest.graph.file == "xxs_ssdlite.nms.onnx"
-    plain = manifests.read_for(exported.onnx_path)
+    plain = open_engine_file(exported.onnx_path).manifest()
     assert (manifest.golden, manifest.detection, manifest.precision) == (plain.golden, plain.detection, plain.precision)
     assert [spec.name for spec in plain.outputs] == ["boxes", "scores"]
     assert exported.engine_path == exported.nms.onnx_path

@@ -12,6 +12,7 @@ import torch
 
 from edgenext_deploy.artifacts import golden
 from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.engines.selftest.golden_test import compare, golden_outputs
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.export.lowering.context import LoweringContext
@@ -84,7 +85,7 @@ def test_lowered_ablations_are_exact(name, layout, padding):
 @pytest.mark.parametrize("name", HEADS)
 def test_the_nano_file(name, nano_head):
     result = nano_head(name)
-    model, manifest = onnx.load(result.onnx_path), manifests.read_for(result.onnx_path)
+    model, manifest = onnx.load(result.onnx_path), open_engine_file(result.onnx_path).manifest()
     assert model.opset_import[0].version == 13 and model.ir_version <= 7
     assert not {node.op_type for node in model.graph.node} & FORBIDDEN
     assert manifest.verdicts["8.2"]["supported"] and manifest.precision.mode == "flag"
@@ -160,7 +161,7 @@ def test_own_detector_goes_through_with_its_labels(tmp_path):
                "--weights", str(weights), "--output", str(tmp_path)]
     done = subprocess.run([*command, "--labels", str(names)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    manifest = manifests.read_for(str(tmp_path / "xxs_ssdlite.onnx"))
+    manifest = open_engine_file(str(tmp_path / "xxs_ssdlite.onnx")).manifest()
     assert manifest.labels == ("cat", "dog", "bird") and manifest.labels_source == "my.txt"
     assert manifest.outputs[1].shape[-1] == 3 and not manifest.weights.random
     names.write_text("cat\ndog\n")

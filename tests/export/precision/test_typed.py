@@ -14,7 +14,7 @@ from onnx import TensorProto
 from paths import CAT
 
 from edgenext_deploy import Classifier
-from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import IncompatibleError, UsageError, VerificationError
 from edgenext_deploy.export import precision_step
@@ -57,7 +57,7 @@ def test_every_variant_typed(variant, tmp_path):
     found, expected = session.run(None, {"image": image(256, 256)})[0], GOLDEN[f"{variant}_256x256"]
     assert np.abs(found - expected).max() / np.abs(expected).max() < TOLERANCE
     assert found.argmax() == expected.argmax()
-    manifest = manifests.read_for(result.onnx_path)
+    manifest = open_engine_file(result.onnx_path).manifest()
     assert manifest.parity.top1_agreement == 1.0 and manifest.parity.max_relative_error < TOLERANCE
     assert manifest.precision.mode == "typed" and manifest.precision.fp16_share == 1.0
     pins = {name for names in manifest.precision.fp32_pins.values() for name in names}

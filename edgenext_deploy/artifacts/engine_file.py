@@ -1,0 +1,164 @@
+"""An engine file with what lies next to it, each read once: what was checked is what runs.
+
+A file that is replaced between a check by its name and a second reading would go unchecked. So the bytes that were
+checked are handed on, to the session that runs them and to whoever reports their digest.
+"""
+import contextlib
+import os
+from typing import Iterator, Optional, Union
+
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.manifest import Manifest
+from edgenext_deploy.artifacts.plan_check import record_for, require_digest
+from edgenext_deploy.artifacts.plan_header import (
+    HEAD_BYTES,
+    PlanHeader,
+    parse_header,
+    unreadable,
+)
+from edgenext_deploy.artifacts.plan_sidecar import PlanRecord, rebuild_command
+from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import require_file, sha256_of_bytes, shown
+
+Path = Union[str, "os.PathLike[str]"]
+
+
+class EngineFile:
+    """A plan or graph that was read and checked; `open_engine_file` makes it.
+
+    Attributes:
+        path: of the file.
+        bytes: its size.
+        sha256: digest of its content, as 64 hexadecimal digits.
+        header: of a plan, what its first bytes say; None for a graph.
+        record: of a plan, its sidecar; None for a graph, and for a plan that is trusted without one.
+        manifest_sha256: digest of the manifest's file; None before `manifest`.
+    """
+
+    def __init__(self, path: str, data: bytes, header: Optional[PlanHeader] = None,
+                 record: Optional[PlanRecord] = None) -> None:
+        self.path = path
+        self.bytes = len(data)
+        self.sha256 = sha256_of_bytes(data)
+        self.header = header
+        self.record = record
+        self.manifest_sha256: Optional[str] = None
+        self._data: Optional[bytes] = data
+        self._manifest: Optional[Manifest] = None
+
+    def plan_header(self) -> PlanHeader:
+        """Return `header`, which a session for plans cannot do without.
+
+        Raises:
+            BadInputError: this is not a plan.
+        """
+        if self.header is None:
+            raise BadInputError("{} is not a TensorRT plan".format(self.path), "pass a .plan file")
+        return self.header
+
+    def take_data(self) -> bytes:
+        """Return the content and forget it: a board of 4 GB has no room for a second copy beside the session's.
+
+        Raises:
+            ValueError: it was taken before.
+        """
+        data, self._data = self._data, None
+        if data is None:
+            raise ValueError("the content of {} was taken already".format(self.path))
+        return data
+
+    def manifest(self) -> Manifest:
+        """Return the manifest next to the file, once it is known to describe exactly this file.
+
+        A plan's sidecar vouches for the manifest, by digest; for a plan that is trusted without one, nothing does.
+
+        Raises:
+            BadInputError: no manifest, a broken one, or one for another file.
+        """
+        if self._manifest is None:
+            path = manifests.manifest_path(self.path)
+            data = manifests.read_bytes(path)
+            found = manifests.parse(data, path)
+            self.manifest_sha256 = sha256_of_bytes(data)
+            if self.header is None:
+                self._require_graph_of(found)
+            elif self.record is not None:
+                self._require_plan_of(found, self.record)
+            self._manifest = found
+        return self._manifest
+
+    def find_manifest(self) -> Optional[Manifest]:
+        """Like `manifest`, but None when there is no such file at all."""
+        return self.manifest() if os.path.exists(manifests.manifest_path(self.path)) else None
+
+    def _require_graph_of(self, manifest: Manifest) -> None:
+        if self.sha256 != manifest.graph.sha256:
+            raise BadInputError(
+                "{} is not the file its manifest describes: sha256 {}… found, {}… expected".format(
+                    self.path, self.sha256[:12], manifest.graph.sha256[:12]),
+                "export again, or copy .onnx and .json together")
+
+    def _require_plan_of(self, manifest: Manifest, record: PlanRecord) -> None:
+        pairs = [("the ONNX file", manifest.graph.sha256, record.onnx_sha256)]
+        if record.manifest_sha256 is not None:
+            pairs.append(("the manifest", str(self.manifest_sha256), record.manifest_sha256))
+        for what, found, expected in pairs:
+            if found != expected:
+                raise BadInputError(
+                    "{} is not the manifest that {} was built with: sha256 {}… of {} found, {}… expected".format(
+                        manifests.manifest_path(self.path), self.path, found[:12], what, expected[:12]),
+                    "build the plan again ({}), or copy .plan, .plan.json and .json together".format(
+                        rebuild_command(self.path)))
+
+
+def open_engine_file(path: Path, *, trust: bool = False) -> EngineFile:
+    """Read a plan or graph once, and check a plan against its sidecar. Nothing of it is run.
+
+    Args:
+        path: of the file; one that ends in .plan, .engine or .trt has to be a plan.
+        trust: accept a plan without a sidecar. One with a sidecar that does not fit is refused all the same.
+
+    Raises:
+        BadInputError: no readable file, or of a plan: not a plan, cut short, changed, without a sidecar, or with that
+            of another plan.
+    """
+    name = os.fspath(path)
+    ending = os.path.splitext(name)[1].lower()
+    return open_plan(name, trust=trust) if ending in manifests.PLAN_SUFFIXES else open_graph(name)
+
+
+def open_graph(path: Path) -> EngineFile:
+    """Read a file that is no plan, such as an ONNX file; see `open_engine_file`."""
+    name, fix = os.fspath(path), "export one with edgenext-export"
+    require_file(name, "engine", fix)
+    with _reading(name, fix), open(name, "rb") as stream:
+        return EngineFile(name, stream.read())
+
+
+def open_plan(path: Path, *, trust: bool = False) -> EngineFile:
+    """Read a plan, whatever its name ends in; see `open_engine_file`."""
+    name = os.fspath(path)
+    fix = "build the plan again: " + rebuild_command(name)
+    with _reading(name, fix):
+        require_file(name, "plan", "build a plan on this machine: edgenext-build MODEL.onnx")
+        with open(name, "rb") as stream:
+            head = stream.read(HEAD_BYTES)
+            header = parse_header(head, os.fstat(stream.fileno()).st_size, shown(name), name)
+            # Before the rest is read: a file of another size than its sidecar says may be a large one.
+            record = record_for(name, header, trust)
+            stream.seek(0)
+            data = stream.read(header.bytes + 1)
+    if len(data) != header.bytes or data[:HEAD_BYTES] != head:
+        raise BadInputError("{} was changed while it was read".format(shown(name)), fix)
+    file = EngineFile(name, data, header, record)
+    if record is not None:
+        require_digest(name, record, file.sha256)
+    return file
+
+
+@contextlib.contextmanager
+def _reading(path: str, fix: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise unreadable(shown(path), error, fix) from error

@@ -1,0 +1,144 @@
+"""What was checked is what runs: an engine file and what lies next to it are each read once."""
+import builtins
+import collections
+import os
+import shutil
+
+import numpy as np
+import pytest
+from doubles import gpu
+from plan_samples import NANO, contents, nano_plan, put, written
+
+from edgenext_deploy import Classifier, RuntimeOptions, open_session
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.engine_file import open_engine_file, open_plan
+from edgenext_deploy.engines.inspection import inspect_plan
+from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import sha256_of_file
+
+TINY_JSON = os.path.splitext(gpu.TINY)[0] + ".json"
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Count how often each file is opened, by its name without folder."""
+    found, real = collections.Counter(), open
+
+    def counting(name, *arguments, **options):
+        found[os.path.basename(os.fspath(name)) if not isinstance(name, int) else name] += 1
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "open", counting)
+    return found
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Return the path of a copy of the tiny classifier, its manifest next to it."""
+    for path in (gpu.TINY, TINY_JSON):
+        shutil.copyfile(path, str(tmp_path / ("tiny" + os.path.splitext(path)[1])))
+    return str(tmp_path / "tiny.onnx")
+
+
+def test_a_network_reads_a_graph_and_its_manifest_once(tiny, reads):
+    pytest.importorskip("onnxruntime")
+    with Classifier(tiny) as classify:
+        assert (classify.file.sha256, classify.file.bytes) == (sha256_of_file(gpu.TINY), os.path.getsize(gpu.TINY))
+        assert classify.file.manifest_sha256 == sha256_of_file(TINY_JSON)
+    assert (reads["tiny.onnx"], reads["tiny.json"]) == (1, 1)
+
+
+def test_a_network_reads_a_plan_its_sidecar_and_its_manifest_once(new_machine, tmp_path, monkeypatch, reads):
+    parsed = []
+    real = open_plan.__globals__["parse_header"]
+    monkeypatch.setitem(open_plan.__globals__, "parse_header", lambda *given: parsed.append(given) or real(*given))
+    path = gpu.write_plan(tmp_path, "10.3")
+    reads.clear()
+    with Classifier(path) as classify:
+        assert classify.session.record == classify.file.record is not None
+        assert classify.file.sha256 == classify.file.record.plan.sha256
+    names = [os.path.basename(path), os.path.basename(path) + ".json",
+             os.path.basename(manifests.manifest_path(path))]
+    assert [reads[name] for name in names] == [1, 1, 1] and len(parsed) == 1
+
+
+def test_inspect_reads_a_plan_once(tmp_path, reads):
+    path = written(tmp_path)
+    reads.clear()
+    assert inspect_plan(path, environment=NANO).problem is None
+    assert (reads["xxs.plan"], reads["xxs.plan.json"]) == (1, 1)
+
+
+def test_a_graph_that_is_replaced_after_the_check_does_not_run(tiny):
+    pytest.importorskip("onnxruntime")
+    file = open_engine_file(tiny)
+    manifest = file.manifest()
+    put(tiny, b"another graph")
+    put(os.path.splitext(tiny)[0] + ".json", b"another manifest")
+    image = np.ones(manifest.inputs[0].shape, np.float32)
+    with open_session(file) as session, open_session(gpu.TINY) as reference:
+        assert np.array_equal(session.infer(image), reference.infer(image))
+    assert file.manifest() is manifest
+
+
+def test_a_plan_that_is_replaced_after_the_check_does_not_run(new_machine, tmp_path):
+    path = gpu.write_plan(tmp_path, "10.3")
+    image = np.ones((1, 3, 32, 32), np.float32)
+    with open_session(path) as session:
+        expected = session.infer(image)
+    file = open_engine_file(path)
+    put(path, b"another plan")
+    os.unlink(path + ".json")
+    with open_session(file) as session:
+        assert np.array_equal(session.infer(image), expected)
+    with pytest.raises(BadInputError):
+        open_session(path)
+
+
+def test_a_plan_that_changes_while_it_is_read(tmp_path, monkeypatch):
+    """Without a sidecar no digest would find it; what is parsed has to be what is loaded."""
+    path, size = str(tmp_path / "a.plan"), 1 << 16  # larger than what Python reads ahead
+    for other in (nano_plan(size=size + 1), nano_plan(size=size - 1)):
+        def swapped(name, header, trust, other=other):
+            with open(path, "r+b") as stream:  # in place, as the file that is open
+                stream.truncate(0)
+                stream.write(other)
+
+        put(path, nano_plan(size=size))
+        monkeypatch.setattr("edgenext_deploy.artifacts.engine_file.record_for", swapped)
+        with pytest.raises(BadInputError, match="changed while it was read"):
+            open_plan(path, trust=True)
+
+
+def test_the_content_is_taken_once(tiny):
+    file = open_engine_file(tiny)
+    assert file.take_data() == contents(gpu.TINY) and file.sha256 == sha256_of_file(gpu.TINY)
+    with pytest.raises(ValueError, match="taken already"):
+        file.take_data()
+
+
+def test_a_manifest_for_another_graph(tiny):
+    os.rename(os.path.splitext(tiny)[0] + ".json", tiny + ".moved")
+    assert open_engine_file(tiny).find_manifest() is None
+    with pytest.raises(BadInputError, match="manifest not found"):
+        open_engine_file(tiny).manifest()
+    os.rename(tiny + ".moved", os.path.splitext(tiny)[0] + ".json")
+    assert open_engine_file(tiny).manifest() == open_engine_file(tiny).find_manifest() == manifests.read(TINY_JSON)
+    put(tiny, contents(tiny) + b"\0")
+    for function in ("manifest", "find_manifest"):
+        with pytest.raises(BadInputError, match="not the file its manifest describes") as caught:
+            getattr(open_engine_file(tiny), function)()
+        assert tiny in str(caught.value)
+
+
+def test_weights_in_a_second_file_are_refused(tmp_path, monkeypatch):
+    """Whether or not the second file is where ONNX Runtime would look for it."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(gpu.TINY)
+    path = str(tmp_path / "split.onnx")
+    onnx.save(model, path, save_as_external_data=True, location="split.bin", size_threshold=0)
+    monkeypatch.chdir(tmp_path)
+    assert os.path.getsize("split.bin") and tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= (1, 19)
+    with pytest.raises(BadInputError, match="external data"):
+        open_session(path, options=RuntimeOptions(threads=1))
