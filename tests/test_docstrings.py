@@ -110,7 +110,7 @@ def test_a_planted_fault_is_found(name, old, new, fault):
 
 
 @pytest.mark.parametrize("reference, stale", [
-    ("plan_check.read_plan", False), ("plan_check.open_plan", True), ("Detector", False), ("Detektor", True),
+    ("plan_check.require_fit", False), ("plan_check.open_plan", True), ("Detector", False), ("Detektor", True),
     ("edgenext_deploy.errors.UsageError", False), ("edgenext_deploy.errors.UseError", True),
     ("edgenext_deploy.artifacts.plan", True), ("artifacts.plan_check", False), ("engines.selftest_nms", True)])
 def test_a_stale_reference_is_found(references, reference, stale):
