@@ -219,7 +219,7 @@ class LatencyRecord(NamedTuple):
         batch: images per inference.
         image: what was fed: ``golden`` (normalised as the manifest says) or ``synthetic``.
         n: timed inferences.
-        rounds: blocks they were measured in, taking turns with `interleaved_with`.
+        rounds: number of blocks in which the inferences were measured, interleaved with `interleaved_with`.
         warmup: what came before.
         latency: of the n inferences, of what `Mode.latency` says.
         stages: of a TensorRT engine; None elsewhere.
@@ -297,10 +297,10 @@ class LatencyReport(NamedTuple):
     """What one run writes: its rows, and its rows against each other.
 
     Attributes:
-        schema: `SCHEMA`.
-        toolkit_version: that wrote it.
+        schema: version of the format, `SCHEMA`.
+        toolkit_version: version of the toolkit that wrote the report.
         records: the rows.
-        comparisons: of the rows.
+        comparisons: each row compared with the first one or the reference.
         interrupted: the run was ended early by Ctrl-C.
         failure: the run was ended early by an engine's error.
     """

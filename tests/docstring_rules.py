@@ -15,7 +15,7 @@ UNIT = re.compile(
     r"pixel|second|\bms\b|\bHz\b|byte|MiB|MAdds|multiply-add|parameters|milliwatt|share|fraction|percent|%|degree|"
     r"[Nn]umber of|[Hh]ow many|[Cc]ount|index|[Ss]eed|at least|at most|\d ?\.\. ?\d|\bfrom \d|\d or \d|\bto \d|"
     r"[Mm]ost |images|frames|threads|classes|layers|copies|calls|inferences|opset|probability|score|version|ratio|"
-    r"relative")
+    r"relative|`unit`")
 UNIT_SUFFIXES = ("_s", "_ms", "_us", "_bytes", "_mib", "_mw", "_hz", "_mhz", "_c", "_pct", "_percent", "_flops", "_px")
 SHAPE = re.compile(r"`?\[[^\]\n]*\]")
 DTYPE = re.compile(r"\b(float16|float32|float64|uint8|int32|int64|bool|dtype|FP16|FP32|FP64)\b")

@@ -9,6 +9,7 @@ import click
 import paths
 import pytest
 from command_lines import parse, scripts
+from import_graph import STAGES
 
 ROOT = Path(paths.ROOT)
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -107,6 +108,15 @@ def test_a_file_that_does_not_exist_would_be_found():
         "measure/", "tests/core/test_preprocess_cpu.py"]
     assert not lies_somewhere("preprocess_cpu.py") and not lies_somewhere("tests/core/test_preprocess_cpu.py")
     assert lies_somewhere("preprocess/kernels.cu") and lies_somewhere("trace.py")
+
+
+def test_the_design_page_names_every_room():
+    rooms = {path.parent.relative_to(ROOT) for folder in ("edgenext_deploy", *STAGES)
+             for path in (ROOT / folder).glob("*/**/__init__.py")}
+    rooms = {room for room in rooms if room.parts[:2] not in [("edgenext_deploy", stage) for stage in STAGES]}
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    assert len(rooms) > 25
+    assert sorted(str(room) for room in rooms if "`{}/`".format(room.name) not in page) == []
 
 
 def test_the_scripts_are_the_commands_of_the_documents():

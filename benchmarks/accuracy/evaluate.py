@@ -56,7 +56,7 @@ def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Option
              limit: Optional[int] = None, resume: Optional[str] = None,
              runtime: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
              progress: Optional[Progress] = None) -> Evaluation:
-    """Evaluate engines of one task on the same images.
+    """Evaluate engines of one task on the same images, and return their figures.
 
     An image that cannot be used is left out for every engine, and named.
 

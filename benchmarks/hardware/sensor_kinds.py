@@ -27,7 +27,7 @@ class SensorKind(NamedTuple):
         unit: of the values, such as ``°C``.
         digits: number of digits after the point that reports show.
         find: returns the sensors of this kind that a machine has.
-        least: a value at or below this is no reading, such as that of a zone which is switched off.
+        least: smallest reading, in `unit`: a lower or equal value is ignored, such as that of a zone that is off.
     """
 
     name: str

@@ -82,7 +82,7 @@ def measure(*engines: "Union[str, os.PathLike[str]]", reference: "Optional[Union
 
 
 def read_report(path: "Union[str, os.PathLike[str]]") -> LatencyReport:
-    """Read a report that ``edgenext-bench --json-file`` or `LatencyReport.to_json` wrote.
+    """Read the report at a path, which ``edgenext-bench --json-file`` or `LatencyReport.to_json` wrote.
 
     Raises:
         BadInputError: missing, not JSON, another schema, or a field that is missing or of another type.

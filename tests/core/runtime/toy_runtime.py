@@ -4,13 +4,13 @@ import time
 
 import numpy as np
 
-from edgenext_deploy import RuntimeOptions, Session, SessionTimings, register_runtime
+from edgenext_deploy import Session, SessionTimings, register_runtime
 
 
 class ToySession(Session):
     """An open ``.toy`` file: float32 `[3, classes]`, as numpy.save writes it."""
 
-    def __init__(self, engine, *, options=RuntimeOptions()):
+    def __init__(self, engine, *, options=None):
         manifest = engine.manifest()
         self.inputs, self.outputs = manifest.inputs, manifest.outputs
         self._matrix = np.load(io.BytesIO(engine.take_data()))
