@@ -69,7 +69,7 @@ def test_a_report_shows_it(toy, capsys):
     cli = importlib.import_module("edgenext_deploy.benchmarks.commands.cli")
     code, out, err = said(capsys, cli.bench_command, toy, "--iterations", "20", "--warmup", "0", "--json")
     assert code == 0, err
-    (row,) = json.loads(out)["rows"]
+    (row,) = json.loads(out)["records"]
     assert row["session"]["runtime"] == "toy"
     code, out, err = said(capsys, cli.bench_command, toy, "--iterations", "20", "--warmup", "0")
     assert code == 0 and "toy 1.0" in " ".join(out.split()).lower(), out
