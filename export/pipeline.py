@@ -9,6 +9,7 @@ from edgenext_deploy.artifacts import nms_plugin
 from edgenext_deploy.artifacts.manifest import Manifest, Preprocessing
 from edgenext_deploy.export.checks.golden_answers import golden_answers
 from edgenext_deploy.export.checks.rtx import Build, build_with_rtx, require_build
+from edgenext_deploy.export.checks.torch_settings import one_thread
 from edgenext_deploy.export.description import Checks, FinalGraph, describe, network_of
 from edgenext_deploy.export.emission import Emitted, Lower, emit_graph
 from edgenext_deploy.export.graph.simplify import Simplified, simplify
@@ -62,6 +63,7 @@ class Export:
         self.resolved, self.progress = resolved, progress
         self.lower_module, self.simplify, self.build = lower_module, simplify, build
 
+    @one_thread()
     def run(self) -> ExportResult:
         """Take every step; nothing is written before all checks have passed."""
         resolved, progress = self.resolved, self.progress
