@@ -17,8 +17,7 @@ from edgenext_deploy.node_names import (
     part_of_several,
 )
 from edgenext_deploy.runtime.options import RuntimeOptions
-from edgenext_deploy.runtime.profile import LayerTime, LayerTimes, profile_onnx, profile_plan
-from edgenext_deploy.runtime.trt import TensorRTSession
+from edgenext_deploy.runtime.profile import LayerTime, LayerTimes
 from edgenext_deploy.tensorrt_api.engine_layers import nodes_in_name
 
 KIND = "profile"
@@ -120,10 +119,7 @@ def profile_engine(path: str, runs: int = 20,
         VerificationError: the profiler's answers contradict each other.
     """
     with open_engine(path, os.path.basename(path), runtime) as engine:
-        if isinstance(engine.session, TensorRTSession):
-            return summed(profile_plan(engine.session, engine.image, runs), engine.file, engine.model)
-    # ONNX Runtime's profiler has to be there from the start: another session, with the first one closed.
-    return summed(profile_onnx(path, engine.image, runs, threads=runtime.threads), engine.file, engine.model)
+        return summed(engine.session.profile_layers(engine.image, runs=runs), engine.file, engine.model)
 
 
 def summed(times: LayerTimes, engine: latency_report.EngineFile, model: Optional[latency_report.Model]) -> Profile:

@@ -1,8 +1,10 @@
 """The ONNX Runtime session: runs an exported graph on any machine, GPU or not."""
 import collections
 import concurrent.futures
+import json
 import os
 import re
+import tempfile
 import time
 from typing import Any, Deque, Dict, Optional, Sequence, Tuple, Union
 
@@ -20,6 +22,7 @@ from edgenext_deploy.errors import (
     UsageError,
 )
 from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
+from edgenext_deploy.runtime.profile import LayerTimes, layers_of_trace
 from edgenext_deploy.runtime.session import Session, SessionTimings
 
 _DTYPES = {
@@ -50,8 +53,8 @@ class OnnxRuntimeSession(Session):
     Args:
         engine: path of the ONNX file, or what `open_engine_file` made of it; one input, and static shapes.
         options: `threads`, `provider`, and for a GPU's provider `device`.
-        profile_prefix: have ONNX Runtime's profiler, which slows every operator a little, time them, and write
-            into a file whose path begins so; see `end_profiling`.
+        profile_prefix: have ONNX Runtime's profiler time every operator, which slows them a little, and write a JSON
+            trace into a file whose path begins so. `profile_layers` reads it.
 
     Raises:
         BadInputError: the file is missing, empty, truncated or no such graph.
@@ -68,6 +71,7 @@ class OnnxRuntimeSession(Session):
         check_options(options)
         file = engine if isinstance(engine, EngineFile) else open_graph(engine)
         path = file.path
+        self._options, self._sha256 = options, file.sha256
         onnxruntime = _import_onnxruntime()
         self._path = path
         self._version = str(onnxruntime.__version__)
@@ -118,9 +122,29 @@ class OnnxRuntimeSession(Session):
         return {"runtime": "onnxruntime", "version": self._version, "provider": self._provider,
                 "threads": self._threads}
 
-    def end_profiling(self) -> str:
-        """Return the path of the profiler's JSON trace, which is complete then."""
-        return str(self._require_open().end_profiling())
+    def profile_layers(self, image: np.ndarray, *, runs: int = 20, warmup: int = 3) -> LayerTimes:
+        """Time every node; see `Session.profile_layers`.
+
+        ONNX Runtime's profiler has to be there from the start, so the file is opened a second time.
+
+        Raises:
+            BadInputError: the file was replaced since it was opened.
+            UsageError: another shape or dtype, or a closed session.
+            VerificationError: the trace cannot be divided among the inferences.
+        """
+        self._require_open()
+        self.check_input(image)
+        file = open_graph(self._path)
+        if file.sha256 != self._sha256:
+            raise BadInputError("{} was replaced since it was opened".format(self._path), "open it again")
+        with tempfile.TemporaryDirectory(prefix="edgenext-profile-") as folder:
+            with OnnxRuntimeSession(file, options=self._options, profile_prefix=os.path.join(folder, "trace")) as other:
+                wall_ms = [other._run(image)[1].wall_ms for _ in range(warmup + runs)][warmup:]
+                trace = str(other._require_open().end_profiling())
+            with open(trace, encoding="utf-8") as stream:
+                events = json.load(stream)
+        layers = layers_of_trace(events, warmup + runs, warmup)
+        return LayerTimes(layers, runs, float(np.median(wall_ms)), self.describe())
 
     def close(self) -> None:
         """Wait for running inferences, drop their results, and release the graph."""

@@ -1,16 +1,10 @@
-"""The time of every layer of an engine, by the profiler that its runtime has."""
-import json
-import os
+"""The time of every layer of an engine, from what its runtime's profiler reports."""
 import re
-import tempfile
-import time
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from edgenext_deploy.errors import VerificationError
-from edgenext_deploy.runtime.options import RuntimeOptions
-from edgenext_deploy.runtime.session import Session
 
 # What ONNX Runtime adds to the name of a node: the event's kind, its blocked layout, and a number where names of
 # its own nodes would collide.
@@ -48,36 +42,6 @@ class LayerTimes(NamedTuple):
     session: Dict[str, Any]
 
 
-def profile_onnx(path: str, image: np.ndarray, runs: int = 20, warmup: int = 3,
-                 threads: Optional[int] = None) -> LayerTimes:
-    """Time the nodes of an ONNX file with ONNX Runtime's profiler.
-
-    Args:
-        path: the ONNX file.
-        image: `[B, 3, H, W]`, as the engine takes it.
-        runs: profiled inferences.
-        warmup: inferences before those.
-        threads: CPU threads of one inference.
-
-    Raises:
-        EdgeNextError: as `OnnxRuntimeSession` raises.
-        VerificationError: the trace is not the runs that were made.
-    """
-    from edgenext_deploy.runtime.ort import OnnxRuntimeSession
-
-    with tempfile.TemporaryDirectory(prefix="edgenext-profile-") as folder:
-        session = OnnxRuntimeSession(path, options=RuntimeOptions(threads=threads),
-                                     profile_prefix=os.path.join(folder, "trace"))
-        with session:
-            wall_ms = _wall_ms(session, image, warmup + runs)[warmup:]
-            described = session.describe()
-            trace = session.end_profiling()
-        with open(trace, encoding="utf-8") as stream:
-            events = json.load(stream)
-    layers = layers_of_trace(events, warmup + runs, warmup)
-    return LayerTimes(layers, runs, float(np.median(wall_ms)), described)
-
-
 def layers_of_trace(events: Sequence[Dict[str, Any]], inferences: int, warmup: int) -> Tuple[LayerTime, ...]:
     """Return the layers of ONNX Runtime's trace.
 
@@ -100,24 +64,21 @@ def layers_of_trace(events: Sequence[Dict[str, Any]], inferences: int, warmup: i
     return tuple(LayerTime(name, operator, float(ms)) for (name, operator), ms in zip(names, medians_ms))
 
 
-def profile_plan(session: Any, image: np.ndarray, runs: int = 20, warmup: int = 3) -> LayerTimes:
-    """Time the layers of an open `TensorRTSession` with TensorRT's profiler.
+def layers_of_reports(reports: Sequence[Sequence[Tuple[str, float]]]) -> Tuple[LayerTime, ...]:
+    """Return the layers of what TensorRT's profiler reported.
+
+    Args:
+        reports: name and milliseconds of each layer, for each inference.
 
     Raises:
-        EdgeNextError: as the session raises.
         VerificationError: not every inference reported the same layers.
     """
-    _wall_ms(session, image, warmup)
-    start = time.perf_counter()
-    reported: List[List[Tuple[str, float]]] = session.profile(image, runs)
-    wall_ms = (time.perf_counter() - start) * 1e3 / runs
-    names = [name for name, _ in reported[0]]
-    if not names or any([name for name, _ in run] != names for run in reported):
+    names = [name for name, _ in reports[0]]
+    if not names or any([name for name, _ in report] != names for report in reports):
         raise VerificationError("TensorRT's profiler reported {} layers in the first inference, and not the same in "
-                                "all of {}".format(len(names), runs), "profile again")
-    medians_ms = np.median(np.array([[ms for _, ms in run] for run in reported]), axis=0)
-    return LayerTimes(tuple(LayerTime(name, "", float(ms)) for name, ms in zip(names, medians_ms)), runs, wall_ms,
-                      session.describe())
+                                "all of {}".format(len(names), len(reports)), "profile again")
+    medians_ms = np.median(np.array([[ms for _, ms in report] for report in reports]), axis=0)
+    return tuple(LayerTime(name, "", float(ms)) for name, ms in zip(names, medians_ms))
 
 
 def make_profiler(trt: Any) -> Any:
@@ -135,15 +96,6 @@ def make_profiler(trt: Any) -> Any:
             self.runs[-1].append((layer_name, ms))
 
     return Profiler()
-
-
-def _wall_ms(session: Session, image: np.ndarray, count: int) -> List[float]:
-    found = []
-    for _ in range(count):
-        start = time.perf_counter()
-        session.infer_all(image)
-        found.append((time.perf_counter() - start) * 1e3)
-    return found
 
 
 def _named(event: Dict[str, Any]) -> Tuple[str, str]:

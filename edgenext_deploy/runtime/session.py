@@ -1,13 +1,14 @@
 """The session protocol: one engine file, opened, that turns arrays into arrays."""
 import abc
 import functools
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple, TypeVar
 
 import numpy as np
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.artifacts.plan_sidecar import PlanRecord
 from edgenext_deploy.errors import UsageError
+from edgenext_deploy.runtime.profile import LayerTimes
 
 
 class SessionTimings(NamedTuple):
@@ -43,7 +44,6 @@ class Session(abc.ABC):
         outputs: name, shape and dtype of each output, in order.
         timings: of the last `infer`, None before the first.
         takes_prepared: whether there is a GPU on which a kernel may write the input: `infer_prepared` and `device`.
-        profiles_layers: whether the runtime times every layer.
         record: the sidecar of the plan that runs; None for any other file.
     """
 
@@ -51,7 +51,6 @@ class Session(abc.ABC):
     outputs: Tuple[TensorSpec, ...]
     timings: Optional[SessionTimings] = None
     takes_prepared: bool = False
-    profiles_layers: bool = False
     record: Optional[PlanRecord] = None
 
     @abc.abstractmethod
@@ -88,6 +87,24 @@ class Session(abc.ABC):
     def close(self) -> None:
         """Release everything; the session cannot be used afterwards."""
 
+    def profile_layers(self, image: np.ndarray, *, runs: int = 20, warmup: int = 3) -> LayerTimes:
+        """Time every layer with the runtime's profiler, whose own cost is in the times.
+
+        Args:
+            image: as for `infer_all`.
+            runs: number of inferences to take the median of.
+            warmup: number of inferences before those.
+
+        Returns:
+            Name, operator and median milliseconds of each layer, in the order of execution.
+
+        Raises:
+            UsageError: the runtime has no such profiler, another shape or dtype, or a closed session.
+            VerificationError: the profiler's answers contradict each other.
+        """
+        raise UsageError("{} has no profiler of layers".format(self.describe()["runtime"]),
+                         "profile the engine in ONNX Runtime or TensorRT")
+
     def infer(self, image: np.ndarray) -> np.ndarray:
         """Run once and return the first output, such as logits float32 `[B, classes]`.
 
@@ -110,11 +127,14 @@ class Session(abc.ABC):
             raise UsageError("input {!r}: {} {} expected, {} {} found".format(
                 expected.name, expected.dtype, list(expected.shape), image.dtype.name, list(image.shape)))
 
-    def __enter__(self) -> "Session":
+    def __enter__(self: "Self") -> "Self":
         return self
 
     def __exit__(self, *exception: Any) -> None:
         self.close()
+
+
+Self = TypeVar("Self", bound=Session)
 
 
 @functools.lru_cache(maxsize=32)

@@ -3,6 +3,7 @@ import collections
 import contextlib
 import os
 import threading
+import time
 import traceback
 from typing import Any, Deque, Dict, Iterator, List, Optional, Tuple, Union
 
@@ -20,7 +21,7 @@ from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleErr
 from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.buffers import BufferSet, Prepare, ZeroCopy
 from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
-from edgenext_deploy.runtime.profile import make_profiler
+from edgenext_deploy.runtime.profile import LayerTimes, layers_of_reports, make_profiler
 from edgenext_deploy.runtime.runner import Runner
 from edgenext_deploy.runtime.session import Session, SessionTimings
 from edgenext_deploy.runtime.warmup import choose_zero_copy, use_graphs
@@ -194,24 +195,33 @@ class TensorRTSession(Session):
             finally:
                 self._free.append(buffers)
 
-    def profile(self, image: np.ndarray, runs: int) -> List[List[Tuple[str, float]]]:
-        """Return, for each of `runs` inferences, the name and milliseconds of every layer, by TensorRT's profiler.
+    def profile_layers(self, image: np.ndarray, *, runs: int = 20, warmup: int = 3) -> LayerTimes:
+        """Time every layer; see `Session.profile_layers`.
 
         Every layer is waited for, so their sum is more than the latency of an inference. Inferences of other threads
-        meanwhile are reported among them.
+        meanwhile are reported among them. CUDA graphs are not replayed.
+
+        Raises:
+            UsageError: another shape or dtype, or a closed session.
+            VerificationError: not every inference reported the same layers.
+            CudaError: CUDA or TensorRT failed.
         """
+        for _ in range(warmup):
+            self.infer_all(image)
         profiler = make_profiler(load_tensorrt(self._runtime_name))
         # The context around all of it, as for everything that TensorRT may call CUDA in.
         with self._call(), self._cuda.active():
             assert self._runner is not None
             self._runner.attach(profiler)
+            started = time.perf_counter()
             try:
                 for _ in range(runs):
                     profiler.begin()
                     self.infer_all(image)
             finally:
+                wall_ms = (time.perf_counter() - started) * 1e3 / runs
                 self._runner.attach(None)
-        return list(profiler.runs)
+        return LayerTimes(layers_of_reports(profiler.runs), runs, wall_ms, self.describe())
 
     def describe(self) -> Dict[str, Any]:
         """Return runtime, version, provider, device and how inferences run.

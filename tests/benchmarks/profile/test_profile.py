@@ -108,13 +108,22 @@ def test_a_plan_is_profiled_by_tensorrts_profiler(plan):
     assert profile.session["runtime"] == "tensorrt"
 
 
-def test_after_profiling_nothing_is_reported_any_more(plan):
+def test_after_profiling_nothing_is_reported_any_more(plan, monkeypatch):
     from edgenext_deploy.benchmarks.latency.engines import open_engine
+    from edgenext_deploy.runtime import trt
 
+    made, profilers = trt.make_profiler, []
+
+    def keep(module):
+        profilers.append(made(module))
+        return profilers[-1]
+
+    monkeypatch.setattr(trt, "make_profiler", keep)
     with open_engine(plan, "plan") as engine:
-        first = engine.session.profile(engine.image, 2)
+        engine.session.profile_layers(engine.image, runs=2, warmup=1)
         engine.session.infer(engine.image)
-        assert [len(run) for run in first] == [len(LAYERS)] * 2
+        (profiler,) = profilers
+        assert [len(run) for run in profiler.runs] == [len(LAYERS)] * 2
 
 
 def test_the_command_prints_and_draws(tmp_path, capsys):
@@ -148,7 +157,7 @@ def test_graphs_are_not_replayed_while_layers_are_timed(monkeypatch, tmp_path):
                          options=RuntimeOptions(cuda_graph=True)) as session:
         assert session.describe()["cuda_graph"] is True
         image = np.zeros(session.inputs[0].shape, np.float32)
-        assert [len(run) for run in session.profile(image, 2)] == [len(LAYERS)] * 2
+        assert len(session.profile_layers(image, runs=2, warmup=0).layers) == len(LAYERS)
         assert machine.launches[-2:] == ["plain", "plain"]
         session.infer(image)
         assert machine.launches[-1] != "plain"

@@ -303,3 +303,18 @@ def test_a_provider_whose_libraries_do_not_load_is_not_replaced_by_the_processor
         path, settings, providers=["CPUExecutionProvider"]))
     with pytest.raises(MissingRuntimeError, match="CUDAExecutionProvider was asked for, and ONNX Runtime runs"):
         open_session(TINY, options=RuntimeOptions(provider="CUDAExecutionProvider"))
+
+
+def test_layers_are_profiled_from_the_file_that_was_opened(tmp_path):
+    with open(TINY, "rb") as stream:
+        path = write(tmp_path, stream.read())
+    with open_session(path, options=RuntimeOptions(threads=1)) as session:
+        image = np.zeros(session.inputs[0].shape, np.float32)
+        times = session.profile_layers(image, runs=4)
+        assert times.runs == 4 and times.session == session.describe() and times.wall_ms > 0
+        assert {layer.operator for layer in times.layers} >= {"Conv"} and all(layer.ms >= 0 for layer in times.layers)
+        with pytest.raises(UsageError, match="expected"):
+            session.profile_layers(image[:, :2])
+        write(tmp_path, b"another")
+        with pytest.raises(BadInputError, match="replaced since"):
+            session.profile_layers(image)
