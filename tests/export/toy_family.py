@@ -10,9 +10,7 @@ from edgenext_deploy.export.lowering.context import LoweringContext, activation_
 from edgenext_deploy.export.lowering.dispatch import lower_network
 from edgenext_deploy.export.lowering.ops import Conv, Gemm
 from edgenext_deploy.export.lowering.shape_ops import GlobalMean, Reshape
-from edgenext_deploy.models.families import Family, register_family
-from edgenext_deploy.models.key_layouts import KeyLayout
-from edgenext_deploy.models.registry import Variant, register_variant
+from edgenext_deploy.models import Family, KeyLayout, Variant, register_family, register_variant
 
 
 @dataclass(frozen=True)
