@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What goes into the network and what its answers are called, whatever the graph looks like.
+    """The network's input and the names of its classes.
 
     Attributes:
         preprocessing: from a photo to the input.
-        labels: names of the classes; empty if nobody says.
+        labels: names of the classes; empty if they are not known.
         labels_source: where the names come from: a shipped list, a file, or ``none``.
     """
 

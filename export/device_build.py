@@ -1,6 +1,6 @@
-"""On the device itself the export goes on to the plan; elsewhere it says which command to run there.
+"""On the device itself the export also builds the TensorRT engine; elsewhere it names the command to run there.
 
-The builder is another stage, which this one does not import: it runs as a child process, as a person would run it.
+The builder runs as a child process: this stage does not import the next one.
 """
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def build_command(onnx_path: str) -> str:
 
 
 def can_build_here(target: Target, environment: Environment) -> bool:
-    """Whether this machine has TensorRT and the target's very GPU."""
+    """Whether this machine has TensorRT and the target's GPU."""
     return environment.tensorrt is not None and bool(target.compute_capability) and (
         environment.compute_capability == target.compute_capability)
 
@@ -40,7 +40,7 @@ def can_build_here(target: Target, environment: Environment) -> bool:
 def build_if_here(
     onnx_path: str, target: Target, environment: Environment | None = None, run: Runner | None = None
 ) -> str | None:
-    """Build the plan beside the graph if this machine is the target; return its path, or None.
+    """Build the plan next to the graph if this machine is the target; return its path, or None.
 
     Raises:
         DeviceBuildError: the builder failed; the graph and its manifest stay.

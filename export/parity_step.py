@@ -6,9 +6,9 @@ from edgenext_deploy.export import tasks
 from edgenext_deploy.export.checks.parity import DEFECT, Run, compare, parity_inputs, runtime_function
 from edgenext_deploy.export.resolved import ResolvedExport
 
-# Of the largest logit. FP32 accumulates differently in every runtime; what was measured is about 1e-6.
+# Relative to the largest logit. Runtimes accumulate FP32 in different orders; about 1e-6 was measured.
 PARITY_TOLERANCE = 1e-4
-# The same, where the graph itself computes in FP16; --auto-pin may have been allowed more.
+# The same for a graph that computes in FP16; --auto-pin may have been allowed more.
 TYPED_TOLERANCE = 1e-2
 
 

@@ -31,7 +31,7 @@ def run_export(
     request: ExportRequest, lower_module: Lower = lower,
     simplify: Callable[[onnx.ModelProto], Simplified] = simplify, build: Build = build_with_rtx,
 ) -> ExportResult:
-    """Do as `export_onnx`, with tools of the caller's choice.
+    """Export as `export_onnx` does, with the caller's tools.
 
     Args:
         request: the options.

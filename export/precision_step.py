@@ -22,7 +22,7 @@ class PrecisionResult:
     Attributes:
         model: FP32 in flag mode, typed in typed mode.
         precision: complete, with pins and counts.
-        files: further files to write, by the ending after the variant's name.
+        files: contents of further files, by what follows the variant's name in theirs.
         drift: the analysis, None if it was not asked for.
         proposal: what ``--auto-pin`` added, None if it was not asked for.
         warnings: sentences for the user.

@@ -10,7 +10,7 @@ from edgenext_deploy.preprocess.photo import normalise
 
 # TF32 on Ampere GPUs keeps 10 bits of mantissa, FP16 as many.
 _TOLERANCE = {"fp32": 5e-3, "fp16": 2e-2}
-# Share of the pixels that may be of another class.
+# Share of the pixels whose class may differ.
 _PIXELS = {"fp32": 1e-2, "fp16": 5e-2}
 _SEED = 7
 

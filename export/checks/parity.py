@@ -1,4 +1,4 @@
-"""The exported file in ONNX Runtime against the reference module: does the graph still say the same?"""
+"""Parity: the exported graph in ONNX Runtime computes what the reference module computes."""
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 

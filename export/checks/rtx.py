@@ -179,7 +179,7 @@ def _read(data: dict[str, Any], ending: str) -> RtxReport:
         for build in data["builds"])
     report = RtxReport(data["available"], False, data["version"], data["layers"], errors,
                        tuple(data["messages"]), builds)
-    # The last step before the end is written down first, so a crash names the step; one after it is harmless.
+    # Each step is written down before it runs, so a crash names its step. A crash after the last one is harmless.
     if not data["available"]:
         reason = data.get("reason", f"the child process {ending} while it imported tensorrt_rtx")
     elif data["stage"] != "done":

@@ -2,9 +2,9 @@
 
 It is run by path and imports only the standard library and ``tensorrt_rtx``, so it works from any folder
 and a crash inside the native libraries ends this process and nothing else. The report file is rewritten
-after every step: what was learnt before a crash is not lost.
+after every step, so that a crash loses no earlier result.
 
-Usage: python _rtx_child.py MODEL.onnx REPORT.json PLAN_FOLDER_OR_EMPTY SM [SM ...]
+Usage: python rtx_child.py MODEL.onnx REPORT.json PLAN_FOLDER_OR_EMPTY SM [SM ...]
 """
 import os
 import sys

@@ -1,8 +1,7 @@
-"""Finds a small set of further FP32 pins that makes a plan meet a tolerance.
+"""Finds a small set of further FP32 pins with which a graph meets a tolerance.
 
-First every node that overflows is pinned, where it is met; then, while the logits are still off, the nodes that add
-the largest errors; last, every pin that turns out not to be needed is taken back. Same graph, plan and samples give
-the same pins.
+First, every node that overflows is pinned. Then, while the logits are still off, the nodes that add the largest
+errors are pinned. Last, every pin that is not needed is removed. The same graph, pins and samples give the same result.
 """
 import dataclasses
 import math
@@ -20,7 +19,7 @@ from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.fp32_pins import Pins, fp16_share, fp32_nodes
 
 DEFAULT_TOLERANCE = 0.01
-# Runs of one sample through the graph; at a tenth of a second each, some minutes.
+# Runs of one sample through the graph. Each takes about a tenth of a second.
 MOST_RUNS = 2000
 
 
@@ -29,12 +28,12 @@ class Proposal:
     """What to pin.
 
     Attributes:
-        pins: the whole plan: the given pins and the added ones, node name to reason.
-        added: the added ones, in topological order.
-        tolerance: of the largest logit, met with sums in FP32.
-        before: effect of the given plan on the logits.
-        after: effect of `pins`.
-        worst_case: effect of `pins` with sums in FP16, which need not meet the tolerance.
+        pins: the given pins and the added ones, node name to reason.
+        added: the added pins, in topological order.
+        tolerance: relative error of the largest logit, met with sums in FP32.
+        before: effect of FP16 on the logits with the given pins.
+        after: effect with `pins`.
+        worst_case: effect with `pins` and sums in FP16, which need not meet the tolerance.
         runs: samples that were run through the graph.
         pruned: False if the runs were used up before every pin had been tried without.
     """
@@ -53,14 +52,14 @@ def propose_pins(
     model: onnx.ModelProto, pins: Pins, samples: Sequence[np.ndarray], tolerance: float = DEFAULT_TOLERANCE,
     progress: Progress = lambda step: None, minimum_share: float = 0.5, most_runs: int = MOST_RUNS,
 ) -> Proposal:
-    """Return the plan with as few further pins as meet the tolerance on all samples.
+    """Return the pins with as few further ones as meet the tolerance on all samples.
 
-    Met means: every logit within `tolerance` of the largest FP32 logit, the same top-1, and every value in the
+    Meeting it means: every logit within `tolerance` of the largest FP32 logit, the same top-1, and every value in the
     graph finite, with sums in FP32.
 
     Args:
         model: the FP32 graph, simplified.
-        pins: the plan to start from; none of its pins is taken back.
+        pins: the pins to start from; they stay.
         samples: network inputs `[B, 3, H, W]` float32, at least one.
         tolerance: relative to the largest logit.
         progress: called with a few words before each step.
@@ -94,33 +93,33 @@ class _Search:
             effect = self._pin_overflows()
             effect = self._pin_errors(effect)
             pruned = self._prune()
-            effect = self._effect(self._plan())
+            effect = self._effect(self._pins())
         order = [step.name for step in self.emulator.steps]
         added = {name: self.added[name] for name in order if name in self.added}
         self.progress("auto-pin: FP16 sums")
         return Proposal(
-            {**self.given, **added}, added, self.tolerance, before, effect, self._effect(self._plan(), "fp16"),
+            {**self.given, **added}, added, self.tolerance, before, effect, self._effect(self._pins(), "fp16"),
             self.runs, pruned)
 
-    def _plan(self) -> dict[str, str]:
+    def _pins(self) -> dict[str, str]:
         return {**self.given, **self.added}
 
-    def _effect(self, plan: Pins, accumulate: str = "fp32") -> Effect:
-        """Return the effect of a plan over all samples."""
-        return merge_effects([self._walk(index, plan, accumulate)[1] for index in range(len(self.samples))])
+    def _effect(self, pins: Pins, accumulate: str = "fp32") -> Effect:
+        """Return the effect with these pins over all samples."""
+        return merge_effects([self._walk(index, pins, accumulate)[1] for index in range(len(self.samples))])
 
-    def _walk(self, index: int, plan: Pins, accumulate: str = "fp32", repair: bool = False) -> tuple[
+    def _walk(self, index: int, pins: Pins, accumulate: str = "fp32", repair: bool = False) -> tuple[
             list[Observation], Effect]:
         """Run one sample; with `repair`, pin a node as soon as it overflows and go on with its FP32 output."""
         self.runs += 1
         pair = SideBySide(self.emulator, self.samples[index], accumulate)
-        fp32, seen = fp32_nodes(self.model, plan), []
+        fp32, seen = fp32_nodes(self.model, pins), []
         with quiet_torch():
             for step in self.emulator.steps:
                 seen.append(pair.advance(step, step.name in fp32))
                 if repair and seen[-1].overflowed:
                     self.added[step.name] = _overflow_reason(seen[-1])
-                    fp32 = fp32_nodes(self.model, self._plan())
+                    fp32 = fp32_nodes(self.model, self._pins())
                     seen[-1] = pair.advance(step, in_fp32=True)
                 pair.leave(step)
             effect = compare_outputs(*pair.outputs(), accumulate, sum(one.non_finite for one in seen))
@@ -130,8 +129,8 @@ class _Search:
         """Pin every node that overflows, sample after sample; return what is left."""
         for index in range(len(self.samples)):
             self.progress(f"auto-pin: overflows, sample {index + 1} of {len(self.samples)}, {len(self.added)} pins")
-            self._walk(index, self._plan(), repair=True)
-        return self._effect(self._plan())
+            self._walk(index, self._pins(), repair=True)
+        return self._effect(self._pins())
 
     def _pin_errors(self, effect: Effect) -> Effect:
         """Pin the nodes that add the largest errors, twice as many each time, until the tolerance is met."""
@@ -139,50 +138,50 @@ class _Search:
         while not effect.meets(self.tolerance):
             self._require_room(effect)
             self.progress(f"auto-pin: error {effect.error:.2%}, {len(self.added)} pins")
-            plan = self._plan()
-            walks = [self._walk(index, plan, repair=True) for index in range(len(self.samples))]
+            pins = self._pins()
+            walks = [self._walk(index, pins, repair=True) for index in range(len(self.samples))]
             worst = [(max(seen[step.index].added for seen, _ in walks), step) for step in self.emulator.steps]
             candidates = sorted((item for item in worst if item[0] > 0 and item[1].name not in self.added),
                                 key=lambda item: (-item[0], item[1].index))
             for added, step in candidates[:count]:
                 self.added[step.name] = f"drift analysis: adds an error of {added:.2g} of its output"
             count *= 2
-            effect = self._effect(self._plan())
+            effect = self._effect(self._pins())
         return effect
 
     def _require_room(self, effect: Effect) -> None:
-        share = fp16_share(self.model, self._plan())
+        share = fp16_share(self.model, self._pins())
         if self.runs < self.most_runs and share >= self.minimum_share:
             return
         found = "values that are not finite" if effect.non_finite else f"an error of {effect.error:.3g}"
         raise VerificationError(
-            f"no plan was found that meets the tolerance of {self.tolerance:g} of the largest logit: with "
+            f"no pins were found that meet the tolerance of {self.tolerance:g} of the largest logit: with "
             f"{len(self.added)} further pins and {share:.0%} of the multiply-adds in FP16 there are {found} and "
             f"{effect.top1_agreement:.0%} top-1 agreement ({self.runs} runs)",
             "raise --tolerance, or export without --fp16")
 
     def _prune(self) -> bool:
-        """Take back every pin that is not needed, the last first; return False if the runs were used up."""
+        """Remove every pin that is not needed, the last first; return False if the runs were used up."""
         order = {step.name: step.index for step in self.emulator.steps}
         for name in sorted(self.added, key=lambda name: -order[name]):
             if self.runs >= self.most_runs:
                 return False
             self.progress(f"auto-pin: is {name} needed? {len(self.added)} pins")
-            without = {key: reason for key, reason in self._plan().items() if key != name}
+            without = {key: reason for key, reason in self._pins().items() if key != name}
             if self._meets(without):
                 del self.added[name]
         return True
 
-    def _meets(self, plan: Pins) -> bool:
+    def _meets(self, pins: Pins) -> bool:
         for place, index in enumerate(self.order):
-            if not self._walk(index, plan)[1].meets(self.tolerance):
+            if not self._walk(index, pins)[1].meets(self.tolerance):
                 self.order.insert(0, self.order.pop(place))
                 return False
         return True
 
 
 def _overflow_reason(seen: Observation) -> str:
-    """Say what overflows: what the node takes, or what it makes of it."""
+    """Say what overflows: an input of the node, or its output."""
     largest = seen.takes if seen.takes > FP16_MAX else seen.largest
     if not math.isfinite(largest) or largest <= FP16_MAX:
         return "drift analysis: overflows"

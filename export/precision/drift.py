@@ -103,7 +103,7 @@ def analyse_drift(
 
     Args:
         model: the FP32 graph, simplified.
-        pins: the precision plan.
+        pins: nodes that compute in FP32, each with the reason.
         samples: network inputs `[B, 3, H, W]` float32, at least one.
         progress: called with a few words before each sample.
 

@@ -74,13 +74,13 @@ class Effect:
 
 @dataclasses.dataclass(frozen=True)
 class DriftReport:
-    """The analysis of one graph under one plan.
+    """The analysis of one graph with one set of FP32 pins.
 
     Attributes:
         nodes: in topological order.
         effect: on the outputs with sums in FP32.
         worst_case: with sums in FP16, on the samples with the largest error otherwise.
-        pins: the plan that was analysed.
+        pins: nodes that computed in FP32, each with the reason.
     """
 
     nodes: tuple[NodeDrift, ...]

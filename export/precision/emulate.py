@@ -1,4 +1,4 @@
-"""Runs one of our FP32 graphs on the CPU node by node, in FP32 or as an FP16 engine under a plan would.
+"""Runs one of our FP32 graphs on the CPU node by node, in FP32 or as an FP16 engine with FP32 pins would.
 
 It is an emulation of the number format, not of a device: see docs/precision.md for what it leaves out.
 """
@@ -54,7 +54,7 @@ class Emulator:
 
         Args:
             image: the input, float32.
-            pins: the plan: nodes that compute in FP32. None runs every node in FP32.
+            pins: nodes that compute in FP32, the others in FP16. None runs every node in FP32.
             accumulate: precision of the sums in FP16 nodes: ``fp32``, or ``fp16`` for the worst case.
         """
         half = None if pins is None else float16(accumulate)

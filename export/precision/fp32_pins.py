@@ -1,8 +1,8 @@
-"""The precision plan: one dictionary, node name to the reason why it computes in FP32; all others compute in FP16.
+"""The FP32 pins: a dictionary from a node's name to the reason why it computes in FP32. All others compute in FP16.
 
-The lowering writes the first version while it emits the graph (`GraphBuilder.fp32`), the drift analysis may add
-to it. In flag mode its names go into the manifest, for the builder to pin; in typed mode `typed.to_typed` writes
-the casts. Both come from the same dictionary, so both engines compute the same.
+The lowering fills it while it emits the graph (`GraphBuilder.fp32`); the drift analysis may add to it. In flag mode
+the names go into the manifest, and the builder pins these nodes. In typed mode `typed.to_typed` writes Casts around
+them. Both modes use the same dictionary, so both engines compute the same.
 """
 from collections.abc import Iterator, Mapping
 
@@ -25,7 +25,7 @@ def pins_of(model: onnx.ModelProto, islands: Pins) -> dict[str, str]:
 
 
 def fp32_nodes(model: onnx.ModelProto, pins: Pins) -> frozenset[str]:
-    """Return the nodes that stay FP32: the pinned ones, and moves of which every neighbour stays FP32."""
+    """Return the nodes that stay FP32: the pinned ones, and moves between nodes that all stay FP32."""
     producer = {value: node for node in model.graph.node for value in node.output}
     consumers: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
@@ -41,7 +41,7 @@ def fp32_nodes(model: onnx.ModelProto, pins: Pins) -> frozenset[str]:
 
     fp32 = {node.name for node in model.graph.node if node.name in pins}
     moves = [node for node in model.graph.node if node.op_type in MOVES and node.name not in pins]
-    # A chain of moves turns as a whole or not at all: all are taken, and what has an FP16 neighbour is given back.
+    # A chain of moves stays FP32 as a whole or not at all: start with all, remove those with an FP16 neighbour.
     fp32.update(node.name for node in moves)
     changed = True
     while changed:
@@ -81,7 +81,7 @@ def value_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def fp16_share(model: onnx.ModelProto, pins: Pins) -> float:
-    """Return the share of multiply-adds, 0..1, that a plan leaves in FP16."""
+    """Return the share of multiply-adds, 0..1, that the pins leave in FP16."""
     counts = multiply_adds(model)
     total = sum(counts.values())
     return sum(count for name, count in counts.items() if name not in pins) / total if total else 0.0
@@ -96,14 +96,14 @@ def require_fp16(model: onnx.ModelProto, pins: Pins, minimum_share: float = 0.5)
     share = fp16_share(model, pins)
     if share < minimum_share:
         raise VerificationError(
-            f"--fp16 was asked for, and the plan leaves {share:.0%} of the multiply-adds in FP16, "
+            f"--fp16 was asked for, and the FP32 pins leave {share:.0%} of the multiply-adds in FP16, "
             f"{minimum_share:.0%} is the least; {len(pins)} nodes are pinned to FP32",
             "raise --tolerance, or export without --fp16")
     return share
 
 
 def require_typed_fp16(model: onnx.ModelProto, pins: Pins) -> None:
-    """Check in the graph's own types that every Conv, MatMul and Gemm outside the plan computes in FP16.
+    """Check in the graph's own types that every Conv, MatMul and Gemm without a pin computes in FP16.
 
     Raises:
         VerificationError: one computes in FP32; the message names it.
@@ -113,7 +113,7 @@ def require_typed_fp16(model: onnx.ModelProto, pins: Pins) -> None:
              and any(types[name] != onnx.TensorProto.FLOAT16 for name in (*node.input, *node.output))]
     if wrong:
         raise VerificationError(
-            f"the typed graph computes {len(wrong)} nodes in FP32 that the plan has in FP16: {', '.join(wrong[:3])}",
+            f"the typed graph computes {len(wrong)} nodes in FP32 that have no FP32 pin: {', '.join(wrong[:3])}",
             "this is a defect of the typing: please report the variant and the options")
 
 

@@ -12,7 +12,7 @@ from edgenext_deploy.export.checks.parity import PHOTOS
 from edgenext_deploy.preprocess.photo import normalise, preprocess
 from edgenext_deploy.preprocess.photo_files import is_photo
 
-# Of a folder. The analysis looks for the largest values, and takes seconds for each input.
+# Photos taken from a folder. The analysis takes seconds for each input.
 MOST_PHOTOS = 32
 
 
@@ -23,9 +23,9 @@ def drift_samples(
     """Return network inputs `[B, 3, H, W]` float32.
 
     Args:
-        folder: photos, in subfolders too; of more than `MOST_PHOTOS`, as many are taken at even distances in the
+        folder: photos, in subfolders too. If there are more than `MOST_PHOTOS`, evenly spaced ones are taken, in the
             order of their names. None takes the bundled photos and synthetic extremes.
-        shape: the network's input shape; B images make one input, the last one filled up with its last image.
+        shape: the network's input shape. B images make one input; the last input repeats its last image.
         preprocessing: the manifest's.
         warn: called with a sentence for every file that is skipped.
 
@@ -63,7 +63,7 @@ def _read(folder: Path, preprocessing: Preprocessing, warn: Callable[[str], None
     if not folder.is_dir():
         raise BadInputError(f"--samples: no folder {folder}", fix)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    # What lies beside the photos must not take their places: with annotations, every second file is none.
+    # Other files must not take the places of photos: with annotations, every second file is not a photo.
     files = [path for path in files if is_photo(path.name)] or files
     if len(files) > MOST_PHOTOS:
         warn(f"{folder} has {len(files)} files; {MOST_PHOTOS} of them are analysed")
@@ -75,5 +75,5 @@ def _read(folder: Path, preprocessing: Preprocessing, warn: Callable[[str], None
         except BadInputError as error:
             warn(f"skipped: {error.message}")
     if not images:
-        raise BadInputError(f"--samples: none of the {len(files)} files in {folder} is a photo that can be read", fix)
+        raise BadInputError(f"--samples: no readable photo found in {folder} ({len(files)} files)", fix)
     return images

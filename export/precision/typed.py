@@ -1,4 +1,4 @@
-"""From an FP32 graph and a precision plan to a graph typed in FP16, with explicit Casts around the FP32 islands.
+"""From an FP32 graph and its FP32 pins to a graph typed in FP16, with explicit Casts around the FP32 islands.
 
 This is what strongly typed builders (TensorRT 11, TensorRT-RTX, and 10 on request) take: the types in the file
 decide, and an FP32 file would silently give an FP32 engine.

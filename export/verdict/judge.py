@@ -24,7 +24,7 @@ class Analysis:
     """A model read once, to be judged for many releases.
 
     Attributes:
-        opset: imported ai.onnx opset, 0 if none is.
+        opset: imported ai.onnx opset, 0 if none is imported.
         ir_version: of the file.
         nodes: every node.
         typed: shape and type inference worked.
@@ -43,7 +43,7 @@ def analyse(model: onnx.ModelProto) -> Analysis:
     typed = True
     try:
         known = onnx.shape_inference.infer_shapes(model, check_type=False, strict_mode=False, data_prop=False)
-    except Exception:  # the inference functions of single operators raise what they like
+    except Exception:  # the inference functions of operators raise many types
         known, typed = model, False
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     nodes = tuple(walk(known))
@@ -168,7 +168,7 @@ def _about_node(node: NodeView, release: Release, opset: int) -> Iterator[tuple[
 def _about_nms_plugin(release: Release) -> Iterator[tuple[str, str]]:
     """Judge by NVIDIA/TensorRT's release notes: added in 8.0.1, deprecated in 10.12, not among those removed in 11.0.
 
-    TensorRT-RTX 1.7.1 was asked for its plugins itself.
+    For TensorRT-RTX 1.7.1 by its own list of plugins.
     """
     if release.name.startswith("rtx-"):
         yield ERROR, "a plugin of TensorRT that TensorRT-RTX does not have"

@@ -22,7 +22,7 @@ Shape = tuple[int | None, ...]
 
 @dataclasses.dataclass
 class _Scope:
-    """What is visible by tensor name at one place of the model; a subgraph sees its parents."""
+    """What is visible by tensor name at one point of the model; a subgraph sees the tensors of its parents."""
 
     types: MutableMapping[str, int]
     shapes: MutableMapping[str, Shape]

@@ -1,7 +1,7 @@
 """What the ONNX parser of each TensorRT release is documented to accept: the shipped table, by release.
 
 Documents exist for some releases only. Any other is judged by the newest documented one that is not newer,
-so that nothing is promised which a release might not have; `Release.documented_as` says which that was.
+so that a verdict never promises what a release lacks; `Release.documented_as` says which that was.
 """
 import dataclasses
 import functools

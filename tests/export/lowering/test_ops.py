@@ -4,81 +4,11 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from operator_cases import CASES, OPSETS, kind_of, module_of, random
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.export.lowering import elementwise_ops, ops, shape_ops
 from edgenext_deploy.export.lowering.trace import emit
-from edgenext_deploy.targets import TARGETS
-
-OPSETS = sorted({(target.opset, target.ir_version) for target in TARGETS.values()})
-GENERATOR = torch.Generator().manual_seed(0)
-
-
-def random(*shape):
-    return torch.randn(*shape, generator=GENERATOR, dtype=torch.float64)
-
-
-CASES = {
-    "conv": (ops.Conv(random(6, 2, 3, 3), random(6), stride=2, padding=1, groups=2), [(2, 4, 8, 8)]),
-    "conv_without_bias": (ops.Conv(random(6, 4, 1, 1), None), [(2, 4, 8, 8)]),
-    "conv_dilated": (ops.Conv(random(4, 4, 3, 3), random(4), padding=2, dilation=2), [(1, 4, 8, 8)]),
-    "pad": (shape_ops.Pad(4), [(1, 3, 8, 8)]),
-    "gemm": (ops.Gemm(random(5, 7), random(5)), [(3, 7)]),
-    "normalise_map": (ops.Normalise(1, 1e-6, torch.ones(7, dtype=torch.float64)), [(2, 7, 4, 5)]),
-    "normalise_map_affine": (ops.Normalise(1, 1e-6, random(7), random(7)), [(2, 7, 4, 5)]),
-    "normalise_map_scale_only": (ops.Normalise(1, 1e-6, random(7)), [(2, 7, 4, 5)]),
-    "normalise_tokens": (ops.Normalise(-1, 1e-5, torch.ones(7, dtype=torch.float64)), [(6, 7)]),
-    "normalise_tokens_affine": (ops.Normalise(-1, 1e-5, random(7), random(7)), [(6, 7)]),
-    "l2_normalise": (ops.L2Normalise(), [(2, 4, 3, 9)]),
-    "gelu": (elementwise_ops.Gelu(), [(2, 30)]),
-    "hard_swish": (elementwise_ops.HardSwish(), [(2, 30)]),
-    "silu": (elementwise_ops.Silu(), [(2, 30)]),
-    "softmax": (ops.Softmax(axis=3), [(2, 2, 3, 4)]),
-    "softmax_middle_axis": (ops.Softmax(axis=2), [(2, 2, 3, 4)]),
-    "matmul": (ops.MatMul(), [(2, 3, 4), (2, 4, 5)]),
-    "matmul_constant_left": (ops.MatMulConstant(random(6, 3), left=True), [(1, 2, 3, 4)]),
-    "matmul_constant_right": (ops.MatMulConstant(random(4, 6), left=False), [(1, 2, 3, 4)]),
-    "add": (elementwise_ops.Add(), [(2, 3), (2, 3)]),
-    "add_broadcast": (elementwise_ops.Add(), [(2, 3, 4, 4), (2, 3, 1, 1)]),
-    "subtract": (elementwise_ops.Subtract(), [(2, 3), (2, 3)]),
-    "relu": (elementwise_ops.Relu(), [(2, 30)]),
-    "exp": (elementwise_ops.Exp("a test"), [(2, 30)]),
-    "slice": (shape_ops.Slice(1, 5, axis=2), [(2, 3, 5)]),
-    "concat_rows": (shape_ops.Concat(axis=2), [(1, 2, 3), (1, 2, 4)]),
-    "split_rows": (shape_ops.Split([4, 3], axis=2), [(1, 2, 7)]),
-    "resize": (shape_ops.ResizeBilinear(1, 2, 40, 56), [(1, 2, 3, 4)]),
-    "resize_by_an_odd_factor": (shape_ops.ResizeBilinear(1, 2, 512, 96), [(1, 2, 33, 7)]),
-    "arg_max": (shape_ops.ArgMax(), [(2, 5, 3, 4)]),
-    "add_constant": (elementwise_ops.AddConstant(random(1, 3, 1, 1)), [(2, 3, 4, 4)]),
-    "multiply_constant": (elementwise_ops.MultiplyConstant(random(3, 1, 1)), [(2, 3, 4, 4)]),
-    "split": (shape_ops.Split([2, 5, 1]), [(1, 8, 3, 3)]),
-    "concat": (shape_ops.Concat(), [(1, 2, 3, 3), (1, 4, 3, 3)]),
-    "reshape": (shape_ops.Reshape(2, 12), [(2, 3, 4)]),
-    "transpose": (shape_ops.Transpose(0, 2, 1), [(2, 3, 4)]),
-    "global_mean": (shape_ops.GlobalMean(), [(2, 3, 4, 5)]),
-}
-
-
-class Unary(torch.nn.Module):
-    def __init__(self, op):
-        super().__init__()
-        self.op = op
-
-    def forward(self, a):
-        return self.op(a)
-
-
-class Binary(Unary):
-    def forward(self, a, b):
-        return self.op(a, b)
-
-
-def module_of(op, arity):
-    return (Unary, Binary)[arity - 1](op)
-
-
-def kind_of(value):
-    return "float32" if value.is_floating_point() else "int32"
 
 
 def test_every_operator_has_a_case():
@@ -109,7 +39,7 @@ def test_onnx_means_what_torch_means(case, opset, ir_version):
 @pytest.mark.parametrize("case", ["normalise_map", "l2_normalise"])
 def test_reductions_keep_their_axes_where_old_parsers_look(case):
     op, shapes = CASES[case]
-    model, _ = emit(Unary(op), (TensorSpec("x", shapes[0], "float32"),),
+    model, _ = emit(module_of(op, 1), (TensorSpec("x", shapes[0], "float32"),),
                  (TensorSpec("y", shapes[0], "float32"),), 13, 7, "g")
     reductions = [node for node in model.graph.node if node.op_type.startswith("Reduce")]
     assert reductions

@@ -278,7 +278,7 @@ def test_what_lies_beside_the_photos_does_not_take_their_places(tmp_path):
 
 def test_a_folder_without_one_usable_photo_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(BadInputError, match="none of the 1 files"):
+    with pytest.raises(BadInputError, match="no readable photo found in"):
         drift_samples(tmp_path, (1, 3, 64, 64), graphs.PREPROCESSING)
     with pytest.raises(BadInputError, match="no folder"):
         drift_samples(tmp_path / "absent", (1, 3, 64, 64), graphs.PREPROCESSING)

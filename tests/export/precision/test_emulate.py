@@ -7,7 +7,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
-from test_ops import CASES, OPSETS, kind_of, module_of
+from operator_cases import CASES, OPSETS, kind_of, module_of
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import IncompatibleError, UsageError
