@@ -70,7 +70,7 @@ def _of_module(variant: Variant, live: nn.Module, num_classes: int | None) -> Re
 
 def _of_file(variant: Variant, path: str, num_classes: int | None, downloaded: bool = False) -> Reference:
     try:
-        loaded = load_checkpoint(path, variant, num_classes)
+        loaded = load_checkpoint(path, variant=variant, num_classes=num_classes)
     except BadInputError as error:
         if not downloaded or num_classes not in (None, variant.num_classes):
             raise

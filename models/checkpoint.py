@@ -10,15 +10,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import require_file, sha256_of_file, shown
 from edgenext_deploy.models.families import Family, family_of
 from edgenext_deploy.models.key_layouts import to_reference
 from edgenext_deploy.models.reference import reference_module
-from edgenext_deploy.models.registry import VARIANTS, Variant
+from edgenext_deploy.models.registry import VARIANTS, Variant, get_variant
 from edgenext_deploy.models.weights_file import listed, read_state_dict
 
-# torch's AveragedModel counts its updates in the state dict itself; an average of a model has nothing else of its own.
+# torch's AveragedModel keeps the number of its updates in the state dict, beside the averaged parameters.
 _AVERAGING_COUNTER = "n_averaged"
 _LONGEST_MESSAGE = 1000
 _GET_AGAIN = "get the file again, or use --pretrained"
@@ -30,11 +31,12 @@ class LoadedWeights:
 
     Attributes:
         state_dict: tensors under the reference module's keys; every floating one is float32 on the CPU.
-        container: where in the file they lay: ``model_ema``, ``state_dict_ema``, ``state_dict``, ``model`` or ``bare``.
+        container: part of the file that was read: ``model_ema``, ``state_dict_ema``, ``state_dict``, ``model`` or
+            ``bare``.
         layout: name of the file's key layout, such as ``official`` or ``timm``; ``own`` for the reference module's.
         num_classes: number of classes of the head.
         file: name of the file, without folder.
-        sha256: of the file.
+        sha256: digest of the file, 64 hexadecimal digits.
     """
 
     state_dict: dict[str, Tensor]
@@ -45,8 +47,9 @@ class LoadedWeights:
     sha256: str
 
 
+@old_call("variant", "num_classes")
 def load_checkpoint(
-    path: str | os.PathLike[str], variant: Variant, num_classes: int | None = None
+    path: str | os.PathLike[str], *, variant: str | Variant, num_classes: int | None = None
 ) -> LoadedWeights:
     """Read a checkpoint and check that it holds exactly this variant with this number of classes.
 
@@ -56,40 +59,43 @@ def load_checkpoint(
 
     Args:
         path: the weights file.
-        variant: the variant that it should hold.
+        variant: the variant that it should hold, or its name in the registry.
         num_classes: number of classes that it should have; None accepts any number, which the result names.
 
     Returns:
         The parameters under the reference module's keys, with where they came from.
 
     Raises:
+        UsageError: no such variant.
         BadInputError: no such file, not a checkpoint, damaged, asking to run code, or of another model.
         MissingRuntimeError: a safetensors file and no safetensors library.
     """
     name = os.fspath(path)
+    known = get_variant(variant) if isinstance(variant, str) else variant
     with _reading(name):
         container, found = _read(name)
-        layout, state_dict = _renamed(found, family_of(variant.config))
-        classes = num_classes or _class_count(state_dict, variant) or variant.num_classes
-        expected = reference_shapes(variant, classes)
+        layout, state_dict = _renamed(found, family_of(known.config))
+        classes = num_classes or _class_count(state_dict, known) or known.num_classes
+        expected = reference_shapes(known, classes)
         faults = _faults(state_dict, expected)
         if faults:
-            raise _misfit(found, faults, variant, classes)
+            raise _misfit(found, faults, known, classes)
         state_dict = {key: _as_float32(key, state_dict[key], expected[key]) for key in expected}
     return LoadedWeights(state_dict, container, layout, classes, os.path.basename(name), sha256_of_file(name))
 
 
-def load_backbone(model: nn.Module, path: str | os.PathLike[str]) -> None:
+@old_call("checkpoint", renamed={"path": "checkpoint"})
+def load_backbone(model: nn.Module, *, checkpoint: str | os.PathLike[str]) -> None:
     """Put a classifier's parameters into the backbone of a detector or segmenter, to train its head on them.
 
     Args:
         model: an `SSDLite` or `DeepLabV3`, which is changed; its head is left as it is.
-        path: checkpoint of the classifier with the same backbone, any number of classes.
+        checkpoint: weights file of the classifier with the same backbone, any number of classes.
 
     Raises:
         BadInputError: see `load_checkpoint`.
     """
-    name = os.fspath(path)
+    name = os.fspath(checkpoint)
     backbone = model.get_submodule("backbone")
     expected, family = backbone.state_dict(), family_of(backbone.config)
     with torch.device("meta"):
@@ -108,7 +114,7 @@ def load_backbone(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
 @contextlib.contextmanager
 def _reading(name: str) -> Iterator[None]:
-    """Put the file's name in front of what is wrong with it."""
+    """Name the file in every error."""
     require_file(name, "weights file", "give an existing weights file, or use --pretrained")
     try:
         yield
@@ -175,7 +181,7 @@ def _misfit(
 
 
 def _faults(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """Return what of the names and shapes is not as expected, in words."""
+    """Return in words how the names and shapes differ from the expected ones."""
     misshapen = [key for key in expected if key in found and found[key].shape != expected[key].shape]
     missing = [key for key in expected if key not in found]
     unexpected = [key for key in found if key not in expected]

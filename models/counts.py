@@ -38,8 +38,8 @@ def count_madds(model: nn.Module, height: int, width: int) -> int:
 
     Args:
         model: in evaluation mode, on any device; it is left as it is.
-        height: of the input, in pixels.
-        width: of the input, in pixels.
+        height: height of the input in pixels.
+        width: width of the input in pixels.
     """
     state = {
         name: torch.empty_like(value, device="meta")

@@ -28,11 +28,11 @@ def fetch(
 ) -> str:
     """Return the path of a published weights file, downloading it unless the cache has it.
 
-    The file appears under its name only when all of it is there: it is written under a temporary name,
-    compared with the length that the server announced, and renamed.
+    The file is written under a temporary name, compared with the length that the server announced, and renamed.
+    So a file in the cache is complete.
 
     Args:
-        variant: whose weights.
+        variant: variant whose weights are wanted.
         checkpoint: one of ``variant.checkpoints``; by default the first.
         cache_dir: folder to keep the file in; by default `cache_folder`.
         progress: show a progress bar on stderr.

@@ -42,7 +42,7 @@ def create_model(
     path = fetch(known) if pretrained else checkpoint
     if path is None:
         return reference_module(known, num_classes, seed)
-    loaded = load_checkpoint(path, known, num_classes)
+    loaded = load_checkpoint(path, variant=known, num_classes=num_classes)
     model = reference_module(known, loaded.num_classes)
     apply(model, loaded)
     return model
@@ -51,9 +51,8 @@ def create_model(
 def randomise(model: nn.Module, seed: int) -> nn.Module:
     """Give every parameter and running statistic a seeded value far from its neutral one; return the module.
 
-    The published initialisation has layer scales of 1e-6 and biases of zero. A network like that gives
-    the same logits with a block missing, and simplifiers drop its zero biases, so neither a parity check
-    nor a timing means anything on it.
+    The published initialisation has layer scales of 1e-6 and biases of zero. Such a network gives the same logits
+    with a block missing, and simplifiers drop its zero biases. So parity checks and timings on it mean nothing.
     """
     generator = torch.Generator().manual_seed(seed)
 

@@ -1,4 +1,4 @@
-"""The table of network families: all that the toolkit must know of one, as one record. No torch.
+"""The table of network families: one record holds all that the toolkit must know of a family. No torch.
 
 A new family is one file. It defines a frozen config, the reference module and its lowering, and calls
 `register_family`, `registry.register_variant` and the functions in `edgenext_deploy.export.lowering.dispatch`.

@@ -32,8 +32,8 @@ class Checkpoint:
         url: where it is published.
         layout: ``official`` or ``timm``, the naming of its keys.
         top1: published ImageNet-1k top-1 accuracy in percent.
-        crop_pct: of the evaluation that gave `top1`.
-        source: who says so.
+        crop_pct: share of the resized photo that was cropped in the evaluation behind `top1`.
+        source: where `top1` is published.
     """
 
     file: str

@@ -23,7 +23,7 @@ class TorchSession(Session):
 
     Args:
         variant: a name in the registry.
-        threads: of torch's operators, for the whole process; torch's own choice by default.
+        threads: number of threads of torch's operators, for the whole process; None leaves torch's choice.
         device: ``cpu`` or ``cuda``; the copies to and from a GPU are part of an inference.
 
     Attributes:
@@ -68,7 +68,7 @@ class TorchSession(Session):
         return (found,)
 
     def submit(self, image: np.ndarray) -> None:
-        """Run once, at once: eager torch has no queue of its own on a processor."""
+        """Run immediately: eager torch has no queue on a CPU."""
         self._pending.append(self.infer_all(image))
 
     def collect(self) -> tuple[np.ndarray, ...]:

@@ -1,4 +1,4 @@
-"""Weights files of every kind, read without running anything that is in them."""
+"""Weights files of every kind, read without executing anything in them."""
 import argparse
 import os
 import re
@@ -19,18 +19,17 @@ _MAX_SAFETENSORS_HEADER_BYTES = 100_000_000  # the format's own limit
 
 
 def read_state_dict(path: str) -> tuple[str, dict[str, Tensor]]:
-    """Return the parameters in a file, as they are there, and the container they lay in.
+    """Return the name of the part of a file that holds the parameters, and the parameters under the file's keys.
 
-    Read are ``torch.save`` files of both formats and safetensors, told apart by their content.
+    Both formats of ``torch.save`` and safetensors are read. The content tells them apart, not the name.
 
     A training checkpoint holds several sets of parameters. The first of these is taken: ``model_ema``, the
     averaged weights that the official ``--eval`` reads and whose accuracy is published; ``state_dict_ema``, the
     averaged weights of timm's training script; ``state_dict``, which the official ``--usi_eval`` reads, of the
     distilled models; ``model``, the weights without averaging; and last the file itself as a ``bare`` state dict.
 
-    Nothing in the file is executed: pickles are read with ``weights_only=True``, and of the objects beyond
-    tensors and plain containers only ``argparse.Namespace`` is allowed, as the official files carry their
-    training arguments in one.
+    Nothing in the file is executed: pickles are read with ``weights_only=True``. Besides tensors and plain
+    containers only ``argparse.Namespace`` is allowed, because the official files keep their training arguments in one.
 
     Raises:
         BadInputError: not a checkpoint, damaged, or asking to run code; the message does not name the file.
@@ -52,7 +51,7 @@ def read_state_dict(path: str) -> tuple[str, dict[str, Tensor]]:
 
 
 def listed(items: Iterable[str]) -> str:
-    """Return the first few items, none of them very long, and how many more there are."""
+    """Return the first few items, cut to a readable length, and the number of the others."""
     every = list(items)
     rest = len(every) - _LISTED
     return ", ".join(item[:_MAX_NAME_CHARACTERS] for item in every[:_LISTED]) + (

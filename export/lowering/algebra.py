@@ -18,7 +18,7 @@ def affine_before_conv(
     """Fold a per-channel affine into the convolution after it.
 
     Exact only for a convolution without padding (a padded border would have to be `shift`, not zero)
-    and without groups; the caller sees to both.
+    and without groups; the caller ensures both.
     """
     moved = (weight * shift[:, None, None]).sum((1, 2, 3))
     return weight * scale[:, None, None], moved if bias is None else bias + moved

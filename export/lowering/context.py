@@ -1,4 +1,4 @@
-"""What every lowering rule is told, and the record of what the rules did."""
+"""The options that every lowering rule gets, and the count of the rules that fired."""
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +15,7 @@ RULES = {
     "constant_position": "Fourier position code precomputed",
     "layer_scale_folded": "layer scale folded into the projection before it",
     "norm_affine_folded": "scale and shift of a norm folded into the linear layer after it",
-    "batch_norm_folded": "BatchNorm folded into the convolution or linear layer beside it",
+    "batch_norm_folded": "BatchNorm folded into the convolution or linear layer next to it",
     "attention_scale_folded": "1/sqrt(d) of the attention folded into the query projection",
     "resize_as_matmul": "bilinear resize of an odd map as two constant MatMuls",
     "pointwise_as_conv": "linear layer as a 1x1 convolution",
@@ -73,13 +73,13 @@ class LoweringContext:
         return Normalise(1 if self.layout == "nchw" else -1, eps, weight, bias)
 
     def to_map(self, channels: int, size: tuple[int, int]) -> nn.Module:
-        """Return what turns the residual stream into a map `[B, C, H, W]`; nothing in layout ``nchw``."""
+        """Return the module from the residual stream to a map `[B, C, H, W]`; the identity in layout ``nchw``."""
         if self.layout == "nchw":
             return nn.Identity()
         return nn.Sequential(Reshape(self.batch, *size, channels), Transpose(0, 3, 1, 2))
 
     def to_tokens(self, channels: int, size: tuple[int, int]) -> nn.Module:
-        """Return what turns a map into the residual stream; in layout ``tokens`` that is `[B * H * W, C]`."""
+        """Return the module from a map to the residual stream, which is `[B * H * W, C]` in layout ``tokens``."""
         if self.layout == "nchw":
             return nn.Identity()
         return nn.Sequential(Transpose(0, 2, 3, 1), Reshape(self.batch * size[0] * size[1], channels))

@@ -29,8 +29,8 @@ class LoweredEdgeNeXtBackbone(nn.Module):
 
     Args:
         model: the reference module.
-        context: of the lowering.
-        maps: how many of the last stages' outputs `forward` gives, as maps.
+        context: options of the lowering.
+        maps: number of the last stages' outputs that `forward` returns, as maps.
     """
 
     def __init__(self, model: EdgeNeXtBackbone, context: LoweringContext, maps: int) -> None:

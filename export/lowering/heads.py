@@ -1,4 +1,4 @@
-"""Lowering of the detection and segmentation heads; both work on maps, whatever the layout of the backbone."""
+"""Lowering of the detection and segmentation heads; both work on maps in either layout of the backbone."""
 import torch
 from torch import Tensor, nn
 
@@ -78,7 +78,7 @@ class LoweredLevelHead(nn.Module):
 
 
 class LoweredBoxes(nn.Module):
-    """Box codes to boxes, in FP32 whatever the rest computes in."""
+    """Box codes to boxes, always in FP32."""
 
     def __init__(self, model: SSDLite, context: LoweringContext) -> None:
         super().__init__()

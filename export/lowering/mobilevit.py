@@ -195,8 +195,8 @@ class LoweredMobileViTBackbone(nn.Module):
 
     Args:
         model: the reference module.
-        context: of the lowering.
-        maps: how many of the last stages' outputs `forward` gives.
+        context: options of the lowering.
+        maps: number of the last stages' outputs that `forward` returns.
     """
 
     def __init__(self, model: MobileViTBackbone, context: LoweringContext, maps: int) -> None:

@@ -1,8 +1,9 @@
-"""The operators a lowered module is made of. Each says twice what it is: in torch and in ONNX.
+"""The operators a lowered module is made of. Each is defined twice: in torch and in ONNX.
 
 A lowered module is a tree of these, traced with torch.fx, so its graph holds nothing that is not written here, in
-elementwise_ops.py or in shape_ops.py. `forward` is the meaning (any floating dtype, so that rules can be proved in
-FP64), `emit` the form that the target's parser reads right at the builder's opset. tests/export/test_ops.py runs both.
+elementwise_ops.py or in shape_ops.py. `forward` is the meaning, for any floating dtype, so that rules can be proved in
+FP64. `emit` writes the form that the target's parser reads right at the builder's opset.
+tests/export/lowering/test_ops.py compares the two.
 """
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""Operators that change the shape: padding, parts and joins, axes, resampling, and what reduces a map."""
+"""Operators that change the shape: padding, splits and joins, axes, resampling, reductions of a map."""
 from collections.abc import Sequence
 
 import onnx
@@ -11,7 +11,7 @@ from edgenext_deploy.export.lowering.ops import Op
 
 
 class Pad(Op):
-    """Zero padding of height and width as a node of its own."""
+    """Zero padding of height and width as a separate node."""
 
     def __init__(self, padding: int) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Pad(Op):
         return F.pad(x, [self.padding] * 4)
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
-        """Pad without a value input: its default is zero, and 8.x reads a given one as FP32 whatever its type."""
+        """Pad without a value input: its default is zero, and 8.x reads an explicit one as FP32 regardless of its type."""
         pads = graph.constant(f"{name}.pads", [0, 0, self.padding, self.padding] * 2)
         return graph.node("Pad", [*inputs, pads], name, mode="constant")
 
@@ -47,7 +47,7 @@ class Split(Op):
 
 
 class Slice(Op):
-    """What comes after the first `start` elements of one axis of length `length`."""
+    """One axis of length `length` without its first `start` elements."""
 
     def __init__(self, start: int, length: int, axis: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Concat(Op):
         self.axis = axis
 
     def forward(self, *parts: Tensor) -> Tensor:
-        """Map tensors that are alike but for that axis, such as `[B, C_i, H, W]`, to `[B, sum C_i, H, W]`."""
+        """Map tensors that differ only in that axis, such as `[B, C_i, H, W]`, to `[B, sum C_i, H, W]`."""
         return torch.cat(parts, self.axis)
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:

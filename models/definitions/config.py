@@ -13,18 +13,18 @@ class EdgeNeXtConfig:
 
     Attributes:
         dims: channels.
-        depths: blocks in all; `sdta_blocks` of them are SDTA encoders, the others conv encoders.
-        kernel_sizes: of the conv encoders' depthwise convolution.
-        heads: of the cross-covariance attention.
+        depths: number of blocks; `sdta_blocks` of them are SDTA encoders, the others conv encoders.
+        kernel_sizes: side of the conv encoders' depthwise convolution.
+        heads: number of heads of the cross-covariance attention.
         splits: channel splits of an SDTA encoder; the last one is passed on as it is.
         position: whether the stage's SDTA encoders add the Fourier position code.
-        norm: ``layer`` or ``batch`` (the BN-HS variants, which also use hard-swish for GELU).
+        norm: ``layer`` or ``batch`` (the BN-HS variants, which also use hard-swish instead of GELU).
         expansion: hidden width of the MLPs over `dims`.
         layer_scale: initial value of the learned scales.
         sdta_first: SDTA encoders come first in their stage; published models have them last.
         branching: an SDTA encoder convolves its splits as a chain; without, one depthwise convolution takes all
             channels.
-        sdta_kernels: of the SDTA encoders' depthwise convolutions.
+        sdta_kernels: side of the SDTA encoders' depthwise convolutions.
     """
 
     dims: tuple[int, ...]
@@ -56,7 +56,7 @@ class MobileViTConfig:
         dims: channels of the stem and of the five stages.
         transformer_dims: token width of the MobileViT blocks in the last three stages.
         transformer_depths: transformer layers in those blocks.
-        expansion: of the inverted residuals.
+        expansion: hidden width of the inverted residuals over their input's.
         head_dim: channels of the 1x1 convolution before pooling.
         heads: attention heads.
         mlp_ratio: hidden width of the transformer MLP over the token width.
@@ -83,7 +83,7 @@ class SSDLiteConfig:
     rounded, and then 3.478 G would be 3.5. So six it is; which ones the authors used is not documented.
 
     Attributes:
-        strides: of the levels; 16 and 32 come from the backbone, larger ones from a chain of separable convolutions
+        strides: stride of each level; 16 and 32 come from the backbone, larger ones from a chain of separable convolutions
             of stride 2, and 0 is the last map pooled to one cell.
         widths: channels of each level where its boxes are predicted.
         ratios: aspect ratios of each level's anchors besides 1; each gives two anchors.
@@ -91,9 +91,9 @@ class SSDLiteConfig:
         centre_variance: scale of the code of a box's centre.
         size_variance: scale of the code of a box's width and height.
         score_threshold: only what scores more counts as a detection.
-        iou_threshold: of the class-wise suppression.
-        candidates: boxes of each class that go into it, at most.
-        keep: detections of an image, at most.
+        iou_threshold: overlap, 0..1, above which the class-wise suppression removes the lower score.
+        candidates: at most this many boxes of each class enter the suppression.
+        keep: at most this many detections of an image are kept.
     """
 
     task: ClassVar[str] = "detection"

@@ -39,8 +39,8 @@ class DeepLabV3(nn.Module):
 
     Args:
         backbone: has `forward_features`, whose last map has stride 16.
-        channels: of that map.
-        config: of the head.
+        channels: channels of that map.
+        config: the head's config.
         num_classes: categories, the background counted.
     """
 

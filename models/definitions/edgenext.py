@@ -183,7 +183,7 @@ class EdgeNeXtBackbone(nn.Module):
 
     Args:
         config: the variant's config.
-        output_stride: of the last map: 32, or 16 for segmentation. Then stage 4's 2x2 convolution has stride 1 and
+        output_stride: stride of the last map: 32, or 16 for segmentation. Then stage 4's 2x2 convolution has stride 1 and
             padding 1, so the map is one pixel larger than its input; see `config.DeepLabConfig`.
     """
 

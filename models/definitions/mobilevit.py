@@ -167,7 +167,7 @@ class MobileViTBackbone(nn.Module):
 
     Args:
         config: the variant's config.
-        output_stride: of the last map: 32, or 16 for segmentation. Then the last stage has stride 1, and the 3x3
+        output_stride: stride of the last map: 32, or 16 for segmentation. Then the last stage has stride 1, and the 3x3
             convolution before its transformer has dilation 2, as in ml-cvnets.
     """
 

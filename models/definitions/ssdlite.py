@@ -25,7 +25,7 @@ def conv_norm(
 
 
 class LevelHead(nn.Module):
-    """What one level says: an optional projection, a depthwise 3x3 and a 1x1 convolution; only the last if pooled."""
+    """Predictions of one level: optional projection, depthwise 3x3 and 1x1 convolution; only the last if pooled."""
 
     def __init__(self, inputs: int, width: int, outputs: int, pooled: bool) -> None:
         super().__init__()
@@ -50,8 +50,8 @@ class SSDLite(nn.Module):
 
     Args:
         backbone: has `forward_features`, whose last two maps have strides 16 and 32.
-        channels: of those two maps.
-        config: of the head.
+        channels: channels of those two maps.
+        config: the head's config.
         num_classes: categories, the background not counted.
     """
 
@@ -81,7 +81,7 @@ class SSDLite(nn.Module):
 
     @staticmethod
     def _extra(inputs: int, outputs: int, pooled: bool) -> nn.Sequential:
-        """Return what makes the next level's map out of the last one's."""
+        """Return the layers from one level's map to the next level's."""
         if pooled:
             return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(inputs, outputs, 1, bias=False), nn.ReLU())
         return nn.Sequential(

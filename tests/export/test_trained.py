@@ -48,7 +48,7 @@ def held_out():
 
 
 def load(name):
-    loaded = load_checkpoint(weights_file(name), TRAINED[name], CLASSES)
+    loaded = load_checkpoint(weights_file(name), variant=TRAINED[name], num_classes=CLASSES)
     assert loaded.layout == "official"
     model = create_model(name, num_classes=CLASSES)
     apply(model, loaded)

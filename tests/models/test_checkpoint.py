@@ -38,7 +38,7 @@ def save_bytes(folder, content, name="weights.pth"):
 def refusal(path, variant=XXS, num_classes=1000):
     """Return the error of loading `path`, checked for what all such errors have in common."""
     with pytest.raises(BadInputError) as caught:
-        load_checkpoint(path, variant, num_classes)
+        load_checkpoint(path, variant=variant, num_classes=num_classes)
     error = caught.value
     assert error.exit_code == 3
     assert str(path) in error.message
@@ -61,7 +61,7 @@ def test_every_container_in_both_formats_of_torch(tmp_path, container, zipped):
     given = parameters()
     content = given if container == "bare" else {container: given, "epoch": 300}
     path = save(tmp_path, content, _use_new_zipfile_serialization=zipped)
-    loaded = load_checkpoint(path, XXS)
+    loaded = load_checkpoint(path, variant=XXS)
     assert_same(loaded, given)
     assert (loaded.container, loaded.layout, loaded.file) == (container, "official", "weights.pth")
     assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -74,7 +74,7 @@ def test_official_training_checkpoint_gives_the_averaged_weights(tmp_path):
         "model": plain, "optimizer": optimizer, "epoch": 299, "scaler": {"scale": 65536.0},
         "args": argparse.Namespace(model="edgenext_xx_small", lr=6e-3, output_dir=None),
         "model_ema": averaged})
-    loaded = load_checkpoint(path, XXS)
+    loaded = load_checkpoint(path, variant=XXS)
     assert loaded.container == "model_ema"
     assert_same(loaded, averaged)
 
@@ -85,20 +85,20 @@ def test_timm_training_checkpoint_gives_the_averaged_weights(tmp_path):
         "epoch": 9, "arch": "edgenext_xx_small", "state_dict": {to_timm(key): value for key, value in plain.items()},
         "optimizer": {}, "version": 2, "args": argparse.Namespace(model_ema=True),
         "state_dict_ema": {to_timm(key): value for key, value in averaged.items()}})
-    loaded = load_checkpoint(path, XXS)
+    loaded = load_checkpoint(path, variant=XXS)
     assert (loaded.container, loaded.layout) == ("state_dict_ema", "timm")
     assert_same(loaded, averaged)
 
 
 def test_the_counter_of_an_averaged_model_is_no_parameter(tmp_path):
     averaged = torch.optim.swa_utils.AveragedModel(create_model("xxs", seed=4))
-    loaded = load_checkpoint(save(tmp_path, {"model_ema": averaged.state_dict()}), XXS)
+    loaded = load_checkpoint(save(tmp_path, {"model_ema": averaged.state_dict()}), variant=XXS)
     assert_same(loaded, parameters(seed=4))
 
 
 def test_containers_are_tried_in_order_and_empty_ones_passed_over(tmp_path):
     second, third = parameters(seed=1), parameters(seed=2)
-    loaded = load_checkpoint(save(tmp_path, {"model": third, "state_dict": second, "model_ema": None}), XXS)
+    loaded = load_checkpoint(save(tmp_path, {"model": third, "state_dict": second, "model_ema": None}), variant=XXS)
     assert loaded.container == "state_dict"
     assert_same(loaded, second)
 
@@ -107,25 +107,25 @@ def test_safetensors_whatever_the_name(tmp_path):
     given = parameters()
     path = tmp_path / "model.bin"
     safetensors_torch.save_file(given, path, metadata={"format": "pt"})
-    loaded = load_checkpoint(path, XXS)
+    loaded = load_checkpoint(path, variant=XXS)
     assert loaded.container == "bare"
     assert_same(loaded, given)
 
 
 def test_torch_file_named_safetensors(tmp_path):
-    assert_same(load_checkpoint(save(tmp_path, parameters(), "model.safetensors"), XXS), parameters())
+    assert_same(load_checkpoint(save(tmp_path, parameters(), "model.safetensors"), variant=XXS), parameters())
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
 def test_wrapper_prefixes_are_stripped(tmp_path, prefix):
     given = parameters()
     path = save(tmp_path, {"state_dict": {prefix + key: value for key, value in given.items()}})
-    assert_same(load_checkpoint(path, XXS), given)
+    assert_same(load_checkpoint(path, variant=XXS), given)
 
 
 def test_timm_layout(tmp_path):
     given = parameters()
-    loaded = load_checkpoint(save(tmp_path, {to_timm(key): value for key, value in given.items()}), XXS)
+    loaded = load_checkpoint(save(tmp_path, {to_timm(key): value for key, value in given.items()}), variant=XXS)
     assert loaded.layout == "timm"
     assert_same(loaded, given)
 
@@ -133,14 +133,14 @@ def test_timm_layout(tmp_path):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_become_float32(tmp_path, dtype):
     given = {key: value.to(dtype) for key, value in parameters().items()}
-    loaded = load_checkpoint(save(tmp_path, given), XXS)
+    loaded = load_checkpoint(save(tmp_path, given), variant=XXS)
     assert {value.dtype for value in loaded.state_dict.values()} == {torch.float32}
     assert_same(loaded, {key: value.float() for key, value in given.items()})
 
 
 def test_counters_of_batch_norms_keep_their_dtype(tmp_path):
     given = {key: value.half() for key, value in parameters("xxs_bn_hs").items()}
-    loaded = load_checkpoint(save(tmp_path, given), get_variant("xxs_bn_hs"))
+    loaded = load_checkpoint(save(tmp_path, given), variant=get_variant("xxs_bn_hs"))
     assert loaded.state_dict["norm.num_batches_tracked"].dtype == torch.int64
     apply(create_model("xxs_bn_hs"), loaded)
 
@@ -148,7 +148,7 @@ def test_counters_of_batch_norms_keep_their_dtype(tmp_path):
 def test_other_class_count(tmp_path):
     path = save(tmp_path, parameters(num_classes=10))
     model = create_model("xxs", num_classes=10)
-    apply(model, load_checkpoint(path, XXS, num_classes=10))
+    apply(model, load_checkpoint(path, variant=XXS, num_classes=10))
     assert digest_of(model.state_dict()) == digest_of(parameters(num_classes=10))
 
 
@@ -364,7 +364,7 @@ def test_a_namespace_does_not_let_others_in(tmp_path):
 
 def test_namespace_is_allowed_only_while_loading(tmp_path):
     path = save(tmp_path, {"model": parameters(), "args": argparse.Namespace(a=1)})
-    load_checkpoint(path, XXS)
+    load_checkpoint(path, variant=XXS)
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path, weights_only=True)
 
@@ -378,7 +378,7 @@ def test_safetensors_without_its_library(tmp_path, monkeypatch):
     path = save_bytes(tmp_path, safetensors_torch.save({"a": torch.zeros(1)}))
     monkeypatch.setitem(__import__("sys").modules, "safetensors", None)
     with pytest.raises(MissingRuntimeError, match="safetensors library"):
-        load_checkpoint(path, XXS)
+        load_checkpoint(path, variant=XXS)
 
 
 # Digest

@@ -43,7 +43,7 @@ def test_official_checkpoint_reproduces_the_published_code(name, tmp_path):
     path = tmp_path / "official.pth"
     torch.save({"model_ema": given_parameters(name)}, path)
     model = create_model(name)
-    apply(model, load_checkpoint(path, get_variant(name)))
+    apply(model, load_checkpoint(path, variant=get_variant(name)))
     for size in (256,) if name == "b" else (256, 224):
         assert_reproduces(model, name, size)
 
@@ -53,7 +53,7 @@ def test_timm_checkpoint_loads_as_the_same_model(name, tmp_path):
     given = given_parameters(name)
     path = tmp_path / "timm.safetensors"
     safetensors_torch.save_file({to_timm(key): value for key, value in given.items()}, path)
-    loaded = load_checkpoint(path, get_variant(name))
+    loaded = load_checkpoint(path, variant=get_variant(name))
     assert loaded.layout == "timm"
     assert loaded.state_dict.keys() == given.keys()
     for key, value in given.items():

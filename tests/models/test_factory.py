@@ -5,6 +5,7 @@ torch = pytest.importorskip("torch")
 
 from edgenext_deploy.errors import BadInputError, UsageError  # noqa: E402
 from edgenext_deploy.models import factory  # noqa: E402
+from edgenext_deploy.models.checkpoint import load_backbone, load_checkpoint  # noqa: E402
 from edgenext_deploy.models.factory import create_model  # noqa: E402
 from edgenext_deploy.models.reference import reference_module  # noqa: E402
 from edgenext_deploy.models.registry import get_variant  # noqa: E402
@@ -50,3 +51,14 @@ def test_the_old_positional_call_still_works():
     with pytest.warns(DeprecationWarning, match=r"write create_model\('xxs', num_classes=10, seed=3\)"):
         made = create_model("xxs", 10, 3)
     assert same(made, create_model("xxs", num_classes=10, seed=3))
+
+
+def test_the_old_calls_of_loading_still_work(checkpoint):
+    model, path = checkpoint
+    with pytest.warns(DeprecationWarning, match=r"write load_checkpoint\(.*, variant=.*, num_classes=7\)"):
+        assert load_checkpoint(path, XXS, 7).num_classes == 7
+    assert load_checkpoint(path, variant="xxs").num_classes == 7
+    detector = create_model("xxs_ssdlite", num_classes=2)
+    with pytest.warns(DeprecationWarning, match=r"write load_backbone\(.*, checkpoint="):
+        load_backbone(detector, path)
+    assert torch.equal(detector.backbone.stages[0][0].gamma, model.stages[0][0].gamma)

@@ -23,7 +23,7 @@ def loaded_model(name, tmp_path):
     path = tmp_path / "timm.pth"
     torch.save({"state_dict": {key: torch.from_numpy(value) for key, value in given.items()}}, path)
     model = create_model(name)
-    apply(model, load_checkpoint(path, get_variant(name)))
+    apply(model, load_checkpoint(path, variant=get_variant(name)))
     return model
 
 

@@ -96,20 +96,20 @@ def test_detect_and_segment_are_what_forward_says():
 def test_own_checkpoint_says_its_classes(name, tmp_path):
     model, path = create_model(name, num_classes=5), str(tmp_path / "own.pth")
     torch.save({"module." + key: value.half() for key, value in model.state_dict().items()}, path)
-    loaded = load_checkpoint(path, get_variant(name))
+    loaded = load_checkpoint(path, variant=get_variant(name))
     assert (loaded.num_classes, loaded.layout) == (5, "own")
     create_model(name, num_classes=5).load_state_dict(loaded.state_dict)
     with pytest.raises(BadInputError, match="has 5 classes, 7 expected") as caught:
-        load_checkpoint(path, get_variant(name), 7)
+        load_checkpoint(path, variant=get_variant(name), num_classes=7)
     assert "--num-classes 5, or leave it out" in caught.value.fix
 
 
 def test_classifier_says_its_classes(tmp_path):
     path = str(tmp_path / "ft.pth")
     torch.save(create_model("xxs", num_classes=7).state_dict(), path)
-    assert load_checkpoint(path, get_variant("xxs")).num_classes == 7
+    assert load_checkpoint(path, variant=get_variant("xxs")).num_classes == 7
     with pytest.raises(BadInputError, match="holds xxs with 7 classes, xxs_ssdlite") as caught:
-        load_checkpoint(path, get_variant("xxs_ssdlite"))
+        load_checkpoint(path, variant=get_variant("xxs_ssdlite"))
     assert caught.value.fix == "run with --variant xxs"
 
 
@@ -119,8 +119,8 @@ def test_backbone_of_a_classifier(backbone, name, tmp_path):
     given = randomise(create_model(backbone, num_classes=4), 1).state_dict()
     torch.save(given, path)
     head = {key: value.clone() for key, value in model.state_dict().items() if not key.startswith("backbone.")}
-    load_backbone(model, path)
+    load_backbone(model, checkpoint=path)
     for key, value in model.state_dict().items():
         assert torch.equal(value, head[key] if key in head else given[key[len("backbone."):]])
     with pytest.raises(BadInputError, match="does not fit the backbone"):
-        load_backbone(create_model("xs_ssdlite", num_classes=3), path)
+        load_backbone(create_model("xs_ssdlite", num_classes=3), checkpoint=path)
