@@ -22,7 +22,7 @@ class Pad(Op):
         return F.pad(x, [self.padding] * 4)
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
-        """Pad without a value input: its default is zero, and 8.x reads an explicit one as FP32 regardless of its type."""
+        """Pad without a value input: zero is the default, and 8.x reads an explicit value as FP32 whatever its type."""
         pads = graph.constant(f"{name}.pads", [0, 0, self.padding, self.padding] * 2)
         return graph.node("Pad", [*inputs, pads], name, mode="constant")
 

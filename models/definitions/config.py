@@ -83,8 +83,8 @@ class SSDLiteConfig:
     rounded, and then 3.478 G would be 3.5. So six it is; which ones the authors used is not documented.
 
     Attributes:
-        strides: stride of each level; 16 and 32 come from the backbone, larger ones from a chain of separable convolutions
-            of stride 2, and 0 is the last map pooled to one cell.
+        strides: stride of each level; 16 and 32 come from the backbone, larger ones from a chain of separable
+            convolutions of stride 2, and 0 is the last map pooled to one cell.
         widths: channels of each level where its boxes are predicted.
         ratios: aspect ratios of each level's anchors besides 1; each gives two anchors.
         scales: size of the anchors of the first and of the last level's next, in parts of the input.

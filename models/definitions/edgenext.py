@@ -183,8 +183,8 @@ class EdgeNeXtBackbone(nn.Module):
 
     Args:
         config: the variant's config.
-        output_stride: stride of the last map: 32, or 16 for segmentation. Then stage 4's 2x2 convolution has stride 1 and
-            padding 1, so the map is one pixel larger than its input; see `config.DeepLabConfig`.
+        output_stride: stride of the last map: 32, or 16 for segmentation. At 16, stage 4's 2x2 convolution has stride 1
+            and padding 1, so the map is one pixel larger than its input; see `config.DeepLabConfig`.
     """
 
     def __init__(self, config: EdgeNeXtConfig, output_stride: int = 32) -> None:
