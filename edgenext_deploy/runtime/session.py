@@ -91,7 +91,7 @@ class Session(abc.ABC):
         """Time every layer with the runtime's profiler, whose own cost is in the times.
 
         Args:
-            image: as for `infer_all`.
+            image: see `infer_all`.
             runs: number of inferences to take the median of.
             warmup: number of inferences before those.
 
