@@ -26,8 +26,11 @@ def test_the_help_ends_with_examples_that_parse(words):
         pytest.xfail("no examples yet")
     lines = shown(help_of(words))
     assert 2 <= len(lines) <= 3
+    program = words.split()[0]
+    # A group's own command and an old name of a command show how one writes it now.
+    other_form = COMMANDS[words].hidden or COMMANDS[words].epilog == COMMANDS[program].epilog
     for line in lines:
-        assert (line + " ").startswith(words + " ")
+        assert (line + " ").startswith((program if other_form else words) + " ")
         parse(line)
 
 
