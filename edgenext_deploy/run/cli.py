@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
+from edgenext_deploy.commands.options import examples
 from edgenext_deploy.commands.runtime_options import runtime_options
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.preprocess.photo_files import photos_in
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from edgenext_deploy.run.views import View
 
 
-@click.command()
+@click.command(epilog=examples(
+    "edgenext-run --engine xxs.onnx cat.jpg photos/", "edgenext-run --engine xxs.plan csi://0",
+    "edgenext-run --engine s_ssdlite.onnx video.mp4 --json"))
 @click.option("--engine", required=True, type=INPUT, help="ONNX file or plan, its .json manifest beside it.")
 @click.argument("sources", nargs=-1, required=True, type=INPUT, metavar="IMAGE...|STREAM")
 @click.option("--top-k", type=click.IntRange(1), help="Classifier: predictions an image.  [default: 5]")
