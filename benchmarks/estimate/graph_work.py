@@ -4,7 +4,7 @@ A kernel here is what one launch can do on a GPU that fuses as TensorRT does: a 
 reduction by itself, and neighbouring element-wise nodes together wherever no such barrier lies between them. Real
 builders fuse somewhat more or less; that is part of what `calibration` absorbs.
 """
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 from edgenext_deploy.files import require_file
@@ -16,6 +16,8 @@ _REDUCTIONS = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "GlobalAverag
 _COPIES = ("Transpose", "Concat", "Pad", "Slice", "Gather", "Expand")
 # Views: another shape on the same memory.
 _FREE = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Constant", "Dropout", "Shape", "Cast")
+# What one launch does by itself.
+_BARRIERS = (*COUNTED, *_REDUCTIONS, *_COPIES, "Split")
 _FIX = "give an .onnx file of edgenext-export"
 
 
@@ -101,7 +103,29 @@ def work_of(graph: Any, path: str = "graph") -> Tuple[StageWork, ...]:
     return _Reader(graph, path).stages()
 
 
+class _Launch:
+    """The nodes of one kernel, while kernels are put together.
+
+    Attributes:
+        nodes: in the order of the graph.
+        elementwise: further element-wise nodes may join.
+        level: number of barriers on the longest way to its outputs, itself included.
+        stage: part of the network, by the first node's name.
+    """
+
+    def __init__(self, first: Any, elementwise: bool, level: int) -> None:
+        self.nodes = [first]
+        self.elementwise, self.level = elementwise, level
+        part = part_of(first.name)
+        self.stage = OTHER if part is None else part.stage
+
+
 class _Reader:
+    """Puts the nodes of a graph together as kernels, and counts what each does.
+
+    A view (`_FREE`) makes no tensor: what takes it is said to take the tensor behind it.
+    """
+
     def __init__(self, graph: Any, path: str) -> None:
         self._path = path
         self._graph = graph
@@ -109,88 +133,76 @@ class _Reader:
         self._shapes: Dict[str, Tuple[int, ...]] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
         for value in (*graph.input, *graph.value_info, *graph.output):
             self._shapes[value.name] = tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
-        self._sources: Dict[str, str] = {}
-        self._levels: Dict[str, int] = {}
         for node in graph.node:
             if node.op_type == "Constant":
                 self._parameters[node.output[0]] = product(self._shapes.get(node.output[0], ()))
+        self._behind: Dict[str, str] = {}
+        self._made_by: Dict[str, _Launch] = {}
+        self._launches: List[_Launch] = []
+        for node in graph.node:
+            self._add(node)
+        self._outputs = {self._source(value.name) for value in graph.output}
+        self._takers = self._find_takers()
 
     def stages(self) -> Tuple[StageWork, ...]:
-        groups, self._group_of = self._fuse()
-        kernels = [self._kernel(nodes) for nodes in groups]
-        names = list(dict.fromkeys(kernel.stage for kernel in kernels))
-        stage_of_group = [kernel.stage for kernel in kernels]
-        return tuple(self._stage(name, kernels, stage_of_group) for name in names)
+        """Return the work by stage, in the order of the graph."""
+        return tuple(map(self._stage, dict.fromkeys(launch.stage for launch in self._launches)))
 
-    def _stage(self, name: str, kernels: Sequence[Kernel], stage_of_group: Sequence[str]) -> StageWork:
-        entering, leaving = set(), set()
-        made_in: Dict[str, str] = {}
-        outputs = self._outputs()
+    def _add(self, node: Any) -> None:
+        """Give a node to the kernel that does it, a new one if need be."""
+        activations = [tensor for tensor in map(self._source, node.input) if tensor and tensor not in self._parameters]
+        if node.op_type in _FREE:
+            if activations:
+                self._behind.update(dict.fromkeys(node.output, activations[0]))
+            return
+        makers = [self._made_by[tensor] for tensor in activations if tensor in self._made_by]
+        level = max([maker.level for maker in makers] or [0])
+        elementwise = node.op_type not in _BARRIERS
+        # An element-wise node of another level would wait for a barrier that waits for this kernel.
+        launch = next((maker for maker in makers if elementwise and maker.elementwise and maker.level == level), None)
+        if launch is None:
+            launch = _Launch(node, elementwise, level if elementwise else level + 1)
+            self._launches.append(launch)
+        else:
+            launch.nodes.append(node)
+        self._made_by.update(dict.fromkeys(node.output, launch))
+
+    def _find_takers(self) -> Dict[str, Set[Optional[_Launch]]]:
+        """Return the kernels that take each tensor; None stands for a view."""
+        takers: Dict[str, Set[Optional[_Launch]]] = {}
         for node in self._graph.node:
-            stage = stage_of_group[self._group_of[node.output[0]]] if node.output[0] in self._group_of else None
+            launch = None if node.op_type in _FREE else self._made_by[node.output[0]]
             for tensor in map(self._source, node.input):
-                if stage is None or tensor in self._parameters or not tensor:
-                    continue
-                maker = made_in.get(tensor)
-                if stage == name and maker != name:
-                    entering.add(tensor)
-                elif stage != name and maker == name:
-                    leaving.add(tensor)
-            for tensor in node.output:
-                if stage is not None:
-                    made_in[tensor] = stage
-                if stage == name and tensor in outputs:
-                    leaving.add(tensor)
-        return StageWork(name, tuple(kernel for kernel in kernels if kernel.stage == name),
+                takers.setdefault(tensor, set()).add(launch)
+        return takers
+
+    def _stage(self, name: str) -> StageWork:
+        entering: Set[str] = set()
+        leaving = {tensor for tensor in self._outputs if self._stage_that_makes(tensor) == name}
+        for tensor, takers in self._takers.items():
+            if not tensor or tensor in self._parameters:
+                continue
+            stages = {launch.stage for launch in takers if launch is not None}
+            made_here = self._stage_that_makes(tensor) == name
+            if made_here and stages - {name}:
+                leaving.add(tensor)
+            elif not made_here and name in stages:
+                entering.add(tensor)
+        return StageWork(name, tuple(self._kernel(launch) for launch in self._launches if launch.stage == name),
                          sum(map(self._size, entering)), sum(map(self._size, leaving)))
 
-    def _fuse(self) -> Tuple[List[List[Any]], Dict[str, int]]:
-        """Return the nodes of every kernel, and the number of the kernel that makes each tensor."""
-        groups: List[List[Any]] = []
-        group_of: Dict[str, int] = {}
-        fused: Dict[int, bool] = {}
-        for node in self._graph.node:
-            inputs = [self._source(tensor) for tensor in node.input if tensor]
-            active = [tensor for tensor in inputs if tensor not in self._parameters]
-            if node.op_type in _FREE:
-                for tensor in node.output:
-                    if active:
-                        self._sources[tensor] = active[0]
-                continue
-            barrier = node.op_type in COUNTED + _REDUCTIONS + _COPIES + ("Split",)
-            # The number of barriers on the longest way here: element-wise neighbours with the same one can fuse,
-            # others would wait for a barrier that waits for them.
-            level = max([self._levels.get(tensor, 0) for tensor in active] or [0])
-            number = None if barrier else next(
-                (group_of[tensor] for tensor in active if tensor in group_of and fused[group_of[tensor]]
-                 and self._levels[tensor] == level), None)
-            if number is None:
-                number = len(groups)
-                groups.append([])
-                fused[number] = not barrier
-            groups[number].append(node)
-            for tensor in node.output:
-                group_of[tensor] = number
-                self._levels[tensor] = level + (1 if barrier else 0)
-        return groups, group_of
+    def _stage_that_makes(self, tensor: str) -> Optional[str]:
+        """Return the stage of the kernel that makes a tensor; None for an input of the network."""
+        return self._made_by[tensor].stage if tensor in self._made_by else None
 
-    def _kernel(self, nodes: Sequence[Any]) -> Kernel:
-        made = {tensor for node in nodes for tensor in node.output}
-        taken: Set[str] = set()
-        used_elsewhere = self._outputs()
-        for node in self._graph.node:
-            inside = node.output[0] in made
-            for tensor in map(self._source, node.input):
-                if inside and tensor not in made and tensor:
-                    taken.add(tensor)
-                elif not inside and tensor in made:
-                    used_elsewhere.add(tensor)
-        written = made & used_elsewhere
-        first = nodes[0]
-        part = part_of(first.name)
+    def _kernel(self, launch: _Launch) -> Kernel:
+        made = {tensor for node in launch.nodes for tensor in node.output}
+        taken = {tensor for node in launch.nodes for tensor in map(self._source, node.input) if tensor} - made
+        written = {tensor for tensor in made if tensor in self._outputs or self._takers.get(tensor, set()) - {launch}}
+        first = launch.nodes[0]
         return Kernel(
-            first.name, OTHER if part is None else part.stage, kind_of(first.name, first.op_type),
-            sum(self._multiply_adds(node) for node in nodes), sum(self._other_operations(node) for node in nodes),
+            first.name, launch.stage, kind_of(first.name, first.op_type),
+            sum(map(self._multiply_adds, launch.nodes)), sum(map(self._other_operations, launch.nodes)),
             sum(self._size(tensor) for tensor in taken if tensor not in self._parameters),
             sum(map(self._size, written)),
             sum(self._parameters[tensor] for tensor in taken if tensor in self._parameters))
@@ -203,17 +215,13 @@ class _Reader:
                              transposed)
 
     def _other_operations(self, node: Any) -> int:
-        if node.op_type in COUNTED + _COPIES + ("Split",):
+        if node.op_type in (*COUNTED, *_COPIES, "Split"):
             return 0
         return max(self._size(tensor) for tensor in [*node.input, *node.output] if tensor)
 
     def _source(self, tensor: str) -> str:
         """Return the tensor that a view is a view of."""
-        return self._sources.get(tensor, tensor)
-
-    def _outputs(self) -> Set[str]:
-        """Return what leaves the network: where an output is a view, the tensor behind it."""
-        return {self._source(value.name) for value in self._graph.output}
+        return self._behind.get(tensor, tensor)
 
     def _size(self, tensor: str) -> int:
         return product(self._shape(tensor))
