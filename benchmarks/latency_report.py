@@ -14,13 +14,13 @@ MAX_SAMPLES = 20000
 
 
 class EngineFile(NamedTuple):
-    """What was measured.
+    """The engine that was measured.
 
     Attributes:
-        file: a name without folder, or ``torch:VARIANT`` for a module that has no file.
-        sha256: of the file; of a module, over its parameters.
+        file: its name without folder, or ``torch:VARIANT`` for a module that has no file.
+        sha256: SHA-256 of the file, or of a module's parameters, as 64 hexadecimal digits.
         bytes: size of the file; None for a module.
-        manifest_sha256: of the manifest beside it; None without one.
+        manifest_sha256: SHA-256 of the manifest next to it; None without a manifest.
     """
 
     file: str
@@ -30,7 +30,7 @@ class EngineFile(NamedTuple):
 
 
 class Model(NamedTuple):
-    """What the manifest beside the engine says it is."""
+    """The network, as the manifest next to the engine describes it."""
 
     variant: str
     target: str
@@ -39,7 +39,7 @@ class Model(NamedTuple):
 
 
 class WarmUp(NamedTuple):
-    """Calls before the measurement. `stable`: the last windows agreed before the time limit."""
+    """The calls before the measurement; `stable` says whether the last windows agreed before the time limit."""
 
     duration_ms: float
     iterations: int
@@ -47,10 +47,10 @@ class WarmUp(NamedTuple):
 
 
 class Latency(NamedTuple):
-    """Milliseconds per inference, of what `Mode.latency` says: by default what the caller waits.
+    """Milliseconds per inference. `Mode.latency` says what was timed; by default it is what the caller waits.
 
-    Percentiles are trtexec's (`statistics.percentiles`), except that `p50_ms` is its median. `p50_interval`
-    is at confidence `statistics.CONFIDENCE`; None when the samples are too few. `std_ms` has n - 1 below.
+    Percentiles follow trtexec (`statistics.percentiles`); `p50_ms` is the median. `p50_interval` is the interval of the
+    median at confidence `statistics.CONFIDENCE`, None with too few samples. `std_ms` divides by n - 1.
     """
 
     min_ms: float
@@ -64,16 +64,16 @@ class Latency(NamedTuple):
 
 
 class Mode(NamedTuple):
-    """How the engine was run, as far as it decides what the numbers mean.
+    """How the engine was run: what a reader must know to interpret the numbers.
 
     Attributes:
         latency: what `LatencyRecord.latency` times: ``wall`` (the caller's call, by the host's clock) or ``gpu``
             (GPU compute alone, by CUDA events).
-        transfers: whether copies between host and GPU are in it: ``included``, ``excluded``, or ``none`` where
-            nothing is copied (an engine on the processor, or zero-copy).
+        transfers: whether the latency contains the copies between host and GPU: ``included``, ``excluded``, or
+            ``none`` if nothing is copied (an engine on the processor, or zero-copy).
         cuda_graph_requested: what ``--cuda-graph/--no-cuda-graph`` asked for; None without either.
-        cuda_graph: whether a CUDA graph was launched; None where the runtime does not say.
-        threads: CPU threads of one inference; None where no CPU thread computes.
+        cuda_graph: whether a CUDA graph was launched; None if the runtime does not say.
+        threads: CPU threads of one inference; None if no CPU thread computes.
     """
 
     latency: str
@@ -99,11 +99,11 @@ class Stages(NamedTuple):
 
     Attributes:
         enqueue: host time to put the inference into the stream ("Enqueue Time").
-        host_to_device: copy of the input, by CUDA events ("H2D Latency"); None with zero-copy, where there is none.
-        compute: between the events around the inference ("GPU Compute Time").
-        device_to_host: copy of the outputs, by CUDA events ("D2H Latency"); None likewise.
+        host_to_device: copy of the input, by CUDA events ("H2D Latency"); None with zero-copy, which needs no copy.
+        compute: time between the events around the inference ("GPU Compute Time").
+        device_to_host: copy of the outputs, by CUDA events ("D2H Latency"); None with zero-copy.
         latency: host_to_device + compute + device_to_host of each inference ("Latency").
-        wall: what the caller waits, by the host's clock; trtexec has no such line, for it queues ahead.
+        wall: what the caller waits, by the host's clock; trtexec queues ahead and has no such line.
     """
 
     enqueue: StageTimes
@@ -115,9 +115,9 @@ class Stages(NamedTuple):
 
 
 class Reconciliation(NamedTuple):
-    """How the wall clock adds up, in means (medians do not add): compute + copies + rest = wall.
+    """How the wall clock adds up, in means, because medians do not add: compute + copies + rest = wall.
 
-    `rest_ms` is what of the enqueueing, of Python and of the waiting the GPU does not hide.
+    `rest_ms` is the time of enqueueing, Python and waiting that does not overlap with the GPU's work.
     """
 
     compute_ms: float
@@ -130,9 +130,9 @@ class Samples(NamedTuple):
     """Single inferences, in the order of measurement, for a histogram or a time line.
 
     Attributes:
-        start_s: when each began, in seconds since the run's first timed inference, to 0.1 ms.
-        latency_ms: how long each took, of what `Mode.latency` says, to 0.1 µs.
-        thinned: there were more than `MAX_SAMPLES`, and these are evenly chosen ones.
+        start_s: start of each inference in seconds since the run's first timed one, rounded to 0.1 ms.
+        latency_ms: latency of each inference as `Mode.latency` defines it, rounded to 0.1 µs.
+        thinned: there were more than `MAX_SAMPLES`; these were chosen evenly.
     """
 
     start_s: Tuple[float, ...]
@@ -141,20 +141,20 @@ class Samples(NamedTuple):
 
 
 class Versions(NamedTuple):
-    """What was installed; None where it is not, or cannot be found out.
+    """Versions of the software; None if it is not installed, or if its version is unknown.
 
     Attributes:
-        toolkit: this one.
+        toolkit: edgenext-deploy.
         python: the interpreter.
-        numpy: the library.
-        onnxruntime: the library, if an engine of the run used it.
-        tensorrt: the library.
-        torch: the library, if an engine of the run used it.
-        cuda: the toolkit under /usr/local/cuda.
-        cuda_driver: newest CUDA that the driver serves.
+        numpy: numpy.
+        onnxruntime: ONNX Runtime, if an engine of the run used it.
+        tensorrt: TensorRT.
+        torch: PyTorch, if an engine of the run used it.
+        cuda: the CUDA toolkit under /usr/local/cuda.
+        cuda_driver: the newest CUDA that the driver supports.
         driver: NVIDIA's kernel driver.
         l4t: Jetson Linux.
-        jetpack: the JetPack with that.
+        jetpack: the JetPack that contains this Jetson Linux.
     """
 
     toolkit: str
@@ -171,15 +171,16 @@ class Versions(NamedTuple):
 
 
 class OutputCheck(NamedTuple):
-    """The outputs of a row's engine against those of the reference, on the same input.
+    """The outputs of a row's engine, compared with those of the reference on the same input.
 
     Attributes:
         reference: name of the reference's row.
-        max_relative_difference: largest difference over the reference's largest magnitude, the worst output;
-            None where they cannot be compared (another shape, or values that are not finite).
-        top1_equal: same most probable class for every image; None where the output is not scores `[B, classes]`.
-        tolerance: what `max_relative_difference` may be.
-        passed: it is within that.
+        max_relative_difference: largest difference divided by the reference's largest magnitude, of the worst output;
+            None if they cannot be compared (another shape, or values that are not finite).
+        top1_equal: the most probable class is the same for every image; None if the output is not scores
+            `[B, classes]`.
+        tolerance: the largest `max_relative_difference` allowed.
+        passed: the difference is within the tolerance.
     """
 
     reference: str
@@ -190,7 +191,7 @@ class OutputCheck(NamedTuple):
 
 
 class Caution(NamedTuple):
-    """Something about a row that its reader has to know; `code` is one of `cautions`, `text` says what to do."""
+    """A warning about a row; `code` is one of the codes in `latency.cautions`, `text` says what to do."""
 
     code: str
     text: str
@@ -208,39 +209,39 @@ class LatencyRecord(NamedTuple):
 
     Attributes:
         name: the row's name within its run.
-        engine: the file.
-        model: from the manifest; None when there is none.
-        device: what ``--device`` asked for, else what was recognised (`device.recognise`).
-        device_found: the machine and, where the engine runs on one, the GPU.
+        engine: the engine file.
+        model: the network, from the manifest; None without a manifest.
+        device: name that ``--device`` asked for, else the one that was recognised (`devices.recognise`).
+        device_found: the machine and, if the engine runs on one, the GPU.
         device_matches: this is the device that was asked for; False only with ``--allow-mismatch``.
-        session: runtime, version, provider, threads, as `Session.describe` gives them.
+        session: runtime, version, provider and threads, as `Session.describe` returns them.
         mode: how it was run.
         input_shape: `[B, 3, H, W]`.
         batch: images per inference.
-        image: what was fed: ``golden`` (normalised as the manifest says) or ``synthetic``.
-        n: timed inferences.
-        rounds: number of blocks in which the inferences were measured, interleaved with `interleaved_with`.
-        warmup: what came before.
-        latency: of the n inferences, of what `Mode.latency` says.
-        stages: of a TensorRT engine; None elsewhere.
-        reconciliation: of a TensorRT engine; None elsewhere.
-        window_spread: how far the medians of five consecutive fifths of the run lie apart, relative.
+        image: the input: ``golden`` (normalised as the manifest says) or ``synthetic``.
+        n: number of timed inferences.
+        rounds: number of blocks in which they were measured, interleaved with those of `interleaved_with`.
+        warmup: the calls before the measurement.
+        latency: statistics of the n inferences, of the quantity that `Mode.latency` names.
+        stages: where the time goes, of a TensorRT engine; None for other engines.
+        reconciliation: how the stages add up to the wall time, of a TensorRT engine; None for other engines.
+        window_spread: relative spread of the medians of five consecutive fifths of the run.
         stable: that spread is within `statistics.STABLE_SPREAD`.
         throughput_per_s: images per second of time spent inside inferences, one after another.
-        is_reference: the row that ``--reference`` named.
-        outputs: against the reference; None without one, and of itself.
-        interleaved_with: names of the rows measured in the same run.
-        interrupted: the run was ended early by Ctrl-C.
+        is_reference: this is the row that ``--reference`` named.
+        outputs: comparison with the reference's outputs; None without a reference, and for the reference itself.
+        interleaved_with: names of the other rows measured in the same run.
+        interrupted: Ctrl-C ended the run early.
         host: the machine.
-        versions: of the software.
-        hardware: clocks, temperatures, power.
-        energy: per inference; None where the module's power is not known, or several engines took turns.
-        cautions: what to know before this row is compared with another.
+        versions: versions of the software.
+        hardware: clocks, temperatures and power during the run.
+        energy: energy per inference; None if the module's power is unknown, or if several engines were interleaved.
+        cautions: warnings to read before this row is compared with another.
         samples: single inferences; None if they were not asked for.
-        started_at: UTC, ISO 8601.
-        failure: the run was ended early by an error of this engine or of another one.
-        round_p50_ms: of each of the `rounds`; `statistics.paired_ratios_of_medians` with those of another row of the
-            same run cancels what slowed both.
+        started_at: start of the run, UTC, ISO 8601.
+        failure: the error, of this engine or of another one, that ended the run early.
+        round_p50_ms: median of each round in milliseconds; `statistics.paired_ratios_of_medians` with those of
+            another row of the same run cancels what slowed both.
     """
 
     name: str
@@ -281,9 +282,9 @@ class LatencyRecord(NamedTuple):
 class Comparison(NamedTuple):
     """`slower` takes `ratio` times as long as `faster`, in one interleaved run.
 
-    `ratio` is the median of `statistics.paired_ratios` over `rounds`; the ratio of the p50s of the whole run
-    may differ a little, for it keeps what disturbed the machine. `interval` is the ratio's, at
-    `statistics.CONFIDENCE`, None with too few rounds; it holds 1 when neither is faster for sure.
+    `ratio` is the median of `statistics.paired_ratios` over `rounds`. The ratio of the p50s of the whole run may differ
+    a little, because it contains what disturbed the machine. `interval` is the ratio's interval at
+    `statistics.CONFIDENCE`, None with too few rounds; it contains 1 if neither engine is faster for sure.
     """
 
     faster: str
@@ -294,15 +295,15 @@ class Comparison(NamedTuple):
 
 
 class LatencyReport(NamedTuple):
-    """What one run writes: its rows, and its rows against each other.
+    """The report of one run: its rows, and how they compare.
 
     Attributes:
         schema: version of the format, `SCHEMA`.
-        toolkit_version: version of the toolkit that wrote the report.
+        toolkit_version: version of edgenext-deploy that wrote the report.
         records: the rows.
-        comparisons: each row compared with the first one or the reference.
-        interrupted: the run was ended early by Ctrl-C.
-        failure: the run was ended early by an engine's error.
+        comparisons: pairs of rows with the ratio of their latencies.
+        interrupted: Ctrl-C ended the run early.
+        failure: the engine's error that ended the run early.
     """
 
     schema: int
@@ -324,7 +325,7 @@ def read(path: str) -> LatencyReport:
     Raises:
         BadInputError: missing, not JSON, another schema, or a field that is missing or of another type.
     """
-    fix = "give a file that edgenext-bench --json FILE wrote"
+    fix = "give a file that edgenext-bench --json-file FILE wrote"
     data = records.read_file(path, "latency report", fix)
     if data.get("schema") != SCHEMA or "records" not in data:
         raise BadInputError("{}: not a latency report of schema {}: schema {!r} found".format(

@@ -49,13 +49,13 @@ def median(values: np.ndarray) -> float:
 def median_interval(values: np.ndarray, seed: int = 0) -> Optional[Interval]:
     """Return the bootstrap interval of the median at `CONFIDENCE`, or None when `values` are too few.
 
-    Neighbouring latencies are alike (clock, temperature, other load), so groups of consecutive values are
+    Neighbouring latencies depend on each other (clock, temperature, other load), so groups of consecutive values are
     resampled; a bootstrap of single values would promise an interval that is too narrow. The cost does not
     grow with the number of values beyond sorting them.
 
     Args:
         values: `[n]` in the order of measurement.
-        seed: of the resampling; the same seed and values give the same interval.
+        seed: seed of the resampling; the same seed and values give the same interval.
     """
     count = min(len(values), _MAX_GROUPS)
     if count < _MIN_GROUPS:
@@ -82,7 +82,7 @@ def paired_ratios_of_medians(numerator: Sequence[float], denominator: Sequence[f
 
     Args:
         numerator: one median per round.
-        denominator: likewise.
+        denominator: the medians of the other engine's rounds, as many.
     """
     medians = list(zip(numerator, denominator))
     return np.array([math.sqrt((first[0] / first[1]) * (second[0] / second[1]))

@@ -12,7 +12,7 @@ class Item(NamedTuple):
 
     Attributes:
         key: names it in results: its path below the data folder.
-        path: of the photo.
+        path: path of the photo.
         truth: class index (classification), image id (detection), or path of the mask (segmentation).
     """
 
@@ -25,11 +25,11 @@ class Data(NamedTuple):
     """The images of one evaluation.
 
     Attributes:
-        items: in the order in which they are evaluated.
-        total: how many there are without ``--limit``.
+        items: the images, in the order in which they are evaluated.
+        total: number of images without ``--limit``.
         description: how the truth was read, for a person.
-        sha256: of every item's name, size and truth (of a mask: name and size), and of the annotation file; not of
-            the pixels.
+        sha256: SHA-256 over every item's name, size and truth (for a mask: its name and size) and over the annotation
+            file; the pixels are not in it.
         annotations: path of the COCO file; empty for the other tasks.
         categories: detection: the annotation file's category id of each of the engine's classes.
     """

@@ -36,12 +36,12 @@ class Evaluation(NamedTuple):
     """The result.
 
     Attributes:
-        task: of the engines.
-        data: what they were evaluated on.
+        task: task of the engines, such as ``classification``.
+        data: the images.
         used: number of images that every engine could use.
-        unreadable: image and reason, for the others.
-        resumed: how many images were taken from the results file.
-        engines: one for each, in the order given.
+        unreadable: image and reason, for each of the others.
+        resumed: number of images taken from the results file.
+        engines: result of each engine, in the order given.
     """
 
     task: str

@@ -18,13 +18,13 @@ class Results:
     """Rows by image, kept in memory, and in a file as well if a path is given; use it as a context manager.
 
     Args:
-        path: of the file; continued if it is there.
+        path: the file; continued if it exists.
         header: what the rows depend on: engines, data, runtime. A file with another header is refused.
-        keys: of the images, in order.
+        keys: keys of the images, in order.
 
     Attributes:
-        rows: by image key.
-        resumed: how many of them were read from the file.
+        rows: row of each image, by key.
+        resumed: number of rows read from the file.
 
     Raises:
         BadInputError: the file is no such file, or is damaged other than at its end.

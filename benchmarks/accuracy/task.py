@@ -19,8 +19,8 @@ class Metric(NamedTuple):
         key: its name in JSON.
         title: its name in the table.
         value: a share, 0..1; None where it is undefined.
-        low: of its 95 % confidence interval, None where there is none.
-        high: likewise.
+        low: lower end of the 95 % confidence interval; None without one.
+        high: upper end of the 95 % confidence interval; None without one.
     """
 
     key: str
@@ -63,7 +63,7 @@ class Task(abc.ABC):
         Args:
             data: the data.
             items: the images that could be used.
-            rows: of these.
+            rows: rows of these images.
             classes: number of the engine's classes.
         """
 

@@ -40,10 +40,10 @@ class Output(NamedTuple):
     """A kind of file.
 
     Attributes:
-        name: of the option, without its dashes.
-        help: what the option's help says.
-        write: from a report, and the profiles of its engines, to the file's content; libraries are imported inside it.
-        type: of the file's name.
+        name: name of the option, without its dashes.
+        help: help text of the option.
+        write: returns the content for a report and the profiles of its engines; imports libraries inside.
+        type: type of the file's name.
     """
 
     name: str
@@ -110,7 +110,7 @@ class ReportOutputs:
         """Print the table and write the files; whichever of them fails, the others hold the rows.
 
         Args:
-            report: with at least one row.
+            report: a report with at least one row.
             profile: profiles its engines; called after the table is printed, for that takes a while.
 
         Raises:
@@ -217,7 +217,7 @@ def check_outputs(chosen: Sequence[Tuple[str, Optional[str]]], inputs: Sequence[
 
 def hand_over(content: Callable[[], bytes], as_json: bool, json_file: Optional[str], show: Callable[[], None],
               files: Sequence[Tuple[str, Optional[str], Callable[[], bytes]]] = ()) -> None:
-    """Print a result, and write it where it was asked for.
+    """Print a result, and write the files that were asked for.
 
     Args:
         content: makes the JSON.
@@ -243,8 +243,8 @@ def write_file(path: str, content: bytes, option: str) -> None:
     """Write a file, and say so.
 
     Args:
-        path: of the file.
-        content: for it.
+        path: path of the file.
+        content: content of the file.
         option: the option that named it; the error says to change it.
 
     Raises:

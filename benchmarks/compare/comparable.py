@@ -1,7 +1,7 @@
-"""Whether two measured rows may be held against each other, and why not.
+"""Whether two measured rows are comparable, and why not.
 
-Published figures of one network differ five-fold because power mode, clocks, copies and CUDA graphs were not
-said. What differs here is named, and the rows are then not ranked.
+Published figures of one network differ five-fold because their power mode, clocks, copies and CUDA graphs are not
+stated. Here every difference is named, and rows that differ are not ranked.
 """
 from typing import Callable, List, NamedTuple, Optional, Tuple
 
@@ -31,7 +31,7 @@ def machine_of(row: LatencyRecord) -> Machine:
 
 
 def defects(row: LatencyRecord) -> Tuple[str, ...]:
-    """Return why a row should not be held against any other; empty when nothing is known against it."""
+    """Return why a row should not be compared with any other; empty if nothing is known against it."""
     found: List[str] = []
     if not row.device_matches:
         found.append("not the device asked for: {} asked, {} found".format(row.device, row.device_found))
@@ -53,18 +53,18 @@ def defects(row: LatencyRecord) -> Tuple[str, ...]:
 
 
 def differences(row: LatencyRecord, reference: LatencyRecord) -> Tuple[str, ...]:
-    """Return what is unlike between two rows of one machine, the first row's side first."""
+    """Return what differs between two rows of one machine, the first row's value first."""
     return differences_of_setting(row, reference) + tuple(_clocks(row, reference))
 
 
 def differences_of_setting(row: LatencyRecord, reference: LatencyRecord) -> Tuple[str, ...]:
-    """Return what was set unlike for two rows of one machine, whatever the clocks did under load."""
-    return tuple(_unlike(row, reference, _OF_THE_RUN + _OF_THE_MACHINE))
+    """Return which settings of two rows of one machine differ, whatever the clocks did under load."""
+    return tuple(_differences(row, reference, _OF_THE_RUN + _OF_THE_MACHINE))
 
 
 def differences_across_machines(row: LatencyRecord, reference: LatencyRecord) -> Tuple[str, ...]:
-    """Return what is unlike between two rows apart from the machine and its state."""
-    return tuple(_unlike(row, reference, _OF_THE_RUN))
+    """Return what differs between two rows apart from the machine and its state."""
+    return tuple(_differences(row, reference, _OF_THE_RUN))
 
 
 def conditions(row: LatencyRecord) -> Tuple[str, ...]:
@@ -76,7 +76,7 @@ def conditions(row: LatencyRecord) -> Tuple[str, ...]:
 _Text = Callable[[LatencyRecord], Optional[str]]
 
 
-def _unlike(row: LatencyRecord, reference: LatencyRecord, facts: Tuple[Tuple[str, _Text], ...]) -> List[str]:
+def _differences(row: LatencyRecord, reference: LatencyRecord, facts: Tuple[Tuple[str, _Text], ...]) -> List[str]:
     found: List[str] = []
     for what, text_of in facts:
         here, there = text_of(row), text_of(reference)
@@ -145,10 +145,10 @@ class Ratio(NamedTuple):
     """How many times as long one row takes as another.
 
     Attributes:
-        value: above 1 when it is slower.
-        interval: at `statistics.CONFIDENCE`; None with too few samples.
-        interleaved: both were interleaved in one run, so that drift cancels; otherwise drift between the
-            two runs is not in the interval.
+        value: the ratio; above 1 if the row is slower.
+        interval: interval at `statistics.CONFIDENCE`; None with too few samples.
+        interleaved: both were interleaved in one run, so that drift cancels; otherwise the interval does not
+            contain the drift between the two runs.
     """
 
     value: float
@@ -164,7 +164,7 @@ class Ratio(NamedTuple):
 
 
 def ratio_of_rounds(row: LatencyRecord, reference: LatencyRecord) -> Optional[Ratio]:
-    """Return the ratio of two rows of one report, paired by rounds; None if they did not take turns."""
+    """Return the ratio of two rows of one report, paired by rounds; None if they were not interleaved."""
     if reference.name not in row.interleaved_with:
         return None
     ratios = statistics.paired_ratios_of_medians(row.round_p50_ms, reference.round_p50_ms)

@@ -1,4 +1,4 @@
-"""A comparison for people: a table for each machine, sentences with their uncertainty, and published figures beside."""
+"""A comparison for people: a table for each machine, sentences with their uncertainty, and published figures."""
 from typing import Any, Dict, List, TextIO, Tuple
 
 from edgenext_deploy.artifacts import json_records
@@ -91,7 +91,7 @@ def _sentence(name: str, reference: str, ratio: Ratio) -> str:
     if ratio.value < 1.0:
         pair, ratio = (name, reference), ratio.inverse()
     text = relative_speed(Comparison(pair[0], pair[1], ratio.value, ratio.interval, 0))
-    return text + (", in turns in one run" if ratio.interleaved else
+    return text + (", interleaved in one run" if ratio.interleaved else
                    ", from separate runs: drift between them is not in the interval")
 
 

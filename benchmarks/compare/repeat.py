@@ -1,7 +1,7 @@
-"""Whether a second run says the same as the first: the ratios between its engines, held against each other.
+"""Whether a second run agrees with the first: the ratios between its engines are compared.
 
-Milliseconds move with a machine's clock and whatever else it does. Ratios of engines that took turns should not,
-and where they do, neither run's ratios are worth much. A ratio is the one that a run reports: the median over its
+Milliseconds change with the machine's clock and other load. Ratios of interleaved engines should not;
+if they do, neither run's ratios are worth much. A ratio is the one that a run reports: the median over its
 rounds of the p50s' ratios.
 """
 import itertools
@@ -62,7 +62,7 @@ class Repetition(NamedTuple):
 
 
 def repetition(first: LatencyReport, second: LatencyReport) -> Repetition:
-    """Hold the rows of two runs against each other, by name.
+    """Compare the rows of two runs, by name.
 
     A row that is in one of them only, of another engine file or machine, or measured in another way is left out.
 
@@ -74,7 +74,7 @@ def repetition(first: LatencyReport, second: LatencyReport) -> Repetition:
     engines: List[Repeated] = []
     left_out: List[LeftOut] = []
     for name in dict.fromkeys([*here, *there]):
-        reason = _unlike(here.get(name), there.get(name))
+        reason = _reason_against(here.get(name), there.get(name))
         if reason is not None:
             left_out.append(LeftOut(name, reason))
             continue
@@ -97,7 +97,7 @@ def _pair(here: Tuple[LatencyRecord, LatencyRecord], there: Tuple[LatencyRecord,
     return Pair(here[0].name, here[1].name, first.value, second.value, change, paired)
 
 
-def _unlike(first: Optional[LatencyRecord], second: Optional[LatencyRecord]) -> Optional[str]:
+def _reason_against(first: Optional[LatencyRecord], second: Optional[LatencyRecord]) -> Optional[str]:
     if second is None:
         return "only in the first report"
     if first is None:

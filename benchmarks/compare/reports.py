@@ -1,4 +1,4 @@
-"""Rows of several reports in one table: ranked where they are alike, named with the reason where they are not."""
+"""Rows of several reports in one table: comparable rows are ranked, the others are shown with the reason."""
 import os
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -27,9 +27,9 @@ class Row(NamedTuple):
     Attributes:
         report: file name of its report.
         label: its name, with the report's where several rows have that name.
-        record: as measured.
+        record: the measured row.
         source: the report itself.
-        rank: among the alike rows of its machine, 1 the fastest; None when it is not ranked.
+        rank: among the comparable rows of its machine, 1 for the fastest; None if it is not ranked.
         ratio: its latency over the reference's; None when it is not ranked, 1 for the reference.
         reasons: why it is not ranked.
     """
@@ -85,7 +85,7 @@ def compare(reports: Sequence[Tuple[str, LatencyReport]], reference: Optional[st
 
     Args:
         reports: pairs of file name and report.
-        reference: name or label of the row that the others of its machine are held against; by default each
+        reference: name or label of the row that the others of its machine are compared with; by default each
             machine's first row with nothing against it.
 
     Raises:
@@ -150,13 +150,13 @@ def _judge(row: LatencyRecord, label: str, first: LatencyRecord, source: Tuple[s
 
 
 def _ranked(rows: Sequence[Row]) -> Tuple[Row, ...]:
-    alike = sorted((row for row in rows if row.ratio is not None), key=lambda row: row.record.latency.p50_ms)
+    comparable = sorted((row for row in rows if row.ratio is not None), key=lambda row: row.record.latency.p50_ms)
     others = [row for row in rows if row.ratio is None]
-    return tuple(row._replace(rank=rank) for rank, row in enumerate(alike, start=1)) + tuple(others)
+    return tuple(row._replace(rank=rank) for rank, row in enumerate(comparable, start=1)) + tuple(others)
 
 
 def _across(variants: Sequence[str], groups: Sequence[Group]) -> List[Across]:
-    """Hold each machine's fastest sound row of a variant against that of the first machine."""
+    """Compare each machine's fastest sound row of a variant with that of the first machine."""
     found: List[Across] = []
     for variant in variants:
         fastest = [row for row in (_fastest(group, variant) for group in groups) if row is not None]

@@ -24,11 +24,11 @@ class Point(NamedTuple):
 
     Attributes:
         variant: name in the registry.
-        feature: of the graph exported for the device.
-        published_ms: as printed.
-        fitted_ms: by the fit to all points.
-        left_out_ms: by the fit to the others.
-        left_out_error: relative, of `left_out_ms`.
+        feature: kernels and roofline time of the graph exported for the device.
+        published_ms: latency as printed.
+        fitted_ms: latency by the fit to all points.
+        left_out_ms: latency by the fit to the other points.
+        left_out_error: relative error of `left_out_ms`.
     """
 
     variant: str
@@ -46,8 +46,8 @@ class Calibration(NamedTuple):
         roofline_factor: how many times slower than the roofline the kernels are.
         kernel_us: fixed time per kernel in microseconds; far more than a launch, for it holds all that small
             kernels waste.
-        points: what it was fitted to.
-        source: of the published latencies.
+        points: the published points it was fitted to.
+        source: where the latencies were published.
     """
 
     roofline_factor: float
@@ -99,7 +99,7 @@ def fit(features: Sequence[Tuple[str, Feature]], latencies_ms: Sequence[float], 
     Args:
         features: pairs of variant and what its graph asks.
         latencies_ms: published, in the same order.
-        source: of the latencies.
+        source: where the latencies were published.
     """
     rows = np.array([[feature.roofline_ms, 1e-3 * feature.kernels] for _, feature in features])
     truth = np.asarray(latencies_ms, dtype=np.float64)

@@ -37,7 +37,7 @@ class StageEstimate(NamedTuple):
         lower_bound_ms: nothing that does these operations is faster.
         roofline_ms: the sum over the kernels of the longer of operations and traffic at the peak rates.
         with_launches_ms: the same, with no kernel faster than a launch.
-        expected_ms: by the calibration; None without one.
+        expected_ms: latency by the calibration; None without one.
     """
 
     stage: str
@@ -55,20 +55,20 @@ class Estimate(NamedTuple):
 
     Attributes:
         kind: always ``estimate``, so that no reader takes it for a measured row.
-        schema: of this record.
-        variant: from the manifest; None when the file has none, as with the next two.
-        target: that the graph was exported for.
+        schema: version of the format.
+        variant: name of the network, from the manifest; None without a manifest, as the next two.
+        target: target that the graph was exported for.
         input_shape: `[B, 3, H, W]`.
         file: name of the ONNX file.
-        sha256: of it.
+        sha256: SHA-256 of the ONNX file.
         peak: the device's limits.
         precision: ``fp16`` or ``fp32``.
         stages: parts of the network, in order.
         total: their sum.
-        expected_low_ms: below the expected figure by the worst error of the calibration on a point left out.
-        expected_high_ms: likewise above.
-        calibration: None where nothing comparable was published.
-        published_ms: what was published for this variant on this device at this input, if anything.
+        expected_low_ms: the expected figure, corrected by the largest error on a point left out.
+        expected_high_ms: the expected figure, corrected by the smallest error on a point left out.
+        calibration: the fit; None if nothing comparable was published.
+        published_ms: latency published for this variant, device and input; None without one.
     """
 
     kind: str

@@ -25,14 +25,14 @@ class Kernel(NamedTuple):
     """One launch.
 
     Attributes:
-        name: of its first node.
+        name: name of its first node.
         stage: part of the network, as `node_names.part_of` has it.
         kind: one of `node_names.KINDS`.
-        multiply_adds: of convolutions and matrix products.
+        multiply_adds: multiply-adds of convolutions and matrix products.
         other_operations: element-wise and reducing operations, one per element.
-        elements_read: of activations.
-        elements_written: of activations.
-        parameters: weights read.
+        elements_read: elements of activations that are read.
+        elements_written: elements of activations that are written.
+        parameters: number of weights that are read.
     """
 
     name: str
@@ -60,7 +60,7 @@ class StageWork(NamedTuple):
 
     Attributes:
         stage: its name.
-        kernels: in order.
+        kernels: its kernels, in order.
         elements_in: activations that enter it, those of the network's input among them.
         elements_out: activations that leave it.
     """
@@ -107,7 +107,7 @@ class _Launch:
     """The nodes of one kernel, while kernels are put together.
 
     Attributes:
-        nodes: in the order of the graph.
+        nodes: the nodes, in the order of the graph.
         elementwise: further element-wise nodes may join.
         level: number of barriers on the longest way to its outputs, itself included.
         stage: part of the network, by the first node's name.

@@ -21,8 +21,8 @@ class Host(NamedTuple):
         processor: the processor's model.
         board: a Jetson's (or another device-tree board's) model; None on machines without a device tree.
         gpus: models of the NVIDIA GPUs that the driver lists; empty where there is no such driver.
-        cores: of the machine.
-        usable_cores: that this process may run on.
+        cores: number of cores of the machine.
+        usable_cores: number of cores that this process may run on.
         governor: cpufreq governors of the cores, sorted, joined by commas.
         load_average: over the last minute, in runnable processes.
         kernel: name and release of the operating system.

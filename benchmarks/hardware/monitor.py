@@ -107,7 +107,7 @@ class Monitor(Watch):
         return value
 
     def _note(self, sensor: Sensor, error: Exception, now: float) -> None:
-        """Remember a failure; the first of each sensor is the one that tells."""
+        """Remember the first failure of each sensor."""
         said = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, PermissionError):
             kind, text = DENIED, "{}: no permission to read it".format(sensor.where)
@@ -123,7 +123,7 @@ class Monitor(Watch):
             return False
         names = [sensor.name for kind, sensor in self._sensors
                  if kind.name == CLOCK and sensor.name != "emc" and not sensor.name.endswith("_memory")]
-        # NVML tells a GPU's clock and not between what it may move.
+        # NVML reports a GPU's clock, but not its range.
         return True if names and all(name in self._ranges for name in names) else None
 
 

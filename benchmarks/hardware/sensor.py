@@ -13,7 +13,7 @@ class Sensor(NamedTuple):
 
     Attributes:
         kind: one of the kinds above.
-        name: under which it is recorded; of THROTTLE and COUNTER, the reason in words.
+        name: name under which it is recorded; for THROTTLE and COUNTER, the reason in words.
         where: the file or interface, for messages.
         read: returns the number, in the unit of `kind`; raises OSError or ValueError.
     """

@@ -24,7 +24,7 @@ class SensorKind(NamedTuple):
 
     Attributes:
         name: unique, such as ``temperature``; reports name the sensors by it.
-        unit: of the values, such as ``°C``.
+        unit: unit of the values, such as ``°C``.
         digits: number of digits after the point that reports show.
         find: returns the sensors of this kind that a machine has.
         least: smallest reading, in `unit`: a lower or equal value is ignored, such as that of a zone that is off.

@@ -9,9 +9,9 @@ class PowerMode(NamedTuple):
     """A Jetson's power mode, which caps clocks and switches cores off.
 
     Attributes:
-        name: such as ``MAXN`` or ``5W``; None where only the number is known.
-        number: what ``nvpmodel -m`` takes; None where only the name is known.
-        source: who says so, ``/var/lib/nvpmodel/status`` or ``nvpmodel -q``.
+        name: name such as ``MAXN`` or ``5W``; None if only the number is known.
+        number: number for ``nvpmodel -m``; None if only the name is known.
+        source: where it was read, ``/var/lib/nvpmodel/status`` or ``nvpmodel -q``.
     """
 
     name: Optional[str]
@@ -20,7 +20,7 @@ class PowerMode(NamedTuple):
 
 
 class ClockRange(NamedTuple):
-    """Between what a clock may move at the moment; `locked` when it may not."""
+    """The range in which a clock may move at the moment."""
 
     min_mhz: float
     max_mhz: float
@@ -32,13 +32,13 @@ class ClockRange(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """All sensors at one moment; what a sensor did not say is not in the dictionaries.
+    """All sensors at one moment; a sensor without a value is not in the dictionaries.
 
     Attributes:
         at_s: seconds since the run's first timed inference; negative before it.
         clocks_mhz: present clock by name: ``cpu0``, ``gpu``, ``emc``; several GPUs are ``gpu0``, ``gpu1``.
-        temperatures_c: by name of the thermal zone, such as ``GPU-therm``.
-        power_mw: by name of the rail, such as ``POM_5V_IN``.
+        temperatures_c: temperature by name of the thermal zone, such as ``GPU-therm``.
+        power_mw: power by name of the rail, such as ``POM_5V_IN``.
         throttled: reasons why a clock is held down at this moment; empty when none is.
         others: values of further kinds of sensors, by kind and name; see `sensor_kinds`.
     """
@@ -77,17 +77,17 @@ class Hardware(NamedTuple):
     """The state of a machine over one run.
 
     Attributes:
-        power_mode: of a Jetson; None where there is none or it cannot be read.
-        clock_ranges: by the names of `Reading.clocks_mhz`, at the start.
+        power_mode: power mode of a Jetson; None on other machines, or if it cannot be read.
+        clock_ranges: range of each clock at the start, by the names of `Reading.clocks_mhz`.
         clocks_locked: whether CPU and GPU are pinned; False where one of them is not for sure, None where that is not
             known of one of them, as of a GPU that NVML reads.
-        start: before the warm-up.
-        during: while this row's engine ran, read between its blocks.
-        end: after the last inference of the run.
+        start: reading before the warm-up.
+        during: readings between the blocks of this row's engine.
+        end: reading after the last inference of the run.
         total_rails: the rails whose sum is the power of the whole module (of the GPU board on a server); empty where
             that is not known.
         throttled: every reason of any reading of the run, this row's or another's.
-        troubles: sensors that are denied, lost or broken.
+        troubles: errors of sensors that are denied, lost or broken.
     """
 
     power_mode: Optional[PowerMode]

@@ -1,4 +1,4 @@
-"""What a measurement calls between its blocks, so that somebody can look at the machine."""
+"""What a measurement calls between its blocks, so that the machine's sensors can be read."""
 
 
 class Watch:

@@ -110,7 +110,7 @@ def _bound(row: LatencyRecord) -> Iterator[Caution]:
                       "its launches; use a CUDA graph (--cuda-graph)".format(stages.enqueue.p50_ms, compute_ms))
     copies_ms = sum(stage.p50_ms for stage in (stages.host_to_device, stages.device_to_host) if stage is not None)
     if copies_ms > _COPY_SHARE * compute_ms:
-        yield Caution(TRANSFER_BOUND, "copies take {:.2f} ms beside {:.2f} ms of computing; prepare the input on the "
+        yield Caution(TRANSFER_BOUND, "copies take {:.2f} ms, computing {:.2f} ms; prepare the input on the "
                       "GPU, or open the session with zero-copy on a Jetson".format(copies_ms, compute_ms))
 
 

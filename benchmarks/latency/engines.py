@@ -24,10 +24,10 @@ class Engine(NamedTuple):
     """An engine, opened.
 
     Attributes:
-        name: of its row.
+        name: name of its row.
         file: the file and its digest when it was opened.
         session: open.
-        model: what the manifest says it is; None without one.
+        model: the network, from the manifest; None without a manifest.
         image: `[B, 3, H, W]`, as the engine takes it.
         image_source: ``golden`` or ``synthetic``, see `latency_report.LatencyRecord`.
         tolerance: relative difference of the outputs that its manifest allows in its precision; None without one.
@@ -49,7 +49,7 @@ def open_engine(path: str, name: str, runtime: RuntimeOptions = RuntimeOptions()
 
     Args:
         path: engine file, or ``torch:VARIANT``.
-        name: of its row.
+        name: name of its row.
         runtime: how to run it.
         torch_device: ``cpu`` or ``cuda``, for ``torch:VARIANT``.
 
@@ -83,10 +83,10 @@ def names_of(paths: Sequence[str]) -> List[str]:
         by_name.setdefault(os.path.basename(path), set()).add(os.path.abspath(path))
     names: List[str] = []
     for path in paths:
-        alike = by_name[os.path.basename(path)]
+        namesakes = by_name[os.path.basename(path)]
         name = os.path.basename(path)
-        if len(alike) > 1:
-            name = os.path.relpath(os.path.abspath(path), os.path.commonpath(list(alike)))
+        if len(namesakes) > 1:
+            name = os.path.relpath(os.path.abspath(path), os.path.commonpath(list(namesakes)))
         names.append(name)
     return ["{} ({})".format(name, names[:index].count(name) + 1) if name in names[:index] else name
             for index, name in enumerate(names)]

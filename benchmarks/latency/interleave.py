@@ -39,9 +39,9 @@ class Limits(NamedTuple):
     Attributes:
         duration_s: time to spend inside the calls of each session.
         warmup_s: the most time for each session to become stable; 0 for none.
-        iterations: exactly so many timed calls of each session, whatever the duration.
-        rounds: exactly so many rounds, whatever the duration.
-        min_iterations: at least so many timed calls of each session.
+        iterations: exact number of timed calls of each session, in place of the duration.
+        rounds: exact number of rounds, in place of the duration.
+        min_iterations: least number of timed calls of each session.
         block_s: how long one session runs before the next one does.
     """
 
@@ -58,9 +58,9 @@ class Series(NamedTuple):
 
     Attributes:
         blocks: milliseconds per call by the host's clock, float64 `[n]`.
-        warmup: what came before.
+        warmup: the calls before the measurement.
         starts_s: when each call began, in seconds since the first timed call of all sessions, float64 `[n]`.
-        timings: what the session itself says of each call, `[n]`; empty where it tells no stages.
+        timings: timings that the session reports for each call, `[n]`; empty if it reports no stages.
     """
 
     blocks: Tuple[np.ndarray, ...]
@@ -118,7 +118,7 @@ def measure(
     blocks.
 
     Args:
-        sessions: by name; a callable is called with its input.
+        sessions: sessions by name; a callable is called with its input.
         inputs: the input of each session, by the same names.
         limits: when to stop.
         progress: called with the fraction done, 0 to 1, and what is being done.
@@ -234,7 +234,7 @@ class _Interleaving:
             except Exception as error:
                 return EngineFailure(contender.name, error)
         if self._limits.iterations is not None:
-            # The same number for all, so that nobody is done while others go on alone.
+            # The same number for all, so that no session finishes while others go on alone.
             for contender in self._contenders:
                 contender.limit_block(min(sizes))
         return None
@@ -328,4 +328,4 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def _silent(fraction: float, what: str) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""

@@ -1,4 +1,4 @@
-"""Whether an engine computes what the reference computes: a fast engine that is wrong must not look good."""
+"""Whether an engine computes what the reference computes, so that a fast but wrong engine does not look good."""
 from typing import Optional, Sequence, Tuple
 
 import numpy as np
@@ -11,7 +11,7 @@ _TOLERANCE = 2e-2
 
 
 def on_the_same_input(engine: Engine, reference: Engine) -> Engine:
-    """Return the engine with the reference's input where it has no manifest to say what it takes."""
+    """Return the engine with the reference's input, if it has no manifest that describes its own."""
     if engine.image_source == "golden" or engine.image.shape != reference.image.shape:
         return engine
     return engine._replace(image=reference.image.astype(engine.image.dtype), image_source=reference.image_source)

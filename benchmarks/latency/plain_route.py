@@ -29,7 +29,7 @@ Tell = Callable[[str], None]
 
 
 def _silent(line: str) -> None:
-    """Tell nobody."""
+    """Print nothing."""
 
 
 def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[int] = 1,
@@ -38,8 +38,8 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
 
     Args:
         variants: names in the registry.
-        limits: of each pair's measurement.
-        threads: of ONNX Runtime.
+        limits: when to stop the measurement of a pair.
+        threads: CPU threads of ONNX Runtime; None for its choice.
         tell: called with what is being exported.
         progress: see `measure`.
 

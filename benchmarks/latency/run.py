@@ -27,11 +27,11 @@ class Request(NamedTuple):
 
     Attributes:
         engines: engine files, or ``torch:VARIANT``, in the order of the report.
-        reference: a file whose outputs are the truth and to which ratios refer; None takes the first engine, whose
-            outputs nothing is compared with.
-        device: ``cpu``, a device or a target; None for what each engine is recognised to run on.
+        reference: an engine whose outputs are right and to which ratios refer; with None ratios refer to the first
+            engine, and no outputs are compared.
+        device: ``cpu``, a device or a target; None for the one that each engine is found to run on.
         allow_mismatch: measure elsewhere too, and mark every row.
-        exclude_transfers: the latency is that of the GPU alone, where it can be told.
+        exclude_transfers: the latency is that of the GPU alone, if the session reports it.
         runtime: how engines are run.
         limits: when to stop.
         keep_samples: whether single inferences go into the report.
@@ -51,8 +51,8 @@ class EngineFailedError(EdgeNextError):
     """An engine raised while it was compared, warmed up or measured. The exit code is that of its error.
 
     Args:
-        name: of the engine.
-        error: its own.
+        name: name of the engine.
+        error: the error that it raised.
         report: what was measured until then, with `LatencyReport.failure`; None if nothing was.
     """
 
@@ -121,7 +121,7 @@ class Run:
         contenders: the engines; the first is the reference, if the request names one.
         request: how to measure.
         host: this machine.
-        device_found: what it is, in words.
+        device_found: description of this machine.
     """
 
     def __init__(self, contenders: Sequence[Contender], request: Request, host: Host, device_found: str) -> None:

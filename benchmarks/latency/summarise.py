@@ -21,13 +21,13 @@ class Setting(NamedTuple):
     """What all rows of a run have in common.
 
     Attributes:
-        device_found: what this machine is.
-        exclude_transfers: the latency is that of the GPU alone, where it can be told.
-        cuda_graph: what was asked for.
+        device_found: description of this machine.
+        exclude_transfers: the latency is that of the GPU alone, if the session reports it.
+        cuda_graph: value of ``--cuda-graph/--no-cuda-graph``; None without either.
         host: the machine.
-        versions: of the software.
+        versions: versions of the software.
         started_at: UTC, ISO 8601.
-        interrupted: by Ctrl-C.
+        interrupted: Ctrl-C ended the run early.
         keep_samples: whether single inferences go into the rows.
         failure: the engine's error that ended the run early.
     """
@@ -48,9 +48,9 @@ class Measured(NamedTuple):
 
     Attributes:
         engine: open.
-        device: that the row stands for.
+        device: name of the device that the row stands for.
         device_matches: it ran there.
-        series: by the host's clock, with at least one value.
+        series: latencies by the host's clock, at least one.
         hardware: the machine while this engine ran.
         outputs: compared with those of the reference; None without one.
         is_reference: this is the reference.
@@ -126,7 +126,7 @@ def summarise(values_ms: np.ndarray) -> latency_report.Latency:
 
 
 def split(series: Series) -> Tuple[Optional[latency_report.Stages], Optional[latency_report.Reconciliation]]:
-    """Return the stages of a series and how they add up; None where its session tells none."""
+    """Return the stages of a series and how they add up; None if its session reports none."""
     timings = [item for block in series.timings for item in block]
     if not timings:
         return None, None
@@ -168,7 +168,7 @@ def samples_of(series: Series, limit: int = latency_report.MAX_SAMPLES) -> laten
 
 
 def _copies_nothing(series: Series) -> bool:
-    """Return whether the session tells its stages and none is a copy: zero-copy of input and outputs."""
+    """Return whether the session reports its stages and none is a copy: zero-copy of input and outputs."""
     told = [item for block in series.timings for item in block]
     return bool(told) and all(item.host_to_device_ms is None and item.device_to_host_ms is None for item in told)
 
@@ -181,7 +181,7 @@ def _found(setting: Setting, session: Dict[str, Any]) -> str:
 
 
 def _column(timings: Sequence[SessionTimings], name: str) -> Optional[np.ndarray]:
-    """Return one stage of every inference, `[n]`; None where it never took place."""
+    """Return one stage of every inference, `[n]`; None if it never took place."""
     values: List[Optional[float]] = [getattr(item, name) for item in timings]
     if all(value is None for value in values):
         return None

@@ -13,7 +13,7 @@ def collect(sessions: Sequence[Dict[str, Any]], host: Host) -> Versions:
     """Return the versions of what the sessions used, and of what lies below.
 
     Args:
-        sessions: what each `Session.describe` gave.
+        sessions: result of `Session.describe` of each session.
         host: this machine.
     """
     here = present_environment()

@@ -37,7 +37,7 @@ class LatencyReport(latency_report.LatencyReport):
         """Return a page that needs no other file, UTF-8.
 
         Args:
-            profiles: of the engines, to show with them.
+            profiles: profiles of the engines, to show with their rows.
         """
         from edgenext_deploy.benchmarks.report.html.pages import report_page
 

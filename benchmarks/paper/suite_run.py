@@ -27,7 +27,7 @@ def measure_variants(
     Args:
         variants: names in the registry.
         limits: when to stop.
-        threads: of ONNX Runtime.
+        threads: CPU threads of ONNX Runtime; None for its choice.
         folder: where the exported graphs are kept; one that is there already is measured as it is. By default
             they go when the measurement is over.
         tell: called with what is being exported.

@@ -1,4 +1,4 @@
-"""The tables of the paper as lists of variants, so that each can be measured and printed beside what was published."""
+"""The tables of the paper as lists of variants, so that each can be measured and printed with the published figures."""
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.data import published
@@ -24,7 +24,7 @@ class Suite(NamedTuple):
         name: what ``edgenext-bench table NAME`` takes.
         title: what the table shows.
         source: where it was published; also selects the figures of `published_of`.
-        rows: in the published order.
+        rows: variants in the published order.
         reference: the variant that ratios are taken to.
     """
 

@@ -1,4 +1,4 @@
-"""A published table beside measurements: published columns as printed, measured ones behind them, the rest empty."""
+"""A published table with measurements: published columns as printed, then measured ones, the rest empty."""
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.benchmarks.compare import comparable
@@ -11,7 +11,7 @@ from edgenext_deploy.benchmarks.statistics import Interval
 
 KIND = "table"
 SCHEMA = 1
-# The columns that are there even when nobody has measured them.
+# The columns that a table has even without a measurement.
 _ALWAYS = (("nano", "Nano"), ("a100", "A100"), ("cpu", "ONNX Runtime"))
 
 
@@ -20,10 +20,10 @@ class Cell(NamedTuple):
 
     Attributes:
         p50_ms: milliseconds per inference.
-        interval: of the p50.
-        ratio: to the table's reference row in the same column; None where that was not measured.
+        interval: interval of the p50, in milliseconds.
+        ratio: latency over that of the reference row in the same column; None if the reference was not measured.
         flaws: what is known against the measurement.
-        report: file it is from.
+        report: name of the report's file.
     """
 
     p50_ms: float
@@ -34,7 +34,7 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """Measurements made alike: one machine, one state, one way to run. `how` says which; empty: nothing measured."""
+    """Comparable measurements: one machine, one state, one way to run. `how` describes them; empty: not measured."""
 
     device: str
     heading: str
@@ -52,7 +52,7 @@ class TableRow(NamedTuple):
 
 
 class FilledTable(NamedTuple):
-    """A published table beside measurements; `kind` is always ``table``."""
+    """A published table with measurements; `kind` is always ``table``."""
 
     kind: str
     schema: int
@@ -69,7 +69,7 @@ def fill(suite: Suite, reports: Sequence[Tuple[str, LatencyReport]]) -> FilledTa
 
     Args:
         suite: the table.
-        reports: pairs of file name and report. Of two rows of one variant measured alike the later counts.
+        reports: pairs of file name and report. Of two comparable rows of one variant, the later one counts.
     """
     by_setting: Dict[Tuple[str, str, str], Dict[str, Tuple[str, LatencyReport, LatencyRecord]]] = {}
     variants: Dict[str, None] = {}

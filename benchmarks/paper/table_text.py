@@ -1,4 +1,4 @@
-"""A filled table for people: published columns marked as such, measured ones beside, empty ones visibly empty."""
+"""A filled table for people: published columns are marked, measured ones follow, and empty ones are visibly empty."""
 from typing import Dict, List, Optional, TextIO, Tuple
 
 from edgenext_deploy.artifacts import json_records
@@ -88,7 +88,7 @@ def published_names(table: FilledTable) -> Tuple[str, ...]:
 
 
 def _printed(value: Optional[float], digits: int) -> str:
-    """Return a published figure with as many digits as its source prints, and at least so many."""
+    """Return a published figure with the digits of its source, and at least `digits` after the point."""
     text = number(value, digits)
     return text if value is None or float(text) == value else "{:g}".format(value)
 

@@ -60,16 +60,16 @@ class Profile(NamedTuple):
 
     Attributes:
         kind: always ``profile``.
-        schema: of this record.
-        engine: the file.
-        model: from the manifest; None when there is none.
-        session: runtime, version, provider, threads.
-        runs: profiled inferences.
-        wall_ms: median of what the caller waited, the profiler's cost in it: no latency to report.
-        layers: in the order of execution.
-        by_kind: heaviest first.
-        by_stage: in the order of the network.
-        by_block: in the order of the network.
+        schema: version of the format.
+        engine: the engine file.
+        model: the network, from the manifest; None without a manifest.
+        session: runtime, version, provider and threads.
+        runs: number of profiled inferences.
+        wall_ms: median of the caller's time, with the profiler's cost; not a latency to report.
+        layers: the layers in the order of execution.
+        by_kind: sums, the largest first.
+        by_stage: sums in the order of the network.
+        by_block: sums in the order of the network.
     """
 
     kind: str

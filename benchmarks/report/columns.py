@@ -27,7 +27,7 @@ class Column(NamedTuple):
         title: its heading for people.
         text: returns the cell for people, of a row of that report; None for a column of the CSV alone.
         csv: returns the CSV's value, None where it is unknown; None for a column that the CSV has in parts.
-        is_number: the cell is a figure: right-aligned and never broken.
+        is_number: the cell is a figure: right-aligned and never broken over lines.
         tables: where people see it: some of `LATENCY`, `SETUP`, `STAGES` and `COMPARED`.
     """
 

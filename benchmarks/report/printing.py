@@ -18,9 +18,9 @@ class Table(NamedTuple):
     """A table of text.
 
     Attributes:
-        title: above it.
-        headings: of the columns; the first column names the rows.
-        rows: as many cells each as there are headings.
+        title: a line above the table.
+        headings: one for each column; the first column names the rows.
+        rows: cells of each row, one for each heading.
         text_columns: numbers of the columns that hold words, which may be broken; the others hold figures.
     """
 

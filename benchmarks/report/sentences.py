@@ -9,7 +9,7 @@ from edgenext_deploy.benchmarks.latency_report import Comparison, LatencyRecord,
 from edgenext_deploy.benchmarks.report.printing import milliseconds
 
 _UNKNOWN = "unknown"
-# Of a reading's temperatures so many are shown, the hottest ones; the record has all.
+# Number of temperatures that are shown, the hottest ones; the record has all.
 _SHOWN_ZONES = 2
 _Name = Callable[[LatencyRecord], str]
 
@@ -42,8 +42,8 @@ def relative_speed(comparison: Comparison, rows: Optional[Dict[str, LatencyRecor
     """Return the sentence about two rows.
 
     Args:
-        comparison: of two rows of one interleaved run.
-        rows: by name; the sentence says in what the two are not alike.
+        comparison: two rows of one interleaved run.
+        rows: the rows by name; with them the sentence says how the two were measured differently.
     """
     interval = comparison.interval
     ratio = "{:.2f} ×".format(comparison.ratio)
@@ -110,7 +110,7 @@ def session_line(row: LatencyRecord) -> str:
 
 
 def runtime_text(row: LatencyRecord) -> str:
-    """Return runtime, version, provider where it is not the usual one, and threads."""
+    """Return runtime, version, provider (if it is not the usual one) and threads."""
     session = row.session
     parts = ["{} {}".format(session.get("runtime", _UNKNOWN), session.get("version", "")).strip()]
     if session.get("provider") not in (None, "CUDA", "CPUExecutionProvider"):

@@ -63,7 +63,7 @@ def table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str]], 
 
     Args:
         caption: unescaped, as everything.
-        headings: of the columns; the first column names the rows.
+        headings: one for each column; the first column names the rows.
         rows: their cells.
         words: numbers of the columns, besides the first, that hold words.
         published: numbers of the columns that are shaded as not measured here.
@@ -99,7 +99,7 @@ def card(heading: str, *parts: str) -> str:
 
 
 def cards(made: Sequence[str], last_beside: bool = False) -> str:
-    """Return cards beside each other where there is room; `last_beside`: of three the last is as tall as the others."""
+    """Return cards side by side if there is room; `last_beside`: the last of three is as tall as both others."""
     return '<div class="cards{}">{}</div>'.format(" beside" if last_beside else "", "".join(made)) if made else ""
 
 

@@ -21,8 +21,8 @@ def report_page(report: LatencyReport, profiles: Sequence[Profile] = ()) -> byte
     """Return the page of one run.
 
     Args:
-        report: with at least one row.
-        profiles: of its engines, if they were profiled.
+        report: a report with at least one row.
+        profiles: profiles of its engines, if there are any.
     """
     first = report.records[0]
     lines = sections.warnings(report)
@@ -65,7 +65,7 @@ def comparison_page(compared: Compared, reports: _Named) -> bytes:
 
 
 def table_page(filled: FilledTable, reports: _Named) -> bytes:
-    """Return the page of a table of the paper beside measurements."""
+    """Return the page of a table of the paper, with measurements."""
     names = table_text.headings(filled)
     count = len(table_text.published_names(filled))
     return page(

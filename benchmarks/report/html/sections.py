@@ -104,7 +104,7 @@ def accuracy(reports: Sequence[LatencyReport]) -> str:
 
 
 def _by_setting(rows: Sequence[LatencyRecord]) -> Dict[str, List[_Point]]:
-    """Return the points of rows that were measured alike, under a name that says how they differ from the others."""
+    """Return the points of comparable rows, under a name that says how they differ from the others."""
     conditions = [comparable.conditions(row) for row in rows]
     shared = set(conditions[0]).intersection(*conditions) if conditions else set()
     found: Dict[str, List[_Point]] = {}

@@ -123,7 +123,7 @@ def test_the_interleaved_ratio_comes_before_that_of_the_medians():
     [fast] = [entry for entry in group.rows if entry.label == "b"]
     assert fast.ratio.value == pytest.approx(1 / 1.25) and fast.ratio.interleaved
     assert fast.ratio.interval == pytest.approx((1 / 1.3, 1 / 1.2))
-    assert sentences(group) == ["b is 1.25 × faster than a (interval 1.20–1.30), in turns in one run"]
+    assert sentences(group) == ["b is 1.25 × faster than a (interval 1.20–1.30), interleaved in one run"]
 
 
 def test_the_interval_of_separate_runs_adds_in_squares():
