@@ -35,7 +35,7 @@ def test_with_a_cuda_graph_the_advice_is_not_given_again():
 def test_copies_that_take_more_than_half_of_the_computing_are_transfer_bound():
     row = make_nano_row(stages=make_stages(host_to_device=2.0, compute=4.0, device_to_host=0.5))
     assert codes(row) == [cautions.TRANSFER_BOUND]
-    assert "copies take 2.50 ms beside 4.00 ms" in text(row)
+    assert "copies take 2.50 ms, computing 4.00 ms" in text(row)
     without = make_stages(host_to_device=2.0, compute=4.0)._replace(host_to_device=None, device_to_host=None)
     assert codes(make_nano_row(stages=without)) == []
 
