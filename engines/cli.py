@@ -86,8 +86,8 @@ def build_command(onnx: str, fp16: bool, fp32: bool, as_json: bool, json_file: O
 
 
 def _screen(made: "BuiltPlan") -> Dict[str, str]:
+    from edgenext_deploy.artifacts.plan_header import RUNTIME_NAMES
     from edgenext_deploy.engines.selftest.engine_test import describe
-    from edgenext_deploy.tensorrt_api.load import TITLES
 
     report, record = made.report, made.record
     cache = {"none": "none", "new": "begun", "extended": "extended", "reused": "hit"}[report.timing_cache_use]
@@ -95,7 +95,7 @@ def _screen(made: "BuiltPlan") -> Dict[str, str]:
         cache += ", " + report.timing_cache
     return {
         "built with": "{} {} for compute capability {}, mode {}".format(
-            TITLES[report.runtime], report.version,
+            RUNTIME_NAMES[report.runtime], report.version,
             " ".join(record.compute_capabilities), report.mode),
         "precision": _precision_line(made),
         "proof": "{}: {} layers, {} reformats".format(

@@ -1,7 +1,6 @@
 """From an ONNX file to a plan on the disk: what to build with what, the build, the sidecar, the self-test."""
 import datetime
 import os
-import tempfile
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
@@ -14,7 +13,6 @@ from edgenext_deploy.artifacts.plan_check import (
     Environment,
     PlanFile,
     PlanRecord,
-    find_record,
     present_environment,
     sidecar_path,
     write_plan,
@@ -25,12 +23,19 @@ from edgenext_deploy.engines import workspace
 from edgenext_deploy.engines.best_of import keep_fastest
 from edgenext_deploy.engines.build_records import BuildReport, BuildRequest, BuildResult
 from edgenext_deploy.engines.isolated import build_in_child
+from edgenext_deploy.engines.plan_output import (
+    manifest_copy_for,
+    require_no_foreign_manifest,
+    require_same_build,
+    require_same_manifest,
+    require_writable,
+)
 from edgenext_deploy.engines.precision.mode import FP32
 from edgenext_deploy.engines.precision.pins import pins_of
 from edgenext_deploy.engines.selftest.engine_test import verify_in_child
 from edgenext_deploy.engines.selftest.golden_test import SelfTest
 from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
-from edgenext_deploy.files import require_file, sha256_of_bytes, sha256_of_file, write_files_atomically
+from edgenext_deploy.files import require_file, sha256_of_file, write_files_atomically
 from edgenext_deploy.machine.facts import is_jetson, read_memory
 from edgenext_deploy.machine.tree import Tree
 from edgenext_deploy.targets import TENSORRT, TENSORRT_RTX, Target, get_target
@@ -103,7 +108,7 @@ def build_plan(
     runtime = choose_runtime(chosen, manifest)
     warnings = _check_gpu(chosen, environment, runtime, explicit=target is not None)
     path = output or os.path.splitext(onnx)[0] + ".plan"
-    _require_writable(path)
+    require_writable(path)
     automatic_bytes, warning = _automatic_workspace(chosen, runtime)
     warnings += [warning] if warning else []
     request = BuildRequest(
@@ -112,11 +117,11 @@ def build_plan(
         workspace_bytes=automatic_bytes if workspace_mib is None else workspace_mib * workspace.MIB,
         timing_cache=_timing_cache(timing_cache, environment, runtime), optimization_level=optimization_level,
         drop_cublas=no_cublas)
-    manifest_copy = _manifest_for(path, onnx)
-    _require_no_foreign_manifest(manifest_copy)
+    manifest_copy = manifest_copy_for(path, onnx)
+    require_no_foreign_manifest(manifest_copy)
     if not force:
-        _require_same_build(path, request, manifest, environment)
-        _require_same_manifest(manifest_copy)
+        require_same_build(path, request, manifest, environment)
+        require_same_manifest(manifest_copy)
 
     result = build_in_child(request)
     record = _record(result, onnx, manifest, environment)
@@ -189,24 +194,6 @@ def _check_gpu(target: Target, environment: Environment, runtime: str, explicit:
     return [message + ": the plan is for this machine"]
 
 
-def _require_writable(path: str) -> None:
-    """Raise UsageError now, and not after minutes of building, if the plan cannot be written."""
-    if os.path.isdir(path):
-        raise UsageError("cannot write {}: there is a folder of that name".format(path), "choose another --output")
-    if os.path.splitext(path)[1].lower() not in manifests.PLAN_SUFFIXES:
-        # Whatever opens an engine goes by this ending; the plan would be taken for something else.
-        raise UsageError("a plan cannot be named {}: a name ending in one of {} expected".format(
-            path, " ".join(manifests.PLAN_SUFFIXES)), "for example --output {}.plan".format(os.path.splitext(path)[0]))
-    folder = os.path.dirname(os.path.abspath(path))
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError("cannot write {}: {}".format(path, error.strerror or error),
-                         "choose another folder with --output") from error
-
-
 def _automatic_workspace(target: Target, runtime: str) -> Tuple[int, Optional[str]]:
     """Return the workspace in bytes that fits this machine, and a warning if the build may run out of memory."""
     tree = Tree()
@@ -225,53 +212,6 @@ def _timing_cache(given: Optional[str], environment: Environment, runtime: str) 
     if runtime == TENSORRT_RTX or environment.tensorrt is None:
         return None
     return timing_cache_files.default_path(environment.tensorrt, environment.gpu, environment.compute_capability)
-
-
-def _require_same_build(path: str, request: BuildRequest, manifest: Manifest, environment: Environment) -> None:
-    """Raise UsageError if `path` holds anything but an earlier result of the same command."""
-    if not os.path.lexists(path):
-        return
-    try:
-        record = find_record(path)
-    except EdgeNextError:
-        record = None
-    version = environment.tensorrt if request.runtime == TENSORRT else environment.tensorrt_rtx
-    if record is None:
-        why = "nothing says what it is"
-    elif record.onnx_sha256 != manifest.graph.sha256:
-        why = "it was built from another ONNX file, {}".format(record.onnx_file)
-    elif record.precision != (request.precision or manifest.precision.requested):
-        why = "it was built in {}".format(record.precision)
-    elif (record.flavour, record.tensorrt) != (request.runtime, version):
-        why = "it was built with {} {}".format(record.flavour, record.tensorrt)
-    else:
-        return
-    raise UsageError("{} exists already: {}".format(path, why), "replace it with --force, or choose another --output")
-
-
-def _manifest_for(path: str, onnx: str) -> Dict[str, bytes]:
-    """Return the copy of the manifest that a plan under another name or in another folder needs next to it."""
-    source, copy = manifests.manifest_path(onnx), manifests.manifest_path(path)
-    if os.path.realpath(source) == os.path.realpath(copy):
-        return {}
-    with open(source, "rb") as stream:
-        return {copy: stream.read()}
-
-
-def _require_no_foreign_manifest(files: Dict[str, bytes]) -> None:
-    """Raise UsageError if the plan's manifest would replace that of an ONNX file, which could not be used any more."""
-    for path, content in files.items():
-        onnx = os.path.splitext(path)[0] + manifests.ONNX_SUFFIX
-        if os.path.lexists(onnx) and os.path.lexists(path) and sha256_of_file(path) != sha256_of_bytes(content):
-            raise UsageError("--output would write over the manifest of another graph: {} belongs to {}".format(
-                path, onnx), "choose another --output")
-
-
-def _require_same_manifest(files: Dict[str, bytes]) -> None:
-    for path, content in files.items():
-        if os.path.lexists(path) and sha256_of_file(path) != sha256_of_bytes(content):
-            raise UsageError("{} exists already and is another manifest than the plan needs next to it".format(path),
-                             "replace it with --force, or choose another --output")
 
 
 def _record(result: BuildResult, onnx_path: str, manifest: Manifest, environment: Environment) -> PlanRecord:

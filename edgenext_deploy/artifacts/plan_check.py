@@ -12,7 +12,6 @@ from typing import List, Optional, Tuple
 from edgenext_deploy.artifacts.plan_header import (
     OTHER,
     RUNTIME_NAMES,
-    TENSORRT,
     PlanHeader,
     read_header,
 )
@@ -31,6 +30,7 @@ from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRunt
 from edgenext_deploy.files import sha256_of_bytes, shown, write_files_atomically
 from edgenext_deploy.machine.environment import Environment, present_environment
 from edgenext_deploy.machine.versions import version_numbers
+from edgenext_deploy.targets import TENSORRT
 
 __all__ = [
     "SCHEMA", "Environment", "PlanFile", "PlanHeader", "PlanRecord", "dump", "find_record", "plan_title",

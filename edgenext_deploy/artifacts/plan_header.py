@@ -28,9 +28,8 @@ from typing import NamedTuple, Optional, Tuple
 
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import require_file, shown
+from edgenext_deploy.targets import TENSORRT, TENSORRT_RTX
 
-TENSORRT = "tensorrt"
-TENSORRT_RTX = "tensorrt_rtx"
 RUNTIME_NAMES = {TENSORRT: "TensorRT", TENSORRT_RTX: "TensorRT-RTX"}
 OTHER = "other"
 

@@ -6,9 +6,9 @@ The classes and members of each release are in tests/data/trt_python_api.json.
 """
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from edgenext_deploy.artifacts.plan_header import RUNTIME_NAMES
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError
 from edgenext_deploy.tensorrt_api.load import (
-    TITLES,
     is_null_pointer,
     load_tensorrt,
     make_logger,
@@ -39,7 +39,7 @@ class Release:
     @property
     def title(self) -> str:
         """Name and version for people."""
-        return "{} {}".format(TITLES[self.name], self.version)
+        return "{} {}".format(RUNTIME_NAMES[self.name], self.version)
 
     @property
     def builds_ahead(self) -> bool:

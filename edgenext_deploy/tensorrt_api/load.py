@@ -10,7 +10,6 @@ from edgenext_deploy.errors import MissingRuntimeError
 from edgenext_deploy.machine.versions import plain_version
 from edgenext_deploy.targets import TENSORRT, TENSORRT_RTX
 
-TITLES = {TENSORRT: "TensorRT", TENSORRT_RTX: "TensorRT-RTX"}
 _INSTALL = {
     TENSORRT: "on a Jetson it comes with JetPack (apt package python3-libnvinfer) for the system's Python, and a "
               "virtual environment needs --system-site-packages; on a server: python3 -m pip install tensorrt",
