@@ -2,6 +2,7 @@
 import json
 import os
 import struct
+import weakref
 
 import pytest
 from doubles import onnx_reader
@@ -282,3 +283,29 @@ def test_workspace_is_what_was_asked_for(monkeypatch, tmp_path):
     module = install(monkeypatch, "8.2")
     assert build(request(tiny(tmp_path), workspace_bytes=48 * MIB)).report.workspace_bytes == 48 * MIB
     assert module.double.configs[-1].max_workspace_size == 48 * MIB
+
+
+@pytest.mark.parametrize("release", ["8.2", "10.3"])
+def test_the_builders_memory_is_free_before_the_plan_is_opened(monkeypatch, tmp_path, release):
+    install(monkeypatch, release)
+    held, alive = [], []
+
+    def watched(method):
+        def call(self, *arguments, **options):
+            made = method(self, *arguments, **options)
+            held.append(weakref.ref(made))
+            return made
+
+        return call
+
+    inspect = Release.inspect
+
+    def opened(self, logger, plan):
+        alive.extend(reference() for reference in held if reference() is not None)
+        return inspect(self, logger, plan)
+
+    for name in ("create_builder", "create_network"):
+        monkeypatch.setattr(Release, name, watched(getattr(Release, name)))
+    monkeypatch.setattr(Release, "inspect", opened)
+    build(request(normed(tmp_path)))
+    assert len(held) == 2 and alive == []
