@@ -32,12 +32,15 @@ class TorchSession(Session):
         preprocessing: what the module takes.
 
     Raises:
-        UsageError: no such variant, or `threads` less than 1.
+        UsageError: no such variant, not a classifier, or `threads` less than 1.
         MissingRuntimeError: ``cuda``, and torch has none.
     """
 
     def __init__(self, variant: str, threads: int | None = None, device: str = "cpu") -> None:
         found = get_variant(variant)
+        if found.task != "classification":
+            raise UsageError(f"torch:VARIANT is for classifiers; {variant} is for {found.task}",
+                             f"export it and measure the file: edgenext-export --variant {variant}")
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, found {threads}")
         if device == "cuda" and not torch.cuda.is_available():

@@ -46,6 +46,8 @@ def test_wrong_use(session):
         session.collect()
     with pytest.raises(UsageError, match="unknown variant 'xxz'"):
         TorchSession("xxz")
+    with pytest.raises(UsageError, match="for classifiers; xxs_ssdlite is for detection"):
+        TorchSession("xxs_ssdlite")
     with pytest.raises(UsageError, match="threads"):
         TorchSession("xxs", threads=0)
     closed = TorchSession("xxs")
