@@ -67,6 +67,21 @@ class MissingRuntimeError(EdgeNextError):
     exit_code = 6
 
 
+def suggestion(name: str, choices: Iterable[str], also: Optional[Mapping[str, str]] = None) -> str:
+    """Return the end of a message about an unknown name, ``; did you mean 'nano'?``; empty if none is near.
+
+    Args:
+        name: as given.
+        choices: the names that are known.
+        also: other spellings that people use, each with the known name that it means.
+    """
+    import difflib
+
+    spellings = {**(also or {}), **{choice: choice for choice in choices}}
+    near = difflib.get_close_matches(name.lower(), spellings, n=1, cutoff=0.4)
+    return "; did you mean {!r}?".format(spellings[near[0]]) if near else ""
+
+
 def unknown_name(kind: str, name: str, choices: Iterable[str],
                  also: Optional[Mapping[str, str]] = None) -> UsageError:
     """Return the error for a name that is not in a table; its message suggests the nearest name.
@@ -75,12 +90,8 @@ def unknown_name(kind: str, name: str, choices: Iterable[str],
         kind: what the name stands for, such as ``target``.
         name: as given.
         choices: the names in the table, listed in the fix.
-        also: other spellings that people use, each with the name in the table that it means.
+        also: see `suggestion`.
     """
-    import difflib
-
     names = list(choices)
-    spellings = {**(also or {}), **{choice: choice for choice in names}}
-    near = difflib.get_close_matches(name.lower(), spellings, n=1, cutoff=0.4)
-    hint = "; did you mean {!r}?".format(spellings[near[0]]) if near else ""
-    return UsageError("unknown {} {!r}{}".format(kind, name, hint), "choose one of: " + ", ".join(names))
+    return UsageError("unknown {} {!r}{}".format(kind, name, suggestion(name, names, also)),
+                      "choose one of: " + ", ".join(names))

@@ -1,5 +1,4 @@
 """What several commands of ``edgenext-bench`` share: engines as arguments, limits of a measurement, and the group."""
-import difflib
 import functools
 import os
 from typing import Any, Callable, List, Optional, Sequence, Tuple
@@ -7,7 +6,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 import click
 from click.core import ParameterSource
 
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.errors import UsageError, suggestion
 
 Function = Callable[..., Any]
 
@@ -69,9 +68,8 @@ class DefaultGroup(click.Group):
             rest: List[str] = super().parse_args(context, args)
             return rest
         if first is not None and first.isalnum() and not os.path.exists(first):
-            near = difflib.get_close_matches(first, self.commands, n=1)
             raise click.UsageError("No command and no engine file {!r}{}".format(
-                first, "; did you mean {!r}?".format(near[0]) if near else "."), context)
+                first, suggestion(first, self.commands) or "."), context)
         rest = super().parse_args(context, [str(self._default.name), *args])
         return rest
 
