@@ -66,8 +66,8 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
 def next_commands(result: ExportResult, plan: str | None = None) -> list[str]:
     """Return the commands to paste: try it here, then take it to the device, or go on with the plan built here."""
     if plan is not None:
-        return [f"edgenext-run --engine {plan} PHOTO.jpg", f"edgenext-bench --engine {plan}"]
-    commands = [f"edgenext-run --engine {result.onnx_path} PHOTO.jpg", f"edgenext-bench --engine {result.onnx_path}"]
+        return [f"edgenext-run --engine {plan} PHOTO.jpg", f"edgenext-bench {plan}"]
+    commands = [f"edgenext-run --engine {result.onnx_path} PHOTO.jpg", f"edgenext-bench {result.onnx_path}"]
     if get_target(result.manifest.target).tensorrt:
         manifest_path = result.manifest_path if result.nms is None else result.nms.manifest_path
         commands.append(f"scp {result.engine_path} {manifest_path} DEVICE:")

@@ -31,8 +31,8 @@ class ExportRequest:
     """The arguments of `export_onnx`, which are the options of ``edgenext-export``.
 
     Attributes:
-        model_or_variant: a name in the registry, or a module of a known family on any device and in any mode. A
-            module is exported with its own weights and number of classes, from a copy: it stays as it is.
+        model_or_variant: a name in the registry, a variant, or a module of a known family on any device and in any
+            mode. A module is exported with its own weights and number of classes, from a copy: it stays as it is.
         output: folder for the files; it need not exist.
         target: where the engine will run, a name in `targets.TARGETS`.
         fp16: aim at an FP16 engine.
@@ -60,7 +60,7 @@ class ExportRequest:
         progress: called with a few words before each step.
     """
 
-    model_or_variant: "str | nn.Module"
+    model_or_variant: "str | Variant | nn.Module"
     output: PathLike = "."
     _: dataclasses.KW_ONLY
     target: str = "nano"
@@ -116,6 +116,8 @@ class ExportRequest:
     def _module_and_variant(self) -> "tuple[nn.Module | None, Variant]":
         if isinstance(self.model_or_variant, str):
             return None, get_variant(self.model_or_variant)
+        if isinstance(self.model_or_variant, Variant):
+            return None, self.model_or_variant
         from edgenext_deploy.export.live_module import variant_of
 
         return self.model_or_variant, variant_of(self.model_or_variant)
@@ -131,7 +133,7 @@ class ExportRequest:
                 raise UsageError(f"{name} {value} found, {low} to {high} expected", f"leave {name} out")
 
     def _require_consistent_options(self, variant: Variant) -> None:
-        if not isinstance(self.model_or_variant, str) and (self.weights or self.pretrained):
+        if not isinstance(self.model_or_variant, (str, Variant)) and (self.weights or self.pretrained):
             raise UsageError("weights and pretrained are for variants; a module is exported with the weights it has",
                              "load them into the module, or give the variant's name")
         if self.weights and self.pretrained:

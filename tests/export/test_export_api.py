@@ -76,9 +76,18 @@ def test_a_configuration_that_is_not_registered_is_named_after_its_family(tmp_pa
     assert result.manifest.preprocessing.mean == get_variant("xxs").mean
 
 
+def test_a_variant_that_is_not_registered_is_exported_under_its_name(tmp_path):
+    mine = dataclasses.replace(get_variant("xxs"), name="mine", image_size=96)
+    result = export_onnx(mine, tmp_path, target="onnxruntime", num_classes=3, seed=5)
+    assert result.onnx_path == str(tmp_path / "mine.onnx") and result.manifest.weights.random
+    assert result.manifest.inputs[0].shape == (1, 3, 96, 96) and result.manifest.outputs[0].shape == (1, 3)
+
+
 def test_what_is_no_network_of_ours_is_refused():
     with pytest.raises(UsageError, match="Linear found; a module of"):
         export_onnx(nn.Linear(3, 4))
+    with pytest.raises(UsageError, match="int found"):
+        export_onnx(3)
     with pytest.raises(UsageError, match="EdgeNeXtBackbone is a backbone without a classifier"):
         export_onnx(EdgeNeXtBackbone(get_variant("xxs").config))
     with pytest.raises(UsageError, match="a module is exported with the weights it has"):
