@@ -11,6 +11,7 @@ from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.export.cli import export_command
+from edgenext_deploy.export.live_module import class_count, variant_of
 from edgenext_deploy.models.cli import models_command
 from edgenext_deploy.models.factory import create_model
 from edgenext_deploy.models.families import FAMILIES
@@ -81,3 +82,8 @@ def test_a_family_without_a_backbone_has_no_detector(toy):
     detector = toy.Variant("toy_ssdlite", toy.ToyConfig(), head=get_variant("xxs_ssdlite").head)
     with pytest.raises(UsageError, match="Toy has no backbone"):
         create_model(detector)
+
+
+def test_a_live_module_is_recognised(toy):
+    module = create_model("toy_16", num_classes=3)
+    assert variant_of(module) is VARIANTS["toy_16"] and class_count(module) == 3
