@@ -1,19 +1,19 @@
 """``edgenext-eval``: how accurate engines are on labelled images."""
-import contextlib
 import sys
-from typing import TYPE_CHECKING, Iterator, Optional, Tuple
+from typing import TYPE_CHECKING, Optional, Tuple
 
 import click
 
 from edgenext_deploy.benchmarks.commands.options import engine_arguments
 from edgenext_deploy.benchmarks.commands.outputs import INTERRUPTED, check_outputs, hand_over, say
+from edgenext_deploy.benchmarks.commands.progress import show_progress
 from edgenext_deploy.commands.entry import common_options, entry_point
 from edgenext_deploy.commands.options import Command, OutputFile, examples, json_options
 from edgenext_deploy.commands.runtime_options import runtime_options
 from edgenext_deploy.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
-    from edgenext_deploy.benchmarks.accuracy.evaluate import Evaluation, Progress
+    from edgenext_deploy.benchmarks.accuracy.evaluate import Evaluation
 
 _NAMED = 5
 
@@ -51,9 +51,11 @@ def eval_command(context: click.Context, engines: Tuple[str, ...], data: str, la
     from edgenext_deploy.benchmarks.accuracy.report import dump, print_report
 
     try:
-        with _progress() as progress:
-            evaluation = evaluate(*engines, data=data, labels=labels, limit=limit, resume=resume, runtime=runtime,
-                                  progress=progress)
+        with show_progress() as show:
+            evaluation = evaluate(
+                *engines, data=data, labels=labels, limit=limit, resume=resume, runtime=runtime,
+                progress=None if show is None else lambda done, total, _: show(
+                    done / total, "{} of {} images".format(done, total)))
     except KeyboardInterrupt:
         say("interrupted" if resume is None else "interrupted; the same command goes on from here")
         context.exit(INTERRUPTED)
@@ -73,25 +75,6 @@ def _say_what_was_left_out(evaluation: "Evaluation") -> None:
     if unreadable:
         more = "" if len(unreadable) <= _NAMED else "; --json names them all"
         say("warning: {} of {} images were left out{}".format(len(unreadable), total, more))
-
-
-@contextlib.contextmanager
-def _progress() -> "Iterator[Optional[Progress]]":
-    """Show a bar on standard error when that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("images", total=None)
-
-        def show(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield show
 
 
 main = entry_point(eval_command)

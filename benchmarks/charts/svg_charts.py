@@ -104,8 +104,7 @@ def time_line(start_s: Sequence[float], latency_ms: Sequence[float], title: str,
             place - 0.7, upper, max(lower - upper, 1.4)))
         medians.append("{:.1f},{:.1f}".format(place, y(statistics.median(inside))))
         if float(inside.max()) > ceiling * 1.02:
-            parts.append('<path d="M{:.1f} {:.1f}h7l-3.5 -6z" class="s1"><title>{:.3f} ms</title></path>'.format(
-                place - 3.5, top - 2, float(inside.max())))
+            parts.append(svg.peak(place, top - 2, "s1", "{:.3f} ms".format(float(inside.max()))))
     parts.append('<polyline points="{}" class="line s0" style="fill:none"/>'.format(" ".join(medians)))
     return drawing(width, HEIGHT, title, parts)
 

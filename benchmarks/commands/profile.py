@@ -18,7 +18,7 @@ from edgenext_deploy.runtime.options import RuntimeOptions
 @engine_arguments()
 @click.option("--runs", type=click.IntRange(min=1), default=20, show_default=True,
               help="Number of inferences to take the median of.")
-@runtime_options(without=("provider", "cuda_graph", "zero_copy", "preprocess_on"))
+@runtime_options(without=("preprocess_on",))
 @json_options
 @click.option("--plot", "plot_file", type=PlotFile(), metavar="FILE.svg", help="Draw the profile as horizontal bars.")
 @common_options

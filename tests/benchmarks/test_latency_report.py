@@ -27,6 +27,16 @@ def test_a_report_survives_json_unchanged(tmp_path):
     assert latency_report.read(write(tmp_path, latency_report.dump(report))) == report
 
 
+def test_a_report_of_an_earlier_version_is_still_read(tmp_path):
+    """Until 0.1.0 a reading held clocks, temperatures, power and throttling alone."""
+    report = make_report(make_row("a"), make_nano_row("b"))
+    data = json_records.to_json(report)
+    for row in data["records"]:
+        for reading in (row["hardware"]["start"], row["hardware"]["end"], *row["hardware"]["during"]):
+            assert reading.pop("others") == {}
+    assert latency_report.read(write(tmp_path, json.dumps(data).encode("utf-8"))) == report
+
+
 def test_the_schema_number_comes_first_and_every_row_holds_its_machine():
     data = json.loads(latency_report.dump(make_report()).decode("utf-8"))
     assert next(iter(data)) == "schema"

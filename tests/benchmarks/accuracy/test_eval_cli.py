@@ -1,4 +1,5 @@
 """edgenext-eval on small engines that name colours, boxes and brightest channels."""
+import contextlib
 import json
 import os
 import shutil
@@ -318,3 +319,16 @@ def test_results_are_not_taken_up_when_a_mask_has_changed(run, voc, tmp_path):
     mask.write_bytes(whole)
     code, _, err = run(*command, "--labels", tmp_path / "list.txt")
     assert code == 2 and "is of another evaluation: data is" in err
+
+
+def test_the_bar_goes_from_image_to_image(run, photos, monkeypatch):
+    shown = []
+
+    @contextlib.contextmanager
+    def show_progress():
+        yield lambda fraction, what: shown.append((round(fraction, 3), what))
+
+    monkeypatch.setattr("edgenext_deploy.benchmarks.accuracy.cli.show_progress", show_progress)
+    code, _, err = run("--engine", TINY, "--data", photos, "--limit", "4")
+    assert code == 0, err
+    assert shown == [(0.0, "0 of 4 images"), (0.25, "1 of 4 images"), (0.5, "2 of 4 images"), (0.75, "3 of 4 images")]
