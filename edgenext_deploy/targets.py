@@ -205,6 +205,11 @@ def target_names() -> Tuple[str, ...]:
     return tuple(TARGETS)
 
 
+def targets_with_plans() -> Tuple[str, ...]:
+    """Return the names of the targets that run TensorRT plans."""
+    return tuple(target.name for target in TARGETS.values() if target.builder)
+
+
 def board_names() -> Tuple[str, ...]:
     """Return what ``--device`` takes: boards, then targets whose names are not a board's."""
     return (*BOARDS, *[name for name in TARGETS if name not in BOARDS])

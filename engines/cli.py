@@ -9,6 +9,7 @@ from edgenext_deploy.commands.options import Command, examples, json_options, wr
 from edgenext_deploy.engines.inspect_command import inspect_command
 from edgenext_deploy.engines.selftest.command import test_command
 from edgenext_deploy.errors import UsageError
+from edgenext_deploy.targets import targets_with_plans
 
 if TYPE_CHECKING:
     from edgenext_deploy.engines.onnx_to_plan import BuiltPlan
@@ -57,7 +58,7 @@ class _ModelOrCommand(click.Group):
 @click.command("", cls=_Nameless, help="Build MODEL.onnx.")
 @click.argument("onnx", metavar="MODEL.onnx", type=INPUT)
 @click.option("--output", type=click.Path(), metavar="F.plan", help="Path of the plan.  [default: next to the model]")
-@target_option("Where the plan will run: {names}.  [default: the manifest's]")
+@target_option("Where the plan will run: {names}.  [default: the manifest's]", targets_with_plans)
 @click.option("--fp16", is_flag=True, help="Build in FP16, or fail.  [default: as exported]")
 @click.option("--fp32", is_flag=True, help="Build in FP32.")
 @click.option("--workspace-mib", type=click.IntRange(0, 1 << 20), metavar="N",
@@ -133,11 +134,11 @@ def _precision_line(made: "BuiltPlan") -> str:
                  "edgenext-build inspect xxs.plan"))
 @common_options
 def command() -> None:
-    """Build a TensorRT plan from MODEL.onnx, with its manifest next to it, for the GPU of this machine.
+    """Build a TensorRT plan from MODEL.onnx for the GPU of this machine.
 
-    A plan is the network as TensorRT compiled it for one GPU. The plan F.plan comes with a sidecar F.plan.json: what
-    it was built from, with what, and in which precision, as the engine's own layers prove. Needs neither torch nor
-    onnx.
+    A plan is the network as TensorRT compiled it for one GPU. MODEL.json, the manifest that edgenext-export wrote,
+    must lie next to MODEL.onnx. The plan F.plan gets a sidecar F.plan.json, which says what it was built from, with
+    which TensorRT, and in which precision; the engine's own layers prove that. Needs neither torch nor onnx.
     """
 
 

@@ -27,14 +27,16 @@ class NameOption(click.Option):
         return None if record is None else (record[0], record[1].replace("{names}", ", ".join(self._names())))
 
 
-def target_option(text: str, **settings: Any) -> Callable[[Function], Function]:
+def target_option(text: str, names: Callable[[], Iterable[str]] = target_names,
+                  **settings: Any) -> Callable[[Function], Function]:
     """Add ``--target NAME``, a name in `targets.TARGETS`.
 
     Args:
         text: the help text; ``{names}`` stands for the names.
+        names: returns the names to list.
         settings: as of `click.option`.
     """
-    return click.option("--target", cls=NameOption, names=target_names, metavar="NAME", help=text, **settings)
+    return click.option("--target", cls=NameOption, names=names, metavar="NAME", help=text, **settings)
 
 
 def device_option(text: str, names: Callable[[], Iterable[str]] = board_names,
