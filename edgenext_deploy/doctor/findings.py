@@ -17,7 +17,7 @@ class Probe(NamedTuple):
 
     Attributes:
         facts: its answers, see `probe`.
-        failure: why it said no more: an import error, a signal, a timeout.
+        failure: why there are no more answers: an import error, a signal, a timeout.
     """
 
     facts: Dict[str, Any]
@@ -59,11 +59,11 @@ class Findings(NamedTuple):
         environment: what the machine has for running plans.
         environment_failure: why `environment` could not be found out.
         board: the device tree's model.
-        jetson: whether this is one, by any of its marks.
+        jetson: whether the machine is a Jetson, see `machine.facts.is_jetson`.
         l4t: Jetson Linux release.
-        jetpack: the row of the table for it.
-        nvcc: CUDA's compiler, by PATH.
-        nvcc_elsewhere: CUDA's compiler under /usr/local, where PATH does not lead.
+        jetpack: the JetPack of that release.
+        nvcc: path of CUDA's compiler, found through PATH.
+        nvcc_elsewhere: path of CUDA's compiler under /usr/local, where PATH does not lead.
         nvcc_says: how ``nvcc --version`` ended.
         nvpmodel_says: how ``nvpmodel -q`` ended, run only if its status file cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Pins: the manifest's list of nodes that compute in FP32, put on the layers of a parsed network."""
+"""Pins: the layers of a parsed network that come from nodes on the manifest's FP32 list are made to compute in FP32."""
 from typing import Any, Dict, List, NamedTuple, Set, Tuple
 
 from edgenext_deploy.artifacts.manifest import Manifest
@@ -6,12 +6,12 @@ from edgenext_deploy.tensorrt_api.builder_api import Release
 
 
 class PinReport(NamedTuple):
-    """What became of the pins.
+    """Which pins took effect.
 
     Attributes:
         layers: names of the network layers that were pinned.
-        unmatched: pins that fit no layer of the network.
-        refused: layers that a pin fits and that must not be pinned: shapes, integers, constants.
+        unmatched: names of pinned nodes that no layer of the network comes from.
+        refused: names of layers that a pin fits but that must not be pinned: shapes, integers, constants.
     """
 
     layers: Tuple[str, ...]

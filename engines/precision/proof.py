@@ -21,8 +21,8 @@ class Fp32Layer(NamedTuple):
 
     Attributes:
         name: TensorRT's name for it.
-        pinned: the manifest asked for it.
-        reason: why the manifest did; empty if it was TensorRT's own choice.
+        pinned: whether the manifest asks for FP32.
+        reason: the manifest's reason; empty where FP32 was TensorRT's own choice.
     """
 
     name: str
@@ -35,13 +35,13 @@ class Proof(NamedTuple):
 
     Attributes:
         source: where the layers come from: `INSPECTOR`, `BUILDER_LOG` or `NETWORK`.
-        layers: all layers of the engine.
-        reformats: of these, copies into another layout or type.
-        fp16_layers: layers that read, compute and write FP16.
-        mixed_layers: layers with both types, or FP16 outside and pinned FP32 nodes fused inside.
-        fp32_layers: layers in FP32.
-        other_layers: layers of neither type: integers, constants, no types given.
-        fp16_layer_share: fp16_layers over fp16, mixed and fp32 layers, 0..1.
+        layers: number of layers of the engine.
+        reformats: number of them that only copy into another layout or type.
+        fp16_layers: number of layers that read, compute and write FP16.
+        mixed_layers: number of layers with both types, or with FP16 outside and pinned FP32 nodes fused inside.
+        fp32_layers: number of layers in FP32.
+        other_layers: number of layers of neither type: integers, constants, or no types given.
+        fp16_layer_share: `fp16_layers` over all layers of FP16, mixed or FP32 type, 0..1.
         fp16_compute_share: share of the compute in FP16, 0..1; None if it could not be attributed.
         compute_basis: how compute is weighed.
         fp32: the FP32 layers.
@@ -74,7 +74,7 @@ def prove(layers: Sequence[EngineLayer], pins: Dict[str, str], work: Sequence[Wo
         layers: of the engine.
         pins: node name to the reason why it must compute in FP32.
         work: what the network's layers compute.
-        source: where `layers` come from.
+        source: where `layers` come from, `INSPECTOR`, `BUILDER_LOG` or `NETWORK`.
     """
     classes: Dict[str, List[EngineLayer]] = {FP16: [], MIXED: [], FP32: [], OTHER: []}
     reformats = [layer for layer in layers if layer.is_reformat]
