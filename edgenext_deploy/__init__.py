@@ -10,6 +10,7 @@ from edgenext_deploy.version import __version__
 
 if TYPE_CHECKING:
 
+    from edgenext_deploy.camera.open import register_source
     from edgenext_deploy.camera.reader import Camera, Frame
     from edgenext_deploy.camera.source import FrameSource, SourceLostError
     from edgenext_deploy.errors import (
@@ -35,7 +36,7 @@ __all__ = [
     "EdgeNextError", "Frame", "FrameSource", "IncompatibleError", "MissingRuntimeError", "Prediction",
     "RuntimeOptions", "Segmentation", "Segmenter", "Session", "SessionTimings", "SourceLostError", "StreamResult",
     "StreamTimings", "UsageError", "VerificationError", "__version__", "load_session", "open_network", "open_session",
-    "register_runtime"]
+    "register_runtime", "register_source"]
 
 lazy_names(__name__, {
     "BadInputError": "edgenext_deploy.errors",
@@ -65,4 +66,5 @@ lazy_names(__name__, {
     "open_network": "edgenext_deploy.networks.open",
     "open_session": "edgenext_deploy.runtime.open",
     "register_runtime": "edgenext_deploy.runtime.table",
+    "register_source": "edgenext_deploy.camera.open",
 })

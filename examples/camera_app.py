@@ -16,6 +16,6 @@ with Classifier(sys.argv[1]) as classify, Camera(sys.argv[2]) as camera:
     for result in classify.stream(camera):
         if result.frame.captured_at >= due:
             due = result.frame.captured_at + 1.0
-            best = result.predictions[0]
+            best = result.answer[0]
             click.echo("{} {:.1%}, {:.1f} ms after the frame".format(
                 best.label, best.probability, result.timings.latency_ms))

@@ -3,8 +3,18 @@ from typing import List, Optional
 
 import numpy as np
 
+from edgenext_deploy.camera.address import Address
 from edgenext_deploy.camera.source import FrameSource
+from edgenext_deploy.errors import UsageError
 from edgenext_deploy.preprocess.photo_files import photos_in
+
+
+def make_folder(address: Address, *, width: Optional[int], height: Optional[int], fps: Optional[float],
+                pixel_format: str) -> FrameSource:
+    """Return the source of a folder's address; see `camera.open.make_source`."""
+    if width or height:
+        raise UsageError("photos in a folder keep their own size", "leave out width and height")
+    return FolderSource(address.target, fps)
 
 
 class FolderSource(FrameSource):

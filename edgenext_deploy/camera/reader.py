@@ -9,6 +9,7 @@ import numpy as np
 
 from edgenext_deploy.camera.open import make_source
 from edgenext_deploy.camera.source import FrameSource, SourceLostError
+from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import EdgeNextError, UsageError
 
 _LOG = logging.getLogger(__name__)
@@ -104,11 +105,12 @@ class Camera:
         UsageError: not an address, or arguments that do not go together.
     """
 
-    def __init__(self, source: Union[str, FrameSource], width: Optional[int] = None, height: Optional[int] = None,
+    @old_call("width", "height", "fps", "every_frame", "backoff", "clock", "pixel_format")
+    def __init__(self, source: Union[str, FrameSource], *, width: Optional[int] = None, height: Optional[int] = None,
                  fps: Optional[float] = None, every_frame: Optional[bool] = None,
                  backoff: Optional[Backoff] = None, clock: Optional[Clock] = None, pixel_format: str = "bgr") -> None:
         self._source = (source if isinstance(source, FrameSource)
-                        else make_source(source, width, height, fps, pixel_format))
+                        else make_source(source, width=width, height=height, fps=fps, pixel_format=pixel_format))
         if every_frame and self._source.live:
             raise UsageError("{} is live: it does not wait, so not every frame can be had".format(self._source.name),
                              "leave out every_frame")

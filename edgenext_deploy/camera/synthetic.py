@@ -3,6 +3,7 @@ from typing import Optional
 
 import numpy as np
 
+from edgenext_deploy.camera.address import Address, check_settings
 from edgenext_deploy.camera.source import FrameSource
 
 _BITS = 32
@@ -12,6 +13,17 @@ _COLORS = {
     "blue": (255, 0, 0), "yellow": (0, 255, 255), "cyan": (255, 255, 0), "magenta": (255, 0, 255),
 }
 _FRAMES_PER_COLOR = 60
+
+
+def make_synthetic(address: Address, *, width: Optional[int], height: Optional[int], fps: Optional[float],
+                   pixel_format: str) -> FrameSource:
+    """Return the source of ``synthetic://WIDTHxHEIGHT@FPS``, each part optional; see `camera.open.make_source`."""
+    size, _, rate = address.target.partition("@")
+    own = [int(side) for side in size.split("x")] if size else [640, 480]
+    width, height, fps = width or own[0], height or own[1], fps or (float(rate) if rate else 30.0)
+    check_settings(width, height, fps)
+    frames = address.options.get("frames")
+    return SyntheticSource(width, height, fps, int(frames) if frames else None, address.options.get("color", "cycle"))
 
 
 class SyntheticSource(FrameSource):

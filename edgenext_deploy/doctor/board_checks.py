@@ -1,6 +1,7 @@
 """Checks of memory, disk, power, clocks and cameras. Nothing here needs root."""
 import os
 
+from edgenext_deploy.camera.open import forms
 from edgenext_deploy.doctor.findings import Findings
 from edgenext_deploy.doctor.machine import Machine
 from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Check
@@ -102,7 +103,7 @@ def check_cameras(machine: Machine, findings: Findings) -> Check:
     devices = sorted((path for path in machine.glob("/dev/video*") if path[len("/dev/video"):].isdigit()),
                      key=lambda path: int(path[len("/dev/video"):]))
     if not devices:
-        return Check("cameras", NOTE, "no /dev/video*: rtsp://, video files, photos and synthetic:// remain")
+        return Check("cameras", NOTE, "no /dev/video*; other sources: " + forms(local=False))
     shown, sensors = [], 0
     for device in devices:
         name = (machine.text("/sys/class/video4linux/{}/name".format(os.path.basename(device))) or "").strip()

@@ -3,6 +3,8 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, Optional,
 
 import numpy as np
 
+from edgenext_deploy.deprecated import warn_old_call
+
 if TYPE_CHECKING:
     from edgenext_deploy.camera.reader import Camera, Frame
 
@@ -47,14 +49,20 @@ class StreamResult(NamedTuple):
     """A frame and what the network's call returned for it.
 
     Attributes:
-        frame: the camera's frame.
-        predictions: a Classifier's list of `Prediction`, a Detector's list of `DetectedObject`, or a `Segmentation`.
-        timings: of this frame, in milliseconds.
+        frame: the frame.
+        answer: a Classifier's list of `Prediction`, a Detector's list of `DetectedObject`, or a `Segmentation`.
+        timings: milliseconds of this frame.
     """
 
     frame: "Frame"
-    predictions: Any
+    answer: Any
     timings: StreamTimings
+
+    @property
+    def predictions(self) -> Any:
+        """The `answer` under its old name, which is deprecated."""
+        warn_old_call("result.answer")
+        return self.answer
 
 
 # From an image and its color to the answer.
@@ -78,8 +86,8 @@ def stream(answer: Answering, camera: "Camera", stop: Optional[Callable[[], bool
                 return
             continue
         taken_at = camera.now()
-        predictions, timings = answer(frame.image, camera.color)
+        found, timings = answer(frame.image, camera.color)
         latency_ms = (camera.now() - frame.captured_at) * 1e3
-        yield StreamResult(frame, predictions, StreamTimings(
+        yield StreamResult(frame, found, StreamTimings(
             (taken_at - frame.captured_at) * 1e3, timings.preprocess_ms, timings.inference_ms,
             timings.postprocess_ms, latency_ms))

@@ -1,14 +1,15 @@
-"""edgenext-run: what an exported network sees in photos, or in a camera's frames."""
-import json
+"""edgenext-run: an exported network's answers to photos or to a camera's frames."""
 import os
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import click
 
+from edgenext_deploy.camera.open import forms
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
-from edgenext_deploy.commands.options import examples
+from edgenext_deploy.commands.options import Command, examples, json_options, write_result
 from edgenext_deploy.commands.runtime_options import runtime_options
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import require_writable
 from edgenext_deploy.preprocess.photo_files import photos_in
 from edgenext_deploy.run.live import LiveOptions, chosen_stream, live_options, run_live
 from edgenext_deploy.runtime.options import RuntimeOptions
@@ -18,43 +19,62 @@ if TYPE_CHECKING:
     from edgenext_deploy.run.views import View
 
 
-@click.command(epilog=examples(
-    "edgenext-run --engine xxs.onnx cat.jpg photos/", "edgenext-run --engine xxs.plan csi://0",
-    "edgenext-run --engine s_ssdlite.onnx video.mp4 --json"))
-@click.option("--engine", required=True, type=INPUT, help="ONNX file or plan, its .json manifest beside it.")
+class _Command(Command):
+    """The command; its help lists the kinds of sources as they are registered."""
+
+    def format_help_text(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the text under the usage line."""
+        self.help = _HELP.format(forms=forms())
+        super().format_help_text(context, formatter)
+
+
+_HELP = """Run a classifier, detector or segmenter on photos or on the frames of a camera.
+
+IMAGE is a photo or a folder of photos, which are taken in the order of their names. A photo that cannot be read is
+reported, the others go on, and the exit code is 3.
+
+STREAM is {forms}; a folder needs --stream. The command runs on the newest frame, again and again, until the stream
+ends or Ctrl-C. `docs/camera.md` has the rules.
+
+With --json and --json-file a stream gives one JSON object per line."""
+
+
+@click.command(cls=_Command, epilog=examples(
+    "edgenext-run --engine xxs.onnx photo.jpg",
+    "edgenext-run --engine s_ssdlite.plan photos/ --save seen/",
+    "edgenext-run --engine xxs.plan csi://0 --fps 30 --json"))
+@click.option("--engine", required=True, type=INPUT, help="ONNX file or plan, with its .json manifest next to it.")
 @click.argument("sources", nargs=-1, required=True, type=INPUT, metavar="IMAGE...|STREAM")
-@click.option("--top-k", type=click.IntRange(1), help="Classifier: predictions an image.  [default: 5]")
-@click.option("--threshold", type=click.FloatRange(0, 1),
-              help="Detector: score that an object has to exceed.  [default: 0.3]")
-@click.option("--labels", type=INPUT,
-              help="Text file with one label a line, or 'imagenet1k'.  [default: the manifest's]")
+@click.option("--top-k", type=click.IntRange(1), metavar="N",
+              help="Classifier: number of predictions per image.  [default: 5]")
+@click.option("--threshold", type=click.FloatRange(0, 1), metavar="SCORE",
+              help="Detector: report objects with a higher score.  [default: 0.3]")
+@click.option("--labels", type=INPUT, metavar="FILE",
+              help="Text file with one label per line, or 'imagenet1k'.  [default: the manifest's]")
 @runtime_options()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; of a stream, one object a line.")
 @live_options
+@json_options
 @common_options
 def command(engine: str, sources: Tuple[str, ...], top_k: Optional[int], threshold: Optional[float],
-            labels: Optional[str], runtime: RuntimeOptions, as_json: bool, **live: Any) -> int:
-    """Run a classifier, detector or segmenter on photos, or on a camera's frames.
-
-    IMAGE is a photo, or a folder: then every photo in it, sorted by name. A photo that cannot be read is
-    reported, the others go on, and the exit code is 3.
-
-    STREAM is csi://0, /dev/video0, rtsp://HOST/PATH, a video file, or synthetic://640x480@30. Its newest frame is
-    looked at again and again until it ends, or Ctrl-C. `docs/camera.md` has the rules.
-    """
+            labels: Optional[str], runtime: RuntimeOptions, as_json: bool, json_file: Optional[str],
+            **live: Any) -> int:
+    """Run a network on photos or on a stream; `_HELP` is what the user reads."""
     from edgenext_deploy.run.views import open_view
 
     options = LiveOptions(**live)
     stream = chosen_stream(sources, options)
-    view = open_view(engine, labels, top_k, threshold, runtime)
+    if json_file is not None:
+        require_writable(json_file, "give another file with --json-file")
+    view = open_view(engine, labels=labels, top_k=top_k, threshold=threshold, runtime=runtime)
     with view.network:
         _warm_up(view)
         if stream is not None:
-            return run_live(engine, stream, view, options, as_json)
-        return _run_photos(engine, sources, view, options.save, as_json)
+            return run_live(engine, stream, view, options, as_json, json_file)
+        return _run_photos(engine, sources, view, options.save, as_json, json_file)
 
 
-def _run_photos(engine: str, images: Tuple[str, ...], view: "View", save: Optional[str], as_json: bool) -> int:
+def _run_photos(engine: str, images: Tuple[str, ...], view: "View", save: Optional[str], as_json: bool,
+                json_file: Optional[str]) -> int:
     results: List[Dict[str, Any]] = []
     photos, missing = _expand(images)
     pictures = _pictures(save, photos)
@@ -72,8 +92,7 @@ def _run_photos(engine: str, images: Tuple[str, ...], view: "View", save: Option
         results.append(result)
         if not as_json:
             _print_table(result, view, answer)
-    if as_json:
-        click.echo(json.dumps(_document(engine, view, results), indent=2))
+    write_result(_document(engine, view, results), as_json, json_file, lambda: None)
     return BadInputError.exit_code if any("error" in result for result in results) else 0
 
 

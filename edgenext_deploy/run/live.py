@@ -1,12 +1,14 @@
 """The live side of edgenext-run: its options, and the loop over a camera's frames."""
 import contextlib
 import logging
+import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, NamedTuple, Optional, TextIO, Tuple
 
 import click
 
+from edgenext_deploy.camera.open import PIXEL_FORMATS, is_stream
 from edgenext_deploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,18 +21,19 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     click.option("--stream", is_flag=True, help="Play a folder of photos as a stream."),
-    click.option("--frames", type=click.IntRange(1), help="Stream: stop after so many frames."),
-    click.option("--duration", type=float, metavar="SECONDS", help="Stream: stop after so long."),
-    click.option("--width", type=int, help="Stream: pixels.  [default: the source's]"),
-    click.option("--height", type=int, help="Stream: pixels.  [default: the source's]"),
-    click.option("--fps", type=float, help="Stream: frames a second.  [default: the source's]"),
-    click.option("--every-frame", is_flag=True, help="Stream: drop nothing, wait instead (files, folders)."),
-    click.option("--pixel-format", type=click.Choice(["bgr", "bgrx", "nv12"]),
-                 help="Stream: what GStreamer hands over.  [default: bgrx; bgr with --save and --display]"),
-    click.option("--save", type=click.Path(),
-                 help="Draw what is seen into a copy of the photo (.jpg, .png), of several photos (a folder), or into "
+    click.option("--frames", type=click.IntRange(1), metavar="N", help="Stream: stop after N frames."),
+    click.option("--duration", type=float, metavar="SECONDS", help="Stream: stop after this time."),
+    click.option("--width", type=int, metavar="PIXELS", help="Stream: width of the frames.  [default: the source's]"),
+    click.option("--height", type=int, metavar="PIXELS", help="Stream: height of the frames.  [default: the source's]"),
+    click.option("--fps", type=float, metavar="N", help="Stream: frames per second.  [default: the source's]"),
+    click.option("--every-frame", is_flag=True,
+                 help="Stream: wait for the network and drop no frame (files and folders)."),
+    click.option("--pixel-format", type=click.Choice(PIXEL_FORMATS),
+                 help="Stream: format that GStreamer hands over.  [default: bgrx; bgr with --save and --display]"),
+    click.option("--save", type=click.Path(), metavar="PATH",
+                 help="Draw the answers into a copy of the photo (.jpg, .png), of several photos (a folder), or into "
                       "a video of the stream (.mp4, .avi)."),
-    click.option("--display", is_flag=True, help="Stream: show a window; Q ends."),
+    click.option("--display", is_flag=True, help="Stream: show the frames in a window; Q ends."),
 )
 
 
@@ -62,8 +65,6 @@ def chosen_stream(sources: Tuple[str, ...], options: LiveOptions) -> Optional[st
     Raises:
         UsageError: a stream beside other sources, or options of a stream without one.
     """
-    from edgenext_deploy.camera.address import is_stream
-
     streams = [source for source in sources if options.stream or is_stream(source)]
     if not streams:
         given = [name for name, value in options._asdict().items() if value not in (None, False) and name != "save"]
@@ -78,14 +79,26 @@ def chosen_stream(sources: Tuple[str, ...], options: LiveOptions) -> Optional[st
                          "start one command for each")
     if options.duration is not None and not options.duration > 0.0:
         raise UsageError("--duration must be above 0, found {:g}".format(options.duration), "pass seconds")
+    if options.save is not None and os.path.realpath(options.save) == os.path.realpath(streams[0]):
+        raise UsageError("saving to {} would overwrite the stream that is read".format(options.save),
+                         "choose another file with --save")
     if _draws(options) and options.pixel_format not in (None, "bgr"):
         raise UsageError("--save and --display need bgr, --pixel-format {} found".format(options.pixel_format),
                          "leave out --pixel-format")
     return streams[0]
 
 
-def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_json: bool) -> int:
+def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_json: bool = False,
+             json_file: Optional[str] = None) -> int:
     """Run a network on a stream until it ends, a limit is reached, a signal comes, or the window is closed.
+
+    Args:
+        engine: path of the engine, for the report.
+        source: address of the stream.
+        view: the open network, and how its answers are shown.
+        options: of the stream.
+        as_json: print JSON lines in place of text.
+        json_file: write JSON lines there.
 
     Returns:
         The exit code: 0, or 128 plus the number of the signal.
@@ -97,12 +110,14 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
 
     # The first call imports and allocates; no frame should wait for that.
     view.network(np.zeros((64, 64, 3), np.uint8))
-    report = Report(view, as_json)
     with contextlib.ExitStack() as stack:
+        lines = None if json_file is None else stack.enter_context(_lines_file(json_file))
+        report = Report(view, as_json, lines)
         stack.enter_context(_logged(report))
-        camera = stack.enter_context(Camera(source, options.width, options.height, options.fps,
-                                            options.every_frame or None, pixel_format=options.pixel_format or
-                                            ("bgr" if _draws(options) else "bgrx")))
+        camera = stack.enter_context(Camera(
+            source, width=options.width, height=options.height, fps=options.fps,
+            every_frame=options.every_frame or None,
+            pixel_format=options.pixel_format or ("bgr" if _draws(options) else "bgrx")))
         video, window = _outputs(stack, options, camera)
         until = stack.enter_context(_Until(options))
         report.start(engine, camera.name, camera)
@@ -110,7 +125,7 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
             until.processed += 1
             report.frame(result, camera)
             if video is not None or window is not None:
-                view.draw_frame(result.frame.image, result.predictions)
+                view.draw_frame(result.frame.image, result.answer)
             if video is not None:
                 video.write(result.frame.image, result.frame.captured_at)
             if window is not None:
@@ -186,6 +201,15 @@ def _outputs(stack: contextlib.ExitStack, options: LiveOptions, camera: "Camera"
         window = Window(camera.name)
         stack.callback(window.close)
     return video, window
+
+
+def _lines_file(path: str) -> TextIO:
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        return open(path, "w", encoding="utf-8")
+    except OSError as error:
+        raise UsageError("cannot write {}: {}".format(path, error.strerror or error),
+                         "give another file with --json-file") from error
 
 
 def _draws(options: LiveOptions) -> bool:

@@ -1,11 +1,11 @@
-"""What a live run tells: JSON lines, or a line that is rewritten, and a summary."""
+"""What a live run prints: JSON lines, or a line that is rewritten, and a summary."""
 import collections
 import json
 import math
 import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Deque, Dict, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Deque, Dict, List, NamedTuple, Optional, TextIO
 
 import click
 
@@ -22,7 +22,20 @@ _LOG_EVERY_S = 5.0
 
 
 class Summary(NamedTuple):
-    """A whole run. Percentiles are those of its last 10,000 frames, None without a frame."""
+    """A whole run.
+
+    Attributes:
+        reason: why it ended.
+        seconds: how long it took.
+        fps: frames per second that were processed.
+        captured: frames that the source gave.
+        processed: frames that the network answered.
+        dropped: frames that came while the network was busy.
+        reconnects: how often a lost source was opened again.
+        latency_p50_ms: median latency of the last 10,000 frames, None without a frame.
+        latency_p95_ms: their 95th percentile.
+        latency_max_ms: largest latency of all frames.
+    """
 
     reason: str
     seconds: float
@@ -37,18 +50,21 @@ class Summary(NamedTuple):
 
 
 class Report:
-    """Takes every result of a run and tells about it.
+    """Prints every result of a run, and its summary.
+
+    As text, that is a line on stderr, rewritten on a terminal, and a summary on stdout. As JSON it is one object per
+    line: the first of type ``stream``, then one of type ``frame`` for each frame, the last of type ``summary``.
 
     Args:
         view: shows the answers.
-        as_json: one JSON object a line on stdout: the first of type ``stream``, then one of type ``frame`` for each
-            frame, the last of type ``summary``. Otherwise a line on stderr, rewritten on a terminal, and a summary
-            on stdout.
+        as_json: print JSON lines on stdout in place of text.
+        json_lines: open file that gets the JSON lines as well.
     """
 
-    def __init__(self, view: "View", as_json: bool) -> None:
+    def __init__(self, view: "View", as_json: bool, json_lines: Optional[TextIO] = None) -> None:
         self._view = view
         self._as_json = as_json
+        self._json_lines = json_lines
         self._terminal = sys.stderr.isatty()
         self._started = self._shown = time.perf_counter()
         self._latencies_ms: Deque[float] = collections.deque(maxlen=_KEPT)
@@ -57,20 +73,19 @@ class Report:
         self._line_open = False
 
     def start(self, engine: str, source: str, camera: "Camera") -> None:
-        """Say what runs."""
+        """Report what runs."""
         from edgenext_deploy.run.views import RANDOM
 
         network = self._view.network
         session = network.session.describe()
-        if self._as_json:
-            document = {"type": "stream", "engine": engine, "source": source, "task": network.task,
-                        "variant": network.manifest.variant,
-                        "random_weights": network.random_weights, "session": session, "source_fps": camera.fps,
-                        "every_frame": camera.every_frame}
-            if network.random_weights:
-                document["warning"] = RANDOM
-            self._print_json(document)
-        else:
+        document = {"type": "stream", "engine": engine, "source": source, "task": network.task,
+                    "variant": network.manifest.variant,
+                    "random_weights": network.random_weights, "session": session, "source_fps": camera.fps,
+                    "every_frame": camera.every_frame}
+        if network.random_weights:
+            document["warning"] = RANDOM
+        self._write_json(document)
+        if not self._as_json:
             rate = "" if camera.fps is None else ", {:g} FPS".format(camera.fps)
             click.echo(printable("{}: {}, {} {}; {}{}".format(
                 engine, network.manifest.variant, session["runtime"], session["version"], source, rate)))
@@ -79,26 +94,26 @@ class Report:
         self._started = self._shown = time.perf_counter()
 
     def frame(self, result: "StreamResult", camera: "Camera") -> None:
-        """Tell about one frame."""
+        """Report one frame."""
         now = time.perf_counter()
         latency_ms = result.timings.latency_ms
         self._latencies_ms.append(latency_ms)
         self._max_ms = max(self._max_ms, latency_ms)
         self._moments.append(now)
-        if self._as_json:
+        if self._as_json or self._json_lines is not None:
             document: Dict[str, Any] = {
                 "type": "frame", "number": result.frame.number, "dropped": camera.counters.dropped}
-            document.update(self._view.document(result.predictions))
+            document.update(self._view.document(result.answer))
             document.update((name, round(value, 3)) for name, value in result.timings._asdict().items())
-            self._print_json(document)
-        elif now - self._shown >= (_TERMINAL_EVERY_S if self._terminal else _LOG_EVERY_S):
+            self._write_json(document)
+        if not self._as_json and now - self._shown >= (_TERMINAL_EVERY_S if self._terminal else _LOG_EVERY_S):
             self._shown = now
             random = " (random weights)" if self._view.network.random_weights else ""
             self._show("{}{}  {:.1f} FPS  latency {:.1f} ms  dropped {}".format(
-                self._view.headline(result.predictions), random, self._rate(), latency_ms, camera.counters.dropped))
+                self._view.headline(result.answer), random, self._rate(), latency_ms, camera.counters.dropped))
 
     def message(self, text: str) -> None:
-        """Print a line on stderr, beside the live line."""
+        """Print a line on stderr, above the live line."""
         self.end_line()
         click.echo(printable(text), err=True)
 
@@ -112,11 +127,11 @@ class Report:
         """Print the summary of a closed camera."""
         summary = self._summary(reason, camera)
         self.end_line()
+        document: Dict[str, Any] = {"type": "summary"}
+        document.update((name, round(value, 3) if isinstance(value, float) else value)
+                        for name, value in summary._asdict().items())
+        self._write_json(document)
         if self._as_json:
-            document: Dict[str, Any] = {"type": "summary"}
-            document.update((name, round(value, 3) if isinstance(value, float) else value)
-                            for name, value in summary._asdict().items())
-            self._print_json(document)
             return
         click.echo("{}: {} frames in {:.1f} s ({:.1f} FPS), captured {}, dropped {}, reconnected {}".format(
             reason, summary.processed, summary.seconds, summary.fps, summary.captured, summary.dropped,
@@ -147,10 +162,11 @@ class Report:
         else:
             click.echo(text, err=True)
 
-    @staticmethod
-    def _print_json(document: Dict[str, Any]) -> None:
-        # click.echo flushes, so that whoever reads the pipe has each line at once.
-        click.echo(json.dumps(document))
+    def _write_json(self, document: Dict[str, Any]) -> None:
+        if self._as_json:
+            click.echo(json.dumps(document))  # flushes: a reader of the pipe has each line at once
+        if self._json_lines is not None:
+            click.echo(json.dumps(document), self._json_lines)
 
 
 def printable(text: str) -> str:

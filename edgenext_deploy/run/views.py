@@ -149,7 +149,8 @@ _VIEWS: Dict[str, Callable[["Network[Any]"], View]] = {
     "classification": ClassificationView, "detection": DetectionView, "segmentation": SegmentationView}
 
 
-def open_view(engine: str, labels: Optional[str], top_k: Optional[int], threshold: Optional[float],
+def open_view(engine: str, *, labels: Optional[str] = None, top_k: Optional[int] = None,
+              threshold: Optional[float] = None,
               runtime: RuntimeOptions = RuntimeOptions()) -> View:  # noqa: B008 - immutable
     """Open an engine of any task.
 

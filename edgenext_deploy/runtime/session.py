@@ -91,7 +91,7 @@ class Session(abc.ABC):
         """Time every layer with the runtime's profiler, whose own cost is in the times.
 
         Args:
-            image: see `infer_all`.
+            image: `[B, 3, H, W]`, of exactly the shape and dtype of ``inputs[0]``.
             runs: number of inferences to take the median of.
             warmup: number of inferences before those.
 

@@ -1,7 +1,8 @@
 """Addresses, hostile ones first, and the pipelines made of them."""
 import pytest
 
-from edgenext_deploy.camera.address import is_stream, parse_address, without_password
+from edgenext_deploy.camera.address import without_password
+from edgenext_deploy.camera.open import is_stream, parse_address
 from edgenext_deploy.camera.opencv import has_gstreamer
 from edgenext_deploy.camera.pipelines import pipeline
 from edgenext_deploy.errors import UsageError
@@ -115,9 +116,9 @@ def test_what_is_a_stream():
 
 def test_options_are_read():
     address = parse_address("synthetic://64x48@12.5?frames=7&color=red")
-    assert address.size == (64, 48) and address.fps == 12.5 and address.options == {"frames": "7", "color": "red"}
-    assert parse_address("synthetic://").size is None
-    assert parse_address("csi://1?flip=2") == ("csi", "1", {"flip": "2"}, None, None)
+    assert address == ("synthetic", "64x48@12.5", {"frames": "7", "color": "red"})
+    assert parse_address("synthetic://").target == ""
+    assert parse_address("csi://1?flip=2") == ("csi", "1", {"flip": "2"})
 
 
 # What stands in for hardware that is not here, so that the rest of the pipeline meets the real GStreamer.

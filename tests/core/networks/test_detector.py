@@ -121,6 +121,6 @@ def test_timings_and_stream(engine):
     assert len(results) == 3
     for result in results:
         # White: the whole scores channel is full; a box from 1 to 1 has no area, and is nothing to see.
-        assert isinstance(result.predictions, list)
+        assert isinstance(result.answer, list)
         assert 0.0 < result.timings.postprocess_ms < result.timings.latency_ms
     assert DETECTOR_LABELS[0] == detect.labels[0]

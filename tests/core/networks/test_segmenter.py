@@ -90,8 +90,8 @@ def test_stream(engine):
     with Segmenter(engine) as segment, Camera("synthetic://64x48@100?frames=2&color=blue", every_frame=True) as camera:
         results = list(segment.stream(camera))
     assert len(results) == 2
-    assert results[0].predictions.shares()[0].label == "sky"
-    assert results[0].predictions.resized().shape == (48, 64)
+    assert results[0].answer.shares()[0].label == "sky"
+    assert results[0].answer.resized().shape == (48, 64)
 
 
 def test_the_palette_is_that_of_voc():

@@ -44,9 +44,9 @@ def test_results_name_the_color_of_the_frame(classify):
     for color in ("red", "green", "blue", "white"):
         with Camera("synthetic://64x48@200?frames=3&color=" + color, every_frame=True) as camera:
             results = list(classify.stream(camera))
-        assert [result.predictions[0].label for result in results] == [color] * 3
+        assert [result.answer[0].label for result in results] == [color] * 3
         assert [number_in(result.frame.image) for result in results] == [0, 1, 2]
-        assert all(len(result.predictions) == 2 for result in results)
+        assert all(len(result.answer) == 2 for result in results)
 
 
 @pytest.mark.serial
@@ -97,7 +97,7 @@ def test_a_video_file_is_classified_at_its_newest_frame(classify, tmp_path):
         counters = camera.counters
     numbers = [result.frame.number for result in results]
     assert [number_in(result.frame.image) for result in results] == numbers == sorted(set(numbers))
-    assert numbers[-1] == 59 and all(result.predictions[0].label == "red" for result in results)
+    assert numbers[-1] == 59 and all(result.answer[0].label == "red" for result in results)
     assert counters == (60, len(results), 60 - len(results), 0, 0) and counters.dropped >= 30
     # Nothing piles up: the last third waits no longer than the first, however long it goes on.
     waits = [result.timings.queue_ms for result in results]
@@ -221,7 +221,7 @@ def test_what_came_just_before_the_end_is_not_lost(classify):
 
 def test_the_camera_says_what_its_frames_are():
     with Classifier(TINY, color="rgb") as classifier, Camera("synthetic://64x48@30?frames=1&color=red") as camera:
-        assert [result.predictions[0].label for result in classifier.stream(camera)] == ["red"]
+        assert [result.answer[0].label for result in classifier.stream(camera)] == ["red"]
         assert classifier(np.full((8, 8, 3), (255, 0, 0), np.uint8))[0].label == "red"
 
 
@@ -233,3 +233,12 @@ def test_the_example_runs():
     assert done.returncode == 0 and done.stderr == "", done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 2 and all(line.startswith("red ") and "ms after the frame" in line for line in lines)
+
+
+def test_the_old_name_of_the_answer_works_with_a_warning(classify):
+    with Camera("synthetic://64x48@200?frames=1&color=red", every_frame=True) as camera:
+        (result,) = classify.stream(camera)
+    with pytest.warns(DeprecationWarning, match=r"result\.answer"):
+        assert result.predictions is result.answer
+    with pytest.warns(DeprecationWarning, match="Camera.*width=64, height=48"):
+        Camera("synthetic://", 64, 48).close()

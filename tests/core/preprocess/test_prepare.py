@@ -171,7 +171,7 @@ def test_a_stream_goes_through_the_kernels(machine, tmp_path):
             Camera("synthetic://64x48@200?frames=5&color=blue", every_frame=True) as camera:
         results = list(classify.stream(camera))
         assert classify.frames.where == "gpu"
-    assert [result.predictions[0].label for result in results] == ["blue"] * 5
+    assert [result.answer[0].label for result in results] == ["blue"] * 5
     assert all(0.0 < result.timings.preprocess_ms < result.timings.latency_ms + 2 * kernel_double.LAUNCH_MS
                for result in results)
 

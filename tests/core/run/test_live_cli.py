@@ -53,6 +53,21 @@ def test_json_lines(run):
     assert summary["latency_p50_ms"] == latencies[3] and summary["latency_max_ms"] == latencies[-1]
 
 
+def test_json_lines_in_a_file_beside_the_text_or_the_lines(run, tmp_path):
+    path = tmp_path / "frames.json"
+    arguments = ("synthetic://64x48@60?frames=3&color=blue", "--every-frame", "--json-file", path)
+    code, out, _ = run(*arguments)
+    assert code == 0 and "end of source: 3 frames" in out
+    first, frames, summary = lines_of(path.read_text())
+    assert first["task"] == "classification" and len(frames) == summary["processed"] == 3
+    code, out, _ = run(*arguments, "--json")
+    assert code == 0 and out == path.read_text() and len(lines_of(out)[1]) == 3
+    assert run("synthetic://", "--json-file", tmp_path / "none" / "x" / "f.json", "--frames", "1")[0] == 0
+    assert len(lines_of((tmp_path / "none" / "x" / "f.json").read_text())[1]) == 1
+    code, _, err = run("synthetic://", "--json-file", path / "f.json", "--frames", "1")
+    assert code == 2 and "cannot write" in err
+
+
 def test_limits(run):
     code, out, _ = run("synthetic://64x48@100", "--frames", "5", "--json")
     _, frames, summary = lines_of(out)

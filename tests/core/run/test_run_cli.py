@@ -54,6 +54,19 @@ def test_a_photo_or_a_manifest_given_as_the_engine_is_named(run, red):
         assert code == 3 and given + " is not an engine: a name ending in .onnx or .plan expected" in err, err
 
 
+def test_json_goes_to_a_file_beside_the_text_but_never_over_what_is_read(run, red, tmp_path):
+    path = tmp_path / "seen.json"
+    code, out, _ = run(red, "--json-file", path)
+    assert code == 0 and "red" in out
+    document = json.loads(path.read_text())
+    assert document["images"][0]["predictions"][0]["label"] == "red"
+    code, out, _ = run(red, "--json-file", path, "--json")
+    assert json.loads(out)["images"][0]["image"] == json.loads(path.read_text())["images"][0]["image"]
+    for guarded in (TINY, os.path.splitext(TINY)[0] + ".json", red):
+        code, out, err = run(red, "--json-file", guarded)
+        assert code == 2 and out == "" and "--json-file would write over" in err
+
+
 def test_a_photo_that_may_not_be_read_does_not_stop_the_others(run, red, tmp_path, monkeypatch):
     locked = str(tmp_path / "locked.png")
     shutil.copyfile(str(red), locked)
