@@ -2,9 +2,10 @@
 from typing import Callable, Iterator, List, Tuple
 
 from edgenext_deploy.benchmarks.hardware.state import DENIED
-from edgenext_deploy.benchmarks.latency.devices import is_jetson, runs_on_processor
+from edgenext_deploy.benchmarks.latency.devices import runs_on_processor
 from edgenext_deploy.benchmarks.latency_report import Caution, LatencyRecord
 from edgenext_deploy.benchmarks.statistics import STABLE_SPREAD
+from edgenext_deploy.machine.facts import is_jetson_model
 
 DEVICE_MISMATCH = "device-mismatch"
 OUTPUTS_DIFFER = "outputs-differ"
@@ -135,7 +136,7 @@ def _sensors(row: LatencyRecord) -> Iterator[Caution]:
 
 def lock_command(row: LatencyRecord) -> str:
     """Return the command that locks the clocks of the row's machine."""
-    if is_jetson(row.host.board):
+    if is_jetson_model(row.host.board):
         return "sudo jetson_clocks"
     if row.stages is not None or not runs_on_processor(row.session):
         return "sudo nvidia-smi -lgc MHZ"

@@ -102,12 +102,6 @@ def runs_on_processor(session: Dict[str, Any]) -> bool:
     return session.get("provider") in _ON_PROCESSOR
 
 
-def is_jetson(board: Optional[str]) -> bool:
-    """Return whether a device tree's model is that of a Jetson; some say only "NVIDIA"."""
-    model = (board or "").lower()
-    return "jetson" in model or "nvidia" in model
-
-
 def _here(host: Host) -> str:
     if host.board is not None:
         return host.board

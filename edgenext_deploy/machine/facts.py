@@ -34,8 +34,14 @@ def l4t_release(tree: Tree) -> Optional[str]:
 def is_jetson(tree: Tree) -> bool:
     """Return whether this machine is a Jetson, by any of its marks; a container may show only some of them."""
     return ("nvidia,tegra" in (tree.text("/proc/device-tree/compatible") or "")
-            or "jetson" in (board_model(tree) or "").lower()
+            or is_jetson_model(board_model(tree))
             or tree.exists("/etc/nv_tegra_release") or tree.exists("/sys/module/tegra_fuse"))
+
+
+def is_jetson_model(model: Optional[str]) -> bool:
+    """Return whether a device tree's model is that of a Jetson; some say "NVIDIA" only."""
+    text = (model or "").lower()
+    return "jetson" in text or "nvidia" in text
 
 
 def read_memory(tree: Tree) -> Optional[Memory]:

@@ -37,6 +37,7 @@ def test_a_kernel_that_says_only_what_is_available(tmp_path):
 @pytest.mark.parametrize("path, text", [
     ("/proc/device-tree/compatible", "nvidia,p3450-0000\0nvidia,tegra210\0"),
     ("/proc/device-tree/model", "NVIDIA Jetson Nano Developer Kit\0"),
+    ("/proc/device-tree/model", "NVIDIA Orin Nano Developer Kit\0"),
     ("/etc/nv_tegra_release", "# R32 (release), REVISION: 7.1\n"),
     ("/sys/module/tegra_fuse", ""),
 ])
