@@ -37,23 +37,23 @@ def said(capsys, *arguments):
 
 
 def test_a_camera_opens_it(toy):
-    assert is_stream("count://3") and parse_address("count://3") == ("count", "3", {})
-    with Camera("count://3", every_frame=True) as camera:
+    assert is_stream("toy://3") and parse_address("toy://3") == ("toy", "3", {})
+    with Camera("toy://3", every_frame=True) as camera:
         assert [camera.read(5.0).image[0, 0, 0] for _ in range(3)] == [1, 2, 3]
 
 
 def test_the_command_runs_it(toy, capsys):
     pytest.importorskip("onnxruntime")
-    code, out, err = said(capsys, "--engine", TINY, "count://4", "--every-frame", "--json")
+    code, out, err = said(capsys, "--engine", TINY, "toy://4", "--every-frame", "--json")
     assert code == 0, err
     lines = [json.loads(line) for line in out.splitlines()]
-    assert lines[0]["source"] == "count://4" and lines[-1]["processed"] == 4
+    assert lines[0]["source"] == "toy://4" and lines[-1]["processed"] == 4
 
 
 def test_help_and_errors_and_the_doctor_list_it(toy, capsys):
     code, out, _ = said(capsys, "--help")
-    assert code == 0 and "count://10" in out
-    for wrong, message in (("count://x", "write count://10"), ("bowl://1", "count://10")):
+    assert code == 0 and "toy://10" in out
+    for wrong, message in (("toy://x", "write toy://10"), ("bowl://1", "toy://10")):
         with pytest.raises(UsageError) as caught:
             parse_address(wrong)
         assert message in str(caught.value)
@@ -62,13 +62,13 @@ def test_help_and_errors_and_the_doctor_list_it(toy, capsys):
         def glob(self, pattern):
             return []
 
-    assert "count://10" in check_cameras(NoCameras(), None).found
+    assert "toy://10" in check_cameras(NoCameras(), None).found
 
 
 def test_it_is_gone_after_a_test(capsys):
-    assert "count" not in SOURCES and "count://10" not in said(capsys, "--help")[1]
+    assert "toy" not in SOURCES and "toy://10" not in said(capsys, "--help")[1]
     with pytest.raises(UsageError, match="unknown kind of source"):
-        parse_address("count://3")
+        parse_address("toy://3")
 
 
 def test_the_built_in_kinds_are_imported_only_when_they_are_opened():

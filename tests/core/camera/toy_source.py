@@ -8,7 +8,7 @@ class CountingSource(FrameSource):
     """Frames uint8 BGR `[48, 64, 3]`, each a shade lighter than the one before it."""
 
     def __init__(self, address, *, fps=None, **_):
-        self.name, self.fps = "count://" + address.target, fps
+        self.name, self.fps = "toy://" + address.target, fps
         self._last, self._next = int(address.target), 0
 
     def open(self):
@@ -22,4 +22,4 @@ class CountingSource(FrameSource):
         pass
 
 
-register_source("count", form="count://10", starts=["count://"], pattern="count://([0-9]{1,3})", make=CountingSource)
+register_source("toy", form="toy://10", starts=["toy://"], pattern="toy://([0-9]{1,3})", make=CountingSource)
