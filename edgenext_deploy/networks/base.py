@@ -17,7 +17,6 @@ from typing import (
 
 import numpy as np
 
-from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
@@ -26,9 +25,8 @@ from edgenext_deploy.networks.stream import CallTimings, StreamResult, stream
 from edgenext_deploy.preprocess.photo import load_photo
 from edgenext_deploy.preprocess.pixel_formats import check_color, frame_layout
 from edgenext_deploy.preprocess.prepare import FramePreparer
-from edgenext_deploy.runtime.open import open_session
-from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
-from edgenext_deploy.runtime.table import require_engine
+from edgenext_deploy.runtime.open import EngineSource, open_session, read_engine
+from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keywords
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from edgenext_deploy.camera.reader import Camera
     from edgenext_deploy.preprocess.photo import Source
 
-EnginePath = Union[str, "os.PathLike[str]"]
 Labels = Union[str, "os.PathLike[str]", Sequence[str], None]
 Answer = TypeVar("Answer")
 
@@ -59,7 +56,8 @@ class Network(abc.ABC, Generic[Answer]):
         timings: of the last call, None before the first.
 
     Args:
-        engine: path of an ONNX file or plan with its ``.json`` manifest next to it, exported with batch 1.
+        engine: path of an ONNX file or plan with its ``.json`` manifest next to it, exported with batch 1; or what
+            `open_engine_file` made of it.
         labels: the names themselves, the name of a shipped list, or the path of a text file with one name a
             line; by default those in the manifest, and "class N" where it has none.
         runtime: how the engine is run.
@@ -75,19 +73,17 @@ class Network(abc.ABC, Generic[Answer]):
     task = ""
 
     @old_call(*OLD_ORDER, adapt=runtime_from_keywords("runtime"))
-    def __init__(self, engine: EnginePath, *, labels: Labels = None,
+    def __init__(self, engine: EngineSource, *, labels: Labels = None,
                  runtime: RuntimeOptions = RuntimeOptions(), color: str = "bgr") -> None:  # noqa: B008 - immutable
         check_color(color)
-        check_options(runtime)
-        path = os.fspath(engine)
-        require_engine(path)
-        self.file = open_engine_file(path, trust=runtime.trust)
+        self.file = read_engine(engine, runtime)
         self.manifest = self.file.manifest()
+        path = self.file.path
+        self._check_task(path)
         self.session = open_session(self.file, options=runtime)
         self.timings: Optional[CallTimings] = None
         self._color = color
         try:
-            self._check_task(path)
             self._check_input(path)
             self.labels = self._choose_labels(labels, self._classes(path, self.session.outputs))
             self.frames = FramePreparer(self.manifest.preprocessing, self.session, color, runtime.preprocess_on)

@@ -6,7 +6,8 @@ import numpy as np
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.networks.base import OLD_ORDER, EnginePath, Labels, Network, require_finite, shown_outputs
+from edgenext_deploy.networks.base import OLD_ORDER, Labels, Network, require_finite, shown_outputs
+from edgenext_deploy.runtime.open import EngineSource
 from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keywords
 
 
@@ -43,7 +44,7 @@ class Classifier(Network[List[Prediction]]):
     task = "classification"
 
     @old_call("labels", "top_k", *OLD_ORDER[1:], adapt=runtime_from_keywords("runtime"))
-    def __init__(self, engine: EnginePath, *, labels: Labels = None,
+    def __init__(self, engine: EngineSource, *, labels: Labels = None,
                  runtime: RuntimeOptions = RuntimeOptions(), color: str = "bgr",  # noqa: B008 - immutable
                  top_k: int = 5) -> None:
         if top_k < 1:

@@ -7,8 +7,9 @@ from edgenext_deploy.artifacts.manifest import Detection, TensorSpec
 from edgenext_deploy.artifacts.nms_plugin import ends_in_plugin, plugin_outputs
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
-from edgenext_deploy.networks.base import OLD_ORDER, EnginePath, Labels, Network, require_finite, shown_outputs
+from edgenext_deploy.networks.base import OLD_ORDER, Labels, Network, require_finite, shown_outputs
 from edgenext_deploy.networks.nms import Kept, kept_by_plugin, suppress
+from edgenext_deploy.runtime.open import EngineSource
 from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keywords
 
 
@@ -66,7 +67,7 @@ class Detector(Network[List[DetectedObject]]):
 
     @old_call("labels", "score_threshold", "iou_threshold", "keep", *OLD_ORDER[1:],
                adapt=runtime_from_keywords("runtime"))
-    def __init__(self, engine: EnginePath, *, labels: Labels = None,
+    def __init__(self, engine: EngineSource, *, labels: Labels = None,
                  runtime: RuntimeOptions = RuntimeOptions(), color: str = "bgr",  # noqa: B008 - immutable
                  score_threshold: Optional[float] = None, iou_threshold: Optional[float] = None,
                  keep: Optional[int] = None) -> None:

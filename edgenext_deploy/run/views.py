@@ -7,6 +7,7 @@ import numpy as np
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.networks.open import open_network
 from edgenext_deploy.run import drawing
+from edgenext_deploy.runtime.open import read_engine
 from edgenext_deploy.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -167,7 +168,8 @@ def open_view(engine: str, *, labels: Optional[str] = None, top_k: Optional[int]
     from edgenext_deploy.networks.base import TASKS
     from edgenext_deploy.networks.open import task_of
 
-    task = task_of(engine)
+    file = read_engine(engine, runtime)
+    task = task_of(file)
     options: Dict[str, Any] = {}
     for name, value, owner, key, default in (
             ("--top-k", top_k, "classification", "top_k", DEFAULT_TOP_K),
@@ -175,6 +177,7 @@ def open_view(engine: str, *, labels: Optional[str] = None, top_k: Optional[int]
         if task == owner:
             options[key] = default if value is None else value
         elif value is not None:
-            raise UsageError("{} is for {}, and {} is {}".format(name, TASKS[owner], engine, TASKS[task]),
+            raise UsageError("{} is for {}s; {} is {}".format(
+                name, TASKS[owner].split()[-1], engine, TASKS[task]),
                              "leave {} out".format(name))
-    return _VIEWS[task](open_network(engine, labels=labels, runtime=runtime, **options))
+    return _VIEWS[task](open_network(file, labels=labels, runtime=runtime, **options))

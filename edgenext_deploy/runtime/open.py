@@ -8,8 +8,30 @@ from edgenext_deploy.runtime.options import RuntimeOptions, check_options
 from edgenext_deploy.runtime.session import Session
 from edgenext_deploy.runtime.table import choose_runtime, require_engine
 
+EngineSource = Union[str, "os.PathLike[str]", EngineFile]
 
-def open_session(engine: "Union[str, os.PathLike[str], EngineFile]", *,
+
+def read_engine(engine: EngineSource, options: RuntimeOptions) -> EngineFile:
+    """Read an engine file once, for all that comes after; its name and the options are checked first.
+
+    Args:
+        engine: path of the file; what was read already is returned as it is.
+        options: how the engine will be run.
+
+    Raises:
+        BadInputError: no such file, not an engine, or a plan that is not its sidecar's; see `open_engine_file`.
+        UsageError: an option that no runtime could take, or a runtime that does not open such files.
+    """
+    check_options(options)
+    if isinstance(engine, EngineFile):
+        return engine
+    path = os.fspath(engine)
+    require_engine(path)
+    choose_runtime(path, options.runtime)
+    return open_engine_file(path, trust=options.trust)
+
+
+def open_session(engine: EngineSource, *,
                  options: RuntimeOptions = RuntimeOptions()) -> Session:  # noqa: B008 - immutable
     """Open an engine file with the runtime that takes its name's ending.
 
@@ -24,12 +46,8 @@ def open_session(engine: "Union[str, os.PathLike[str], EngineFile]", *,
         MissingRuntimeError: the runtime is not installed, or there is no GPU for a plan.
         UsageError: an option that no runtime could take, or a runtime that does not open such files.
     """
-    check_options(options)
-    if not isinstance(engine, EngineFile):
-        require_engine(os.fspath(engine))
-        choose_runtime(os.fspath(engine), options.runtime)  # before the file is read
-        engine = open_engine_file(engine, trust=options.trust)
-    return choose_runtime(engine.path, options.runtime).session_class()(engine, options=options)
+    file = read_engine(engine, options)
+    return choose_runtime(file.path, options.runtime).session_class()(file, options=options)
 
 
 def load_session(path: "Union[str, os.PathLike[str]]", threads: Optional[int] = None, trust: bool = False,

@@ -9,12 +9,13 @@ import pytest
 from doubles import gpu
 from plan_samples import NANO, contents, nano_plan, put, written
 
-from edgenext_deploy import Classifier, RuntimeOptions, open_session
+from edgenext_deploy import Classifier, RuntimeOptions, open_network, open_session
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.engine_file import open_engine_file, open_plan
 from edgenext_deploy.engines.inspection import inspect_plan
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import sha256_of_file
+from edgenext_deploy.run.views import open_view
 
 TINY_JSON = os.path.splitext(gpu.TINY)[0] + ".json"
 
@@ -42,10 +43,14 @@ def tiny(tmp_path):
 
 def test_a_network_reads_a_graph_and_its_manifest_once(tiny, reads):
     pytest.importorskip("onnxruntime")
+    for opens in (Classifier, open_network, open_view):
+        reads.clear()
+        with (opens(tiny).network if opens is open_view else opens(tiny)) as classify:
+            assert type(classify) is Classifier
+        assert (reads["tiny.onnx"], reads["tiny.json"]) == (1, 1)
     with Classifier(tiny) as classify:
         assert (classify.file.sha256, classify.file.bytes) == (sha256_of_file(gpu.TINY), os.path.getsize(gpu.TINY))
         assert classify.file.manifest_sha256 == sha256_of_file(TINY_JSON)
-    assert (reads["tiny.onnx"], reads["tiny.json"]) == (1, 1)
 
 
 def test_a_network_reads_a_plan_its_sidecar_and_its_manifest_once(new_machine, tmp_path, monkeypatch, reads):
