@@ -9,8 +9,9 @@ from edgenext_deploy.benchmarks.commands.options import (
     require_no_command,
     warmup_option,
 )
-from edgenext_deploy.benchmarks.commands.outputs import ReportOutputs, report_options, say
+from edgenext_deploy.benchmarks.commands.outputs import say
 from edgenext_deploy.benchmarks.commands.progress import show_progress
+from edgenext_deploy.benchmarks.commands.report_outputs import ReportOutputs, report_options
 from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.commands.name_options import device_option
 from edgenext_deploy.commands.options import Command, examples

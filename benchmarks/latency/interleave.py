@@ -2,22 +2,16 @@
 import contextlib
 import gc
 import itertools
-import time
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from edgenext_deploy.benchmarks import statistics
 from edgenext_deploy.benchmarks.hardware.watch import Watch
+from edgenext_deploy.benchmarks.latency.blocks import MAX_BLOCK, Block, Runner, now, seconds_since, time_calls, warm_up
 from edgenext_deploy.benchmarks.latency_report import WarmUp
 from edgenext_deploy.runtime.session import Session, SessionTimings
 
-Runner = Callable[[np.ndarray], Any]
 Progress = Callable[[float, str], None]
-
-# perf_counter_ns came with Python 3.7; the float loses nothing until the machine has been up for months.
-_clock: Callable[[], float] = getattr(time, "perf_counter_ns", time.perf_counter)
-_MS_PER_TICK = 1e-6 if hasattr(time, "perf_counter_ns") else 1e3
 
 # A round is short against drift and there are enough of them for an interval.
 _ROUNDS_WANTED = 40
@@ -25,12 +19,7 @@ _ROUNDS_WANTED = 40
 # that the duration is over before.
 _MIN_ROUNDS = 12
 # Keeps a session that does next to nothing from filling the memory.
-_MAX_BLOCK = 10000
 _MAX_SAMPLES = 1000000
-# A warm-up window: long enough that its median is not one disturbance.
-_WINDOW_MS = 50.0
-_WINDOW_CALLS = 3
-_WINDOWS_THAT_AGREE = 3
 
 
 class Limits(NamedTuple):
@@ -72,15 +61,6 @@ class Series(NamedTuple):
     def values_ms(self) -> np.ndarray:
         """All samples in the order of measurement, `[n]` float64 in milliseconds."""
         return np.concatenate(self.blocks) if self.blocks else np.zeros(0)
-
-
-class _Block:
-    """The calls of one block as they are made, so that Ctrl-C loses none."""
-
-    def __init__(self) -> None:
-        self.samples_ms: List[float] = []
-        self.starts: List[float] = []
-        self.timings: List[SessionTimings] = []
 
 
 class EngineFailure(NamedTuple):
@@ -136,7 +116,7 @@ class _Contender:
     def __init__(self, name: str, session: Union[Session, Runner], image: np.ndarray) -> None:
         self.name, self.image = name, image
         self.run: Runner = session.infer_all if isinstance(session, Session) else session
-        self.blocks: List[_Block] = []
+        self.blocks: List[Block] = []
         self._session = session if isinstance(session, Session) else None
         self._told: Optional[Session] = None
         self._warmup = WarmUp(0.0, 0, False)
@@ -162,11 +142,11 @@ class _Contender:
         size = self._block_size
         if limits.iterations is not None:
             size = min(size, limits.iterations - self._count)
-        block = _Block()
+        block = Block()
         try:
             if discard_first:
                 self.run(self.image)
-            _time_calls(self.run, self.image, size, block, self._told)
+            time_calls(self.run, self.image, size, block, self._told)
         finally:
             if block.samples_ms:
                 self.blocks.append(block)
@@ -185,13 +165,11 @@ class _Contender:
 
     def series(self, zero: float) -> Series:
         """Return what was measured, with times counted from the tick `zero`."""
-        # Ctrl-C may come after a call's start was kept and before its time was.
-        counts = [len(block.samples_ms) for block in self.blocks]
-        starts = [np.array(block.starts[:count], dtype=np.float64) for block, count in zip(self.blocks, counts)]
+        whole = [block.whole_calls() for block in self.blocks]
         return Series(
-            tuple(np.array(block.samples_ms) for block in self.blocks), self._warmup,
-            tuple((ticks - zero) * (_MS_PER_TICK / 1e3) for ticks in starts),
-            tuple(tuple(block.timings[:count]) for block, count in zip(self.blocks, counts) if block.timings))
+            tuple(np.array(block.samples_ms) for block in whole), self._warmup,
+            tuple(seconds_since(zero, block.starts) for block in whole),
+            tuple(tuple(block.timings) for block in whole if block.timings))
 
 
 class _Interleaving:
@@ -212,7 +190,7 @@ class _Interleaving:
             if failed is not None:
                 return Measurement({}, False, failed)
             self._watch.begin()
-            zero = _clock()
+            zero = now()
             interrupted = False
             try:
                 failed = self._run_rounds()
@@ -263,56 +241,14 @@ class _Interleaving:
         return min(fractions)
 
 
-def warm_up(run: Runner, image: np.ndarray, limit_s: float) -> Tuple[WarmUp, float]:
-    """Call until the medians of the last windows agree within `statistics.STABLE_SPREAD`.
-
-    Returns:
-        What was done, and the latency of a call in milliseconds at its end. With `limit_s` 0 the latency
-        comes from one call, which counts as the warm-up.
-    """
-    medians: List[float] = []
-    iterations, spent_ms, stable = 0, 0.0, False
-    while not stable and (not medians or spent_ms < 1e3 * limit_s):
-        block = _Block()
-        window = block.samples_ms
-        window_ms = 0.0
-        while window_ms < _WINDOW_MS or len(window) < _WINDOW_CALLS:
-            _time_calls(run, image, 1, block)
-            window_ms += window[-1]
-            if spent_ms + window_ms >= 1e3 * limit_s or len(window) == _MAX_BLOCK:
-                break
-        iterations, spent_ms = iterations + len(window), spent_ms + window_ms
-        medians.append(statistics.median(np.array(window)))
-        last = medians[-_WINDOWS_THAT_AGREE:]
-        # A window that the time limit cut short may be one call, which agrees by chance.
-        whole = len(window) == _MAX_BLOCK or (window_ms >= _WINDOW_MS and len(window) >= _WINDOW_CALLS)
-        stable = whole and len(last) == _WINDOWS_THAT_AGREE and statistics.spread(last) <= statistics.STABLE_SPREAD
-    return WarmUp(spent_ms, iterations, stable), medians[-1]
-
-
-def _time_calls(run: Runner, image: np.ndarray, count: int, block: _Block, told: Optional[Session] = None) -> None:
-    """Time `count` calls into `block`, call by call; `told` says where the time of each went."""
-    clock, scale = _clock, _MS_PER_TICK
-    for _ in range(count):
-        start = clock()
-        run(image)
-        stop = clock()
-        if told is not None:
-            timings = told.timings
-            assert timings is not None
-            block.timings.append(timings)
-        block.starts.append(start)
-        block.samples_ms.append((stop - start) * scale)
-
-
 def _block_size(latency_ms: float, limits: Limits) -> int:
     block_ms = 1e3 * limits.block_s
     if limits.iterations is None and limits.rounds is None:
         block_ms = min(block_ms, 1e3 * limits.duration_s / _ROUNDS_WANTED)
-    size = int(block_ms / latency_ms) if latency_ms > 0.0 else _MAX_BLOCK
+    size = int(block_ms / latency_ms) if latency_ms > 0.0 else MAX_BLOCK
     if limits.iterations is not None:
         size = min(size, limits.iterations // _ROUNDS_WANTED)
-    return max(1, min(size, _MAX_BLOCK))
+    return max(1, min(size, MAX_BLOCK))
 
 
 @contextlib.contextmanager

@@ -49,9 +49,9 @@ def real(capsys):
 @pytest.fixture
 def fake_time(monkeypatch):
     """Have `measure` go by a clock that only the sessions move."""
-    from edgenext_deploy.benchmarks.latency import interleave
+    from edgenext_deploy.benchmarks.latency import blocks
 
     fake = FakeTime()
-    monkeypatch.setattr(interleave, "_clock", fake.read)
-    monkeypatch.setattr(interleave, "_MS_PER_TICK", 1.0)
+    monkeypatch.setattr(blocks, "_clock", fake.read)
+    monkeypatch.setattr(blocks, "_MS_PER_TICK", 1.0)
     return fake
