@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,9 @@ def test_an_example_runs(title, code, files, builder, tmp_path, monkeypatch, cap
     shutil.copytree(str(files), str(folder))
     monkeypatch.chdir(folder)
     names = {}
-    exec(compile(code, "docs/api.md: " + title, "exec"), names)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "this form of the call", DeprecationWarning)
+        exec(compile(code, "docs/api.md: " + title, "exec"), names)
     shown = capsys.readouterr().out
     assert shown.strip() or "print" not in code
     if "export_onnx" in names:
