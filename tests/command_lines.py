@@ -47,7 +47,9 @@ def parse(line):
     command = command_of(name)
     context = command.make_context(name, arguments)
     while isinstance(context.command, click.Group):
-        words = [*getattr(context, "_protected_args", []), *context.args]
+        # click 8.0 (Python 3.6) calls it protected_args.
+        held = context._protected_args if hasattr(context, "_protected_args") else context.protected_args
+        words = [*held, *context.args]
         if not words:
             break
         found, command, rest = context.command.resolve_command(context, words)
