@@ -1,7 +1,7 @@
-"""An engine file with what lies next to it, each read once: what was checked is what runs.
+"""An engine file, its sidecar and its manifest, each read once: what was checked is what runs.
 
-A file that is replaced between a check by its name and a second reading would go unchecked. So the bytes that were
-checked are handed on, to the session that runs them and to whoever reports their digest.
+A file that is replaced between the check and a second reading would run unchecked. So the session gets the bytes that
+were checked, and reports show their digest.
 """
 import contextlib
 import os
@@ -57,7 +57,7 @@ class EngineFile:
         return self.header
 
     def take_data(self) -> bytes:
-        """Return the content and forget it: a board of 4 GB has no room for a second copy beside the session's.
+        """Return the content and forget it: a board with 4 GB has no room for a second copy.
 
         Raises:
             ValueError: it was taken before.
@@ -88,7 +88,7 @@ class EngineFile:
         return self._manifest
 
     def find_manifest(self) -> Optional[Manifest]:
-        """Like `manifest`, but None when there is no such file at all."""
+        """Return what `manifest` returns, or None when there is no such file."""
         return self.manifest() if os.path.exists(manifests.manifest_path(self.path)) else None
 
     def _require_graph_of(self, manifest: Manifest) -> None:
@@ -128,7 +128,7 @@ def open_engine_file(path: Path, *, trust: bool = False) -> EngineFile:
 
 
 def open_graph(path: Path) -> EngineFile:
-    """Read a file that is no plan, such as an ONNX file; see `open_engine_file`."""
+    """Read a file that is not a plan, such as an ONNX file; see `open_engine_file`."""
     name, fix = os.fspath(path), "export one with edgenext-export"
     require_file(name, "engine", fix)
     with _reading(name, fix), open(name, "rb") as stream:

@@ -56,7 +56,7 @@ def read_file(path: str, what: str, fix: str, most_bytes: Optional[int] = None) 
         most_bytes: a larger file is not read into a Nano's memory.
 
     Raises:
-        BadInputError: missing, empty, unreadable, too large, not JSON as `parse` takes it, or JSON but no object.
+        BadInputError: missing, empty, unreadable, too large, not JSON as `parse` takes it, or JSON but not an object.
     """
     return parse_object(read_bytes(path, what, fix, most_bytes), path, what, fix)
 
@@ -79,7 +79,7 @@ def parse_object(content: bytes, path: str, what: str, fix: str) -> Dict[str, An
     """Return the object in a JSON file's content; the other arguments as for `read_file`.
 
     Raises:
-        BadInputError: not JSON as `parse` takes it, or JSON but no object.
+        BadInputError: not JSON as `parse` takes it, or JSON but not an object.
     """
     try:
         data = parse(content.decode("utf-8"))
@@ -98,7 +98,7 @@ def _bounded_int(digits: str) -> int:
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError("{} is no JSON".format(name))
+    raise ValueError("{} is not JSON".format(name))
 
 
 def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:

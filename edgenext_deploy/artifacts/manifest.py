@@ -1,6 +1,6 @@
 """The manifest: one JSON sidecar that says everything about an exported ONNX file.
 
-It lies beside the ONNX file under the same name (``xxs.onnx``, ``xxs.json``) and travels with it to the
+It lies next to the ONNX file under the same name (``xxs.onnx``, ``xxs.json``) and travels with it to the
 device, where neither torch nor onnx exists. `read` checks types and digest before anything is trusted.
 """
 import os
@@ -124,8 +124,8 @@ class Detection(NamedTuple):
 
     Its graph gives ``boxes`` `[B, anchors, 4]` (left, top, right, bottom, in parts of the input's width and height,
     decoded, not clipped) and ``scores`` `[B, anchors, classes]` (softmax probabilities, the background left out).
-    `score_threshold`: only what scores more counts. `candidates`: at most so many boxes of each class go into the
-    class-wise suppression at `iou_threshold`; `keep`: so many detections stay in all.
+    `score_threshold`: boxes need a higher score. `candidates`: largest number of boxes per class that go into the
+    class-wise suppression at `iou_threshold`. `keep`: largest number of detections in all.
     """
 
     score_threshold: float

@@ -1,4 +1,4 @@
-"""TensorRT's `EfficientNMS_TRT` plugin: what an engine that ends in it is made of and gives.
+"""TensorRT's `EfficientNMS_TRT` plugin: the operator and its outputs.
 
 Names, types and meaning are those of NVIDIA's plugin (github.com/NVIDIA/TensorRT, plugin/efficientNMSPlugin/README.md)
 and of its EfficientDet sample (samples/python/efficientdet). It came with TensorRT 8.0.1.
@@ -10,7 +10,7 @@ from edgenext_deploy.artifacts.manifest import Detection, TensorSpec
 OP = "EfficientNMS_TRT"
 # ONNX has no such operator, so its node needs a domain of its own; TensorRT goes by the operator's name alone.
 DOMAIN = "TRT"
-# What the name of a file that ends in the plugin has before its ending: s_ssdlite.nms.onnx beside s_ssdlite.onnx.
+# Before the ending of a graph with the plugin: s_ssdlite.nms.onnx next to s_ssdlite.onnx.
 SUFFIX = ".nms"
 
 

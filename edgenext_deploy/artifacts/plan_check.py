@@ -42,8 +42,8 @@ __all__ = [
 def write_plan(path: str, plan_bytes: bytes, record: PlanRecord) -> PlanRecord:
     """Write a plan and its sidecar.
 
-    Both are complete on the disk before either gets its name, the plan first. Whoever is interrupted in between
-    leaves a new plan beside an old sidecar, whose digest refuses it.
+    Both are complete on the disk before either gets its name, the plan first. An interruption in between leaves a
+    new plan next to an old sidecar, whose digest does not fit.
 
     Args:
         path: where the plan goes; an older plan there is replaced.

@@ -1,6 +1,6 @@
 """The first bytes of a TensorRT plan, read with no GPU and no TensorRT.
 
-The format is NVIDIA's and not documented; this is what is known of it, and from where.
+NVIDIA does not document the format. The table says what is known, with its source.
 
 ====== ===== ====================================================================================
 offset type  meaning

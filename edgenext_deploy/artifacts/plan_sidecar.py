@@ -1,7 +1,7 @@
-"""The sidecar of a plan: one JSON file that says what was built, from what, with what and where.
+"""The sidecar of a plan: one JSON file that says what was built, from which files, with which software and where.
 
-It lies beside the plan as ``xxs.plan.json``. It comes from another machine as often as not and may be damaged or
-made up, so reading one gives a record that is right field by field, or one clear error.
+It lies next to the plan as ``xxs.plan.json``. It may come from another machine, damaged or made up, so reading one
+gives a record whose fields are all valid, or one clear error.
 """
 import os
 import re

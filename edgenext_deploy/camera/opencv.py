@@ -65,7 +65,7 @@ class OpenCvSource(FrameSource):
     Args:
         address: from `parse_address`.
         width: of the frames in pixels; a camera is asked for it, a file or network stream is scaled.
-        height: likewise.
+        height: of the frames in pixels, as for `width`.
         fps: that a camera is asked for, and at which a file is played.
         pixel_format: ``bgr``, ``bgrx`` or ``nv12``; see `Camera`.
     """
@@ -136,7 +136,7 @@ class OpenCvSource(FrameSource):
         if address.kind == "v4l2":
             yield "V4L2", target, cv2.CAP_V4L2, "bgr"
         elif address.kind in ("file", "rtsp"):
-            # Named, because CAP_ANY may hand a text that is no file to GStreamer, as a pipeline.
+            # Named, because CAP_ANY may give GStreamer a text that is not a file, as a pipeline.
             yield "FFmpeg", target, cv2.CAP_FFMPEG, "bgr"
 
     def _check_there(self) -> None:

@@ -37,7 +37,7 @@ def pipeline(address: Address, width: Optional[int] = None, height: Optional[int
     Args:
         address: from `parse_address`.
         width: of the frames, in pixels; None leaves it to the source, or with a height to the shape of its frames.
-        height: likewise.
+        height: of the frames, in pixels; None as for `width`.
         fps: that a camera is asked for; None leaves it to the source.
         jetson: convert and scale with ``nvvidconv``.
         pixel_format: ``bgr``, ``bgrx`` or ``nv12``.

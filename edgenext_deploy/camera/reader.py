@@ -50,7 +50,7 @@ class Clock:
         return time.perf_counter()
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
-        """Wait so long or until the event is set; return whether it is."""
+        """Wait that many seconds or until the event is set; return whether it is."""
         return event.wait(seconds)
 
 

@@ -34,7 +34,7 @@ class SyntheticSource(FrameSource):
 
     Args:
         width: of a frame in pixels, at least 32.
-        height: likewise.
+        height: of a frame in pixels, at least 32.
         fps: frames a second.
         frames: after how many frames the source ends; never by default.
         color: a name, or ``cycle``: another one every 60 frames.

@@ -16,7 +16,7 @@ from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
 from edgenext_deploy.version import __version__
 
 Function = Callable[..., Any]
-# What tables and sentences hold beside ASCII.
+# Characters beyond ASCII in tables and sentences.
 _LETTERS = "×–→…°·µ─"
 # The type of a path that is read. Left to itself, click refuses what may not be read as an error of usage, and one
 # such photo among many would end the command.

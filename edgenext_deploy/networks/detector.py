@@ -49,15 +49,15 @@ class Detector(Network[List[DetectedObject]]):
     An engine gives every anchor's box and scores, which are suppressed here, or the detections of TensorRT's NMS
     plugin, whose settings are fixed in it.
 
-    A call returns the objects, the highest score first. Boxes are clipped to the frame, and a box that lies outside
-    of it altogether is left out.
+    A call returns the objects, the highest score first. Boxes are clipped to the frame; a box that lies entirely
+    outside is left out.
 
     Args:
         engine: see `Network`, as for the arguments that are not listed here and for the errors.
         score_threshold: only what scores more is returned; None takes the manifest's, which is low because an
             evaluation needs the doubtful ones too. An application wants 0.3 or more.
         iou_threshold: overlap within a class from which the lower score goes; None takes the manifest's.
-        keep: at most so many objects a frame; None takes the manifest's.
+        keep: largest number of objects per frame; None takes the manifest's.
 
     Attributes:
         settings: what the suppression works with.

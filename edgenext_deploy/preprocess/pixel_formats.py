@@ -91,7 +91,7 @@ def read_planes(frame: np.ndarray, layout: FrameLayout, rows: slice, columns: sl
         frame: as `frame_layout` takes it.
         layout: from there.
         rows: first row, even, and the row behind the last.
-        columns: likewise.
+        columns: first column, even, and the column behind the last.
         planes: `[3, rows, columns]` or `[1, rows, columns]` of any numeric dtype, where 0..255 is put.
     """
     if layout.format.name == "nv12":

@@ -1,4 +1,4 @@
-"""Frames into a session: the choice between the processor and the GPU, between the fast way and the exact one.
+"""Prepare frames for a session: on the processor or the GPU, the fast way or the exact one.
 
 The rule: a camera's frame (an array) goes the fast way: with `preprocess.cuda` where the session is on the GPU
 and the kernels can be compiled, else with `preprocess.cpu`. A photo (a path or a PIL image) goes the exact way,
@@ -47,7 +47,7 @@ class FramePreparer:
 
     Args:
         preprocessing: the manifest's.
-        session: stays the caller's, who closes it after this.
+        session: the caller closes it after this object.
         color: of frames, unless a call says otherwise: ``bgr`` (OpenCV's), ``rgb`` or ``nv12``.
         where: ``gpu``, ``cpu``, or ``auto``: on the GPU if the session is there and the kernels can be compiled,
             else on the processor, with a line in the log if only the compiler is missing.
@@ -68,7 +68,7 @@ class FramePreparer:
         self.where: Optional[str] = "cpu" if where == "cpu" or not on_gpu else None
         self.timings: Optional[FrameTimings] = None
         self._preprocessing = preprocessing
-        # Any: `infer_prepared` and `device` are no part of the protocol.
+        # Any: `infer_prepared` and `device` exist only where `takes_prepared`.
         self._session: Any = session
         self._color = color
         self._cpu = CpuPreprocessor(preprocessing)

@@ -18,7 +18,7 @@ class Taps(NamedTuple):
 
     Attributes:
         first: first row or column of the frame that is needed; even, as NV12 wants it.
-        last: the one behind the last.
+        last: the row or column behind the last.
         starts: int32 `[size]`, first tap of each output, counted from `first`.
         counts: int32 `[size]`, taps of each output.
         weights: float32 `[size, max(counts)]`, 0 behind an output's last tap.

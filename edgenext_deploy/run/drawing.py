@@ -131,7 +131,7 @@ def _text_mask(text: str, height: int) -> "Image.Image":
 
 
 def _text_box(font: Any, text: str) -> List[int]:
-    """Return left, top, right and bottom of a line, as high as letters can be, so that lines are alike."""
+    """Return left, top, right and bottom of a line, as high as the tallest letter, so lines have one height."""
     if hasattr(font, "getmetrics"):
         ascent, descent = font.getmetrics()
         return [0, 0, int(font.getlength(text)) + 1, ascent + descent]

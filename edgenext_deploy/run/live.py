@@ -63,20 +63,21 @@ def chosen_stream(sources: Tuple[str, ...], options: LiveOptions) -> Optional[st
     """Return the one source that is to be streamed, or None where all are photos.
 
     Raises:
-        UsageError: a stream beside other sources, or options of a stream without one.
+        UsageError: a stream together with other sources, or options for a stream without one.
     """
     streams = [source for source in sources if options.stream or is_stream(source)]
     if not streams:
         given = [name for name, value in options._asdict().items() if value not in (None, False) and name != "save"]
         if given:
             raise UsageError(
-                "--{} is for streams, and {} is a photo or a folder of photos".format(
+                "--{} is for streams; {} is a photo or a folder of photos".format(
                     given[0].replace("_", "-"), sources[0]),
                 "pass a camera, a network stream or a video; --stream plays a folder")
         return None
     if len(sources) > 1:
-        raise UsageError("{} sources found, and {} is a stream; streams come alone".format(len(sources), streams[0]),
-                         "start one command for each")
+        raise UsageError(
+            "{} sources found; {} is a stream and must be the only source".format(len(sources), streams[0]),
+            "start one command for each")
     if options.duration is not None and not options.duration > 0.0:
         raise UsageError("--duration must be above 0, found {:g}".format(options.duration), "pass seconds")
     if options.save is not None and os.path.realpath(options.save) == os.path.realpath(streams[0]):
@@ -144,7 +145,7 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
 class _Until:
     """Says when a stream is to stop; as a context, it takes SIGINT and SIGTERM.
 
-    A signal is only noted, and the frame at hand is finished. A second one interrupts at once, in case that a driver
+    The first signal only ends the loop after the current frame. The second one interrupts at once, in case a driver
     hangs.
     """
 

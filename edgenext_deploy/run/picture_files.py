@@ -1,4 +1,4 @@
-"""Where drawn photos go: one file, or a folder of them."""
+"""Drawn photos are written to one file or into a folder."""
 import io
 import os
 from typing import TYPE_CHECKING, List, Set
@@ -25,7 +25,7 @@ class PictureFiles:
         photos: all paths of photos that there will be.
 
     Raises:
-        UsageError: one file for several photos, a photo would be overwritten, or a name that is no picture's.
+        UsageError: one file for several photos, a photo would be overwritten, or not the name of a picture.
     """
 
     def __init__(self, path: str, photos: List[str]) -> None:

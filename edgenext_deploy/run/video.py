@@ -1,4 +1,4 @@
-"""What leaves a live run as pictures: a video file with the label in it, and a window."""
+"""A video file and a window that show the frames of a live run with the answers drawn in."""
 import os
 import sys
 import tempfile
@@ -12,7 +12,7 @@ from edgenext_deploy.files import plain_mode
 
 _CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG"}
 _DEFAULT_FPS = 30.0
-# After a camera was away, the video shows its last frame for so long at most.
+# After a gap without frames, the video repeats the last one for at most this long.
 _LONGEST_STILL_S = 2.0
 _ESCAPE = 27
 
@@ -73,7 +73,7 @@ class VideoFile:
         """Finish the file and give it its name; twice does no harm.
 
         Raises:
-            UsageError: what was written is no complete video: the disk is full.
+            UsageError: the video is incomplete because the disk is full.
         """
         writer, self._writer = self._writer, None
         if writer is None:

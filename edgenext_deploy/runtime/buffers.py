@@ -1,4 +1,4 @@
-"""The memory of one inference: page-locked arrays, device memory, and the events that time it."""
+"""The memory of one inference: page-locked arrays, device memory, and timing events."""
 import contextlib
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -13,7 +13,7 @@ Prepare = Callable[[Any, Any, int], None]
 
 
 class ZeroCopy(NamedTuple):
-    """Which tensors the GPU reads or writes in the processor's page-locked memory, without a copy of its own."""
+    """Which tensors the GPU reads or writes in the processor's page-locked memory, without a copy."""
 
     input: bool = False
     outputs: bool = False
@@ -27,13 +27,13 @@ class BufferSet:
     """Host and device memory for every tensor of an engine, allocated once. Every method needs an active context.
 
     The order of one use: `fill` and `copy_in`, or `prepare` in their place; the inference; `copy_out`, `wait`, `read`.
-    Until `wait` returns the arrays belong to the GPU. A use that is broken off spoils only its own result: the next
-    one follows it in the stream.
+    Until `wait` returns, the GPU owns the arrays. An interrupted use spoils only its own result: the next one follows
+    it in the stream.
 
     Attributes:
-        graph: the inference recorded on the addresses that `copy_in` leaves, if it was.
-        spent_ms: what the caller has waited for this inference so far.
-        enqueue_ms: host time that putting the inference into the stream took.
+        graph: the inference recorded on the addresses that `copy_in` leaves; None if it was not recorded.
+        spent_ms: time that the caller has waited for this inference so far.
+        enqueue_ms: host time to put the inference into the stream.
 
     Raises:
         pycuda.driver.MemoryError: not enough memory; nothing stays allocated.
@@ -80,7 +80,7 @@ class BufferSet:
     def _with_device_input(self) -> Dict[str, int]:
         """Return the addresses with an input in device memory.
 
-        What is written on the device would gain nothing from memory that the GPU does not cache.
+        The GPU does not cache mapped memory, so an input that it writes itself gains nothing there.
         """
         found = dict(self._addresses)
         for name in self._inputs:
@@ -89,7 +89,7 @@ class BufferSet:
 
     @property
     def addresses(self) -> Dict[str, int]:
-        """Device address of every tensor by name, for the present use; of mapped ones, that of the array."""
+        """Device address of every tensor by name; for a mapped tensor, the address of its array."""
         return self._prepared_addresses if self._prepared else self._addresses
 
     @property
@@ -102,7 +102,7 @@ class BufferSet:
         np.copyto(self._host[self._inputs[0]], image)
 
     def copy_in(self, stream: Any) -> None:
-        """Put the copy of the input to the device into the stream; there is none of a mapped one."""
+        """Put the copy of the input to the device into the stream; a mapped input needs no copy."""
         self._prepared = False
         self._marks[0].record(stream)
         if not self._zero_copy.input:
@@ -111,14 +111,14 @@ class BufferSet:
         self._marks[1].record(stream)
 
     def prepare(self, stream: Any, prepare: Prepare) -> None:
-        """Have the caller put into the stream what writes the input on the device."""
+        """Let the caller put into the stream the work that writes the input on the device."""
         self._prepared = True
         self._marks[0].record(stream)
         prepare(self._driver, stream, self.addresses[self._inputs[0]])
         self._marks[1].record(stream)
 
     def copy_out(self, stream: Any) -> None:
-        """Put the copies of the outputs to the host into the stream; there are none of mapped ones."""
+        """Put the copies of the outputs to the host into the stream; mapped outputs need no copy."""
         self._marks[2].record(stream)
         if not self._zero_copy.outputs:
             for name in self._outputs:
@@ -139,7 +139,7 @@ class BufferSet:
         return found
 
     def timings(self) -> SessionTimings:
-        """Return the times of the last use; only after `wait`. A copy that was not made has none."""
+        """Return the times of the last use; call it after `wait`. A copy that was not made has no time."""
         start, ready, computed, end = self._marks
         input_ms = float(ready.time_since(start))
         return SessionTimings(
@@ -148,11 +148,11 @@ class BufferSet:
             input_ms if self._prepared else None)
 
     def span_ms(self) -> float:
-        """Return the GPU's time from the start of the last use to its end, gaps included; only after `wait`."""
+        """Return the GPU's time from the start of the last use to its end, gaps included; call it after `wait`."""
         return float(self._marks[3].time_since(self._marks[0]))
 
     def free(self) -> None:
-        """Free the memory; what the driver refuses to free goes with the context."""
+        """Free the memory; memory that the driver refuses to free goes with the context."""
         self._marks = []
         if self.graph is not None:
             self.graph.close()
@@ -160,5 +160,5 @@ class BufferSet:
         while self._device:
             with contextlib.suppress(self._driver.Error):
                 self._device.pop().free()
-        # Not freed by hand: views that were given away keep their memory, and the last reference frees it.
+        # Not freed here: views given to the caller keep the memory, and the last reference frees it.
         self._host.clear()

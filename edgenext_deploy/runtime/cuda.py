@@ -127,7 +127,7 @@ class CudaContext:
         return CudaError("CUDA failed on {}: {}".format(self.name, text))
 
     def fail(self, text: str) -> CudaError:
-        """Return the error for a lasting failure that somebody else's text (TensorRT's log) told of."""
+        """Return the error for a lasting failure that TensorRT's log reported."""
         self._broken = text
         return sticky_error(text)
 
@@ -135,7 +135,7 @@ class CudaContext:
         """Give the context back; the last to do so destroys it, unless it is the primary one."""
         with _lock:
             self._users -= 1
-            # A broken one is remembered, so that nobody tries again in this process.
+            # A broken context is remembered: CUDA cannot be used again in this process.
             if self._users or self.primary or self._broken is not None or _contexts.get(self.device) is not self:
                 return
             del _contexts[self.device]
@@ -245,7 +245,7 @@ def _register_exit() -> None:
 
 def _close_all() -> None:
     for owner in list(_owners):
-        # One session's trouble at exit must not keep the others open.
+        # An error of one session at exit must not keep the others open.
         with contextlib.suppress(Exception):
             owner.close()
     _contexts.clear()

@@ -18,7 +18,7 @@ from typing import Any, Callable, Optional
 
 # Only what the capturing thread does counts: allocations and copies of the app's other threads (torch, a camera)
 # neither fail nor spoil the capture, as they would in the global mode. The relaxed mode would also let TensorRT itself
-# do what cannot be replayed, and the graph would lack it without a word. trtexec captures in this mode too.
+# do what cannot be replayed, and the graph would silently lack it. trtexec captures in this mode too.
 _THREAD_LOCAL = 1
 
 _HANDLE = ctypes.c_void_p
@@ -41,7 +41,7 @@ _INSTANTIATE = {
 
 
 class GraphError(Exception):
-    """Something about a graph did not work; inferences can still be started one kernel at a time."""
+    """A graph could not be recorded or replayed; inferences can still be started one kernel at a time."""
 
 
 def driver_library() -> Any:
@@ -116,7 +116,7 @@ class Graph:
         self._api.call("cuGraphLaunch", self._executable, stream_handle)
 
     def close(self) -> None:
-        """Release it; nothing of it may be running. A refusal is let pass: what remains goes with the context."""
+        """Release the graph, which must not be running. Errors are ignored: the rest goes with the context."""
         executable, self._executable = self._executable, None
         if executable is not None:
             self._api.result("cuGraphExecDestroy", executable)

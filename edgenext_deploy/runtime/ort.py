@@ -58,8 +58,8 @@ class OnnxRuntimeSession(Session):
 
     Raises:
         BadInputError: the file is missing, empty, truncated or no such graph.
-        IncompatibleError: the installed ONNX Runtime does not know the file's IR version, opset or an
-            operator of it.
+        IncompatibleError: the installed ONNX Runtime does not know the file's IR version, its opset or
+            one of its operators.
         MissingRuntimeError: onnxruntime cannot be imported, or the provider's libraries do not load.
         UsageError: `threads` less than 1, or a provider that this installation lacks.
     """
@@ -103,7 +103,7 @@ class OnnxRuntimeSession(Session):
         self._pending.append(self._worker.submit(self._run, image.copy()))
 
     def collect(self) -> Tuple[np.ndarray, ...]:
-        """Wait for the oldest submitted inference and return every output of it.
+        """Wait for the oldest submitted inference and return its outputs.
 
         Raises:
             UsageError: nothing was submitted, or the session is closed.

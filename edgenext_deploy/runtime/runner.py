@@ -94,7 +94,7 @@ class Runner:
                 raise
 
     def drop_graphs(self, sets: Sequence[BufferSet]) -> None:
-        """Do without graphs from now on; nothing may be running."""
+        """Stop using graphs; nothing may be running."""
         self.graphs = False
         for buffers in sets:
             if buffers.graph is not None:
@@ -102,7 +102,7 @@ class Runner:
                 buffers.graph = None
 
     def attach(self, profiler: Optional[Any]) -> None:
-        """Have layers' times reported until None is attached; graphs, which report none, are not replayed then."""
+        """Report the layers' times to `profiler` until None is attached. Graphs report none and are not replayed."""
         with self._lock:
             assert self._execution is not None
             self._execution.attach(profiler)

@@ -176,7 +176,7 @@ class TensorRTSession(Session):
             self._submit(prepare)
 
     def collect(self, views: bool = False) -> Tuple[np.ndarray, ...]:
-        """Wait for the oldest submitted inference and return every output of it.
+        """Wait for the oldest submitted inference and return its outputs.
 
         Args:
             views: as for `infer_all`; the views are valid until the next `submit` or `close`.
@@ -226,7 +226,7 @@ class TensorRTSession(Session):
     def describe(self) -> Dict[str, Any]:
         """Return runtime, version, provider, device and how inferences run.
 
-        ``threads`` is None, for no CPU thread computes. ``zero_copy`` is ``none``, ``input``, ``outputs`` or
+        ``threads`` is None, because no CPU thread computes. ``zero_copy`` is ``none``, ``input``, ``outputs`` or
         ``input and outputs``; ``cuda_graph`` is True while graphs are replayed.
         """
         return {"runtime": self._runtime_name, "version": self._version, "provider": "CUDA", "threads": None,

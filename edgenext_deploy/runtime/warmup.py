@@ -1,7 +1,7 @@
-"""What a session decides by trying it out when it is opened: zero-copy and CUDA graphs.
+"""What a session decides by measuring when it is opened: zero-copy and CUDA graphs.
 
-Both depend on the board, the engine and the driver, so nothing is assumed: the candidates run in turn on this engine,
-each several times, and the GPU's time from the start of the copies to their end decides, by the median.
+Both depend on the board, the engine and the driver. So the candidates run interleaved on this engine, each several
+times, and the median of the GPU's time from the start of the copies to their end decides.
 """
 import logging
 from typing import Any, Callable, List, Optional, Sequence
@@ -19,7 +19,7 @@ from edgenext_deploy.tensorrt_api.runtime_api import Tensor
 _log = logging.getLogger(__name__)
 
 ROUNDS = 7
-# Medians of seven that differ by less are taken for equal.
+# Medians of seven runs that differ by less count as equal.
 MARGIN = 0.02
 _CANDIDATES = (ZeroCopy(), ZeroCopy(input=True), ZeroCopy(outputs=True), ZeroCopy(input=True, outputs=True))
 
@@ -60,7 +60,7 @@ def choose_zero_copy(context: cuda.CudaContext, runner: Runner, tensors: Sequenc
         for buffers in sets:
             buffers.free()
     best = min(range(len(times)), key=times.__getitem__)
-    # A copy costs the GPU's time, but what it brings is cached: a tie is decided for the copies.
+    # A copy costs GPU time, but copied data is cached: copies win a tie.
     chosen = _CANDIDATES[best] if times[best] < times[0] * (1 - MARGIN) else ZeroCopy()
     _log.info("zero-copy of %s: %s", chosen, ", ".join(
         "{} {:.3f} ms".format(candidate, time) for candidate, time in zip(_CANDIDATES, times)))

@@ -132,7 +132,7 @@ def test_any_json_gives_a_record_or_bad_input():
 
 @pytest.mark.parametrize(("content", "message"), [
     (b"", "thing is empty"), (b"{", "not a thing"), (b"\xff", "not a thing"), (b"[" * 100000, "not a thing"),
-    (b'{"a": NaN}', "not a thing: NaN is no JSON"), (b'{"a": 1, "a": 2}', "a field that comes twice"),
+    (b'{"a": NaN}', "not a thing: NaN is not JSON"), (b'{"a": 1, "a": 2}', "a field that comes twice"),
     (b'{"a": ' + b"9" * 100000 + b"}", "a number of 100000 digits"), (b"[1]", "list found, an object expected"),
     (b'{"text": "0123456789012345678901234567890"}', "too large for a thing"),
 ], ids=lambda value: repr(value)[:20])
