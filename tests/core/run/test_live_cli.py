@@ -108,7 +108,8 @@ def test_folder_stays_photos_unless_asked(run, tmp_path):
 
 @pytest.mark.parametrize("arguments, message", [
     (["x.jpg", "--save", "out.mp4"], "cannot save to out.mp4"), (["x.jpg", "--every-frame"], "--every-frame is for"),
-    (["synthetic://", "x.jpg"], "must be the only source"), (["synthetic://", "synthetic://"], "must be the only source"),
+    (["synthetic://", "x.jpg"], "must be the only source"),
+    (["synthetic://", "synthetic://"], "must be the only source"),
     (["synthetic://", "--duration", "0"], "--duration"), (["synthetic://", "--duration", "nan"], "--duration"),
     (["synthetic://", "--frames", "0"], "frames"), (["synthetic://", "--width", "9"], "width"),
     (["csi://0 ! filesink location=/tmp/x"], "csi://0"), (["rtsp://h/x ! fakesink"], "RTSP"),
