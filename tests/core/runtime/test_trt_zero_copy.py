@@ -85,7 +85,7 @@ def test_a_prepared_input_is_written_to_device_memory(machine, tmp_path, cuda_gr
 
 
 @pytest.mark.parametrize("zero_copy, mapped", [(None, "none"), (False, "none"), (True, "input and outputs")])
-def test_load_session_passes_it_on(machine, tmp_path, zero_copy, mapped):
+def test_open_session_passes_it_on(machine, tmp_path, zero_copy, mapped):
     with open_session(two_heads(machine, tmp_path),
                       options=RuntimeOptions(zero_copy=zero_copy, cuda_graph=False)) as session:
         assert session.describe()["zero_copy"] == mapped and session.describe()["cuda_graph"] is False
