@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 _LONGEST_LINE = 300
 
 
-@click.command("check", cls=Command, context_settings={"max_content_width": 110}, epilog=examples(
-    "edgenext-export check model.onnx", "edgenext-export check model.onnx --target nano",
-    "edgenext-export check model.onnx --json"))
+@click.command(
+    "check", cls=Command, context_settings={"max_content_width": 110},
+    short_help="Say which TensorRT releases can run an ONNX file.", epilog=examples(
+        "edgenext-export check model.onnx", "edgenext-export check model.onnx --target nano",
+        "edgenext-export check model.onnx --json"))
 @click.argument("file", metavar="FILE.onnx", type=INPUT)
 @target_option("Fail with exit code 4 unless this target can run the file: {names}.")
 @json_options
