@@ -71,6 +71,8 @@ demo: $(STAMP)
 test:     TIER := not gpu and not real and not sweep
 test-ci:  TIER := real and not gpu and not sweep
 test-all: TIER := not gpu
+# See tests/sweeps.py.
+test-all: export EDGENEXT_ALL_TESTS := 1
 # pytest ends with 5 where it finds no test; not every part of a tier has one.
 NONE_IS_FINE := || test $$? -eq 5
 

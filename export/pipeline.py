@@ -42,7 +42,7 @@ def run_export(
     Raises:
         EdgeNextError: see `export_onnx`.
     """
-    return Export(request.resolve(), request.progress, lower_module, simplify, build).run()
+    return Export(request.resolve(), request.progress, lower_module=lower_module, simplify=simplify, build=build).run()
 
 
 class Export:

@@ -11,6 +11,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from paths import ROOT
 
+# The tests run side by side, a process for each core: threads of torch's would wait for each other, and spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def nano_export(tmp_path_factory):
@@ -33,16 +36,15 @@ def nano_head(tmp_path_factory):
 
     A detector is also exported with the NMS plugin.
     """
-    from edgenext_deploy.export.pipeline import run_export
-    from edgenext_deploy.export.request import ExportRequest
+    import exports
 
     done = {}
 
     def export(variant):
         if variant not in done:
-            done[variant] = run_export(ExportRequest(
-                variant, fp16=True, image_size=96, nms="plugin" if variant.endswith("_ssdlite") else "host",
-                output=str(tmp_path_factory.mktemp(variant))))
+            done[variant] = exports.export(
+                variant, tmp_path_factory.mktemp(variant), fp16=True, image_size=96,
+                nms="plugin" if variant.endswith("_ssdlite") else "host")
         return done[variant]
 
     return export

@@ -2,14 +2,12 @@
 import json
 from pathlib import Path
 
+import exports
 import numpy as np
 import paths
 import torch
 from golden_parameters import parameters
 from timm_layout import to_timm
-
-from edgenext_deploy.export.pipeline import run_export
-from edgenext_deploy.export.request import ExportRequest
 
 DATA = Path(paths.DATA)
 SHAPES = {**json.loads((DATA / "official_shapes.json").read_text()),
@@ -28,4 +26,4 @@ def checkpoint(variant, folder, layout="official"):
 
 def export_golden(variant, folder, layout="official", **options):
     weights = checkpoint(variant, folder, layout)
-    return run_export(ExportRequest(variant, weights=weights, output=str(folder), **options))
+    return exports.export(variant, folder, weights=weights, **options)

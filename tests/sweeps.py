@@ -1,4 +1,6 @@
-"""Parametrizations too long for every run of the tests."""
+"""Parametrizations and fuzzing too long for every run of the tests."""
+import os
+
 import pytest
 
 
@@ -20,3 +22,8 @@ def _later(value):
         return value._replace(marks=(*value.marks, pytest.mark.sweep))
     return pytest.param(*value, marks=pytest.mark.sweep) if isinstance(value, tuple) else pytest.param(
         value, marks=pytest.mark.sweep)
+
+
+def examples(count):
+    """Return how many random examples to try: all in `make test-all`, a fifth otherwise."""
+    return count if os.environ.get("EDGENEXT_ALL_TESTS") else max(count // 5, 1)

@@ -1,5 +1,6 @@
 """Child process of `simplify`: read an ONNX file, simplify it, write the result. Run by path."""
 import sys
+from typing import Any
 
 # Passes that would undo a choice of the lowering: they merge the explicit Pad, turn pointwise layers into
 # Reshape, Gemm, Reshape, break up the GELU that parsers know as one pattern, or write operators that the
@@ -12,20 +13,26 @@ _SKIPPED = [
 ]
 
 
+def simplified(model: Any) -> Any:
+    """Return an ``onnx.ModelProto`` simplified."""
+    import onnxsim
+
+    result, _ = onnxsim.simplify(model, skipped_optimizers=_SKIPPED)
+    # Shapes of the values in between: anyone can infer them again, and they are not the same in every release.
+    del result.graph.value_info[:]
+    return result
+
+
 def main(source: str, destination: str) -> None:
     """Simplify `source` into `destination`."""
     # onnxsim imports these if they are there, for other uses than this one: two thirds of the process's time.
     for name in ("torch", "sympy"):
         sys.modules[name] = None  # type: ignore[assignment]
     import onnx
-    import onnxsim
 
-    model = onnx.load(source, load_external_data=False)
-    simplified, _ = onnxsim.simplify(model, skipped_optimizers=_SKIPPED)
-    # Shapes of the values in between: anyone can infer them again, and they are not the same in every release.
-    del simplified.graph.value_info[:]
+    result = simplified(onnx.load(source, load_external_data=False))
     with open(destination, "wb") as stream:
-        stream.write(simplified.SerializeToString(deterministic=True))
+        stream.write(result.SerializeToString(deterministic=True))
 
 
 if __name__ == "__main__":

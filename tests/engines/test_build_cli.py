@@ -308,11 +308,9 @@ def typed_export(tmp_path_factory):
     pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed: pip install edgenext-deploy[rtx]")
     for library in ("torch", "onnx", "onnxruntime"):
         pytest.importorskip(library)
-    from edgenext_deploy.export.pipeline import run_export
-    from edgenext_deploy.export.request import ExportRequest
+    from exports import export
 
-    folder = tmp_path_factory.mktemp("typed")
-    return run_export(ExportRequest("xxs", target="rtx", fp16=True, output=str(folder), image_size=64)).onnx_path
+    return export("xxs", tmp_path_factory.mktemp("typed"), target="rtx", fp16=True, image_size=64).onnx_path
 
 
 @pytest.mark.parametrize("target, capability", [("a100", "8.0"), ("rtx", "8.6")])

@@ -12,6 +12,7 @@ import pytest
 import shapes
 import torch
 import trained
+from exports import quick_export
 from PIL import Image
 from plain_nms import plain_nms
 from safetensors.torch import load_file
@@ -19,10 +20,7 @@ from safetensors.torch import load_file
 from edgenext_deploy import Classifier
 from edgenext_deploy.artifacts.manifest import Detection
 from edgenext_deploy.benchmarks.accuracy.evaluate import evaluate
-from edgenext_deploy.export.checks.rtx import RtxReport
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
-from edgenext_deploy.export.graph.simplify import Simplified
-from edgenext_deploy.export.pipeline import run_export
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.models.factory import create_model
 from edgenext_deploy.preprocess.photo import preprocess
@@ -41,20 +39,11 @@ def load(variant, classes, weights):
     return model.requires_grad_(False)
 
 
-def quick(request):
-    """Export without the simplifier and TensorRT-RTX: children that change no answer and take most of the time.
-
-    test_trained.py and test_heads.py export with both.
-    """
-    return run_export(request, simplify=lambda model: Simplified(model, "left out"),
-                      build=lambda *arguments: RtxReport(available=False, ok=False, reason="left out"))
-
-
 def export(folder, module, name, classes, labels, **options):
     folder.mkdir(exist_ok=True)
     (folder / "labels.txt").write_text("\n".join(labels))
     with module.registered():
-        return quick(ExportRequest(
+        return quick_export(ExportRequest(
             name, weights=module.weights_file(name), num_classes=classes, image_size=module.SIZE,
             labels=str(folder / "labels.txt"), output=str(folder), **options)).onnx_path
 

@@ -24,6 +24,8 @@ from edgenext_deploy.models.factory import randomise
 from edgenext_deploy.models.reference import reference_module
 from edgenext_deploy.models.registry import get_variant
 
+pytestmark = pytest.mark.usefixtures("quick_tools")
+
 QUICK = {"image_size": 64, "target": "onnxruntime"}
 
 

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from golden_exports import GOLDEN, SHAPES, export_golden
 from golden_parameters import image
+from sweeps import sweep
 
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 
@@ -25,7 +26,7 @@ def relative_error(found, key):
     return np.abs(found - GOLDEN[key]).max() / np.abs(GOLDEN[key]).max()
 
 
-@pytest.mark.parametrize("variant", sorted(SHAPES))
+@pytest.mark.parametrize("variant", sweep(sorted(SHAPES), always=["xxs", "s", "xxs_bn_hs", "mobilevit_xxs"]))
 def test_the_nano_file_reproduces_the_published_code(variant, nano_export):
     result = nano_export(variant)
     assert relative_error(run_onnx(result.onnx_path, 256), f"{variant}_256x256") < TOLERANCE
@@ -39,7 +40,7 @@ def test_the_nano_file_reproduces_the_published_code(variant, nano_export):
     assert not manifest.weights.random
 
 
-@pytest.mark.parametrize("variant, layout, target, size", [
+@pytest.mark.parametrize("variant, layout, target, size", sweep([
     ("xxs", "timm", "nano", 256),
     ("xs", "timm", "onnxruntime", 256),
     ("s", "timm", "orin", 256),
@@ -52,7 +53,8 @@ def test_the_nano_file_reproduces_the_published_code(variant, nano_export):
     ("s_bn_hs", "official", "xavier", 224),
     ("mobilevit_xxs", "timm", "onnxruntime", 256),
     ("mobilevit_xs", "timm", "rtx", 256),
-])
+], always=[("xxs", "timm", "nano", 256), ("xs", "official", "onnxruntime", 224), ("xxs_bn_hs", "official", "orin", 224),
+           ("mobilevit_xxs", "timm", "onnxruntime", 256)]))
 def test_other_layouts_targets_and_sizes(variant, layout, target, size, tmp_path):
     result = export_golden(variant, tmp_path, layout, target=target, image_size=size)
     assert relative_error(run_onnx(result.onnx_path, size), f"{variant}_{size}x{size}") < TOLERANCE

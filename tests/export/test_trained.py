@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from exports import quick_export
 from trained import CLASSES, PREPROCESSING, SIZE, TRAINED, digits, network_inputs, registered, weights_file
 
 from edgenext_deploy import Classifier
@@ -19,7 +20,6 @@ from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
-from edgenext_deploy.export.pipeline import run_export
 from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.fp32_pins import pins_of, require_typed_fp16
 from edgenext_deploy.export.precision.typed import to_typed
@@ -183,7 +183,7 @@ def test_large_activations_need_their_islands(opset):
 
 
 def export(name, folder, **options):
-    result = run_export(ExportRequest(
+    result = quick_export(ExportRequest(
         name, fp16=True, weights=weights_file(name), num_classes=CLASSES, image_size=SIZE,
         output=str(folder), **options))
     manifest = open_engine_file(result.onnx_path).manifest()

@@ -63,10 +63,9 @@ def test_cuda_that_is_not_there():
 
 
 def test_the_harness_measures_it_beside_its_export(capsys, tmp_path):
-    from edgenext_deploy.export.pipeline import run_export
-    from edgenext_deploy.export.request import ExportRequest
+    from exports import export
 
-    made = run_export(ExportRequest("xxs", target="onnxruntime", output=str(tmp_path)))
+    made = export("xxs", tmp_path, target="onnxruntime")
     path = str(tmp_path / "rows.json")
     with pytest.raises(SystemExit) as stopped:
         entry.run_command(bench_command, [

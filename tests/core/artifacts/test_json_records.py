@@ -2,6 +2,7 @@ import json
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import pytest
+from sweeps import examples
 
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.errors import BadInputError
@@ -117,7 +118,7 @@ def test_any_json_gives_a_record_or_bad_input():
         {"name": leaf, "sizes": leaf | strategies.lists(leaf, max_size=2)})
     value = value | strategies.lists(value, max_size=2)
 
-    @hypothesis.settings(max_examples=200, deadline=None, derandomize=True)
+    @hypothesis.settings(max_examples=examples(200), deadline=None, derandomize=True)
     @hypothesis.given(strategies.dictionaries(strategies.sampled_from(Outer._fields), value, max_size=2))
     def check(changes):
         try:

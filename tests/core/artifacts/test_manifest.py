@@ -4,6 +4,7 @@ import os
 
 import pytest
 from paths import DATA
+from sweeps import examples
 
 from edgenext_deploy.artifacts import manifest
 from edgenext_deploy.errors import BadInputError
@@ -88,7 +89,7 @@ def test_damaged_manifest_is_either_read_or_bad_input(path):
     strategies = pytest.importorskip("hypothesis.strategies")
     original = tiny_text().encode("utf-8")
 
-    @hypothesis.settings(max_examples=200, deadline=None, derandomize=True)
+    @hypothesis.settings(max_examples=examples(200), deadline=None, derandomize=True)
     @hypothesis.given(strategies.integers(0, len(original)), strategies.integers(0, 20),
                       strategies.binary(max_size=6))
     def check(position, removed, inserted):

@@ -3,6 +3,7 @@ import json
 
 import pytest
 from plan_samples import changed, contents, fields, identify_plan, late_plan, orin_record, put, written
+from sweeps import examples
 
 from edgenext_deploy.artifacts.plan_check import sidecar_path
 from edgenext_deploy.artifacts.plan_header import parse_header
@@ -17,7 +18,7 @@ def test_fuzz_of_the_header():
     tags = strategies.sampled_from([
         b"", b"ftrt", b"vtrt", b"ptrt", b"PK\x03\x04", b"\x08\x07\x12", b"\x80\x04", b"\x10\0\0\0{"])
 
-    @hypothesis.settings(max_examples=1500, deadline=None)
+    @hypothesis.settings(max_examples=examples(1500), deadline=None)
     @hypothesis.given(tags, strategies.binary(max_size=300), strategies.integers(0, 1 << 40))
     def fuzz(tag, rest, size):
         head = tag + rest
@@ -51,7 +52,7 @@ def test_fuzz_of_the_sidecar(tmp_path):
         except BadInputError as error:
             assert error.message.isprintable() and len(error.message) < 600
 
-    @hypothesis.settings(max_examples=1000, deadline=None)
+    @hypothesis.settings(max_examples=examples(1000), deadline=None)
     @hypothesis.given(strategies.lists(strategies.tuples(strategies.sampled_from(places), values), max_size=3))
     def fuzz_fields(changes):
         data = good
@@ -64,7 +65,7 @@ def test_fuzz_of_the_sidecar(tmp_path):
 
     text = contents(sidecar_path(path))
 
-    @hypothesis.settings(max_examples=1000, deadline=None)
+    @hypothesis.settings(max_examples=examples(1000), deadline=None)
     @hypothesis.given(strategies.integers(0, len(text)), strategies.integers(0, 20), strategies.binary(max_size=20))
     def fuzz_bytes(start, length, replacement):
         judge(text[:start] + replacement + text[start + length:])
@@ -82,7 +83,7 @@ def test_fuzz_of_whole_files(tmp_path):
     text = contents(sidecar_path(path))
     cut = strategies.tuples(strategies.integers(0, 300), strategies.integers(0, 8), strategies.binary(max_size=8))
 
-    @hypothesis.settings(max_examples=500, deadline=None)
+    @hypothesis.settings(max_examples=examples(500), deadline=None)
     @hypothesis.given(cut, strategies.none() | strategies.tuples(
         strategies.integers(0, len(text)), strategies.integers(0, 8), strategies.binary(max_size=8)))
     def fuzz(of_plan, of_text):

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from sweeps import examples
 
 from edgenext_deploy.artifacts import golden
 from edgenext_deploy.artifacts.manifest import Preprocessing
@@ -357,7 +358,7 @@ def test_damaged_photo_is_either_read_or_bad_input(tmp_path):
         Image.open(PHOTOS[0]).resize((24, 16)).save(stream, suffix)
         originals.append(stream.getvalue())
 
-    @hypothesis.settings(max_examples=150, deadline=None, derandomize=True)
+    @hypothesis.settings(max_examples=examples(150), deadline=None, derandomize=True)
     @hypothesis.given(strategies.sampled_from(originals), strategies.integers(0, 2000),
                       strategies.binary(max_size=8), strategies.integers(0, 2000))
     def check(content, position, patch, length):

@@ -1,23 +1,22 @@
 """Detectors, segmenters and ablations through the whole export: exact in FP64, accepted by 8.2, built in FP16."""
 import base64
 import dataclasses
-import subprocess
-import sys
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from exports import export, quick_export
 
 from edgenext_deploy.artifacts import golden
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.engines.selftest.golden_test import compare, golden_outputs
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
+from edgenext_deploy.export.checks.rtx import build_with_rtx
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
-from edgenext_deploy.export.pipeline import run_export
 from edgenext_deploy.export.precision.drift import compare_outputs
 from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.fp32_pins import element_types
@@ -89,7 +88,6 @@ def test_the_nano_file(name, nano_head):
     assert model.opset_import[0].version == 13 and model.ir_version <= 7
     assert not {node.op_type for node in model.graph.node} & FORBIDDEN
     assert manifest.verdicts["8.2"]["supported"] and manifest.precision.mode == "flag"
-    assert result.rtx.available and result.rtx.ok
     assert manifest.parity.max_relative_error < 2e-5 and manifest.parity.top1_agreement > 0.999
     assert manifest.preprocessing.fit == "stretch" and manifest.preprocessing.crop_pct == 1.0
     ends = [(spec.name, spec.shape, spec.dtype) for spec in manifest.outputs]
@@ -125,9 +123,9 @@ def test_boxes_and_probabilities_are_computed_in_fp32(nano_head):
 
 @pytest.mark.parametrize("name, options", [
     ("xxs_ssdlite", {"target": "a100"}), ("xxs_deeplabv3", {"target": "rtx", "io": "fp16"})])
-def test_typed_fp16_is_built(name, options, tmp_path):
-    result = run_export(small(tmp_path, name, fp16=True, num_classes=4, **options))
-    assert result.rtx.available and result.rtx.ok and result.manifest.precision.fp16_share > 0.99
+def test_typed_fp16(name, options, tmp_path):
+    result = export(name, tmp_path, image_size=96, fp16=True, num_classes=4, **options)
+    assert result.manifest.precision.fp16_share > 0.99
     types = element_types(onnx.load(result.onnx_path))
     if name == "xxs_deeplabv3":
         assert result.manifest.outputs[0].dtype == "int32" and types["classes"] == onnx.TensorProto.INT32
@@ -138,7 +136,7 @@ def test_typed_fp16_is_built(name, options, tmp_path):
 
 
 def test_mobilevit_heads_and_tokens(tmp_path):
-    result = run_export(small(tmp_path, "mobilevit_xxs_ssdlite", batch=2, num_classes=4, target="onnxruntime"))
+    result = export("mobilevit_xxs_ssdlite", tmp_path, image_size=96, batch=2, num_classes=4, target="onnxruntime")
     assert result.manifest.inputs[0].shape == (2, 3, 96, 96)
     assert result.manifest.preprocessing.mean == (0.0, 0.0, 0.0)
     assert result.manifest.labels == () and result.manifest.labels_source == "none"
@@ -146,27 +144,25 @@ def test_mobilevit_heads_and_tokens(tmp_path):
 
 @pytest.mark.parametrize("name, target", [("s_no_branching_no_pe", "thor"), ("s_sdta_first", "nano")])
 def test_an_ablation_is_exported_like_any_other(name, target, tmp_path):
-    result = run_export(small(tmp_path, name, fp16=True, image_size=64, target=target))
-    assert result.rtx.available and result.rtx.ok
+    result = export(name, tmp_path, fp16=True, image_size=64, target=target)
     assert result.manifest.precision.mode == ("typed" if target == "thor" else "flag")
     assert result.manifest.verdicts["8.2"]["supported"] == (target == "nano")
     assert result.manifest.parity.top1_agreement == 1.0 and result.manifest.labels_source == "imagenet1k"
 
 
-def test_own_detector_goes_through_with_its_labels(tmp_path):
+def test_own_detector_goes_through_with_its_labels(export_here, tmp_path):
     names, weights = tmp_path / "my.txt", tmp_path / "ft.pth"
     names.write_text("cat\ndog\nbird\n")
     torch.save(create_model("xxs_ssdlite", num_classes=3).state_dict(), weights)
-    command = [sys.executable, "-m", "edgenext_deploy.export.cli", "--variant", "xxs_ssdlite", "--image-size", "64",
-               "--weights", str(weights), "--output", str(tmp_path)]
-    done = subprocess.run([*command, "--labels", str(names)], capture_output=True, text=True)
+    done = export_here("--variant", "xxs_ssdlite", "--image-size", "64", "--weights", weights, "--output", tmp_path,
+                       "--labels", names)
     assert done.returncode == 0, done.stderr
     manifest = open_engine_file(str(tmp_path / "xxs_ssdlite.onnx")).manifest()
     assert manifest.labels == ("cat", "dog", "bird") and manifest.labels_source == "my.txt"
     assert manifest.outputs[1].shape[-1] == 3 and not manifest.weights.random
     names.write_text("cat\ndog\n")
     with pytest.raises(BadInputError, match="2 labels found, 3 expected"):
-        run_export(small(tmp_path, "xxs_ssdlite", weights=str(weights), labels=str(names)))
+        quick_export(small(tmp_path, "xxs_ssdlite", weights=str(weights), labels=str(names)))
 
 
 def test_a_wrong_weight_in_a_head_is_noticed(tmp_path):
@@ -182,7 +178,7 @@ def test_a_wrong_weight_in_a_head_is_noticed(tmp_path):
 
     for name, broken in (("xxs_ssdlite", broken_boxes), ("xxs_deeplabv3", broken_map)):
         with pytest.raises(VerificationError, match="differs from the reference module"):
-            run_export(small(tmp_path, name), lower_module=broken)
+            quick_export(small(tmp_path, name), lower_module=broken)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -208,14 +204,27 @@ def test_auto_pin_is_for_classifiers(tmp_path):
 
 def test_pretrained_says_that_nothing_is_published(tmp_path):
     with pytest.raises(UsageError, match="no weights are published for xxs_ssdlite"):
-        run_export(small(tmp_path, "xxs_ssdlite", pretrained=True))
+        quick_export(small(tmp_path, "xxs_ssdlite", pretrained=True))
 
 
+@pytest.mark.real
+@pytest.mark.parametrize("name, options", [
+    ("xxs_ssdlite", {}), ("xxs_ssdlite", {"target": "a100"}), ("xxs_deeplabv3", {}),
+    ("xxs_deeplabv3", {"target": "rtx", "io": "fp16"}), ("s_no_branching_no_pe", {"target": "thor"}),
+    ("s_sdta_first", {})])
+def test_tensorrt_rtx_builds_heads_and_ablations(name, options, tmp_path):
+    pytest.importorskip("tensorrt_rtx")
+    path = export(name, tmp_path, fp16=True, image_size=96, num_classes=4, **options).onnx_path
+    report = build_with_rtx(path, sms=("80",))
+    assert report.ok and not report.fp16_layernorm
+
+
+@pytest.mark.sweep
 @pytest.mark.parametrize("name, outputs", [
     ("s_ssdlite", [("boxes", (1, 3232, 4)), ("scores", (1, 3232, 80))]),
     ("s_deeplabv3", [("classes", (1, 512, 512))])])
 def test_the_paper_s_networks_at_their_size(name, outputs, tmp_path):
-    manifest = run_export(ExportRequest(name, fp16=True, output=str(tmp_path))).manifest
+    manifest = export(name, tmp_path, fp16=True).manifest
     assert [(spec.name, spec.shape) for spec in manifest.outputs] == outputs
     assert manifest.verdicts["8.2"]["supported"] and manifest.parity.max_relative_error < 1e-5
     pixels = golden.golden_batch(manifest.golden.seed, manifest.inputs[0].shape)

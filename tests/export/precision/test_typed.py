@@ -8,16 +8,19 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from exports import export, quick_export
 from golden_exports import GOLDEN, SHAPES, export_golden
 from golden_parameters import image
 from onnx import TensorProto
 from paths import CAT
+from sweeps import sweep
 
 from edgenext_deploy import Classifier
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import IncompatibleError, UsageError, VerificationError
 from edgenext_deploy.export import precision_step
+from edgenext_deploy.export.checks.rtx import build_with_rtx
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
@@ -48,7 +51,7 @@ def small_graph(opset=20, ir_version=9, layout="nchw", variant="xxs"):
     return graph, pins_of(graph, islands)
 
 
-@pytest.mark.parametrize("variant", sorted(SHAPES))
+@pytest.mark.parametrize("variant", sweep(sorted(SHAPES), always=["xxs", "xxs_bn_hs", "mobilevit_xxs"]))
 def test_every_variant_typed(variant, tmp_path):
     result = export_golden(variant, tmp_path, target="a100", fp16=True)
     model = onnx.load(result.onnx_path)
@@ -65,9 +68,15 @@ def test_every_variant_typed(variant, tmp_path):
     weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     halves = sum(len(tensor.raw_data) for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT16)
     assert halves > 0.98 * weights
-    if result.rtx.available:
-        assert [build.sm for build in result.rtx.builds if build.ok] == ["80"]
-        assert not result.rtx.fp16_layernorm
+
+
+@pytest.mark.parametrize("variant", sweep(sorted(SHAPES), always=["xxs", "mobilevit_xxs"]))
+@pytest.mark.real
+def test_tensorrt_rtx_builds_every_variant_typed(variant, tmp_path):
+    pytest.importorskip("tensorrt_rtx")
+    report = build_with_rtx(export_golden(variant, tmp_path, target="a100", fp16=True).onnx_path, sms=("80",))
+    assert [build.sm for build in report.builds if build.ok] == ["80"]
+    assert not report.fp16_layernorm
 
 
 def test_the_typed_file_is_half_the_size():
@@ -124,8 +133,7 @@ def test_moves_between_islands_stay_with_them():
 
 
 def test_io_fp16_goes_through_the_classifier(tmp_path):
-    result = run_export(ExportRequest(
-        "xxs", target="orin", fp16=True, precision_mode="typed", io="fp16", image_size=64, output=str(tmp_path)))
+    result = export("xxs", tmp_path, target="orin", fp16=True, precision_mode="typed", io="fp16", image_size=64)
     model = onnx.load(result.onnx_path)
     assert {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)} == {10}
     assert result.manifest.inputs[0].dtype == "float16"
@@ -134,7 +142,7 @@ def test_io_fp16_goes_through_the_classifier(tmp_path):
 
 
 def test_flag_mode_lists_the_pins_and_leaves_the_graph_in_fp32(tmp_path):
-    result = run_export(ExportRequest("xxs", fp16=True, image_size=64, output=str(tmp_path)))
+    result = export("xxs", tmp_path, fp16=True, image_size=64)
     model = onnx.load(result.onnx_path)
     assert not [tensor for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT16]
     nodes = {node.name: node.op_type for node in model.graph.node}
@@ -152,7 +160,7 @@ def test_flag_mode_lists_the_pins_and_leaves_the_graph_in_fp32(tmp_path):
 def test_a_typing_that_does_nothing_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(precision_step, "to_typed", lambda model, pins, io: model)
     with pytest.raises(VerificationError, match=r"computes .* nodes in FP32"):
-        run_export(ExportRequest("xxs", target="a100", fp16=True, image_size=64, output=str(tmp_path)))
+        quick_export(ExportRequest("xxs", target="a100", fp16=True, image_size=64, output=str(tmp_path)))
     assert not list(tmp_path.iterdir())
 
 
@@ -168,7 +176,7 @@ def test_a_plan_that_pins_everything_is_refused(tmp_path, monkeypatch, mode, tar
     monkeypatch.setattr(precision_step, "pins_of", lambda model,
                         islands: {node.name: "all" for node in model.graph.node})
     with pytest.raises(VerificationError, match="0% of the multiply-adds"):
-        run_export(ExportRequest("xxs", target=target, fp16=True, image_size=64, output=str(tmp_path)))
+        quick_export(ExportRequest("xxs", target=target, fp16=True, image_size=64, output=str(tmp_path)))
     assert not list(tmp_path.iterdir())
 
 
@@ -249,11 +257,11 @@ def shifted_checkpoint(folder, shift):
 
 def test_activations_that_fp16_does_not_hold_are_not_called_a_defect_of_the_lowering(tmp_path):
     with pytest.raises(VerificationError, match="differs from the reference module") as caught:
-        run_export(shifted_checkpoint(tmp_path, 100.0))
+        quick_export(shifted_checkpoint(tmp_path, 100.0))
     assert "--auto-pin" in caught.value.fix
 
 
 def test_parity_allows_what_auto_pin_was_allowed(tmp_path):
     request = dataclasses.replace(shifted_checkpoint(tmp_path, 100.0), auto_pin=True, tolerance=0.2)
-    parity = run_export(request).manifest.parity
+    parity = quick_export(request).manifest.parity
     assert parity.tolerance == 0.2 and TOLERANCE < parity.max_relative_error < 0.2

@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 import pytest
+from sweeps import examples
 
 onnx = pytest.importorskip("onnx")
 
@@ -180,7 +181,7 @@ def test_a_truncated_file_is_refused_or_judged(tmp_path):
     assert refused >= len(lengths) - 2
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(edits=st.lists(st.tuples(st.integers(0, 10_000), st.binary(max_size=4), st.integers(0, 6)), min_size=1,
                       max_size=4))
 def test_a_damaged_file_is_refused_or_judged(tmp_path_factory, edits):
@@ -194,7 +195,7 @@ def test_a_damaged_file_is_refused_or_judged(tmp_path_factory, edits):
         judged_or_refused(str(path))
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=examples(50), deadline=None, derandomize=True)
 @given(content=st.binary(min_size=1, max_size=200))
 def test_noise_is_refused(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("noise") / "noise.onnx"
