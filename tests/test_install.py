@@ -75,12 +75,14 @@ def test_an_installed_wheel_imports_everywhere(wheel, python, tmp_path):
     assert import_everything(python, ROOT, ROOT, search=site) == count
 
 
+@pytest.mark.real
 def test_an_installed_source_distribution_imports(sdist, python, tmp_path):
     site = tmp_path / "site"
     run([python, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(site), str(sdist)])
     assert import_everything(python, site, tmp_path, search=site) > 150
 
 
+@pytest.mark.real
 def test_an_editable_install_imports(source_copy, python, tmp_path):
     """In an environment of its own: what an editable install writes into its environment must go with it."""
     environment = tmp_path / "environment"
