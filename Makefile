@@ -84,7 +84,7 @@ test test-ci test-all: environments
 	$(if $(READY36),$(PYTEST36) -m "serial and $(TIER)" tests/core tests/benchmarks $(NONE_IS_FINE))
 
 beside-311:
-	$(PYTEST) -n 2 -m "not serial and $(TIER)"
+	$(PYTEST) -n 2 --durations=10 -m "not serial and $(TIER)"
 
 ifeq ($(READY36),)
 beside-36:
@@ -92,7 +92,7 @@ beside-36:
 else
 # Its lines come together when it is done, not between the dots of the other.
 beside-36:
-	@code=0; $(PYTEST36) -m "not serial and $(TIER)" tests/core tests/benchmarks tests/engines \
+	@code=0; $(PYTEST36) --durations=10 -m "not serial and $(TIER)" tests/core tests/benchmarks tests/engines \
 		> $(CACHE)/test36.log 2>&1 || code=$$?; \
 	echo "Python 3.6:"; cat $(CACHE)/test36.log; exit $$((code == 5 ? 0 : code))
 endif

@@ -8,18 +8,22 @@ import pytest
 from import_graph import FACES, ROOT, cycles, module_files, module_graph, room_graph
 
 FILES = module_files()
-GRAPH = module_graph(FILES)
 # Rooms from which a child process is run by its path: Python puts the folder first on the child's path.
 RUN_BY_PATH = [path.parent for path in FILES.values() if path.stem.endswith("_child") or path.stem == "probe"]
 
 
-def test_no_file_imports_in_a_circle():
+@pytest.fixture(scope="module")
+def graph():
+    return module_graph(FILES)
+
+
+def test_no_file_imports_in_a_circle(graph):
     assert len(FILES) > 200
-    assert cycles(GRAPH) == []
+    assert cycles(graph) == []
 
 
-def test_no_room_imports_in_a_circle():
-    rooms = room_graph(GRAPH, FILES)
+def test_no_room_imports_in_a_circle(graph):
+    rooms = room_graph(graph, FILES)
     assert len(rooms) > 25
     assert cycles(rooms) == []
 
@@ -29,9 +33,9 @@ def test_a_planted_circle_is_found():
     assert cycles({"a": {"b"}, "b": set()}) == []
 
 
-def test_nothing_inside_imports_through_a_face():
+def test_nothing_inside_imports_through_a_face(graph):
     """A face lists what modules define; to import through it would lead back to everything."""
-    found = {module: sorted(set(imported) & set(FACES)) for module, imported in GRAPH.items() if module not in FACES}
+    found = {module: sorted(set(imported) & set(FACES)) for module, imported in graph.items() if module not in FACES}
     assert {module: faces for module, faces in found.items() if faces} == {}
 
 
