@@ -44,7 +44,7 @@ class _Group(click.Group):
 @click.option("--num-classes", type=click.IntRange(*WHOLE_NUMBERS["num_classes"]),
               help="Number of classes.  [default: the checkpoint's, or the variant's]")
 @click.option("--labels", type=INPUT, metavar="FILE",
-              help="Class names, one a line.  [default: those of the published network]")
+              help="Class names, as lines, JSON or simple YAML.  [default: those of the published network]")
 @click.option("--crop-pct", type=click.FloatRange(*FRACTIONS["crop_pct"]),
               help="Share of the resized photo that is cropped.  [default: the published evaluation's]")
 @click.option("--output", default=".", show_default=True, metavar="DIR", help="Folder for the files.")

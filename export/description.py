@@ -1,6 +1,5 @@
 """What the manifest says of an exported graph."""
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgenext_deploy.artifacts import manifest as manifests
@@ -14,7 +13,7 @@ from edgenext_deploy.export.verdict import judge as verdicts
 from edgenext_deploy.export.verdict.findings import summary
 from edgenext_deploy.export.weights import Reference
 from edgenext_deploy.files import sha256_of_bytes
-from edgenext_deploy.networks.labels import SHIPPED, load_labels
+from edgenext_deploy.networks.labels import load_labels, require_count
 from edgenext_deploy.version import __version__
 
 if TYPE_CHECKING:
@@ -47,9 +46,9 @@ def network_of(resolved: ResolvedExport, reference: Reference) -> Network:
     preprocessing = Preprocessing(
         height, width, resolved.crop_pct or reference.crop_pct, "bicubic", variant.mean, variant.std,
         resolved.fold_normalization, "crop" if variant.task == "classification" else "stretch")
-    if resolved.labels:
-        source = resolved.labels if resolved.labels in SHIPPED else Path(resolved.labels).name
-        return Network(preprocessing, load_labels(resolved.labels, reference.num_classes), source)
+    if resolved.labels is not None:
+        require_count(resolved.labels, reference.num_classes, f"labels file {resolved.labels_source}")
+        return Network(preprocessing, resolved.labels, resolved.labels_source)
     if reference.num_classes == variant.num_classes:
         return Network(preprocessing, load_labels(variant.labels, reference.num_classes), variant.labels)
     return Network(preprocessing, (), "none")

@@ -12,6 +12,7 @@ from edgenext_deploy.export.limits import CHOICES, FRACTIONS, LARGEST_SIDE, STRI
 from edgenext_deploy.export.resolved import DriftOptions, ResolvedExport, WeightsSource
 from edgenext_deploy.files import why_not_writable
 from edgenext_deploy.models.registry import Variant, get_variant
+from edgenext_deploy.networks.labels import SHIPPED, load_labels
 from edgenext_deploy.targets import Target, get_target
 from edgenext_deploy.tensorrt_api.precision_modes import refusal_of_mode
 
@@ -42,8 +43,8 @@ class ExportRequest:
             (``"224x320"``). None takes the variant's.
         batch: images of one inference.
         num_classes: number of classes; None takes the checkpoint's, else the variant's.
-        labels: file with the class names, one a line. None takes those of the published network if the number of
-            classes is the same.
+        labels: file with the class names, see `networks.labels.load_labels`. None takes those of the published
+            network if the number of classes is the same.
         crop_pct: share of the resized photo that is cropped, 0.1..1. None takes the one of the published evaluation.
         layout: ``nchw`` or ``tokens``, see `targets.Target`. None takes the target's.
         padding: ``node`` or ``attribute``, see `targets.Target`. None takes the target's.
@@ -91,6 +92,7 @@ class ExportRequest:
         Raises:
             UsageError: an unknown name, a module of no known family, an impossible size, a folder that cannot be
                 written.
+            BadInputError: a labels file that cannot be read, or of another number of classes.
             IncompatibleError: FP16 in a way that the target's TensorRT does not have.
         """
         self._require_allowed_values()
@@ -104,12 +106,14 @@ class ExportRequest:
         if self.nms == "plugin":
             _require_plugin(variant, target, self.io)
         _require_writable(Path(self.output))
+        labels = None if self.labels is None else load_labels(os.fspath(self.labels), self._known_classes(variant))
         return ResolvedExport(
             name=variant.name, folder=Path(self.output), variant=variant, target=target,
             precision=precision_for(target, self.fp16, self.precision_mode, self.io), io=self.io,
             source=WeightsSource(module, _text(self.weights), self.pretrained, self.seed),
-            shape=(self.batch, 3, height, width), num_classes=self.num_classes, labels=_text(self.labels),
-            crop_pct=self.crop_pct, layout=self.layout or target.layout, padding=self.padding or target.padding,
+            shape=(self.batch, 3, height, width), num_classes=self.num_classes, labels=labels,
+            labels_source=_labels_source(self.labels), crop_pct=self.crop_pct,
+            layout=self.layout or target.layout, padding=self.padding or target.padding,
             fold_normalization=self.fold_normalization, nms_plugin=self.nms == "plugin",
             drift=DriftOptions(self.drift or self.auto_pin, self.auto_pin, _text(self.samples), self.tolerance))
 
@@ -121,6 +125,12 @@ class ExportRequest:
         from edgenext_deploy.export.live_module import variant_of
 
         return self.model_or_variant, variant_of(self.model_or_variant)
+
+    def _known_classes(self, variant: Variant) -> int | None:
+        """Return the number of classes as far as it is known before the weights are loaded."""
+        if self.num_classes is not None or self.weights is not None:
+            return self.num_classes
+        return variant.num_classes if isinstance(self.model_or_variant, (str, Variant)) else None
 
     def _require_allowed_values(self) -> None:
         for name, choices in CHOICES.items():
@@ -222,6 +232,12 @@ def _require_writable(folder: Path) -> None:
     reason = why_not_writable(str(folder))
     if reason is not None:
         raise UsageError(f"cannot write to {folder}: {reason}", "choose another --output")
+
+
+def _labels_source(labels: PathLike | None) -> str:
+    if labels is None:
+        return "none"
+    return str(labels) if labels in SHIPPED else Path(labels).name
 
 
 def _text(path: PathLike | None) -> str | None:

@@ -48,6 +48,8 @@ class ResolvedExport:
         precision: without pins and counts, which come later.
         shape: the input's, `[B, 3, H, W]`.
         num_classes: None if the weights are to say.
+        labels: names of the classes, as their file has them; None without a file.
+        labels_source: the file's name, or the shipped list's; ``none`` without a file.
         nms_plugin: also write the graph that ends in TensorRT's NMS plugin.
     """
 
@@ -60,7 +62,8 @@ class ResolvedExport:
     source: WeightsSource
     shape: tuple[int, int, int, int]
     num_classes: int | None
-    labels: str | None
+    labels: tuple[str, ...] | None
+    labels_source: str
     crop_pct: float | None
     layout: str
     padding: str

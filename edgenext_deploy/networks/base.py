@@ -20,7 +20,7 @@ import numpy as np
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
-from edgenext_deploy.networks.labels import load_labels
+from edgenext_deploy.networks.labels import load_labels, require_count
 from edgenext_deploy.networks.stream import CallTimings, StreamResult, stream
 from edgenext_deploy.preprocess.photo import load_photo
 from edgenext_deploy.preprocess.pixel_formats import check_color, frame_layout
@@ -58,8 +58,8 @@ class Network(abc.ABC, Generic[Answer]):
     Args:
         engine: path of an ONNX file or plan with its ``.json`` manifest next to it, exported with batch 1; or what
             `open_engine_file` made of it.
-        labels: the names themselves, the name of a shipped list, or the path of a text file with one name a
-            line; by default those in the manifest, and "class N" where it has none.
+        labels: the names themselves, the name of a shipped list, or the path of a file, see
+            `load_labels`; by default those in the manifest, and "class N" where it has none.
         runtime: how the engine is run.
         color: of camera frames: ``bgr`` (OpenCV's), ``rgb`` or ``nv12``; see `pixel_formats.frame_layout`.
 
@@ -76,6 +76,12 @@ class Network(abc.ABC, Generic[Answer]):
     def __init__(self, engine: EngineSource, *, labels: Labels = None,
                  runtime: RuntimeOptions = RuntimeOptions(), color: str = "bgr") -> None:  # noqa: B008 - immutable
         check_color(color)
+        labels_from = "the manifest" if labels is None else "the list passed"
+        if isinstance(labels, (str, os.PathLike)):
+            labels_from = "labels file " + os.fspath(labels)
+            names: Optional[Sequence[str]] = load_labels(os.fspath(labels))  # before seconds go into opening the engine
+        else:
+            names = labels
         self.file = read_engine(engine, runtime)
         self.manifest = self.file.manifest()
         path = self.file.path
@@ -85,7 +91,8 @@ class Network(abc.ABC, Generic[Answer]):
         self._color = color
         try:
             self._check_input(path)
-            self.labels = self._choose_labels(labels, self._classes(path, self.session.outputs))
+            self.labels = self._choose_labels(
+                names, labels_from, self._classes(path, self.session.outputs))
             self.frames = FramePreparer(self.manifest.preprocessing, self.session, color, runtime.preprocess_on)
         except Exception:
             self.session.close()
@@ -171,17 +178,11 @@ class Network(abc.ABC, Generic[Answer]):
             raise UsageError("{} takes {} images at a time; {} needs 1".format(path, taken.shape[0], TASKS[self.task]),
                              "export with --batch 1")
 
-    def _choose_labels(self, labels: Labels, classes: int) -> Tuple[str, ...]:
-        if isinstance(labels, (str, os.PathLike)):
-            return load_labels(os.fspath(labels), classes)
+    def _choose_labels(self, labels: Optional[Sequence[str]], labels_from: str, classes: int) -> Tuple[str, ...]:
         if labels is None and not self.manifest.labels:
             return tuple("class {}".format(index) for index in range(classes))
         names = tuple(self.manifest.labels if labels is None else labels)
-        if len(names) != classes:
-            raise BadInputError(
-                "{} labels found in {}, {} expected, one for each class".format(
-                    len(names), "the manifest" if labels is None else "the list passed", classes),
-                "pass the labels that the engine was trained with")
+        require_count(names, classes, labels_from)
         return names
 
 

@@ -1,10 +1,11 @@
-"""Category names: a shipped list, or a text file with one name a line."""
+"""Category names: a shipped list, or a file of names; `label_formats` has the formats."""
 import os
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import require_file
+from edgenext_deploy.files import require_file, shown
+from edgenext_deploy.networks.label_formats import LabelsError, parse_labels
 
 IMAGENET1K = "imagenet1k"
 COCO80 = "coco80"
@@ -19,11 +20,12 @@ def load_labels(name_or_path: str, classes: Optional[int] = None) -> Tuple[str, 
 
     Args:
         name_or_path: ``imagenet1k``, ``coco80`` (no background), ``voc21`` (the background first), or the path of
-            a UTF-8 text file with one name a line.
+            a UTF-8 text file: a name a line, numbered lines, a JSON list or map, or simple YAML.
         classes: how many names there must be; None takes any number.
 
     Raises:
-        BadInputError: no such file, not text, an empty line, or another number of names than `classes`.
+        BadInputError: no such file, not text, an empty name, a format that is not read, or another number of names
+            than `classes`.
     """
     path = path_of(name_or_path + ".txt") if name_or_path in SHIPPED else os.fspath(name_or_path)
     fix = "pass a text file with one label a line, or one of " + ", ".join(SHIPPED)
@@ -33,12 +35,19 @@ def load_labels(name_or_path: str, classes: Optional[int] = None) -> Tuple[str, 
             path, os.path.getsize(path), _MAX_BYTES), fix)
     try:
         with open(path, encoding="utf-8-sig") as stream:
-            labels = tuple(line.strip() for line in stream.read().rstrip().split("\n"))
+            text = stream.read()
     except UnicodeDecodeError as error:
         raise BadInputError("labels file {} is not UTF-8 text: {}".format(path, error), fix) from error
-    if "" in labels:
-        raise BadInputError("labels file {}: line {} is empty".format(path, labels.index("") + 1), fix)
-    if classes is not None and len(labels) != classes:
-        raise BadInputError("labels file {}: {} labels found, {} expected, one for each class".format(
-            path, len(labels), classes), "pass the labels that the engine was trained with")
+    try:
+        labels = parse_labels(text)
+    except LabelsError as error:
+        raise BadInputError("labels file {}: {}".format(path, shown(str(error), 600)), fix) from error
+    require_count(labels, classes, "labels file {}".format(path))
     return labels
+
+
+def require_count(labels: Sequence[str], classes: Optional[int], where: str) -> None:
+    """Raise BadInputError unless there are `classes` labels; None takes any number."""
+    if classes is not None and len(labels) != classes:
+        raise BadInputError("{}: {} labels found, {} expected, one for each class".format(where, len(labels), classes),
+                            "pass the labels that the engine was trained with")

@@ -50,7 +50,7 @@ With --json and --json-file a stream gives one JSON object per line."""
 @click.option("--threshold", type=click.FloatRange(0, 1), metavar="SCORE",
               help="Detector: report objects with a higher score.  [default: 0.3]")
 @click.option("--labels", type=INPUT, metavar="FILE",
-              help="Text file with one label per line, or 'imagenet1k'.  [default: the manifest's]")
+              help="Class names, as lines, JSON or simple YAML; or 'imagenet1k'.  [default: the manifest's]")
 @runtime_options()
 @live_options
 @json_options

@@ -282,3 +282,12 @@ def test_a_graph_the_target_cannot_run_is_exit_4(tmp_path):
     assert caught.value.exit_code == 4
     assert "ReduceMean" in str(caught.value) and "norm/mean" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content, words", [
+    ('["cat", "dog"', "begins like JSON"), ("cat\ndog\n", "2 labels found, 3 expected")])
+def test_labels_are_checked_before_the_weights_are_loaded(export_here, tmp_path, content, words):
+    (tmp_path / "labels.txt").write_text(content)
+    result = export_here("--variant", "xxs", "--weights", "/nowhere/x.pth", "--num-classes", "3",
+                         "--labels", str(tmp_path / "labels.txt"))
+    assert result.returncode == 3 and words in result.stderr and "nowhere" not in result.stderr

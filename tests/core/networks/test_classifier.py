@@ -135,7 +135,7 @@ def test_wrong_number_of_labels_is_bad_input(tmp_path):
     for labels in ("imagenet1k", ["a", "b"]):
         with pytest.raises(BadInputError, match="10 expected"):
             Classifier(TINY, labels=labels)
-    with pytest.raises(BadInputError, match="1 labels found in the manifest, 10 expected"):
+    with pytest.raises(BadInputError, match="the manifest: 1 labels found, 10 expected"):
         Classifier(engine_with(tmp_path, lambda data: data.update(labels=["only one"])))
 
 
