@@ -1,10 +1,12 @@
 """Top-1 and top-5 accuracy, and two classifiers on the same images."""
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
+from edgenext_deploy.benchmarks.accuracy.class_names import CLASS_ORDERS
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item
 from edgenext_deploy.benchmarks.accuracy.folders import read_folder
 from edgenext_deploy.benchmarks.accuracy.intervals import Paired, exact_mcnemar, paired_interval, wilson
 from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
+from edgenext_deploy.errors import unknown_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -15,11 +17,21 @@ _TOP = 5
 
 
 class ClassificationTask(Task):
-    """A row holds `top`: the five most probable class indices, the most probable first."""
+    """A row holds `top`: the five most probable class indices, the most probable first.
+
+    Args:
+        class_order: see `class_names.map_classes`.
+    """
+
+    def __init__(self, class_order: Optional[str] = None) -> None:
+        super().__init__()
+        if class_order not in (None, *CLASS_ORDERS):
+            raise unknown_name("class order", str(class_order), CLASS_ORDERS)
+        self._class_order = class_order
 
     def read_data(self, folder: str, labels_file: Optional[str], labels: Sequence[str], limit: Optional[int]) -> Data:
         """Return the images of class folders, or of a flat folder with a file of truths."""
-        return read_folder(folder, labels_file, labels, limit)
+        return read_folder(folder, labels_file, labels, limit, self._class_order)
 
     def row(self, network: "Network[Any]", item: Item, image: "Image.Image") -> Row:
         """Return the best classes."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Optional, Tuple
 
 import click
 
+from edgenext_deploy.benchmarks.accuracy.class_names import CLASS_ORDERS
 from edgenext_deploy.benchmarks.commands.options import engine_arguments
 from edgenext_deploy.benchmarks.commands.outputs import INTERRUPTED, check_outputs, hand_over, say
 from edgenext_deploy.benchmarks.commands.progress import show_progress
@@ -29,6 +30,9 @@ _NAMED = 5
 @click.option("--labels", metavar="FILE",
               help="Truth. Classifier: lines 'name class'. Detector: COCO's instances file [default: instances.json in "
                    "DIR]. Segmenter: the list of names [default: VOC's val.txt, or every mask].")
+@click.option("--class-order", type=click.Choice(list(CLASS_ORDERS)),
+              help="What the names of a classifier's folders mean: class indices, text order (torchvision's), or "
+                   "natural order (timm's).  [default: the labels they match, or the one reading that is possible]")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N",
               help="Number of images to evaluate, spread evenly over all.  [default: all]")
 @click.option("--resume", type=OutputFile(), metavar="FILE",
@@ -38,8 +42,8 @@ _NAMED = 5
 @common_options
 @click.pass_context
 def eval_command(context: click.Context, engines: Tuple[str, ...], data: str, labels: Optional[str],
-                 limit: Optional[int], resume: Optional[str], runtime: RuntimeOptions, as_json: bool,
-                 json_file: Optional[str]) -> None:
+                 class_order: Optional[str], limit: Optional[int], resume: Optional[str],
+                 runtime: RuntimeOptions, as_json: bool, json_file: Optional[str]) -> None:
     """Measure the accuracy of engines on labelled images.
 
     Several engines are compared with the first, on the same images. Classifiers: top-1 and top-5. Detectors: COCO's
@@ -53,7 +57,8 @@ def eval_command(context: click.Context, engines: Tuple[str, ...], data: str, la
     try:
         with show_progress() as show:
             evaluation = evaluate(
-                *engines, data=data, labels=labels, limit=limit, resume=resume, runtime=runtime,
+                *engines, data=data, labels=labels, class_order=class_order, limit=limit, resume=resume,
+                runtime=runtime,
                 progress=None if show is None else lambda done, total, _: show(
                     done / total, "{} of {} images".format(done, total)))
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ import os
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from edgenext_deploy.artifacts import json_records
+from edgenext_deploy.benchmarks.accuracy.class_names import by_name, matches
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item, finish, require_unique
 from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
@@ -72,20 +73,26 @@ class DetectionTask(Task):
 def map_categories(categories: Sequence[Dict[str, Any]], labels: Sequence[str]) -> Tuple[Tuple[int, ...], str]:
     """Return the category id of each of the engine's classes, and which rule gave it.
 
-    By name, if every label is a category's name; otherwise by id, the categories sorted, if there are as many. COCO's
-    own 80 categories have ids from 1 to 90.
+    By name, if every label matches a category's; otherwise by id, the categories sorted, if there are as many and no
+    label gets another category than its own. COCO's own 80 categories have ids from 1 to 90.
 
     Raises:
         BadInputError: neither fits.
     """
     require_unique((str(category["id"]) for category in categories), "the categories' ids")
-    by_name = {category["name"]: _whole(category["id"]) for category in categories}
-    if all(label in by_name for label in labels) and len(set(labels)) == len(labels):
-        return tuple(by_name[label] for label in labels), "by name"
-    if len(categories) == len(labels):
-        return tuple(sorted(_whole(category["id"]) for category in categories)), "sorted by id, in the classes' order"
-    stranger = next((label for label in labels if label not in by_name), None)
+    ordered = sorted(categories, key=lambda category: _whole(category["id"]))
+    names, ids = [category["name"] for category in ordered], [category["id"] for category in ordered]
+    named = by_name(labels, names) if len(set(labels)) == len(labels) else None
+    if named is not None:
+        return tuple(ids[named[label]] for label in labels), "by name"
+    found = matches(labels, names)
+    wrong = [(label, index) for index, label in enumerate(labels) if found[label] and index not in found[label]]
+    if len(ids) == len(labels) and not (wrong and len(set(labels)) == len(labels)):
+        return tuple(ids), "sorted by id, in the classes' order"
+    stranger = next((label for label in labels if not found[label]), None)
     why = "one of its labels comes twice" if stranger is None else "{!r} is no category".format(stranger)
+    if len(ids) == len(labels):
+        why += ", and sorted by id {!r} would be {!r}".format(wrong[0][0], names[wrong[0][1]])
     raise BadInputError("{} categories found, the engine has {} classes, and {}".format(
         len(categories), len(labels), why), _FIX)
 

@@ -16,7 +16,7 @@ from edgenext_deploy.preprocess.photo import load_photo
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.version import __version__
 
-_TASKS: Dict[str, Callable[[], Task]] = {
+_TASKS: Dict[str, Callable[[Optional[str]], Task]] = {
     "classification": ClassificationTask, "detection": DetectionTask, "segmentation": SegmentationTask}
 
 # Called with images done, images in all, and the name of the one at hand.
@@ -53,7 +53,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Optional[str] = None,
-             limit: Optional[int] = None, resume: Optional[str] = None,
+             class_order: Optional[str] = None, limit: Optional[int] = None, resume: Optional[str] = None,
              runtime: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
              progress: Optional[Progress] = None) -> Evaluation:
     """Evaluate engines of one task on the same images, and return their figures.
@@ -64,6 +64,8 @@ def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Option
         engines: engine files with a manifest; each is compared with the first.
         data: folder of the images; docs/evaluation.md has the layouts.
         labels: file of truths; None for the layout's own.
+        class_order: ``index``, ``text`` or ``natural``: what the names of a classifier's folders mean; None finds out,
+            see `class_names.map_classes`.
         limit: number of images to evaluate, spread evenly over all; None for all.
         resume: file that keeps the results of each image; what it holds already is not evaluated again.
         runtime: how to run the engines.
@@ -79,7 +81,7 @@ def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Option
     if not paths:
         raise UsageError("no engine to evaluate", "give one or more engine files")
     name = _common_task(paths)
-    task = _TASKS[name]()
+    task = _TASKS[name](class_order)
     with contextlib.ExitStack() as stack:
         networks = [stack.enter_context(open_network(path, runtime=runtime)) for path in paths]
         names = _common_labels(paths, networks)

@@ -3,6 +3,7 @@ import abc
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence
 
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item
+from edgenext_deploy.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,7 +32,18 @@ class Metric(NamedTuple):
 
 
 class Task(abc.ABC):
-    """How one task is evaluated."""
+    """How one task is evaluated.
+
+    Args:
+        class_order: ``--class-order``, None if not given; for classifiers.
+
+    Raises:
+        UsageError: an option of another task.
+    """
+
+    def __init__(self, class_order: Optional[str] = None) -> None:
+        if class_order is not None:
+            raise UsageError("--class-order is for classifiers", "leave it out")
 
     @abc.abstractmethod
     def read_data(self, folder: str, labels_file: Optional[str], labels: Sequence[str], limit: Optional[int]) -> Data:

@@ -6,8 +6,9 @@ import sys
 import pytest
 from PIL import Image
 
+from edgenext_deploy.benchmarks.accuracy.class_names import map_classes
 from edgenext_deploy.benchmarks.accuracy.detection import map_categories
-from edgenext_deploy.benchmarks.accuracy.folders import map_classes, read_folder
+from edgenext_deploy.benchmarks.accuracy.folders import read_folder
 from edgenext_deploy.benchmarks.accuracy.results import Results
 from edgenext_deploy.errors import BadInputError, UsageError
 
