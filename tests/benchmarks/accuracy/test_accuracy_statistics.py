@@ -4,6 +4,8 @@ import math
 import numpy as np
 import pytest
 
+from edgenext_deploy.benchmarks.accuracy.classification import ClassificationTask
+from edgenext_deploy.benchmarks.accuracy.data import Data, Item
 from edgenext_deploy.benchmarks.accuracy.intervals import Paired, exact_mcnemar, paired_interval, wilson
 
 
@@ -55,3 +57,12 @@ def test_the_paired_interval_covers_the_truth_as_often_as_it_says():
         low, high = paired_interval(Paired(*counts.tolist()))
         covered += low <= 0.03 <= high
     assert 0.93 < covered / 2000 < 0.975
+
+
+def test_top_1_and_top_5_by_hand():
+    items = [Item("a{}".format(index), "", 7) for index in range(4)]
+    rows = [{"top": [7, 1, 2, 3, 4]}, {"top": [1, 2, 3, 4, 7]}, {"top": [1, 7, 2, 3, 4]}, {"top": [1, 2, 3, 4, 5]}]
+    data = Data(tuple(items), 4, "four images", "0" * 64)
+    metrics = ClassificationTask().metrics(data, items, rows, 10)
+    assert [(metric.key, metric.value) for metric in metrics] == [("top1", 0.25), ("top5", 0.75)]
+    assert [metric.key for metric in ClassificationTask().metrics(data, items, rows, 5)] == ["top1"]
