@@ -74,6 +74,8 @@ def _say_what_was_left_out(evaluation: "Evaluation") -> None:
     total = len(evaluation.data.items)
     if evaluation.resumed:
         say("{} of {} images were evaluated before".format(evaluation.resumed, total))
+    if evaluation.turned:
+        say("note: {} of {} images have an EXIF orientation and were turned upright".format(evaluation.turned, total))
     unreadable = evaluation.unreadable
     for image in unreadable[:_NAMED]:
         say("warning: left out {}: {}".format(shown(image["image"]), shown(image["error"], 400)))

@@ -27,6 +27,8 @@ _METRICS = (("map", "mAP"), ("map50", "mAP@.50"), ("map75", "mAP@.75"), ("map_sm
 class DetectionTask(Task):
     """A row holds `objects`: class index, score, left, top, right, bottom in pixels of each."""
 
+    _sizes: Dict[str, Tuple[Any, Any]] = {}
+
     def read_data(self, folder: str, labels_file: Optional[str], labels: Sequence[str], limit: Optional[int]) -> Data:
         """Return the images that a COCO file names; they lie in `folder`."""
         _require_pycocotools()
@@ -39,12 +41,18 @@ class DetectionTask(Task):
             _require_complete(document["annotations"], path)
         except (KeyError, TypeError, ValueError) as error:
             raise BadInputError("{} is not a COCO file: {} is missing or wrong".format(path, error), _FIX) from error
+        self._sizes = {str(image["file_name"]): (image.get("width"), image.get("height"))
+                       for image in document["images"]}
         require_unique((item.key for item in items), path)
         return finish(items, "{} images of {}, categories {}".format(
             len(items), os.path.basename(path), how), limit, path, categories)
 
     def row(self, network: "Network[Any]", item: Item, image: "Image.Image") -> Row:
         """Return the objects."""
+        if self._sizes.get(item.key) == (image.height, image.width) != (image.width, image.height):
+            raise BadInputError(
+                "the annotations are for a photo of {}x{} pixels, and upright it has {}x{}: their boxes lie in the "
+                "pixels as stored".format(image.height, image.width, image.width, image.height))
         return {"objects": [[found.index, found.score, *found[3:]] for found in network(image)]}
 
     def metrics(self, data: Data, items: Sequence[Item], rows: Sequence[Row], classes: int) -> List[Metric]:

@@ -12,7 +12,7 @@ from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.networks.base import TASKS, Network
 from edgenext_deploy.networks.open import open_network, task_of
-from edgenext_deploy.preprocess.photo import load_photo
+from edgenext_deploy.preprocess.photo import read_photo
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.version import __version__
 
@@ -40,6 +40,7 @@ class Evaluation(NamedTuple):
         data: the images.
         used: number of images that every engine could use.
         unreadable: image and reason, for each of the others.
+        turned: number of the used images with an EXIF orientation; they were turned upright.
         resumed: number of images taken from the results file.
         engines: result of each engine, in the order given.
     """
@@ -48,6 +49,7 @@ class Evaluation(NamedTuple):
     data: Data
     used: int
     unreadable: List[Dict[str, str]]
+    turned: int
     resumed: int
     engines: List[EngineResult]
 
@@ -131,6 +133,7 @@ def _header(task: str, engines: Sequence[Dict[str, Any]], data: Data) -> Dict[st
     sessions = [engine["session"] for engine in engines]
     return {
         "toolkit": __version__, "task": task, "images": len(data.items), "data": data.sha256,
+        "exif_orientation": "applied",
         "engines": [engine["sha256"] for engine in engines],
         "manifests": [engine["manifest_sha256"] for engine in engines],
         "runtimes": ["{} {} {}".format(session.get("runtime"), session.get("version"),
@@ -139,8 +142,11 @@ def _header(task: str, engines: Sequence[Dict[str, Any]], data: Data) -> Dict[st
 
 def _row(task: Task, networks: "Sequence[Network[Any]]", item: Item) -> Row:
     try:
-        image = load_photo(item.path)
-        return {"engines": [task.row(network, item, image) for network in networks]}
+        image, orientation = read_photo(item.path)
+        row: Row = {"engines": [task.row(network, item, image) for network in networks]}
+        if orientation != 1:
+            row["turned_upright_from"] = orientation
+        return row
     except BadInputError as error:
         return {"error": error.message}
 
@@ -165,4 +171,5 @@ def _judged(name: str, task: Task, data: Data, results: Results, engines: List[D
                 metric.key: None if metric.value is None or other.value is None else metric.value - other.value
                 for metric, other in zip(metrics, judged[0].metrics)}
         judged.append(EngineResult(engine, metrics, task.details(data, used, answer, labels), comparison))
-    return Evaluation(name, data, len(used), unreadable, results.resumed, judged)
+    turned = sum("turned_upright_from" in row for row in rows)
+    return Evaluation(name, data, len(used), unreadable, turned, results.resumed, judged)

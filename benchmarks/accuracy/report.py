@@ -28,7 +28,8 @@ def to_document(evaluation: Evaluation) -> Dict[str, Any]:
         "schema": SCHEMA, "toolkit_version": __version__, "task": evaluation.task,
         "data": {"description": evaluation.data.description, "sha256": evaluation.data.sha256,
                  "available": evaluation.data.total, "images": len(evaluation.data.items)},
-        "used": evaluation.used, "unreadable": evaluation.unreadable, "engines": engines}
+        "used": evaluation.used, "turned_upright": evaluation.turned,
+        "unreadable": evaluation.unreadable, "engines": engines}
 
 
 def dump(evaluation: Evaluation) -> bytes:

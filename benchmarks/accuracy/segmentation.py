@@ -7,6 +7,7 @@ import numpy as np
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item, finish, listdir, read_lines, require_unique
 from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.preprocess.orientation import upright
 from edgenext_deploy.preprocess.photo_files import photos_in
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class SegmentationTask(Task):
         truth = read_mask(item.truth, len(network.labels))
         answer = network(image).resized()
         if answer.shape != truth.shape:
-            raise BadInputError("the mask {} is {}x{}, its photo {}x{}".format(
+            raise BadInputError("the mask {} is {}x{}, its photo {}x{}, upright".format(
                 item.truth, truth.shape[1], truth.shape[0], answer.shape[1], answer.shape[0]))
         counted = truth != VOID
         pairs = np.bincount(truth[counted].astype(np.int64) * 256 + answer[counted], minlength=256 * 256)
@@ -80,7 +81,7 @@ def read_mask(path: str, classes: int) -> np.ndarray:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             mode = image.mode
-            mask = np.asarray(image)
+            mask = np.asarray(upright(image, mode))
     except Exception as error:  # on damaged bytes, Pillow's decoders raise nearly anything
         raise BadInputError("the mask {} cannot be read: {}".format(path, error)) from error
     if mode not in ("P", "L"):

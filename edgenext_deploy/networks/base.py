@@ -22,7 +22,7 @@ from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.networks.labels import load_labels, require_count
 from edgenext_deploy.networks.stream import CallTimings, StreamResult, stream
-from edgenext_deploy.preprocess.photo import load_photo
+from edgenext_deploy.preprocess.photo import to_image
 from edgenext_deploy.preprocess.pixel_formats import check_color, frame_layout
 from edgenext_deploy.preprocess.prepare import FramePreparer
 from edgenext_deploy.runtime.open import EngineSource, open_session, read_engine
@@ -116,7 +116,7 @@ class Network(abc.ABC, Generic[Answer]):
             VerificationError: the network returned what no network of this task can.
         """
         start = time.perf_counter()
-        source = load_photo(os.fspath(frame)) if isinstance(frame, (str, os.PathLike)) else frame
+        source = frame if isinstance(frame, np.ndarray) else to_image(frame)
         decoded_ms = (time.perf_counter() - start) * 1e3
         outputs = self.frames.infer(source, color)
         inferred = time.perf_counter()

@@ -6,8 +6,8 @@ the centre is cropped, pixels are divided by 255 and normalised per channel. Bef
 torchvision's bit for bit; the one exception is an image more than twice as tall as wide, which Pillow 13
 resizes in another order than every release before (`scale_and_crop` keeps to the older order).
 
-As in that transform, the EXIF orientation of a photo is not applied. Whoever wants it applied passes
-``PIL.ImageOps.exif_transpose(image)`` instead of the path. Greyscale, palette, CMYK and transparent photos
+A photo with an EXIF orientation is turned upright first, opened from a path or by Pillow, as ``cv2.imread`` does it;
+torchvision's ImageFolder does not. Greyscale, palette, CMYK and transparent photos
 become RGB the way Pillow's ``convert("RGB")`` does it: transparency is dropped, not blended.
 
 This is the exact way, for photos. `edgenext_deploy.preprocess.prepare` is the fast one for a camera's frames.
@@ -21,6 +21,7 @@ import numpy as np
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.files import require_file
+from edgenext_deploy.preprocess.orientation import orientation_of, upright
 from edgenext_deploy.preprocess.pixel_formats import frame_layout, nv12_to_rgb
 
 if TYPE_CHECKING:
@@ -168,7 +169,12 @@ def to_image(source: "Source", color: str = "bgr") -> "Image.Image":
 
 
 def load_photo(path: str) -> "Image.Image":
-    """Read and decode a photo as RGB.
+    """Read and decode a photo as RGB, upright; see `read_photo`."""
+    return read_photo(path)[0]
+
+
+def read_photo(path: str) -> "Tuple[Image.Image, int]":
+    """Read and decode a photo as RGB, upright; also return the EXIF orientation that it had, 1 to 8.
 
     Raises:
         BadInputError: missing, empty, truncated, too large, or not a photo in one of `PHOTO_FORMATS`.
@@ -180,12 +186,13 @@ def load_photo(path: str) -> "Image.Image":
         # Pillow's remarks on odd metadata are of no use to the reader; its size limit is replaced by ours.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(path, formats=list(PHOTO_FORMATS)) as image:
+            # By its name, Pillow would map an uncompressed TIFF file into memory, and turn that wrongly.
+            with open(path, "rb") as stream, Image.open(stream, formats=list(PHOTO_FORMATS)) as image:
                 if image.width * image.height > _MAX_PIXELS:
                     raise BadInputError("image {} has {}x{} pixels; at most {} million are read".format(
                         path, image.width, image.height, _MAX_PIXELS // 10**6), "scale it down first")
-                image.load()
-                return _to_rgb(image, path)
+                orientation = orientation_of(image)
+                return _to_rgb(image, path), orientation
         except BadInputError:
             raise
         except UnidentifiedImageError as error:
@@ -196,12 +203,13 @@ def load_photo(path: str) -> "Image.Image":
 
 
 def _to_rgb(image: "Image.Image", name: str) -> "Image.Image":
+    """Return the picture as RGB, upright."""
     if image.mode.startswith("I") or image.mode == "F":
         # convert("RGB") would clip these to 255, which makes most of such a picture white.
         raise BadInputError(
             "{} has 16-bit or floating-point pixels (mode {}), 8 bits per channel expected".format(
                 name, image.mode), "convert it to 8 bits first")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return upright(image, "RGB")
 
 
 def _from_frame(frame: np.ndarray, color: str) -> "Image.Image":

@@ -1,5 +1,6 @@
 """edgenext-run: an exported network's answers to photos or to a camera's frames."""
 import os
+import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import click
@@ -117,16 +118,22 @@ def _pictures(save: Optional[str], photos: List[str]) -> "Optional[PictureFiles]
 
 def _look_at(view: "View", path: str, pictures: "Optional[PictureFiles]") -> Tuple[Dict[str, Any], Any]:
     """Return what is in one photo, as fields of a JSON object and as the network's own answer."""
-    from edgenext_deploy.preprocess.photo import load_photo
+    from edgenext_deploy.preprocess.photo import read_photo
 
-    answer = view.network(path)
+    start = time.perf_counter()
+    image, orientation = read_photo(path)
+    decoded_ms = (time.perf_counter() - start) * 1e3
+    answer = view.network(image)
     timings = view.network.timings
     assert timings is not None
     result: Dict[str, Any] = {"image": path}
     result.update(view.document(answer))
+    if orientation != 1:
+        result["turned_upright_from"] = orientation
+    timings = timings._replace(preprocess_ms=timings.preprocess_ms + decoded_ms)
     result.update((name, round(value, 3)) for name, value in timings._asdict().items())
     if pictures is not None:
-        result["saved"] = pictures.write(path, view.picture(load_photo(path), answer))
+        result["saved"] = pictures.write(path, view.picture(image, answer))
     return result, answer
 
 
@@ -184,8 +191,10 @@ def _print_table(result: Dict[str, Any], view: "View", answer: Any) -> None:
     with console.capture() as capture:
         console.print(table)
     click.echo(capture.get() if table.row_count else view.headline(answer) + "\n", nl=False)
-    click.echo("preprocess {:.1f} ms, inference {:.1f} ms, postprocess {:.1f} ms{}".format(
+    click.echo("preprocess {:.1f} ms, inference {:.1f} ms, postprocess {:.1f} ms{}{}".format(
         result["preprocess_ms"], result["inference_ms"], result["postprocess_ms"],
+        ", turned upright (EXIF orientation {turned_upright_from})".format(**result)
+        if "turned_upright_from" in result else "",
         ", saved as " + _printable(result["saved"]) if "saved" in result else ""))
 
 

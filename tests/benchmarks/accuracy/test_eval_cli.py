@@ -129,7 +129,7 @@ def test_limit_and_resume(run, photos, tmp_path, monkeypatch):
     assert code == 0 and again == whole and "of 6 images were evaluated before" in err
     assert rows.read_bytes() == content
     # Nothing is computed any more.
-    monkeypatch.setattr("edgenext_deploy.benchmarks.accuracy.evaluate.load_photo", None)
+    monkeypatch.setattr("edgenext_deploy.benchmarks.accuracy.evaluate.read_photo", None)
     code, again, err = run(*arguments)
     assert code == 0 and again == whole and "6 of 6 images" in err
     code, _, err = run("--engine", TINY, "--data", photos, "--resume", rows, "--limit", "3")
@@ -146,7 +146,7 @@ def test_control_c_says_how_to_go_on(run, photos, tmp_path, monkeypatch):
     def interrupt(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgenext_deploy.benchmarks.accuracy.evaluate.load_photo", interrupt)
+    monkeypatch.setattr("edgenext_deploy.benchmarks.accuracy.evaluate.read_photo", interrupt)
     code, _, err = run("--engine", TINY, "--data", photos, "--resume", tmp_path / "rows.jsonl")
     assert code == 130 and "the same command goes on from here" in err
     code, _, err = run("--engine", TINY, "--data", photos)
@@ -332,3 +332,65 @@ def test_the_bar_goes_from_image_to_image(run, photos, monkeypatch):
     code, _, err = run("--engine", TINY, "--data", photos, "--limit", "4")
     assert code == 0, err
     assert shown == [(0.0, "0 of 4 images"), (0.25, "1 of 4 images"), (0.5, "2 of 4 images"), (0.75, "3 of 4 images")]
+
+
+def turn(path):
+    """Store a photo sideways, with the EXIF orientation that says so."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(str(path)) as image:
+        image.transpose(Image.ROTATE_90).save(str(path), exif=exif)
+
+
+def test_photos_with_an_orientation_are_turned_and_counted(run, photos):
+    before = json.loads(run("--engine", TINY, "--data", photos, "--json")[1])
+    assert before["turned_upright"] == 0
+    for path in photos.glob("*/0.png"):
+        turn(path)
+    code, out, err = run("--engine", TINY, "--data", photos, "--json")
+    after = json.loads(out)
+    assert code == 0 and err == "note: 3 of 6 images have an EXIF orientation and were turned upright\n"
+    assert after["turned_upright"] == 3 and after["engines"][0]["metrics"] == before["engines"][0]["metrics"]
+
+
+def test_boxes_of_stored_pixels_are_left_out_and_named(run, coco, tmp_path):
+    pytest.importorskip("pycocotools")
+    turn(coco / "0.png")
+    code, out, err = run("--engine", write_detector(tmp_path), "--data", coco, "--json")
+    assert code == 0 and json.loads(out)["engines"][0]["metrics"]["map"] == pytest.approx(1 / 3, abs=1e-6)
+    assert "note: 1 of 2 images have an EXIF orientation" in err
+    document = json.loads((coco / "instances.json").read_text())
+    document["images"][0].update(width=6, height=4)
+    (coco / "instances.json").write_text(json.dumps(document))
+    code, out, err = run("--engine", write_detector(tmp_path), "--data", coco, "--json")
+    assert code == 0 and [image["image"] for image in json.loads(out)["unreadable"]] == ["0.png"]
+    assert "for a photo of 6x4 pixels, and upright it has 4x6" in err
+
+
+def test_masks_are_compared_upright(run, voc, tmp_path):
+    turn(voc / "JPEGImages" / "0.png")
+    code, out, err = run("--engine", write_segmenter(tmp_path), "--data", voc, "--json")
+    assert code == 0 and json.loads(out)["engines"][0]["metrics"]["miou"] == pytest.approx(0.5)
+    assert "1 of 2 images have an EXIF orientation" in err
+    mask = voc / "SegmentationClass" / "0.png"
+    with Image.open(str(mask)) as image:
+        image.transpose(Image.ROTATE_90).save(str(mask))
+    code, out, err = run("--engine", write_segmenter(tmp_path), "--data", voc, "--json")
+    assert code == 0 and "is 8x12, its photo 12x8, upright" in err
+
+
+def test_the_class_order_decides(run, photos, tmp_path):
+    engine = str(tmp_path / "unnamed.onnx")
+    shutil.copyfile(TINY, engine)
+    with open(os.path.splitext(TINY)[0] + ".json") as stream:
+        data = json.load(stream)
+    (tmp_path / "unnamed.json").write_text(json.dumps(dict(data, labels=[])))
+    for index in range(10):
+        shutil.copytree(str(photos / "red"), str(tmp_path / "numbered" / "c{}".format(index + 1)))
+    code, out, err = run("--engine", engine, "--data", tmp_path / "numbered")
+    assert code == 3 and out == "" and "--class-order text, natural" in err
+    for order in ("text", "natural"):
+        code, out, _ = run("--engine", engine, "--data", tmp_path / "numbered", "--class-order", order)
+        assert code == 0 and order + " order" in out and "c1 is" in out
+    code, _, err = run("--engine", write_segmenter(tmp_path), "--data", photos, "--class-order", "text")
+    assert code == 2 and "--class-order is for classifiers" in err

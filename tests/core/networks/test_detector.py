@@ -69,7 +69,7 @@ def test_thresholds_and_number_can_be_chosen(engine):
     for wrong in ({"score_threshold": 1.5}, {"iou_threshold": -0.1}, {"keep": 0}, {"color": "hsv"}):
         with pytest.raises(UsageError, match=next(iter(wrong))):
             Detector(engine, **wrong)
-    with pytest.raises(BadInputError, match="2 labels found in the list passed, 4 expected"):
+    with pytest.raises(BadInputError, match="the list passed: 2 labels found, 4 expected"):
         Detector(engine, labels=["a", "b"])
 
 

@@ -284,18 +284,6 @@ def test_path_object_and_name_with_another_ending_are_read(tmp_path):
     assert np.array_equal(preprocess(path, EDGENEXT), preprocess(PHOTOS[0], EDGENEXT))
 
 
-def test_exif_orientation_is_not_applied(tmp_path):
-    plain, turned = str(tmp_path / "plain.png"), str(tmp_path / "turned.png")
-    image = Image.fromarray(noise(40, 60))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    image.save(plain)
-    image.save(turned, exif=exif)
-    with Image.open(turned) as saved:
-        assert saved.getexif()[0x0112] == 6
-    assert np.array_equal(preprocess(turned, EDGENEXT), preprocess(plain, EDGENEXT))
-
-
 def photo_bytes(suffix="JPEG"):
     stream = io.BytesIO()
     Image.open(PHOTOS[0]).save(stream, suffix)
