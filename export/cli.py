@@ -68,7 +68,7 @@ class _Group(click.Group):
               help="Folder with photos for --drift and --auto-pin.  [default: bundled ones]")
 @click.option("--auto-pin", is_flag=True, help="Pin to FP32 the layers that --drift finds too inaccurate.")
 @click.option("--tolerance", type=click.FloatRange(*FRACTIONS["tolerance"]), default=0.01, show_default=True,
-              help="Relative error of the largest logit that --auto-pin allows.")
+              help="Relative error of the largest value of an output that --auto-pin allows.")
 @json_options
 @common_options
 def export_command(

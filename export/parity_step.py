@@ -33,7 +33,4 @@ def _typed_fix(resolved: ResolvedExport) -> str:
     """Return what to do if a typed graph is off: most likely FP16 does not hold this checkpoint's activations."""
     if resolved.drift.auto_pin:
         return "give photos that show more of what the camera will see with --samples, or export without --fp16"
-    if resolved.variant.task == "classification":
-        return "FP16 may be too narrow for these weights: add --auto-pin, or export without --fp16"
-    return ("FP16 may be too narrow for these weights: --target nano --fp16 --drift shows at which node; "
-            "or export without --fp16")
+    return "FP16 may be too narrow for these weights: add --auto-pin, or export without --fp16"

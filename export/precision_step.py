@@ -1,12 +1,23 @@
 """The export's precision step: from the FP32 graph and its islands to the graph and the pins that are written."""
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 
 from edgenext_deploy.artifacts.manifest import Precision, Preprocessing
-from edgenext_deploy.export.precision.fp32_pins import Pins, pins_of, require_fp16, require_typed_fp16
+from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.export import tasks
+from edgenext_deploy.export.checks.parity import parity_inputs
+from edgenext_deploy.export.precision.fp32_pins import Pins, fp32_nodes, pins_of, require_fp16, require_typed_fp16
+from edgenext_deploy.export.precision.headroom import (
+    Ranges,
+    fp16_ranges,
+    headroom_warning,
+    overflowing,
+    require_range,
+)
 from edgenext_deploy.export.precision.typed import count_casts, to_typed
 from edgenext_deploy.export.resolved import ResolvedExport
 
@@ -46,21 +57,28 @@ def apply_precision(
         model: the FP32 graph, simplified.
         islands: nodes that must compute in FP32, each with the reason.
         resolved: the export's options.
-        preprocessing: for the samples of the drift analysis.
+        preprocessing: for the parity inputs, on which nothing may overflow, and the samples of the drift analysis.
         progress: called with a few words before each step.
 
     Raises:
-        VerificationError: too little would compute in FP16, a node computes in FP32 although it is not pinned, or
-            ``--auto-pin`` finds no pins that meet the tolerance.
+        VerificationError: FP16 would overflow, too little would compute in FP16, a node computes in FP32 although it
+            is not pinned, or ``--auto-pin`` finds no pins that meet the tolerance.
         BadInputError: ``--samples`` names a folder without a usable image.
     """
     if resolved.precision.requested == "fp32":
         return PrecisionResult(model, resolved.precision, {})
     pins = pins_of(model, islands)
+    progress("looking for overflow")
+    ranges, warnings = _ranges(model, pins, parity_inputs(resolved.shape, preprocessing))
+    if not resolved.drift.auto_pin:
+        require_range(ranges)
     analysed = _Analysed(pins)
     if resolved.drift.wanted:
-        analysed = _analyse(model, pins, resolved, preprocessing, progress)
+        analysed = _analyse(model, pins, overflowing(ranges), resolved, preprocessing, progress)
         pins = analysed.pins
+        fp32 = fp32_nodes(model, pins)
+        ranges = {name: node for name, node in ranges.items() if name not in fp32}
+    warnings += (*analysed.warnings, *filter(None, [headroom_warning(ranges)]))
     share = require_fp16(model, pins)
     casts = 0
     if resolved.typed:
@@ -68,7 +86,15 @@ def apply_precision(
         require_typed_fp16(model, pins)
         casts = count_casts(model)
     complete = resolved.precision._replace(fp32_pins=_by_reason(pins), fp16_share=round(share, 4), casts=casts)
-    return PrecisionResult(model, complete, analysed.files, analysed.drift, analysed.proposal, analysed.warnings)
+    return PrecisionResult(model, complete, analysed.files, analysed.drift, analysed.proposal, warnings)
+
+
+def _ranges(model: onnx.ModelProto, pins: Pins, inputs: Iterable[np.ndarray]) -> tuple[Ranges, tuple[str, ...]]:
+    """Return what the FP16 nodes hold in FP32, and warnings."""
+    try:
+        return fp16_ranges(model, pins, inputs), ()
+    except IncompatibleError as error:  # a family of one's own may write an operator that is new here
+        return {}, (f"it is not known whether FP16 overflows: {error.message}",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,23 +109,23 @@ class _Analysed:
 
 
 def _analyse(
-    model: onnx.ModelProto, pins: dict[str, str], resolved: ResolvedExport, preprocessing: Preprocessing,
-    progress: Callable[[str], None],
+    model: onnx.ModelProto, pins: dict[str, str], required: Pins, resolved: ResolvedExport,
+    preprocessing: Preprocessing, progress: Callable[[str], None],
 ) -> _Analysed:
     from edgenext_deploy.export.precision.autopin import propose_pins
     from edgenext_deploy.export.precision.drift import analyse_drift
     from edgenext_deploy.export.precision.drift_plot import drift_svg
     from edgenext_deploy.export.precision.drift_report import drift_json
     from edgenext_deploy.export.precision.samples import drift_samples
-    from edgenext_deploy.export.tasks import without_class_map
 
     warnings: list[str] = []
     samples = drift_samples(resolved.drift.samples, resolved.shape, preprocessing, warn=warnings.append)
-    numbers = without_class_map(model)
+    numbers = tasks.without_class_map(model)
     proposal = None
     if resolved.drift.auto_pin:
         progress("looking for pins")
-        proposal = propose_pins(numbers, pins, samples, resolved.drift.tolerance, progress)
+        proposal = propose_pins(numbers, pins, samples, resolved.drift.tolerance, progress, required=required,
+                                least_agreement=tasks.least_agreement_of_pins(resolved.variant))
         pins = proposal.pins
     progress("analysing drift")
     drift = analyse_drift(numbers, pins, samples, progress)

@@ -57,7 +57,7 @@ class ExportRequest:
         drift: analyse on the CPU what FP16 does to every layer.
         samples: folder with photos for `drift` and `auto_pin`. None takes bundled ones.
         auto_pin: pin to FP32 what the analysis finds too inaccurate.
-        tolerance: error of the largest logit that `auto_pin` allows, relative.
+        tolerance: error of the largest value of an output that `auto_pin` allows, relative.
         progress: called with a few words before each step.
     """
 
@@ -98,7 +98,7 @@ class ExportRequest:
         self._require_allowed_values()
         module, variant = self._module_and_variant()
         target = get_target(self.target)
-        self._require_consistent_options(variant)
+        self._require_consistent_options()
         height, width = variant.image_size, variant.image_size
         if self.image_size is not None:
             height, width = parse_image_size(self.image_size)
@@ -142,7 +142,7 @@ class ExportRequest:
             if value is not None and not low <= value <= high:
                 raise UsageError(f"{name} {value} found, {low} to {high} expected", f"leave {name} out")
 
-    def _require_consistent_options(self, variant: Variant) -> None:
+    def _require_consistent_options(self) -> None:
         if not isinstance(self.model_or_variant, (str, Variant)) and (self.weights or self.pretrained):
             raise UsageError("weights and pretrained are for variants; a module is exported with the weights it has",
                              "load them into the module, or give the variant's name")
@@ -152,9 +152,6 @@ class ExportRequest:
             raise UsageError("--drift and --auto-pin analyse FP16, and --fp16 is missing", "add --fp16")
         if self.samples is not None and not (self.drift or self.auto_pin):
             raise UsageError("--samples are the photos of --drift and --auto-pin, and both are missing", "add --drift")
-        if self.auto_pin and variant.task != "classification":
-            raise UsageError(f"--auto-pin needs a classifier; {variant.name} is for {variant.task}",
-                             "leave it out; --drift works")
 
 
 def precision_for(target: Target, fp16: bool, mode: str | None = None, io: str = "fp32") -> Precision:

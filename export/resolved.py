@@ -29,7 +29,7 @@ class DriftOptions:
         wanted: analyse at all.
         auto_pin: look for further FP32 pins.
         samples: folder with photos, None for the bundled ones.
-        tolerance: relative error of the largest logit that `auto_pin` allows.
+        tolerance: relative error of the largest value of an output that `auto_pin` allows.
     """
 
     wanted: bool

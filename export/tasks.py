@@ -78,6 +78,14 @@ def least_agreement(variant: Variant, typed: bool) -> float:
     return _LEAST_PIXELS["typed" if typed else "fp32"] if variant.task == "segmentation" else 0.0
 
 
+def least_agreement_of_pins(variant: Variant) -> float:
+    """Return the share, 0..1, of the decisions that ``--auto-pin`` must leave as they are in FP32.
+
+    All of a classifier's; of a detector's anchors and a segmenter's pixels some are ties that the last bits decide.
+    """
+    return 1.0 if variant.task == "classification" else least_agreement(variant, typed=True)
+
+
 def detection_of(variant: Variant) -> Detection | None:
     """Return how a detector's outputs become boxes, None for other tasks."""
     head = variant.head

@@ -9,6 +9,8 @@ from torch import Tensor
 
 FP16_MAX = 65504.0
 FP16_SMALLEST_NORMAL = 2.0**-14
+# Below this headroom, 65504 divided by the largest magnitude, another photo may overflow.
+LITTLE_HEADROOM = 4.0
 
 
 class Float32:

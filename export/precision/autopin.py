@@ -1,11 +1,12 @@
 """Finds a small set of further FP32 pins with which a graph meets a tolerance.
 
-First, every node that overflows is pinned. Then, while the logits are still off, the nodes that add the largest
+First, every node that overflows is pinned. Then, while the outputs are still off, the nodes that add the largest
 errors are pinned. Last, every pin that is not needed is removed. The same graph, pins and samples give the same result.
 """
 import dataclasses
 import math
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -30,8 +31,8 @@ class Proposal:
     Attributes:
         pins: the given pins and the added ones, node name to reason.
         added: the added pins, in topological order.
-        tolerance: relative error of the largest logit, met with sums in FP32.
-        before: effect of FP16 on the logits with the given pins.
+        tolerance: relative error of the largest value of an output, met with sums in FP32.
+        before: effect of FP16 on the outputs with the given pins.
         after: effect with `pins`.
         worst_case: effect with `pins` and sums in FP16, which need not meet the tolerance.
         runs: samples that were run through the graph.
@@ -51,55 +52,64 @@ class Proposal:
 def propose_pins(
     model: onnx.ModelProto, pins: Pins, samples: Sequence[np.ndarray], tolerance: float = DEFAULT_TOLERANCE,
     progress: Progress = lambda step: None, minimum_share: float = 0.5, most_runs: int = MOST_RUNS,
+    required: Pins = MappingProxyType({}), least_agreement: float = 1.0,
 ) -> Proposal:
     """Return the pins with as few further ones as meet the tolerance on all samples.
 
-    Meeting it means: every logit within `tolerance` of the largest FP32 logit, the same top-1, and every value in the
-    graph finite, with sums in FP32.
+    Meeting it means: every output within `tolerance` of its largest FP32 value, top-1 as before, and every value in
+    the graph finite, with sums in FP32.
 
     Args:
         model: the FP32 graph, simplified.
         pins: the pins to start from; they stay.
         samples: network inputs `[B, 3, H, W]` float32, at least one.
-        tolerance: relative to the largest logit.
+        tolerance: relative to the largest value of an output.
         progress: called with a few words before each step.
         minimum_share: of the multiply-adds that must stay in FP16, 0..1.
         most_runs: samples that may be run through the graph.
+        required: further pins that are added whatever the samples show.
+        least_agreement: share of the images, anchors or pixels, 0..1, whose most probable class must stay the same.
 
     Raises:
         VerificationError: the tolerance cannot be met within these limits.
     """
-    return _Search(model, dict(pins), samples, tolerance, progress, minimum_share, most_runs).run()
+    return _Search(model, dict(pins), samples, tolerance, progress, minimum_share, most_runs, required,
+                   least_agreement).run()
 
 
 class _Search:
     def __init__(
         self, model: onnx.ModelProto, pins: dict[str, str], samples: Sequence[np.ndarray], tolerance: float,
-        progress: Progress, minimum_share: float, most_runs: int,
+        progress: Progress, minimum_share: float, most_runs: int, required: Pins, least_agreement: float,
     ) -> None:
         self.model, self.given, self.tolerance, self.progress = model, pins, tolerance, progress
         self.minimum_share, self.most_runs = minimum_share, most_runs
+        self.required, self.least_agreement = required, least_agreement
         self.emulator = Emulator(model)
         self.samples = list(samples)
-        self.added: dict[str, str] = {}
+        self.added = dict(required)
         self.runs = 0
         # The sample that failed last is tried first: most pins that are needed are needed there.
         self.order = list(range(len(self.samples)))
 
     def run(self) -> Proposal:
         before = self._effect(self.given)
-        effect, pruned = before, True
-        if not before.meets(self.tolerance):
+        effect = self._effect(self._pins()) if self.required else before
+        pruned = True
+        if not self._enough(effect):
             effect = self._pin_overflows()
             effect = self._pin_errors(effect)
             pruned = self._prune()
             effect = self._effect(self._pins())
-        order = [step.name for step in self.emulator.steps]
+        order = [*(step.name for step in self.emulator.steps), *self.required]
         added = {name: self.added[name] for name in order if name in self.added}
         self.progress("auto-pin: FP16 sums")
         return Proposal(
             {**self.given, **added}, added, self.tolerance, before, effect, self._effect(self._pins(), "fp16"),
             self.runs, pruned)
+
+    def _enough(self, effect: Effect) -> bool:
+        return effect.meets(self.tolerance, self.least_agreement)
 
     def _pins(self) -> dict[str, str]:
         return {**self.given, **self.added}
@@ -135,7 +145,7 @@ class _Search:
     def _pin_errors(self, effect: Effect) -> Effect:
         """Pin the nodes that add the largest errors, twice as many each time, until the tolerance is met."""
         count = 1
-        while not effect.meets(self.tolerance):
+        while not self._enough(effect):
             self._require_room(effect)
             self.progress(f"auto-pin: error {effect.error:.2%}, {len(self.added)} pins")
             pins = self._pins()
@@ -155,7 +165,7 @@ class _Search:
             return
         found = "values that are not finite" if effect.non_finite else f"an error of {effect.error:.3g}"
         raise VerificationError(
-            f"no pins were found that meet the tolerance of {self.tolerance:g} of the largest logit: with "
+            f"no pins were found that meet the tolerance of {self.tolerance:g} of the largest value: with "
             f"{len(self.added)} further pins and {share:.0%} of the multiply-adds in FP16 there are {found} and "
             f"{effect.top1_agreement:.0%} top-1 agreement ({self.runs} runs)",
             "raise --tolerance, or export without --fp16")
@@ -163,7 +173,7 @@ class _Search:
     def _prune(self) -> bool:
         """Remove every pin that is not needed, the last first; return False if the runs were used up."""
         order = {step.name: step.index for step in self.emulator.steps}
-        for name in sorted(self.added, key=lambda name: -order[name]):
+        for name in sorted(self.added.keys() - self.required.keys(), key=lambda name: -order[name]):
             if self.runs >= self.most_runs:
                 return False
             self.progress(f"auto-pin: is {name} needed? {len(self.added)} pins")
@@ -174,7 +184,7 @@ class _Search:
 
     def _meets(self, pins: Pins) -> bool:
         for place, index in enumerate(self.order):
-            if not self._walk(index, pins)[1].meets(self.tolerance):
+            if not self._enough(self._walk(index, pins)[1]):
                 self.order.insert(0, self.order.pop(place))
                 return False
         return True

@@ -4,6 +4,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from edgenext_deploy.export.precision.arithmetic import LITTLE_HEADROOM
 from edgenext_deploy.export.precision.autopin import Proposal
 from edgenext_deploy.export.precision.drift_records import DriftReport, Effect, NodeDrift
 
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _ROWS = 10
-# Below this factor a larger activation than the samples', or another photo, may overflow.
-_LITTLE_HEADROOM = 4.0
 
 
 def print_drift(report: DriftReport, console: "Console", rows: int = _ROWS) -> None:
@@ -84,7 +83,7 @@ def _plain(value: Any) -> Any:
 def _headroom(node: NodeDrift) -> str:
     text = "inf" if math.isinf(node.headroom) else f"{node.headroom:.2g}x" if node.headroom < 10 else (
         f"{node.headroom:.0f}x")
-    if node.headroom >= _LITTLE_HEADROOM:
+    if node.headroom >= LITTLE_HEADROOM:
         return text
     return f"[red]{text}[/]" if node.headroom < 1 else f"[yellow]{text}[/]"
 

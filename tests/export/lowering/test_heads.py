@@ -197,11 +197,6 @@ def test_the_drift_analysis_reads_both_heads(name, nano_head):
     assert 0 < effect.error < 0.02 and 0.95 < effect.top1_agreement <= 1.0
 
 
-def test_auto_pin_is_for_classifiers(tmp_path):
-    with pytest.raises(UsageError, match="xxs_ssdlite is for detection"):
-        small(tmp_path, "xxs_ssdlite", fp16=True, auto_pin=True).resolve()
-
-
 def test_pretrained_says_that_nothing_is_published(tmp_path):
     with pytest.raises(UsageError, match="no weights are published for xxs_ssdlite"):
         quick_export(small(tmp_path, "xxs_ssdlite", pretrained=True))
