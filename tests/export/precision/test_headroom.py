@@ -2,6 +2,7 @@
 import math
 import shutil
 
+import exports
 import numpy as np
 import onnx
 import precision_graphs as graphs
@@ -12,9 +13,6 @@ from test_autopin import NEEDED, PLANTED
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.export.checks.parity import parity_inputs
-from edgenext_deploy.export.checks.rtx import RtxReport
-from edgenext_deploy.export.graph.simplify import Simplified
-from edgenext_deploy.export.pipeline import run_export
 from edgenext_deploy.export.precision import semantics
 from edgenext_deploy.export.precision.headroom import fp16_ranges, headroom_warning, overflowing, require_range
 from edgenext_deploy.export.precision.samples import drift_samples
@@ -142,10 +140,7 @@ def narrow(change):
 
 
 def export(module, folder, **options):
-    return run_export(
-        ExportRequest(module, str(folder), **{"fp16": True, "image_size": 64, **options}),
-        simplify=lambda model: Simplified(model, None),
-        build=lambda *arguments: RtxReport(available=False, ok=False, reason="left out"))
+    return exports.quick_export(ExportRequest(module, str(folder), **{"fp16": True, "image_size": 64, **options}))
 
 
 @pytest.mark.parametrize("options", [FLAG, TYPED], ids=["flag", "typed"])
