@@ -1,4 +1,5 @@
 """Small FP32 graphs with known answers, and lowered networks, for the tests of the precision tools."""
+import dataclasses
 import functools
 
 import numpy as np
@@ -13,6 +14,7 @@ from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.precision.fp32_pins import pins_of
 from edgenext_deploy.models.factory import create_model, randomise
+from edgenext_deploy.models.registry import get_variant
 from edgenext_deploy.preprocess.photo import normalise
 
 SIZE = 64
@@ -20,6 +22,10 @@ PREPROCESSING = Preprocessing(
     SIZE, SIZE, 0.875, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), False)
 # The two forms that differ most: primitives for TensorRT 8.2, and LayerNormalization, Gelu and Gemm.
 FORMS = {"nchw-13": (13, "nchw"), "tokens-20": (20, "tokens")}
+
+# xxs with every kind of block and half the nodes: a search runs each of them dozens of times.
+SHALLOW = dataclasses.replace(
+    get_variant("xxs"), name="shallow", config=dataclasses.replace(get_variant("xxs").config, depths=(1, 1, 3, 1)))
 
 
 def graph(nodes, shape, constants=None, outputs=None):
@@ -38,21 +44,21 @@ def graph(nodes, shape, constants=None, outputs=None):
     return model
 
 
-def network(form, change=lambda model: None, name="xxs"):
+def network(form, change=lambda model: None, variant="xxs"):
     """Return a lowered network with ten classes and its plan, after `change` of the reference module."""
     opset, layout = FORMS[form]
-    module = randomise(create_model(name, num_classes=10), seed=0).eval().requires_grad_(False)
+    module = randomise(create_model(variant, num_classes=10), seed=0).eval().requires_grad_(False)
     change(module)
     lowered = lower(module, LoweringContext(1, SIZE, SIZE, layout))
     model, islands = emit(
         lowered, (TensorSpec("image", (1, 3, SIZE, SIZE), "float32"),), (TensorSpec("logits", (1, 10), "float32"),),
-        opset, 8, name)
+        opset, 8, "network")
     return model, pins_of(model, islands)
 
 
 @functools.lru_cache(maxsize=None)
-def plain_network(form, name="xxs"):
-    return network(form, name=name)
+def plain_network(form, variant="xxs"):
+    return network(form, variant=variant)
 
 
 def golden_samples(count):

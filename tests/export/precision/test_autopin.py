@@ -1,4 +1,5 @@
 """Auto-pin: it repairs what is broken, with no pin that is not needed, or says that it cannot."""
+import functools
 import io
 import json
 import re
@@ -13,7 +14,7 @@ from edgenext_deploy.export.precision.autopin import propose_pins
 from edgenext_deploy.export.precision.drift import analyse_drift
 from edgenext_deploy.export.precision.drift_report import drift_json, print_proposal
 
-PLANTED = "stages.2.3.mlp."
+PLANTED = "stages.2.1.mlp."
 # GELU is one node from opset 20, five before; `act/erf` and `act/shift` take and give small values.
 NEEDED = {
     "nchw-13": ["pwconv1", "act/scale", "act/product", "act", "pwconv2"],
@@ -21,9 +22,13 @@ NEEDED = {
 }
 
 
+def overflowing_network(form):
+    return graphs.network(form, functools.partial(graphs.plant_overflow, block=1), graphs.SHALLOW)
+
+
 @pytest.fixture(scope="module", params=sorted(graphs.FORMS))
 def planted(request):
-    model, pins = graphs.network(request.param, graphs.plant_overflow)
+    model, pins = overflowing_network(request.param)
     samples = graphs.golden_samples(2)
     return request.param, model, pins, samples, propose_pins(model, pins, samples)
 
@@ -43,7 +48,8 @@ def test_every_proposed_pin_is_needed(planted):
     _, model, _, samples, proposal = planted
     for name in proposal.added:
         without = {key: reason for key, reason in proposal.pins.items() if key != name}
-        assert not analyse_drift(model, without, samples).effect.meets(0.01)
+        # The first sample that shows it is enough.
+        assert not all(analyse_drift(model, without, [sample]).effect.meets(0.01) for sample in samples), name
 
 
 def test_reasons_say_what_overflows_and_how_far(planted):
@@ -60,7 +66,7 @@ def test_the_same_search_gives_the_same_pins(planted):
 
 
 def test_what_is_good_enough_gets_no_pins():
-    model, pins = graphs.plain_network("tokens-20")
+    model, pins = graphs.plain_network("tokens-20", graphs.SHALLOW)
     proposal = propose_pins(model, pins, graphs.golden_samples(1))
     assert proposal.added == {}
     assert proposal.pins == pins
@@ -69,7 +75,7 @@ def test_what_is_good_enough_gets_no_pins():
 
 @pytest.mark.parametrize("form", graphs.FORMS)
 def test_missing_islands_are_found_again(form):
-    model, pins = graphs.network(form, graphs.scale_activations)
+    model, pins = graphs.network(form, graphs.scale_activations, graphs.SHALLOW)
     kept = {name: reason for name, reason in pins.items()
             if "LayerNorm" not in reason or not name.startswith("stages.2.")}
     samples = graphs.golden_samples(1)
@@ -99,7 +105,7 @@ def test_a_weight_beyond_fp16_is_pinned():
 
 
 def test_a_tolerance_that_cannot_be_met_is_a_verification_error():
-    model, pins = graphs.plain_network("tokens-20")
+    model, pins = graphs.plain_network("tokens-20", graphs.SHALLOW)
     steps = []
     with pytest.raises(VerificationError, match="tolerance of 1e-09") as caught:
         propose_pins(model, pins, graphs.golden_samples(1), tolerance=1e-9, progress=steps.append)
@@ -109,7 +115,7 @@ def test_a_tolerance_that_cannot_be_met_is_a_verification_error():
 
 
 def test_the_number_of_runs_is_bounded():
-    model, pins = graphs.network("tokens-20", graphs.plant_overflow)
+    model, pins = overflowing_network("tokens-20")
     samples = graphs.golden_samples(1)
     proposal = propose_pins(model, pins, samples, most_runs=3)
     assert not proposal.pruned

@@ -1,6 +1,9 @@
 """--fp16 means FP16: typed graphs, pins, and what would have to break for an FP32 engine to slip through."""
+import copy
 import dataclasses
+import functools
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +46,19 @@ PHOTO = CAT
 TOLERANCE = 0.01
 
 
-def small_graph(opset=20, ir_version=9, layout="nchw", variant="xxs"):
+@functools.lru_cache(maxsize=None)
+def made_graph(opset, ir_version, layout, variant):
     model = randomise(create_model(variant, num_classes=10), 0)
     graph, islands = emit(
         lower(model, LoweringContext(1, 64, 64, layout)), (TensorSpec("image", (1, 3, 64, 64), "float32"),),
         (TensorSpec("logits", (1, 10), "float32"),), opset, ir_version, variant)
     return graph, pins_of(graph, islands)
+
+
+def small_graph(opset=20, ir_version=9, layout="nchw", variant="xxs"):
+    """Return a graph, the caller's own, and its pins."""
+    graph, pins = made_graph(opset, ir_version, layout, variant)
+    return copy.deepcopy(graph), pins
 
 
 @pytest.mark.parametrize("variant", sweep(sorted(SHAPES), always=["xxs", "xxs_bn_hs", "mobilevit_xxs"]))
@@ -262,6 +272,10 @@ def test_activations_that_fp16_does_not_hold_are_not_called_a_defect_of_the_lowe
 
 
 def test_parity_allows_what_auto_pin_was_allowed(tmp_path):
-    request = dataclasses.replace(shifted_checkpoint(tmp_path, 100.0), auto_pin=True, tolerance=0.2)
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    shutil.copy(PHOTO, samples)
+    request = dataclasses.replace(
+        shifted_checkpoint(tmp_path, 100.0), auto_pin=True, tolerance=0.2, samples=str(samples))
     parity = quick_export(request).manifest.parity
     assert parity.tolerance == 0.2 and TOLERANCE < parity.max_relative_error < 0.2
