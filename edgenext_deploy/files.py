@@ -3,11 +3,13 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from typing import Dict, Iterator, Optional
+from typing import Callable, Dict, Iterator, Optional
 
 from edgenext_deploy.errors import BadInputError, UsageError
 
 _CHUNK_BYTES = 1 << 20
+# What Linux follows too.
+_MOST_LINKS = 40
 
 
 def cache_folder() -> str:
@@ -56,6 +58,26 @@ def require_file(path: str, what: str, fix: str) -> None:
         raise BadInputError("{} cannot be read (permission denied): {}".format(what, name), fix)
     if os.path.getsize(path) == 0:
         raise BadInputError("{} is empty (0 bytes): {}".format(what, name), fix)
+
+
+def find_beside(path: str, name_of: Callable[[str], str]) -> str:
+    """Return the path of the file that lies next to `path`, or, where it is a link, next to what the link points to.
+
+    Args:
+        path: a file, such as an engine.
+        name_of: returns the path of the other file, such as its manifest, for the path of the one.
+
+    Returns:
+        The first that exists on the way along the links; if none does, the one next to `path`.
+    """
+    link = path
+    for _ in range(_MOST_LINKS):
+        if os.path.lexists(name_of(link)):
+            return name_of(link)
+        if not os.path.islink(link):
+            break
+        link = os.path.join(os.path.dirname(link), os.readlink(link))
+    return name_of(path)
 
 
 def why_not_writable(folder: str) -> Optional[str]:

@@ -8,7 +8,7 @@ import tempfile
 import time
 from typing import Optional, Tuple
 
-from edgenext_deploy.artifacts.manifest import manifest_path
+from edgenext_deploy.artifacts.manifest import find_manifest_path, manifest_path
 from edgenext_deploy.artifacts.plan_check import PlanRecord, write_plan
 from edgenext_deploy.engines.build_records import BuildRequest, BuildResult
 from edgenext_deploy.engines.isolated import build_in_child
@@ -49,7 +49,7 @@ def _median_s(result: BuildResult, record: PlanRecord, onnx_path: str) -> float:
 
     with tempfile.TemporaryDirectory(prefix="edgenext-best-of-") as folder:
         path = os.path.join(folder, "candidate.plan")
-        shutil.copyfile(manifest_path(onnx_path), manifest_path(path))
+        shutil.copyfile(find_manifest_path(onnx_path), manifest_path(path))
         write_plan(path, result.plan, record)
         with open_session(path) as session:
             image = np.zeros(session.inputs[0].shape, session.inputs[0].dtype)

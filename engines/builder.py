@@ -3,6 +3,7 @@
 `build` runs in the calling process. The system may kill it when memory runs out, and TensorRT-RTX may crash when its
 process ends, so `edgenext_deploy.engines.isolated` runs it in a child process.
 """
+import shlex
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -133,7 +134,7 @@ class _Construction:
             raise IncompatibleError(
                 "{} does not parse {}: {}".format(
                     self._release.title, file.path, "; ".join(_describe(error) for error in errors[:3])),
-                "edgenext-export check {} --target TARGET shows which releases take it".format(file.path))
+                "edgenext-export check {} --target TARGET shows which releases take it".format(shlex.quote(file.path)))
 
     def configure(self, progress: Progress) -> _Settings:
         """Set up the builder."""

@@ -1,4 +1,5 @@
 """``edgenext-build``: a TensorRT plan from an exported ONNX file, on the machine that will run it."""
+import shlex
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 import click
@@ -107,7 +108,7 @@ def _screen(made: "BuiltPlan") -> Dict[str, str]:
         "timing cache": cache,
         "plan": "{}, {:.1f} MB".format(made.path, report.plan_bytes / 1e6),
         "sidecar": made.sidecar,
-        "next": "edgenext-build inspect {}".format(made.path),
+        "next": "edgenext-build inspect {}".format(shlex.quote(made.path)),
     }
 
 

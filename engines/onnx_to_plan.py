@@ -1,6 +1,7 @@
 """From an ONNX file to a plan on the disk: what to build with what, the build, the sidecar, the self-test."""
 import datetime
 import os
+import shlex
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
@@ -148,7 +149,7 @@ def _read_manifest(onnx: str) -> Manifest:
     suffix = os.path.splitext(onnx)[1].lower()
     if suffix in manifests.PLAN_SUFFIXES:
         raise BadInputError("{} is a plan, and a plan is built from an ONNX file".format(onnx),
-                            "look at it: edgenext-build inspect {}".format(onnx))
+                            "look at it: edgenext-build inspect {}".format(shlex.quote(onnx)))
     if suffix != manifests.ONNX_SUFFIX:
         raise BadInputError("{} is no ONNX file: a name ending in {} expected".format(onnx, manifests.ONNX_SUFFIX),
                             "pass the .onnx file that edgenext-export wrote")
@@ -164,7 +165,7 @@ def choose_runtime(target: Target, manifest: Manifest) -> str:
     """
     if not target.compute_capability:
         raise UsageError("target {!r} runs the ONNX file itself, not a plan".format(target.name),
-                         "run it: edgenext-run --engine {}".format(manifest.graph.file))
+                         "run it: edgenext-run --engine {}".format(shlex.quote(manifest.graph.file)))
     if target.builder == TENSORRT_RTX:
         return TENSORRT_RTX
     if is_installed(TENSORRT):
@@ -226,7 +227,7 @@ def _record(result: BuildResult, onnx_path: str, manifest: Manifest, environment
     return PlanRecord(
         schema=SCHEMA, toolkit_version=__version__, plan=PlanFile(os.path.basename(onnx_path), "", len(result.plan)),
         onnx_file=os.path.basename(onnx_path), onnx_sha256=manifest.graph.sha256,
-        manifest_sha256=sha256_of_file(manifests.manifest_path(onnx_path)), flavour=report.runtime,
+        manifest_sha256=sha256_of_file(manifests.find_manifest_path(onnx_path)), flavour=report.runtime,
         tensorrt=report.version, compute_capabilities=(capability,) if capability else (), environment=environment,
         builder_flags=flags, precision=report.precision, precision_mode="none" if report.mode == FP32 else report.mode,
         fp32_pins={reason: kept for reason, nodes in manifest.precision.fp32_pins.items()

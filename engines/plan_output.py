@@ -61,7 +61,7 @@ def require_same_build(path: str, request: BuildRequest, manifest: Manifest, env
 
 def manifest_copy_for(path: str, onnx: str) -> Dict[str, bytes]:
     """Return the copy of the manifest that a plan under another name or in another folder needs next to it."""
-    source, copy = manifests.manifest_path(onnx), manifests.manifest_path(path)
+    source, copy = manifests.find_manifest_path(onnx), manifests.manifest_path(path)
     if os.path.realpath(source) == os.path.realpath(copy):
         return {}
     with open(source, "rb") as stream:

@@ -2,6 +2,7 @@
 
 The builder runs as a child process: this stage does not import the next one.
 """
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ class DeviceBuildError(EdgeNextError):
 
 def build_command(onnx_path: str) -> str:
     """Return the command to paste on the device."""
-    return f"edgenext-build {Path(onnx_path).name}"
+    return f"edgenext-build {shlex.quote(Path(onnx_path).name)}"
 
 
 def can_build_here(target: Target, environment: Environment) -> bool:
@@ -49,7 +50,7 @@ def build_if_here(
         return None
     code = (run or _run)([onnx_path])
     if code != 0:
-        raise DeviceBuildError(code, f"edgenext-build {onnx_path}")
+        raise DeviceBuildError(code, f"edgenext-build {shlex.quote(onnx_path)}")
     return str(Path(onnx_path).with_suffix(".plan"))
 
 

@@ -1,4 +1,5 @@
 """The one screen at the end of an export."""
+import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -66,13 +67,18 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
 def next_commands(result: ExportResult, plan: str | None = None) -> list[str]:
     """Return the commands to paste: try it here, then take it to the device, or go on with the plan built here."""
     if plan is not None:
-        return [f"edgenext-run --engine {plan} PHOTO.jpg", f"edgenext-bench {plan}"]
-    commands = [f"edgenext-run --engine {result.onnx_path} PHOTO.jpg", f"edgenext-bench {result.onnx_path}"]
+        return _commands_here(plan)
+    commands = _commands_here(result.onnx_path)
     if get_target(result.manifest.target).tensorrt:
         manifest_path = result.manifest_path if result.nms is None else result.nms.manifest_path
-        commands.append(f"scp {result.engine_path} {manifest_path} DEVICE:")
+        commands.append(f"scp {shlex.quote(result.engine_path)} {shlex.quote(manifest_path)} DEVICE:")
         commands.append(f"{build_command(result.engine_path)}        # there")
     return commands
+
+
+def _commands_here(engine: str) -> list[str]:
+    quoted = shlex.quote(engine)
+    return [f"edgenext-run --engine {quoted} PHOTO.jpg", f"edgenext-bench {quoted}"]
 
 
 def as_data(result: ExportResult, plan: str | None = None) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class EngineFile:
             BadInputError: no manifest, a broken one, or one for another file.
         """
         if self._manifest is None:
-            path = manifests.manifest_path(self.path)
+            path = manifests.find_manifest_path(self.path)
             data = manifests.read_bytes(path)
             found = manifests.parse(data, path)
             self.manifest_sha256 = sha256_of_bytes(data)
@@ -89,7 +89,7 @@ class EngineFile:
 
     def find_manifest(self) -> Optional[Manifest]:
         """Return what `manifest` returns, or None when there is no such file."""
-        return self.manifest() if os.path.exists(manifests.manifest_path(self.path)) else None
+        return self.manifest() if os.path.exists(manifests.find_manifest_path(self.path)) else None
 
     def _require_graph_of(self, manifest: Manifest) -> None:
         if self.sha256 != manifest.graph.sha256:
@@ -106,7 +106,7 @@ class EngineFile:
             if found != expected:
                 raise BadInputError(
                     "{} is not the manifest that {} was built with: sha256 {}… of {} found, {}… expected".format(
-                        manifests.manifest_path(self.path), self.path, found[:12], what, expected[:12]),
+                        manifests.find_manifest_path(self.path), self.path, found[:12], what, expected[:12]),
                     "build the plan again ({}), or copy .plan, .plan.json and .json together".format(
                         rebuild_command(self.path)))
 

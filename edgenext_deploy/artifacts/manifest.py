@@ -8,6 +8,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import find_beside
 
 SCHEMA = 1
 ONNX_SUFFIX = ".onnx"
@@ -162,8 +163,13 @@ class Manifest(NamedTuple):
 
 
 def manifest_path(engine_path: str) -> str:
-    """Return the path of the manifest that belongs to an ONNX file or plan."""
+    """Return the path of the manifest next to an ONNX file or plan, where it is written."""
     return os.path.splitext(engine_path)[0] + ".json"
+
+
+def find_manifest_path(engine_path: str) -> str:
+    """Return the path of an engine's manifest to read: of a link to an engine, it may lie next to the engine."""
+    return find_beside(engine_path, manifest_path)
 
 
 def dump(manifest: Manifest) -> bytes:

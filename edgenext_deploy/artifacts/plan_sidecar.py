@@ -11,7 +11,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.artifacts.plan_header import RUNTIME_NAMES, unreadable
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import require_file, shown
+from edgenext_deploy.files import find_beside, require_file, shown
 from edgenext_deploy.machine.environment import Environment
 
 SCHEMA = 1
@@ -78,8 +78,13 @@ class PlanRecord(NamedTuple):
 
 
 def sidecar_path(path: str) -> str:
-    """Return the path of the sidecar that belongs to a plan."""
+    """Return the path of the sidecar next to a plan, where it is written."""
     return path + ".json"
+
+
+def find_sidecar_path(path: str) -> str:
+    """Return the path of a plan's sidecar to read: of a link to a plan, it may lie next to the plan."""
+    return find_beside(path, sidecar_path)
 
 
 def rebuild_command(path: str) -> str:
@@ -94,7 +99,7 @@ def dump(record: PlanRecord) -> bytes:
 
 def find_record(path: str) -> Optional[PlanRecord]:
     """Return the sidecar of a plan, or None when there is none at all; see `read_record`."""
-    return read_record(path) if os.path.lexists(sidecar_path(path)) else None
+    return read_record(path) if os.path.lexists(find_sidecar_path(path)) else None
 
 
 def read_record(path: str) -> PlanRecord:
@@ -103,7 +108,7 @@ def read_record(path: str) -> PlanRecord:
     Raises:
         BadInputError: missing, unreadable, too large, not JSON, another schema, or a field of another type.
     """
-    beside = sidecar_path(path)
+    beside = find_sidecar_path(path)
     fix = "build the plan again: " + rebuild_command(path)
     try:
         require_file(beside, "sidecar of the plan", fix)

@@ -2,6 +2,7 @@
 import logging
 import os
 import re
+import shlex
 import socket
 from typing import Any, Iterator, Optional, Tuple
 from urllib.parse import urlsplit
@@ -45,7 +46,7 @@ def _fix_of(text: str) -> str:
     # the thread-local data of libraries (opencv/opencv#14884). What is loaded first finds room.
     late = re.search(r"(/\S+): cannot allocate memory in static TLS block", text)
     if late:
-        return "export LD_PRELOAD={}, and start again".format(late.group(1))
+        return "export LD_PRELOAD={}, and start again".format(shlex.quote(late.group(1)))
     return _JETPACK_FIX if on_jetson() else "pip install opencv-python-headless"
 
 

@@ -73,10 +73,10 @@ def check_cuda(machine: Machine, findings: Findings) -> Check:
         return Check("cuda", OK, "{}, {}".format(version, findings.nvcc))
     if findings.nvcc_elsewhere is not None:
         folder = findings.nvcc_elsewhere.rsplit("/", 1)[0]
-        line = "export PATH={}:$PATH".format(folder)
+        line = "export PATH={}:$PATH".format(shlex.quote(folder))
         return Check("cuda", PROBLEM if findings.wants_gpu else NOTE,
                      "{}, but {} is not on PATH".format(version, findings.nvcc_elsewhere),
-                     "echo '{}' >> ~/.profile && {}".format(line, line))
+                     "echo {} >> ~/.profile && {}".format(shlex.quote(line), line))
     if findings.jetson:
         return Check("cuda", PROBLEM, "no CUDA toolkit", _JETPACK_PACKAGE)
     if findings.wants_gpu:

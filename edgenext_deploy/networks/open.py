@@ -29,7 +29,7 @@ def task_of(engine: EngineSource) -> str:
     else:
         path = os.fspath(engine)
         require_engine(path)
-        task = manifests.read(manifests.manifest_path(path)).task
+        task = manifests.read(manifests.find_manifest_path(path)).task
     if task not in NETWORKS:
         raise BadInputError("{}: its manifest names the task {!r}; one of {} expected".format(
             path, task, ", ".join(NETWORKS)), "use the toolkit version that exported it")

@@ -212,6 +212,8 @@ def _open(onnxruntime: Any, file: EngineFile, threads: int, options: RuntimeOpti
             "{} was asked for, and ONNX Runtime runs {} on {}".format(provider, file.path, used),
             "look for the libraries that the provider needs (CUDA, cuDNN, TensorRT) in the versions of this "
             "onnxruntime: https://onnxruntime.ai/docs/execution-providers")
+    # Otherwise its Python binding opens the graph on the processor when the provider fails while it runs.
+    session.disable_fallback()
     return session
 
 

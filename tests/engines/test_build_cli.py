@@ -264,8 +264,9 @@ def test_wrong_use(capfd, arguments, code, expected):
 def test_a_plan_is_no_model(machine, capfd, tmp_path):
     machine()
     assert run(capfd, normed(tmp_path))[0] == 0
-    code, _, err = run(capfd, str(tmp_path / "net.plan"))
-    assert code == 3 and "edgenext-build inspect" in err
+    os.rename(str(tmp_path / "net.plan"), str(tmp_path / "my net.plan"))
+    code, _, err = run(capfd, str(tmp_path / "my net.plan"))
+    assert code == 3 and "edgenext-build inspect '{}'".format(tmp_path / "my net.plan") in err
 
 
 def test_a_model_without_its_manifest(capfd, tmp_path):
@@ -351,3 +352,16 @@ def test_tensorrt_rtx_in_fp32_shows_no_fp16(typed_export, capfd, tmp_path):
     assert code == 0, err
     proof = json.loads(out)["report"]["proof"]
     assert proof["fp16_layers"] == 0 and proof["fp16_compute_share"] == 0.0 and proof["fp32_layers"] > 0
+
+
+def test_a_plan_is_built_from_a_link_to_a_graph_with_the_manifest_next_to_the_graph(machine, capfd, tmp_path):
+    machine()
+    source = normed(tmp_path)
+    (tmp_path / "app").mkdir()
+    os.symlink(source, str(tmp_path / "app" / "current.onnx"))
+    code, _, err = run(capfd, str(tmp_path / "app" / "current.onnx"))
+    assert code == 0, err
+    names = sorted(os.listdir(str(tmp_path / "app")))
+    assert names == ["current.json", "current.onnx", "current.plan", "current.plan.json"]
+    with open(os.path.splitext(source)[0] + ".json", "rb") as stream:
+        assert stream.read() == (tmp_path / "app" / "current.json").read_bytes()

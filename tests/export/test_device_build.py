@@ -1,7 +1,11 @@
 """The export goes on to the plan on the target itself, and only there."""
+import shlex
+import types
+
 import pytest
 
 from edgenext_deploy.export.device_build import DeviceBuildError, build_command, build_if_here
+from edgenext_deploy.export.report import next_commands
 from edgenext_deploy.machine.environment import Environment
 from edgenext_deploy.targets import get_target
 
@@ -52,3 +56,18 @@ def test_the_real_child_process_reaches_the_builder(tmp_path, capfd):
 
 def test_the_command_for_the_device_names_the_file_without_folder():
     assert build_command("some/where/xxs.onnx") == "edgenext-build xxs.onnx"
+
+
+def test_commands_to_paste_are_quoted_for_the_shell():
+    assert build_command("some where/my net;rm.onnx") == "edgenext-build 'my net;rm.onnx'"
+    with pytest.raises(DeviceBuildError) as caught:
+        build_if_here("/my nets/x$1.onnx", get_target("nano"), NANO, Builder(5))
+    assert caught.value.fix.endswith("edgenext-build '/my nets/x$1.onnx'")
+    assert next_commands(None, "my nets/x.plan") == [
+        "edgenext-run --engine 'my nets/x.plan' PHOTO.jpg", "edgenext-bench 'my nets/x.plan'"]
+    result = types.SimpleNamespace(manifest=types.SimpleNamespace(target="nano"), nms=None, onnx_path="a b/it's.onnx",
+                                   engine_path="a b/it's.onnx", manifest_path="a b/it's.json")
+    for command, words in zip(next_commands(result), (
+            ["edgenext-run", "--engine", "a b/it's.onnx", "PHOTO.jpg"], ["edgenext-bench", "a b/it's.onnx"],
+            ["scp", "a b/it's.onnx", "a b/it's.json", "DEVICE:"], ["edgenext-build", "it's.onnx"])):
+        assert shlex.split(command, comments=True) == words

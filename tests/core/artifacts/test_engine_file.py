@@ -147,3 +147,50 @@ def test_weights_in_a_second_file_are_refused(tmp_path, monkeypatch):
     assert os.path.getsize("split.bin") and tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= (1, 19)
     with pytest.raises(BadInputError, match="external data"):
         open_session(path, options=RuntimeOptions(threads=1))
+
+
+def test_a_link_to_a_graph_finds_the_manifest_next_to_the_graph(tiny, tmp_path):
+    pytest.importorskip("onnxruntime")
+    here = tmp_path / "app" / "engines"
+    here.mkdir(parents=True)
+    os.symlink(tiny, str(here / "absolute.onnx"))
+    os.symlink(os.path.join("..", "..", "tiny.onnx"), str(here / "relative.onnx"))
+    os.symlink("relative.onnx", str(here / "chain.onnx"))
+    for name in ("absolute.onnx", "relative.onnx", "chain.onnx"):
+        link = str(here / name)
+        assert open_engine_file(link).find_manifest() is not None
+        for opens in (Classifier, open_network):
+            with opens(link) as classify:
+                assert classify.manifest.variant and classify.file.sha256 == sha256_of_file(tiny)
+
+
+def test_a_manifest_next_to_the_link_comes_first(tiny, tmp_path):
+    (tmp_path / "app").mkdir()
+    link = str(tmp_path / "app" / "current.onnx")
+    os.symlink(tiny, link)
+    shutil.copyfile(TINY_JSON, str(tmp_path / "app" / "current.json"))
+    os.unlink(str(tmp_path / "tiny.json"))
+    assert open_engine_file(link).manifest() is not None
+    (tmp_path / "app" / "current.json").write_text("{")
+    with pytest.raises(BadInputError, match=r"current\.json"):
+        open_engine_file(link).manifest()
+    # Neither place has one: the error names the one next to what was asked for.
+    (tmp_path / "app" / "current.json").unlink()
+    with pytest.raises(BadInputError, match=r"current\.json"):
+        open_engine_file(link).manifest()
+
+
+def test_a_link_to_a_plan_finds_its_sidecar_and_its_manifest(new_machine, tmp_path):
+    (tmp_path / "store").mkdir()
+    plan = gpu.write_plan(tmp_path / "store", "10.3")
+    link = str(tmp_path / "current.plan")
+    os.symlink(plan, link)
+    with Classifier(link) as classify:
+        assert classify.session.record is not None
+    os.unlink(plan + ".json")
+    with pytest.raises(BadInputError, match=r"no sidecar .*current\.plan\.json"):
+        open_engine_file(link)
+    os.unlink(link)
+    os.symlink("current.plan", link)  # a link to itself
+    with pytest.raises(BadInputError):
+        open_engine_file(link)

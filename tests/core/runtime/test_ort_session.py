@@ -3,12 +3,14 @@ import base64
 import collections
 import os
 import sys
+import warnings
+from unittest import mock
 
 import numpy as np
 import pytest
 from paths import DATA
 
-from edgenext_deploy import open_session
+from edgenext_deploy import Classifier, open_session
 from edgenext_deploy.artifacts import golden
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
@@ -318,3 +320,32 @@ def test_layers_are_profiled_from_the_file_that_was_opened(tmp_path):
         write(tmp_path, b"another")
         with pytest.raises(BadInputError, match="replaced since"):
             session.profile_layers(image)
+
+
+@pytest.mark.parametrize("opens", [
+    lambda options: OnnxRuntimeSession(TINY, options=options), lambda options: open_session(TINY, options=options),
+    lambda options: Classifier(TINY, runtime=options)])
+def test_every_way_to_open_refuses_a_provider_that_fell_back(monkeypatch, opens):
+    """The list of providers claims CUDA; ONNX Runtime takes the processor, as it does without CUDA's libraries."""
+    real = onnxruntime.get_available_providers
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", *real()])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(MissingRuntimeError, match=r"CUDAExecutionProvider was asked for, and .* on CPU"):
+            opens(RuntimeOptions(provider="CUDAExecutionProvider"))
+
+
+def test_a_provider_that_fails_while_it_runs_is_not_replaced_by_the_processor(monkeypatch, capsys):
+    from onnxruntime.capi import onnxruntime_pybind11_state as states
+
+    with OnnxRuntimeSession(TINY) as session:
+        inner = session._require_open()
+
+        failing = mock.Mock()
+        failing.run.side_effect = states.EPFail("the GPU is gone")
+        failing.is_webgpu_graph_capture_enabled.return_value = False
+        monkeypatch.setattr(inner, "_sess", failing)
+        monkeypatch.setattr(inner, "set_providers", lambda *given: pytest.fail("fell back to " + str(given)))
+        with pytest.raises(BadInputError, match="the GPU is gone"):
+            session.infer_all(np.zeros(session.inputs[0].shape, np.float32))
+    assert "Falling back" not in capsys.readouterr().out
