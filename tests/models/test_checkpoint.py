@@ -1,4 +1,5 @@
 import argparse
+import functools
 import hashlib
 import os
 import pickle
@@ -6,6 +7,7 @@ import random
 import zipfile
 
 import pytest
+from sweeps import examples
 from timm_layout import to_timm
 
 torch = pytest.importorskip("torch")
@@ -19,8 +21,14 @@ from edgenext_deploy.models.registry import get_variant  # noqa: E402
 XXS = get_variant("xxs")
 
 
+@functools.lru_cache(maxsize=None)
+def made_parameters(name, seed, num_classes):
+    return create_model(name, num_classes=num_classes, seed=seed).state_dict()
+
+
 def parameters(name="xxs", seed=3, num_classes=1000):
-    return dict(create_model(name, num_classes=num_classes, seed=seed).state_dict())
+    """Return a state dict, tensors and all the caller's own."""
+    return {key: value.clone() for key, value in made_parameters(name, seed, num_classes).items()}
 
 
 def save(folder, content, name="weights.pth", **options):
@@ -326,7 +334,7 @@ def test_damaged_bytes_give_one_kind_of_error(tmp_path):
         safetensors_torch.save(small)]
     generator = random.Random(5)
     for original in originals:
-        for _ in range(60):
+        for _ in range(examples(60)):
             content = bytearray(original)
             for _ in range(generator.randint(1, 4)):
                 content[generator.randrange(len(content))] = generator.randrange(256)

@@ -3,6 +3,7 @@ import functools
 
 import pytest
 import torch
+from sweeps import sweep
 from torch import nn
 
 from edgenext_deploy.errors import UsageError
@@ -134,8 +135,9 @@ def test_mobilevit_blocks(layout, size):
 
 
 @pytest.mark.parametrize("layout, padding", [("nchw", "node"), ("tokens", "attribute")])
-@pytest.mark.parametrize("name", [
-    name for name, variant in VARIANTS.items() if variant.group in ("paper", "baseline") and name != "b"])
+@pytest.mark.parametrize("name", sweep(
+    [name for name, variant in VARIANTS.items() if variant.group in ("paper", "baseline") and name != "b"],
+    always=["xxs", "s", "xxs_bn_hs", "mobilevit_xxs"]))
 def test_whole_networks(name, layout, padding):
     model, what, x = random_model(name), context(layout, padding, batch=1), images(1, 3, 64, 64)
     assert error(lower(model, what)(x), model(x)) < TOLERANCE
