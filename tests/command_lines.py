@@ -1,4 +1,4 @@
-"""The installed commands by name, and command lines read by them as they would read them, without running."""
+"""The installed commands by name; commands run in this process; command lines read as they would, without running."""
 import configparser
 import importlib
 import inspect
@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 import paths
+import pytest
+
+from edgenext_deploy.commands.entry import run_command
 
 
 def scripts():
@@ -54,3 +57,22 @@ def parse(line):
             break
         found, command, rest = context.command.resolve_command(context, words)
         context = command.make_context(found, rest, parent=context)
+
+
+def run_here(capture, command, *arguments):
+    """Run a click command in this process, as the console script does.
+
+    Args:
+        capture: the fixture capsys or capfd.
+        command: the click command.
+        arguments: its words; paths and numbers are made text.
+
+    Returns:
+        exit code, standard output and standard error.
+    """
+    capture.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        run_command(command, [str(argument) for argument in arguments])
+    captured = capture.readouterr()
+    assert "Traceback" not in captured.err
+    return stopped.value.code, captured.out, captured.err

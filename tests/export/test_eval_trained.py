@@ -12,6 +12,7 @@ import pytest
 import shapes
 import torch
 import trained
+from command_lines import run_here
 from exports import quick_export
 from PIL import Image
 from plain_nms import plain_nms
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 
 from edgenext_deploy import Classifier
 from edgenext_deploy.artifacts.manifest import Detection
+from edgenext_deploy.benchmarks.accuracy.cli import eval_command
 from edgenext_deploy.benchmarks.accuracy.evaluate import evaluate
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.request import ExportRequest
@@ -87,13 +89,14 @@ def test_digits_as_pytorch_answers_image_for_image(digits_engine, digits_folder,
         assert classify(str(digits_folder / key))[0].label == NAMES[expected[key][0]]
 
 
-def test_killed_and_resumed_the_result_is_the_same(digits_engine, digits_folder, tmp_path):
+def test_killed_and_resumed_the_result_is_the_same(capsys, digits_engine, digits_folder, tmp_path):
     rows, target = tmp_path / "rows.jsonl", tmp_path / "result.json"
-    command = [*CHILD, "--engine", digits_engine, "--data", str(digits_folder), "--threads", "1"]
-    whole = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True).stdout
+    arguments = ["--engine", digits_engine, "--data", str(digits_folder), "--threads", "1"]
+    code, whole, _ = run_here(capsys, eval_command, *arguments, "--json")
+    assert code == 0
     killed = False
     while not target.exists():
-        child = subprocess.Popen([*command, "--resume", str(rows), "--json", str(target)],
+        child = subprocess.Popen([*CHILD, *arguments, "--resume", str(rows), "--json", str(target)],
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         before = rows.stat().st_size if rows.exists() else 0
         while not killed and child.poll() is None:
