@@ -1,5 +1,6 @@
 """Where a plan is written: whether it may be, and the manifest that lies next to it."""
 import os
+import shlex
 import tempfile
 from typing import Dict
 
@@ -19,7 +20,8 @@ def require_writable(path: str) -> None:
     if os.path.splitext(path)[1].lower() not in manifests.PLAN_SUFFIXES:
         # Whatever opens an engine goes by this ending; the plan would be taken for something else.
         raise UsageError("a plan cannot be named {}: a name ending in one of {} expected".format(
-            path, " ".join(manifests.PLAN_SUFFIXES)), "for example --output {}.plan".format(os.path.splitext(path)[0]))
+            path, " ".join(manifests.PLAN_SUFFIXES)), "for example --output {}".format(
+                shlex.quote(os.path.splitext(path)[0] + ".plan")))
     folder = os.path.dirname(os.path.abspath(path))
     try:
         os.makedirs(folder, exist_ok=True)

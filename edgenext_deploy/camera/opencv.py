@@ -167,7 +167,8 @@ class OpenCvSource(FrameSource):
             raise BadInputError("{} is not a video that can be read".format(self.name),
                                 "pass one that plays, for example in ffplay; --debug shows what was tried")
         fix = {"csi": "check the ribbon cable and that nvargus-daemon runs: sudo systemctl restart nvargus-daemon",
-               "v4l2": "see what it offers: v4l2-ctl --device {} --list-formats-ext".format(self._address.target),
+               "v4l2": "see what it offers: v4l2-ctl --device {} --list-formats-ext".format(
+                   shlex.quote(self._address.target)),
                "rtsp": "check address, user and password, and that the camera is reachable from here"}[kind]
         raise SourceLostError("cannot open {}".format(self.name), fix)
 

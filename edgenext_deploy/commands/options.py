@@ -1,6 +1,7 @@
 """What several commands share: ``--json``, ``--json-file``, files that a command writes, examples in the help."""
 import json
 import os
+import shlex
 from typing import Any, Callable, List, Optional
 
 import click
@@ -100,7 +101,8 @@ def without_old_json(arguments: List[str]) -> List[str]:
         elif value == "-":
             found.append("--json")
         else:
-            click.echo("note: --json takes no file any more; read as --json-file {}".format(value), err=True)
+            click.echo("note: --json takes no file any more; read as --json-file {}".format(
+                shlex.quote(value)), err=True)
             found += ["--json-file", value]
         index += 1
     return found

@@ -79,13 +79,15 @@ class Network(abc.ABC, Generic[Answer]):
         labels_from = "the manifest" if labels is None else "the list passed"
         if isinstance(labels, (str, os.PathLike)):
             labels_from = "labels file " + os.fspath(labels)
-            names: Optional[Sequence[str]] = load_labels(os.fspath(labels))  # before seconds go into opening the engine
+            names: Optional[Sequence[str]] = load_labels(os.fspath(labels))
         else:
             names = labels
         self.file = read_engine(engine, runtime)
         self.manifest = self.file.manifest()
         path = self.file.path
         self._check_task(path)
+        if names is not None:  # before seconds go into opening the engine
+            require_count(names, self._classes(path, self.manifest.outputs), labels_from)
         self.session = open_session(self.file, options=runtime)
         self.timings: Optional[CallTimings] = None
         self._color = color

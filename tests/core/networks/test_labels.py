@@ -116,6 +116,9 @@ def test_labels_are_read_before_the_engine_is_opened(tmp_path, monkeypatch):
 
     monkeypatch.setattr(base, "open_session", opened)
     path = tmp_path / "labels.txt"
-    path.write_text('["cat", "dog"')
-    with pytest.raises(BadInputError, match="begins like JSON"):
-        Classifier(os.path.join(DATA, "tiny_classifier.onnx"), labels=path)
+    for content, message in (('["cat", "dog"', "begins like JSON"), ('["cat", "dog"]', "2 labels found, 10 expected")):
+        path.write_text(content)
+        with pytest.raises(BadInputError, match=message):
+            Classifier(os.path.join(DATA, "tiny_classifier.onnx"), labels=path)
+    with pytest.raises(BadInputError, match="the list passed: 1 labels found"):
+        Classifier(os.path.join(DATA, "tiny_classifier.onnx"), labels=["cat"])
