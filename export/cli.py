@@ -37,6 +37,8 @@ class _Group(click.Group):
 @target_option("Where the engine will run: {names}.", default="nano", show_default=True)
 @click.option("--weights", type=INPUT, metavar="FILE",
               help="Checkpoint, official, timm or one's own, .pth or .safetensors.  [default: random weights]")
+@click.option("--state", metavar="NAME",
+              help="Which set of parameters to take from a FILE with several, such as model or model_ema.")
 @click.option("--pretrained", is_flag=True, help="Download the published weights (or take them from the cache).")
 @click.option("--image-size", metavar="N|HxW", help="Input size in pixels.  [default: the variant's]")
 @click.option("--batch", type=click.IntRange(*WHOLE_NUMBERS["batch"]), default=1, show_default=True,

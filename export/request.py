@@ -38,6 +38,7 @@ class ExportRequest:
         target: where the engine will run, a name in `targets.TARGETS`.
         fp16: aim at an FP16 engine.
         weights: checkpoint file, official, timm or one's own, ``.pth`` or ``.safetensors``.
+        state: the set of tensors to take from a file with several that fit, such as ``model_ema``.
         pretrained: download the published weights, or take them from the cache.
         image_size: input size in pixels: 256, ``(224, 320)`` for height and width, or as the command takes it
             (``"224x320"``). None takes the variant's.
@@ -67,6 +68,7 @@ class ExportRequest:
     target: str = "nano"
     fp16: bool = False
     weights: PathLike | None = None
+    state: str | None = None
     pretrained: bool = False
     image_size: int | tuple[int, int] | str | None = None
     batch: int = 1
@@ -110,7 +112,7 @@ class ExportRequest:
         return ResolvedExport(
             name=variant.name, folder=Path(self.output), variant=variant, target=target,
             precision=precision_for(target, self.fp16, self.precision_mode, self.io), io=self.io,
-            source=WeightsSource(module, _text(self.weights), self.pretrained, self.seed),
+            source=WeightsSource(module, _text(self.weights), self.pretrained, self.seed, self.state),
             shape=(self.batch, 3, height, width), num_classes=self.num_classes, labels=labels,
             labels_source=_labels_source(self.labels), crop_pct=self.crop_pct,
             layout=self.layout or target.layout, padding=self.padding or target.padding,
@@ -148,6 +150,9 @@ class ExportRequest:
                              "load them into the module, or give the variant's name")
         if self.weights and self.pretrained:
             raise UsageError("--weights and --pretrained exclude each other", "give one of them")
+        if self.state is not None and not self.weights:
+            raise UsageError("--state says which part of a --weights file to take, and --weights is missing",
+                             "add --weights FILE, or leave it out")
         if (self.drift or self.auto_pin) and not self.fp16:
             raise UsageError("--drift and --auto-pin analyse FP16, and --fp16 is missing", "add --fp16")
         if self.samples is not None and not (self.drift or self.auto_pin):

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class WeightsSource:
-    """Where the weights come from: a live module, a file, the published file, or a seed, in this order."""
+    """Where the weights come from: a live module, a file, the published file, or a seed, in this order.
+
+    `state` is the set of tensors to take from the file, see `models.checkpoint.load_checkpoint`.
+    """
 
     module: "nn.Module | None"
     file: str | None
     pretrained: bool
     seed: int
+    state: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from edgenext_deploy.artifacts.manifest import Weights
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.export.live_module import class_count, frozen_copy
 from edgenext_deploy.export.resolved import WeightsSource
-from edgenext_deploy.models.checkpoint import LoadedWeights, apply, digest_of, load_checkpoint
+from edgenext_deploy.models.checkpoint import LoadedWeights, apply, digest_of, load_checkpoint, load_published
 from edgenext_deploy.models.download import fetch
 from edgenext_deploy.models.factory import randomise
 from edgenext_deploy.models.reference import reference_module
@@ -54,7 +54,7 @@ def load_reference(
         progress(f"fetching {variant.checkpoints[0].file}")
         return _of_file(variant, fetch(variant), num_classes, downloaded=True)
     if source.file is not None:
-        return _of_file(variant, source.file, num_classes)
+        return _of_file(variant, source.file, num_classes, state=source.state)
     module = randomise(reference_module(variant, num_classes, source.seed), source.seed).eval()
     weights = Weights(f"random weights (seed {source.seed})", True, digest_of(module.state_dict()))
     return Reference(module, weights, variant.crop_pct, num_classes or variant.num_classes)
@@ -68,9 +68,12 @@ def _of_module(variant: Variant, live: nn.Module, num_classes: int | None) -> Re
     return Reference(module, Weights("a live module", False, digest_of(module.state_dict())), variant.crop_pct, found)
 
 
-def _of_file(variant: Variant, path: str, num_classes: int | None, downloaded: bool = False) -> Reference:
+def _of_file(
+    variant: Variant, path: str, num_classes: int | None, downloaded: bool = False, state: str | None = None
+) -> Reference:
     try:
-        loaded = load_checkpoint(path, variant=variant, num_classes=num_classes)
+        loaded = (load_published(path, variant, num_classes) if downloaded else
+                  load_checkpoint(path, variant=variant, num_classes=num_classes, state=state))
     except BadInputError as error:
         if not downloaded or num_classes not in (None, variant.num_classes):
             raise
@@ -83,7 +86,8 @@ def _of_file(variant: Variant, path: str, num_classes: int | None, downloaded: b
 
 
 def _described(path: str, loaded: LoadedWeights) -> str:
-    return f"{Path(path).name} ({loaded.container}, {loaded.layout} layout)"
+    """Return the file's name, and in brackets what of it was taken and what was not."""
+    return f"{Path(path).name} ({'; '.join((f'{loaded.container}, {loaded.layout} layout', *loaded.notes))})"
 
 
 def _crop_pct(variant: Variant, path: str) -> float:

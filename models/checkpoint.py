@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 import types
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,16 +13,20 @@ from torch import Tensor, nn
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import require_file, sha256_of_file, shown
-from edgenext_deploy.models.families import Family, family_of
-from edgenext_deploy.models.key_layouts import to_reference
+from edgenext_deploy.models.families import family_of
+from edgenext_deploy.models.fitting import Network, keys
 from edgenext_deploy.models.reference import reference_module
 from edgenext_deploy.models.registry import VARIANTS, Variant, get_variant
-from edgenext_deploy.models.weights_file import listed, read_state_dict
+from edgenext_deploy.models.search import Search, brief
+from edgenext_deploy.models.tensor_sets import BARE
+from edgenext_deploy.models.weights_file import read_weights_file
 
-# torch's AveragedModel keeps the number of its updates in the state dict, beside the averaged parameters.
-_AVERAGING_COUNTER = "n_averaged"
 _LONGEST_MESSAGE = 1000
+# A smaller share of right parameters is another network's.
+_NEAR = 0.8
 _GET_AGAIN = "get the file again, or use --pretrained"
+# The authors' evaluation and timm's read these first; so the accuracy of a published file is that of the first one.
+_PUBLISHED = ("model_ema", "state_dict", "model")
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,13 @@ class LoadedWeights:
 
     Attributes:
         state_dict: tensors under the reference module's keys; every floating one is float32 on the CPU.
-        container: part of the file that was read: ``model_ema``, ``state_dict_ema``, ``state_dict``, ``model`` or
-            ``bare``.
+        container: the set of tensors that was read: keys and prefix that lead to it, such as ``model_ema`` or
+            ``state_dict.student``; ``bare`` for the file itself.
         layout: name of the file's key layout, such as ``official`` or ``timm``; ``own`` for the reference module's.
         num_classes: number of classes of the head.
         file: name of the file, without folder.
         sha256: digest of the file, 64 hexadecimal digits.
+        notes: what was renamed, filled in and left out, and what lay beside the set, for people.
     """
 
     state_dict: dict[str, Tensor]
@@ -45,52 +50,76 @@ class LoadedWeights:
     num_classes: int
     file: str
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 @old_call("variant", "num_classes")
 def load_checkpoint(
-    path: str | os.PathLike[str], *, variant: str | Variant, num_classes: int | None = None
+    path: str | os.PathLike[str], *, variant: str | Variant, num_classes: int | None = None, state: str | None = None
 ) -> LoadedWeights:
     """Read a checkpoint and check that it holds exactly this variant with this number of classes.
 
-    The key layouts of the variant's family are understood, and the reference modules' own. Half precision becomes
-    float32. `weights_file.read_state_dict` describes the kinds of files, the parts of a training checkpoint and the
-    safety of reading one.
+    The parameters are looked for in the whole file: any set of tensors whose names are the variant's, behind any
+    prefix. The key layouts of its family are understood, and the reference modules' own. Half precision becomes
+    float32. A file with several such sets, such as averaged weights beside those that were trained, is refused unless
+    `state` says which one is meant. `docs/checkpoints.md` explains it; `weights_file.read_weights_file` says why no
+    file can run code.
 
     Args:
         path: the weights file.
         variant: the variant that it should hold, or its name in the registry.
         num_classes: number of classes that it should have; None accepts any number, which the result names.
+        state: the set of tensors to take, such as ``model_ema``; None if the file has one.
 
     Returns:
         The parameters under the reference module's keys, with where they came from.
 
     Raises:
         UsageError: no such variant.
-        BadInputError: no such file, not a checkpoint, damaged, asking to run code, or of another model.
+        BadInputError: no such file, not a checkpoint, damaged, asking to run code, of another model, or with several
+            sets of parameters.
         MissingRuntimeError: a safetensors file and no safetensors library.
     """
-    name = os.fspath(path)
+    return _load(os.fspath(path), variant, num_classes, state, ())
+
+
+def load_published(path: str, variant: Variant, num_classes: int | None = None) -> LoadedWeights:
+    """Read a file that its authors published; of several sets in it, the one whose accuracy they published.
+
+    Raises:
+        BadInputError: see `load_checkpoint`.
+        MissingRuntimeError: a safetensors file and no safetensors library.
+    """
+    return _load(path, variant, num_classes, None, _PUBLISHED)
+
+
+def _load(
+    name: str, variant: str | Variant, num_classes: int | None, state: str | None, preferred: Sequence[str]
+) -> LoadedWeights:
     known = get_variant(variant) if isinstance(variant, str) else variant
     with _reading(name):
-        container, found = _read(name)
-        layout, state_dict = _renamed(found, family_of(known.config))
-        classes = num_classes or _class_count(state_dict, known) or known.num_classes
-        expected = reference_shapes(known, classes)
-        faults = _faults(state_dict, expected)
-        if faults:
-            raise _misfit(found, faults, known, classes)
-        state_dict = {key: _as_float32(key, state_dict[key], expected[key]) for key in expected}
-    return LoadedWeights(state_dict, container, layout, classes, os.path.basename(name), sha256_of_file(name))
+        content = read_weights_file(name)
+        search = Search(content, state)
+        chosen = search.complete(_network(known), num_classes)
+        if not chosen:
+            raise _misfit(search, known, num_classes)
+        fit = search.only(chosen, preferred)
+        state_dict = {key: _as_float32(key, fit.state[key], fit.expected[key]) for key in fit.expected}
+        notes = (*fit.changes, *search.notes(fit))
+    return LoadedWeights(state_dict, brief(fit.tensors.name), fit.layout, fit.classes, os.path.basename(name),
+                         sha256_of_file(name), notes)
 
 
 @old_call("checkpoint", renamed={"path": "checkpoint"})
-def load_backbone(model: nn.Module, *, checkpoint: str | os.PathLike[str]) -> None:
+def load_backbone(
+    model: nn.Module, *, checkpoint: str | os.PathLike[str], state: str | None = None
+) -> None:
     """Put a classifier's parameters into the backbone of a detector or segmenter, to train its head on them.
 
     Args:
         model: an `SSDLite` or `DeepLabV3`, which is changed; its head is left as it is.
         checkpoint: weights file of the classifier with the same backbone, any number of classes.
+        state: the set of tensors to take, see `load_checkpoint`.
 
     Raises:
         BadInputError: see `load_checkpoint`.
@@ -102,14 +131,16 @@ def load_backbone(model: nn.Module, *, checkpoint: str | os.PathLike[str]) -> No
         classifier = family.build_classifier(backbone.config, 1).state_dict()
     parts = {key.split(".")[0] for key in expected}
     behind = tuple({key.split(".")[0] + "." for key in classifier if key.split(".")[0] not in parts})
+    network = Network(family, lambda _: expected, lambda _: 1, ignored=behind)
     with _reading(name):
-        _, found = _renamed(_read(name)[1], family)
-        found = {key: value for key, value in found.items() if not key.startswith(behind)}
-        faults = _faults(found, expected)
-        if faults:
-            raise BadInputError(f"does not fit the backbone, which has {_keys(expected)}: " + "; ".join(faults),
+        search = Search(read_weights_file(name), state)
+        chosen = search.complete(network)
+        if not chosen:
+            faults = search.nearest(network).faults()
+            raise BadInputError(f"does not fit the backbone, which has {keys(expected)}: " + "; ".join(faults),
                                 "give a checkpoint of the classifier with this backbone")
-        backbone.load_state_dict({key: _as_float32(key, found[key], expected[key]) for key in expected})
+        fit = search.only(chosen)
+        backbone.load_state_dict({key: _as_float32(key, fit.state[key], expected[key]) for key in expected})
 
 
 @contextlib.contextmanager
@@ -124,19 +155,6 @@ def _reading(name: str) -> Iterator[None]:
     except OSError as error:
         raise BadInputError(
             f"weights file {name}: cannot be read: {error.strerror or error}", _GET_AGAIN) from error
-
-
-def _read(name: str) -> tuple[str, dict[str, Tensor]]:
-    """Return the container and the parameters under the file's keys."""
-    container, found = read_state_dict(name)
-    found.pop(_AVERAGING_COUNTER, None)
-    return container, found
-
-
-def _renamed(found: Mapping[str, Tensor], family: Family) -> tuple[str, dict[str, Tensor]]:
-    """Return the layout and the parameters under the reference module's keys, if the file is of that family."""
-    layout, mapping = to_reference(found, family.key_layouts)
-    return layout, {mapping[key]: value for key, value in found.items()}
 
 
 def apply(model: nn.Module, loaded: LoadedWeights) -> None:
@@ -160,14 +178,21 @@ def reference_shapes(variant: Variant, num_classes: int) -> Mapping[str, Tensor]
         return types.MappingProxyType(reference_module(variant, num_classes).state_dict())
 
 
-def _misfit(
-    found: Mapping[str, Tensor], faults: Sequence[str], variant: Variant, wanted: int
-) -> BadInputError:
-    """Return the error for parameters, under the file's keys, that do not fit; it names the variant that they fit."""
+@functools.lru_cache(maxsize=None)
+def _network(variant: Variant) -> Network:
+    family = family_of(variant.config)
+    return Network(family, functools.partial(reference_shapes, variant), functools.partial(_class_count, variant),
+                   variant.num_classes, family.class_weight if variant.head is None else "")
+
+
+def _misfit(search: Search, variant: Variant, num_classes: int | None) -> BadInputError:
+    """Return the error for a file without this variant; it names the variant that it holds, or comes nearest to."""
+    wanted = num_classes or variant.num_classes
     for other in VARIANTS.values():
-        classes = _classes_if_fits(found, other)
-        if not classes:
+        fits = search.complete(_network(other))
+        if not fits:
             continue
+        classes = fits[0].classes
         if other.name == variant.name:
             return BadInputError(
                 f"has {classes} classes, {wanted} expected", f"pass --num-classes {classes}, or leave it out")
@@ -175,44 +200,31 @@ def _misfit(
         return BadInputError(
             f"holds {other.name} with {classes} classes, {variant.name} with {wanted} expected",
             f"run with --variant {other.name}{option}")
-    return BadInputError(
-        f"does not fit {variant.name}, which has {_keys(reference_shapes(variant, wanted))}: " + "; ".join(faults),
-        f"give a checkpoint of {variant.name}, or use --pretrained")
+    fix = f"give a checkpoint of {variant.name}, or use --pretrained"
+    for family, layout in search.layouts_not_read():
+        return BadInputError(f"is a {layout.name} checkpoint of {family.title}, which is not read", layout.way_out)
+    fit, near = search.nearest(_network(variant)), variant
+    if fit.share < _NEAR:
+        fit, near = max(((search.nearest(_network(other)), other) for other in VARIANTS.values()),
+                        key=lambda pair: pair[0].share)
+        fit, near = (fit, near) if fit.share >= _NEAR else (search.nearest(_network(variant)), variant)
+    place = "" if fit.tensors.name == BARE else f" in {brief(fit.tensors.name)}"
+    if fit.refusal is not None:
+        what = f"holds {near.name}{place}, but " if fit.share >= _NEAR else ""
+        return BadInputError(what + fit.refusal.message, fit.refusal.fix or fix)
+    but = f"; but for that it is {near.name} with {fit.classes} classes{place}"
+    title = f"does not fit {variant.name}, which has {keys(reference_shapes(variant, wanted))}: "
+    if near is not variant:
+        title += f"the nearest is {near.name}, which has {keys(fit.expected)}: "
+    return BadInputError(title + "; ".join(fit.faults()) + (but if fit.share >= _NEAR else ""), fix)
 
 
-def _faults(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """Return in words how the names and shapes differ from the expected ones."""
-    misshapen = [key for key in expected if key in found and found[key].shape != expected[key].shape]
-    missing = [key for key in expected if key not in found]
-    unexpected = [key for key in found if key not in expected]
-    faults = []
-    if missing:
-        faults.append(f"{_keys(missing)} missing ({listed(missing)})")
-    if unexpected:
-        faults.append(f"{_keys(unexpected)} not expected ({listed(unexpected)})")
-    if misshapen:
-        shapes = (
-            f"{key} is {list(found[key].shape)}, {list(expected[key].shape)} expected" for key in misshapen)
-        faults.append(f"{_keys(misshapen)} of another shape ({listed(shapes)})")
-    return faults
-
-
-def _class_count(found: Mapping[str, Tensor], variant: Variant) -> int:
+def _class_count(variant: Variant, found: Mapping[str, Tensor]) -> int:
     """Return how many classes the head of this variant would have in `found`, 0 if that cannot be."""
     head = variant.head
     weight = found.get(family_of(variant.config).class_weight if head is None else head.class_weight)
     rows = int(weight.shape[0]) if weight is not None and weight.dim() else 0
     return max(rows if head is None else head.classes_of(rows), 0)
-
-
-def _classes_if_fits(found: Mapping[str, Tensor], variant: Variant) -> int:
-    """Return the class count if `found`, under the file's keys, is this variant with any number of classes, else 0."""
-    try:
-        _, state_dict = _renamed(found, family_of(variant.config))
-    except BadInputError:  # two keys for one parameter, by this family's names
-        return 0
-    classes = _class_count(state_dict, variant)
-    return classes if classes and not _faults(state_dict, reference_shapes(variant, classes)) else 0
 
 
 def _as_float32(key: str, value: Tensor, expected: Tensor) -> Tensor:
@@ -227,8 +239,4 @@ def _as_float32(key: str, value: Tensor, expected: Tensor) -> Tensor:
         count = int((~finite).sum())
         raise BadInputError(f"{key}: {count} of {value.numel()} values are NaN or infinite in float32")
     return value.to(expected.dtype).contiguous()
-
-
-def _keys(keys: Sized) -> str:
-    return f"{len(keys)} key" + ("" if len(keys) == 1 else "s")
 

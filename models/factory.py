@@ -7,7 +7,7 @@ from torch import nn
 
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.models.checkpoint import apply, load_checkpoint
+from edgenext_deploy.models.checkpoint import apply, load_checkpoint, load_published
 from edgenext_deploy.models.download import fetch
 from edgenext_deploy.models.reference import reference_module
 from edgenext_deploy.models.registry import Variant, get_variant
@@ -16,7 +16,7 @@ from edgenext_deploy.models.registry import Variant, get_variant
 @old_call("num_classes", "seed")
 def create_model(
     variant: str | Variant, *, num_classes: int | None = None, pretrained: bool = False,
-    checkpoint: str | os.PathLike[str] | None = None, seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None, seed: int = 0, state: str | None = None,
 ) -> nn.Module:
     """Return the reference module of a variant in evaluation mode, float32 on the CPU.
 
@@ -30,6 +30,7 @@ def create_model(
         pretrained: load the published weights; they are downloaded unless the cache has them.
         checkpoint: weights file to load, see `checkpoint.load_checkpoint`.
         seed: of the initial parameters, where no weights are loaded.
+        state: the set of tensors to take from a checkpoint with several, see `checkpoint.load_checkpoint`.
 
     Raises:
         UsageError: no such variant, nothing is published for it, or both sources of weights are given.
@@ -39,10 +40,12 @@ def create_model(
     known = get_variant(variant) if isinstance(variant, str) else variant
     if pretrained and checkpoint is not None:
         raise UsageError("pretrained and checkpoint exclude each other", "give one of them")
-    path = fetch(known) if pretrained else checkpoint
-    if path is None:
+    if pretrained:
+        loaded = load_published(fetch(known), known, num_classes)
+    elif checkpoint is not None:
+        loaded = load_checkpoint(checkpoint, variant=known, num_classes=num_classes, state=state)
+    else:
         return reference_module(known, num_classes, seed)
-    loaded = load_checkpoint(path, variant=known, num_classes=num_classes)
     model = reference_module(known, loaded.num_classes)
     apply(model, loaded)
     return model

@@ -129,6 +129,11 @@ def _imported(target: "str | Builder") -> "Builder":
     return found
 
 
+_CONVERTED_BY_TIMM = (
+    "its names differ, and its stem expects BGR; take timm's conversion of the published weights (--pretrained), or "
+    "train timm's MobileViT and save its state_dict()")
+
+
 register_family(Family(
     name="edgenext",
     title="EdgeNeXt",
@@ -159,7 +164,12 @@ register_family(Family(
     backbone="edgenext_deploy.models.definitions.mobilevit:MobileViTBackbone",
     class_weight="head.fc.weight",
     lowering="edgenext_deploy.export.lowering.mobilevit",
-    key_layouts=(KeyLayout("timm", r"^stem\.conv\."),),
+    key_layouts=(
+        KeyLayout("timm", r"^stem\.conv\."),
+        # Both homes of the published weights name every parameter otherwise, and their stems expect BGR.
+        KeyLayout("transformers", r"(^|\.)conv_stem\.convolution\.", way_out=_CONVERTED_BY_TIMM),
+        KeyLayout("ml-cvnets", r"(^|\.)conv_1\.block\.conv\.", way_out=_CONVERTED_BY_TIMM),
+    ),
     # ml-cvnets divides by 255 and does nothing else.
     mean=(0.0, 0.0, 0.0),
     std=(1.0, 1.0, 1.0),

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from edgenext_deploy.errors import BadInputError
 
 OWN = "own"
-# Wrappers for parallel training, averaging and compilation put these in front of every key.
-_WRAPPERS = ("module.", "_orig_mod.")
 
 
 @dataclass(frozen=True)
@@ -19,11 +17,17 @@ class KeyLayout:
         marker: regular expression that is found in a key of every file with this layout, and of no other.
         renames: regular expressions with their replacements, applied to every key one after another. None where the
             reference module has the publisher's names.
+        way_out: of a layout that is known but not read: a sentence on how to get a file that is.
     """
 
     name: str
     marker: str
     renames: tuple[tuple[str, str], ...] = ()
+    way_out: str = ""
+
+    def is_of(self, keys: Iterable[str]) -> bool:
+        """Say whether keys are named in this layout."""
+        return any(re.search(self.marker, key) for key in keys)
 
     def rename(self, key: str) -> str:
         """Return what the reference module calls a key."""
@@ -38,7 +42,7 @@ def to_reference(keys: Iterable[str], layouts: Iterable[KeyLayout]) -> tuple[str
     A key that belongs to no model is passed on as it is, for the caller to report.
 
     Args:
-        keys: of the file.
+        keys: of the file, without the wrappers around the network.
         layouts: of the family; the first whose marker is found is taken.
 
     Returns:
@@ -48,18 +52,11 @@ def to_reference(keys: Iterable[str], layouts: Iterable[KeyLayout]) -> tuple[str
     Raises:
         BadInputError: two keys of the file mean the same parameter.
     """
-    plain = {key: _without_wrappers(key) for key in keys}
-    layout = next((layout for layout in layouts
-                   if any(re.search(layout.marker, key) for key in plain.values())), KeyLayout(OWN, ""))
-    mapping = {key: layout.rename(name) for key, name in plain.items()}
+    keys = list(keys)
+    layout = next((layout for layout in layouts if not layout.way_out and layout.is_of(keys)), KeyLayout(OWN, ""))
+    mapping = {key: layout.rename(key) for key in keys}
     _require_one_to_one(mapping)
     return layout.name, mapping
-
-
-def _without_wrappers(key: str) -> str:
-    while key.startswith(_WRAPPERS):
-        key = key.split(".", 1)[1]
-    return key
 
 
 def _require_one_to_one(mapping: dict[str, str]) -> None:

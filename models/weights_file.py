@@ -1,70 +1,37 @@
 """Weights files of every kind, read without executing anything in them."""
-import argparse
 import os
 import re
+import sys
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
+from edgenext_deploy.models import plain_data
 
-_CONTAINERS = ("model_ema", "state_dict_ema", "state_dict", "model")
 _LISTED = 3
 _MAX_NAME_CHARACTERS = 80
 _MAX_SAFETENSORS_HEADER_BYTES = 100_000_000  # the format's own limit
+# A whole pickled module may ask for these of the standard library, and still be nothing else.
+_OF_MODULES = ("functools.partial", "collections.OrderedDict", "builtins.set")
 
 
-def read_state_dict(path: str) -> tuple[str, dict[str, Tensor]]:
-    """Return the name of the part of a file that holds the parameters, and the parameters under the file's keys.
+def read_weights_file(path: str) -> Any:
+    """Return what a weights file holds: dictionaries, lists and tensors as they were saved.
 
     Both formats of ``torch.save`` and safetensors are read. The content tells them apart, not the name.
 
-    A training checkpoint holds several sets of parameters. The first of these is taken: ``model_ema``, the
-    averaged weights that the official ``--eval`` reads and whose accuracy is published; ``state_dict_ema``, the
-    averaged weights of timm's training script; ``state_dict``, which the official ``--usi_eval`` reads, of the
-    distilled models; ``model``, the weights without averaging; and last the file itself as a ``bare`` state dict.
-
-    Nothing in the file is executed: pickles are read with ``weights_only=True``. Besides tensors and plain
-    containers only ``argparse.Namespace`` is allowed, because the official files keep their training arguments in one.
+    Nothing in the file is executed: pickles are read with ``weights_only=True``. Plain data beside the weights, such as
+    numbers of numpy, dates and paths, is passed over; `plain_data` lists it.
 
     Raises:
         BadInputError: not a checkpoint, damaged, or asking to run code; the message does not name the file.
         MissingRuntimeError: a safetensors file and no safetensors library.
         OSError: the file cannot be read.
     """
-    content = _read(path)
-    if isinstance(content, Mapping):
-        for name in _CONTAINERS:
-            if _is_state_dict(content.get(name)):
-                return name, dict(content[name])
-        if _is_state_dict(content):
-            return "bare", dict(content)
-        what = f"a dictionary with the keys {listed(map(str, content))}" if content else "an empty dictionary"
-    else:
-        what = f"a {type(content).__name__}"
-    raise BadInputError(
-        f"has no state dict in it: {what} found; {', '.join(_CONTAINERS)} or tensors by name expected")
-
-
-def listed(items: Iterable[str]) -> str:
-    """Return the first few items, cut to a readable length, and the number of the others."""
-    every = list(items)
-    rest = len(every) - _LISTED
-    return ", ".join(item[:_MAX_NAME_CHARACTERS] for item in every[:_LISTED]) + (
-        f" and {rest} more" if rest > 0 else "")
-
-
-def _is_state_dict(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(
-        isinstance(key, str) and isinstance(item, Tensor) for key, item in value.items())
-
-
-def _read(path: str) -> Any:
-    """Return what the file holds: containers and tensors."""
     size = os.path.getsize(path)
     with open(path, "rb") as stream:
         head = stream.read(64)
@@ -85,6 +52,14 @@ def _read(path: str) -> Any:
         raise BadInputError("is a web page, not weights", "download the file itself, or use --pretrained")
     raise BadInputError(
         f"is not a checkpoint: it starts with {head[:8]!r}; a torch.save or safetensors file is expected")
+
+
+def listed(items: Iterable[str]) -> str:
+    """Return the first few items, cut to a readable length, and the number of the others."""
+    every = list(items)
+    rest = len(every) - _LISTED
+    return ", ".join(item[:_MAX_NAME_CHARACTERS] for item in every[:_LISTED]) + (
+        f" and {rest} more" if rest > 0 else "")
 
 
 def _require_torch_archive(path: str, size: int) -> None:
@@ -109,7 +84,7 @@ def _read_pickled(path: str) -> Any:
     try:
         # As a stream, so that the name's ending decides nothing. What torch would warn of is either an error
         # all the same, or harmless.
-        allowed = torch.serialization.safe_globals([argparse.Namespace])
+        allowed = torch.serialization.safe_globals(plain_data.allowed_globals(path))
         with open(path, "rb") as stream, warnings.catch_warnings(), allowed:
             warnings.simplefilter("ignore")
             return torch.load(stream, map_location="cpu", weights_only=True)
@@ -118,12 +93,28 @@ def _read_pickled(path: str) -> Any:
     except Exception as error:  # a damaged pickle can fail in any way
         wanted = re.search(r"GLOBAL (\S+)", str(error))
         if wanted:
-            raise BadInputError(
-                f"wants to run code when it is loaded: it asks for {wanted[1]}, which weights have no need "
-                "of; nothing of it was run",
-                "use a .safetensors file, or one that holds the state dict alone, from a publisher you trust",
-            ) from error
+            raise _wants_code(path, wanted[1]) from error
         raise BadInputError(f"is cut off, damaged, or not a checkpoint ({_in_short(error)})") from error
+
+
+def _wants_code(path: str, wanted: str) -> BadInputError:
+    """Return the error for a file that asks for the code `wanted`; a pickled module gets the line that saves it."""
+    asked = [name for name in plain_data.asked_for(path) if not name.startswith("torch._utils.")]
+    foreign = [name for name in asked if name.split(".")[0] in sys.stdlib_module_names and name not in _OF_MODULES
+               and not plain_data.is_plain(name)]
+    if foreign or not any(name.startswith("torch.nn.modules.") for name in asked):
+        return BadInputError(
+            f"wants to run code when it is loaded: it asks for {wanted}, which weights have no need "
+            "of; nothing of it was run",
+            "use a .safetensors file, or one that holds the state dict alone, from a publisher you trust")
+    key = plain_data.key_of(path, wanted)
+    entry = "" if key is None else f"[{key!r}]"
+    return BadInputError(
+        f"holds a whole pickled module{'' if key is None else f' under {key!r}'}, not its weights alone: it wants to "
+        f"run code when it is loaded and asks for {wanted}; nothing of it was run",
+        "if you trust its source, run in Python where that code is installed: "
+        f"torch.save(torch.load({os.path.basename(path)!r}, weights_only=False, map_location='cpu'){entry}"
+        ".state_dict(), 'weights.pth')")
 
 
 def _read_safetensors(path: str) -> Any:

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError  # noqa: E402
-from edgenext_deploy.models.checkpoint import apply, digest_of, load_checkpoint  # noqa: E402
+from edgenext_deploy.models.checkpoint import apply, digest_of, load_checkpoint, load_published  # noqa: E402
 from edgenext_deploy.models.factory import create_model  # noqa: E402
 from edgenext_deploy.models.registry import get_variant  # noqa: E402
 
@@ -75,25 +75,33 @@ def test_every_container_in_both_formats_of_torch(tmp_path, container, zipped):
     assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_official_training_checkpoint_gives_the_averaged_weights(tmp_path):
+def test_official_training_checkpoint_has_averaged_weights_too(tmp_path):
     averaged, plain = parameters(seed=1), parameters(seed=2)
     optimizer = torch.optim.AdamW(create_model("xxs").parameters()).state_dict()
     path = save(tmp_path, {
         "model": plain, "optimizer": optimizer, "epoch": 299, "scaler": {"scale": 65536.0},
         "args": argparse.Namespace(model="edgenext_xx_small", lr=6e-3, output_dir=None),
         "model_ema": averaged})
-    loaded = load_checkpoint(path, variant=XXS)
-    assert loaded.container == "model_ema"
+    error = refusal(path)
+    assert "holds 2 networks that fit: model, model_ema" in error.message
+    assert error.fix == "say which one to take: --state model or --state model_ema"
+    for state, expected in {"model": plain, "model_ema": averaged}.items():
+        loaded = load_checkpoint(path, variant=XXS, state=state)
+        assert loaded.container == state
+        assert_same(loaded, expected)
+    loaded = load_published(str(path), XXS)  # the published accuracy is that of the averaged weights
+    assert loaded.container == "model_ema" and "model (fits too)" in loaded.notes[0]
     assert_same(loaded, averaged)
 
 
-def test_timm_training_checkpoint_gives_the_averaged_weights(tmp_path):
+def test_timm_training_checkpoint_has_averaged_weights_too(tmp_path):
     averaged, plain = parameters(seed=1), parameters(seed=2)
     path = save(tmp_path, {
         "epoch": 9, "arch": "edgenext_xx_small", "state_dict": {to_timm(key): value for key, value in plain.items()},
         "optimizer": {}, "version": 2, "args": argparse.Namespace(model_ema=True),
         "state_dict_ema": {to_timm(key): value for key, value in averaged.items()}})
-    loaded = load_checkpoint(path, variant=XXS)
+    assert "state_dict, state_dict_ema" in refusal(path).message
+    loaded = load_checkpoint(path, variant=XXS, state="state_dict_ema")
     assert (loaded.container, loaded.layout) == ("state_dict_ema", "timm")
     assert_same(loaded, averaged)
 
@@ -104,11 +112,11 @@ def test_the_counter_of_an_averaged_model_is_no_parameter(tmp_path):
     assert_same(loaded, parameters(seed=4))
 
 
-def test_containers_are_tried_in_order_and_empty_ones_passed_over(tmp_path):
-    second, third = parameters(seed=1), parameters(seed=2)
-    loaded = load_checkpoint(save(tmp_path, {"model": third, "state_dict": second, "model_ema": None}), variant=XXS)
+def test_empty_containers_are_passed_over(tmp_path):
+    given = parameters(seed=1)
+    loaded = load_checkpoint(save(tmp_path, {"model": {}, "state_dict": given, "model_ema": None}), variant=XXS)
     assert loaded.container == "state_dict"
-    assert_same(loaded, second)
+    assert_same(loaded, given)
 
 
 def test_safetensors_whatever_the_name(tmp_path):
