@@ -205,17 +205,18 @@ def _misfit(search: Search, variant: Variant, num_classes: int | None) -> BadInp
         return BadInputError(f"is a {layout.name} checkpoint of {family.title}, which is not read", layout.way_out)
     fit, near = search.nearest(_network(variant)), variant
     if fit.share < _NEAR:
-        fit, near = max(((search.nearest(_network(other)), other) for other in VARIANTS.values()),
-                        key=lambda pair: pair[0].share)
-        fit, near = (fit, near) if fit.share >= _NEAR else (search.nearest(_network(variant)), variant)
+        best, other = max(((search.nearest(_network(other)), other) for other in VARIANTS.values()),
+                          key=lambda pair: pair[0].share)
+        if best.share >= _NEAR:
+            fit, near, fix = best, other, f"give a checkpoint of {variant.name}, or a complete one of {other.name}"
     place = "" if fit.tensors.name == BARE else f" in {brief(fit.tensors.name)}"
-    if fit.refusal is not None:
+    if fit.refusal is not None and (fit.share >= _NEAR or not fit.layout):
         what = f"holds {near.name}{place}, but " if fit.share >= _NEAR else ""
         return BadInputError(what + fit.refusal.message, fit.refusal.fix or fix)
     but = f"; but for that it is {near.name} with {fit.classes} classes{place}"
     title = f"does not fit {variant.name}, which has {keys(reference_shapes(variant, wanted))}: "
     if near is not variant:
-        title += f"the nearest is {near.name}, which has {keys(fit.expected)}: "
+        title += f"nearest is {near.name}, which has {keys(fit.expected)}: "
     return BadInputError(title + "; ".join(fit.faults()) + (but if fit.share >= _NEAR else ""), fix)
 
 

@@ -1,6 +1,6 @@
 """Whether a set of tensors is the parameters of a network, under whatever names its publisher gave them."""
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,7 +11,7 @@ from edgenext_deploy.models.bookkeeping import is_bookkeeping
 from edgenext_deploy.models.families import Family
 from edgenext_deploy.models.heads import other_channels, straightened
 from edgenext_deploy.models.key_layouts import to_reference
-from edgenext_deploy.models.tensor_sets import Place, TensorSet, plain_names, sets_of
+from edgenext_deploy.models.tensor_sets import TensorSet, plain_names
 from edgenext_deploy.models.weights_file import listed
 
 _UPDATES = ".num_batches_tracked"
@@ -44,11 +44,8 @@ class Network:
 
     def count(self, names: Mapping[str, str]) -> int:
         """Return how many of the file's names, given with their plain names, are the network's; see `plain_names`."""
-        try:
-            _, mapping = to_reference(names.values(), self.family.key_layouts)
-        except BadInputError:
-            return 0
-        return len(self.names.intersection(mapping.values()))
+        found = _in_reference(tuple(names.values()), self.family)
+        return 0 if isinstance(found, BadInputError) else len(self.names.intersection(found[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,16 +112,19 @@ class Fit:
         return faults
 
 
-def fits_in(place: Place, network: Network) -> list[Fit]:
-    """Return how the sets of a place fit a network: those with at least half as many tensors as it has.
+def fits_of(sets: Iterable[TensorSet], network: Network) -> list[Fit]:
+    """Return how sets fit a network, where they have some of its tensors and are at least half as large.
 
     Of several prefixes that lead to the same tensors, the shortest counts. Two names for one parameter are no fit.
     """
     fits: list[Fit] = []
-    for tensors in sets_of(place):
+    for tensors in sets:
         if 2 * len(tensors.names) >= len(network.names):
             fit = fit_of(tensors, network)
-            if not fit.is_complete or all(fit.used != other.used for other in fits if other.is_complete):
+            if not fit.state:
+                continue
+            if not any(fit.is_complete and other.is_complete and fit.tensors.place is other.tensors.place
+                       and fit.used == other.used for other in fits):
                 fits.append(fit)
     return fits
 
@@ -132,11 +132,14 @@ def fits_in(place: Place, network: Network) -> list[Fit]:
 def fit_of(tensors: TensorSet, network: Network) -> Fit:
     """Return how one set fits a network."""
     plain = plain_names(tensors.names, network.count, len(network.names))
-    try:
-        layout, mapping = to_reference(plain.values(), network.family.key_layouts)
-    except BadInputError as error:
-        return Fit(tensors, "", {}, 0, network.shapes(network.usual_classes), refusal=error)
-    file_names = {mapping[plain[name]]: name for name in tensors.names}
+    named = _in_reference(tuple(plain.values()), network.family)
+    if isinstance(named, BadInputError):
+        return Fit(tensors, "", {}, 0, network.shapes(network.usual_classes), refusal=named)
+    layout, reference_names = named
+    if network.names.isdisjoint(reference_names):
+        strangers = dict(zip(reference_names, plain))
+        return Fit(tensors, layout, {}, 0, network.shapes(network.usual_classes), strangers)
+    file_names = dict(zip(reference_names, plain))
     found = {key: tensors.tensor(name) for key, name in file_names.items() if not key.startswith(network.ignored)}
     changes: list[str] = []
     refusal = None
@@ -157,6 +160,19 @@ def fit_of(tensors: TensorSet, network: Network) -> Fit:
     used = frozenset(tensors.prefix + name for name in tensors.names if name not in unused)
     return Fit(tensors, layout, state, classes, expected, strangers, tuple(left_out.values()), used, tuple(changes),
                refusal or other_channels(state, expected))
+
+
+@functools.lru_cache(maxsize=128)
+def _in_reference(names: tuple[str, ...], family: Family) -> tuple[str, tuple[str, ...]] | BadInputError:
+    """Return the layout and what the reference modules call `names`, or that two of them mean the same parameter.
+
+    A search for the nearest variant asks this once for each, and most of them are of the same family.
+    """
+    try:
+        layout, mapping = to_reference(names, family.key_layouts)
+    except BadInputError as error:
+        return error
+    return layout, tuple(mapping[name] for name in names)
 
 
 def keys(names: Sequence[str] | Mapping[str, Tensor]) -> str:

@@ -1,5 +1,6 @@
 """The search of a weights file for the parameters of a network."""
 import itertools
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,9 +9,9 @@ from torch import Tensor
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import shown
 from edgenext_deploy.models.families import FAMILIES, Family
-from edgenext_deploy.models.fitting import Fit, Network, fit_of, fits_in
+from edgenext_deploy.models.fitting import Fit, Network, fit_of, fits_of
 from edgenext_deploy.models.key_layouts import KeyLayout
-from edgenext_deploy.models.tensor_sets import TensorSet, places_of
+from edgenext_deploy.models.tensor_sets import TensorSet, places_of, sets_of
 from edgenext_deploy.models.weights_file import listed
 
 _LONGEST_NAME = 60
@@ -24,12 +25,13 @@ class Search:
         state: the set that the user asks for, by its name or a part of it; None for no wish.
 
     Raises:
-        BadInputError: there are no named tensors, or none in what the user asks for.
+        BadInputError: there are no named tensors.
     """
 
     def __init__(self, content: Any, state: str | None = None) -> None:
         self.content, self.state = content, state
         self.places = places_of(content)
+        self._sets = [tensors for place in self.places for tensors in sets_of(place)]
         self._fits: dict[Network, list[Fit]] = {}
         if not self.places:
             raise BadInputError(f"has no state dict in it: {_described(content)} found; tensors by name expected",
@@ -41,11 +43,18 @@ class Search:
         Args:
             network: what to look for.
             num_classes: only with this number of classes; None for any number.
+
+        Raises:
+            BadInputError: none of them is called what the user asks for.
         """
         whole = [fit for fit in self._all(network) if fit.is_complete]
         fits = [fit for fit in whole if not _strangers(fit, whole) and num_classes in (None, fit.classes)]
         if self.state is None:
             return fits
+        if fits and not any(fit.tensors.is_called(self.state) for fit in fits):
+            names = [brief(fit.tensors.name) for fit in fits]
+            raise BadInputError(f"has nothing called {brief(self.state)} that fits; what fits: {listed(names)}",
+                                f"run with --state {shlex.quote(names[0])}")
         called = [fit for fit in fits if fit.tensors.is_called(self.state)]
         return [fit for fit in called if fit.tensors.name == self.state] or called
 
@@ -76,7 +85,7 @@ class Search:
         names = [brief(fit.tensors.name) for fit in fits]
         raise BadInputError(
             f"holds {len(fits)} networks that fit: {listed(names)}",
-            f"say which one to take: --state {' or --state '.join(names[:3])}")
+            f"say which one to take: --state {' or --state '.join(map(shlex.quote, names[:3]))}")
 
     def notes(self, fit: Fit) -> list[str]:
         """Return what of the file was not taken beside `fit`, in sentences."""
@@ -99,7 +108,7 @@ class Search:
 
     def _all(self, network: Network) -> list[Fit]:
         if network not in self._fits:
-            self._fits[network] = [fit for place in self.places for fit in fits_in(place, network)]
+            self._fits[network] = fits_of(self._sets, network)
         return self._fits[network]
 
     def _complete_anyhow(self, fit: Fit) -> list[Fit]:

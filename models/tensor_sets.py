@@ -114,7 +114,7 @@ def plain_names(names: Iterable[str], fit: Callable[[Mapping[str, str]], int], w
     if score == wanted:
         return best
     stripped = {name: _WRAPPERS.sub("", name) for name in best}
-    if len(set(stripped.values())) == len(stripped) and fit(stripped) > score:
+    if stripped != best and len(set(stripped.values())) == len(stripped) and fit(stripped) > score:
         best, score = stripped, fit(stripped)
     if 0 < score < wanted:
         for word in _only_children(best.values()):

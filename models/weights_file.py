@@ -16,7 +16,7 @@ _LISTED = 3
 _MAX_NAME_CHARACTERS = 80
 _MAX_SAFETENSORS_HEADER_BYTES = 100_000_000  # the format's own limit
 # A whole pickled module may ask for these of the standard library, and still be nothing else.
-_OF_MODULES = ("functools.partial", "collections.OrderedDict", "builtins.set")
+_OF_MODULES = ("functools.partial", "collections.OrderedDict", "builtins.set", "_codecs.encode")
 
 
 def read_weights_file(path: str) -> Any:

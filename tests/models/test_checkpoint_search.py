@@ -1,0 +1,478 @@
+"""Parameters are found in whatever people's training scripts save, and nothing is chosen or dropped silently."""
+import argparse
+import collections
+import datetime
+import os
+import pathlib
+import pickle
+import sys
+import types
+
+import numpy as np
+import pytest
+from timm_layout import to_timm
+
+torch = pytest.importorskip("torch")
+safetensors_torch = pytest.importorskip("safetensors.torch")
+
+from edgenext_deploy.errors import BadInputError  # noqa: E402
+from edgenext_deploy.models.checkpoint import load_backbone, load_checkpoint, load_published  # noqa: E402
+from edgenext_deploy.models.definitions.config import EdgeNeXtConfig, MobileViTConfig, SSDLiteConfig  # noqa: E402
+from edgenext_deploy.models.factory import create_model, randomise  # noqa: E402
+from edgenext_deploy.models.reference import reference_module  # noqa: E402
+from edgenext_deploy.models.registry import Variant  # noqa: E402
+
+SMALL = {"dims": (8, 12, 16, 20), "depths": (1, 1, 2, 1), "heads": (4, 4, 4, 4), "splits": (2, 2, 2, 2)}
+NARROW = Variant("narrow", EdgeNeXtConfig(**SMALL))
+NARROW_BN = Variant("narrow_bn", EdgeNeXtConfig(**SMALL, norm="batch"))
+NARROW_VIT = Variant("narrow_vit", MobileViTConfig((8, 8, 8, 8, 8, 8), (8, 8, 8), 16, expansion=2,
+                                                   transformer_depths=(1, 1, 1)))
+
+
+def parameters(variant=NARROW, seed=1, classes=10):
+    return dict(randomise(reference_module(variant, classes), seed).state_dict())
+
+
+def prefixed(prefix, given):
+    return {prefix + key: value for key, value in given.items()}
+
+
+def without(given, *keys):
+    return {key: value for key, value in given.items() if key not in keys}
+
+
+GIVEN, OTHER = parameters(), parameters(seed=2)
+GIVEN_BN, GIVEN_VIT = parameters(NARROW_BN), parameters(NARROW_VIT)
+BODY = without(GIVEN, "head.weight", "head.bias")
+
+
+@pytest.fixture
+def load(tmp_path):
+    def call(content, variant=NARROW, **options):
+        path = tmp_path / "weights.pth"
+        torch.save(content, path)
+        return load_checkpoint(path, variant=variant, **options)
+
+    return call
+
+
+@pytest.fixture
+def refusal(load):
+    def call(content, variant=NARROW, **options):
+        with pytest.raises(BadInputError) as caught:
+            load(content, variant, **options)
+        assert caught.value.fix and "\n" not in caught.value.message
+        return caught.value
+
+    return call
+
+
+def assert_same(loaded, expected):
+    assert loaded.state_dict.keys() == expected.keys()
+    assert [key for key, value in expected.items() if not torch.equal(loaded.state_dict[key], value)] == []
+
+
+# Prefixes and wrappers
+
+@pytest.mark.parametrize("layout", [str, to_timm])
+@pytest.mark.parametrize("prefix", [
+    "module.", "_orig_mod.", "model.", "net.", "model.model.", "model._orig_mod.", "backbone.", "encoder.",
+    "timm_model.", "_forward_module.", "_fsdp_wrapped_module.", "_module.", "student.", "0.model.",
+    "learner.inner.network.", "model.module._orig_mod.", "stages.", "head.", "x y."])
+def test_any_prefix(load, prefix, layout):
+    loaded = load({"state_dict": prefixed(prefix, {layout(key): value for key, value in GIVEN.items()})})
+    assert_same(loaded, GIVEN)
+    assert loaded.layout == ("timm" if layout is to_timm else "official")
+
+
+@pytest.mark.parametrize("word", [
+    "_orig_mod.", "module.", "_checkpoint_wrapped_module.", "_fsdp_wrapped_module.", "inner.", "layer_impl."])
+@pytest.mark.parametrize("parent", ["stages.2.", "stages.", "downsample_layers.0.", "stages.1.0.xca."])
+def test_any_wrapper_inside(load, word, parent):
+    assert_same(load({key.replace(parent, parent + word): value for key, value in GIVEN.items()}), GIVEN)
+
+
+def test_wrappers_inside_behind_a_prefix_with_the_sums_of_a_profiler(load):
+    given = prefixed("net.", {key.replace("stages.", "stages.module."): value for key, value in GIVEN.items()})
+    given["net.stages.total_ops"] = torch.zeros(1)
+    assert_same(load({"model": given}), GIVEN)
+
+
+@pytest.mark.parametrize("variant, given", [(NARROW_BN, GIVEN_BN), (NARROW_VIT, GIVEN_VIT)])
+def test_prefixes_of_other_networks(load, variant, given):
+    assert_same(load({"epoch": 1, "weights": prefixed("model.", given)}, variant), given)
+
+
+# Containers
+
+@pytest.mark.parametrize("content, name", [
+    ({"epoch": 3, "model_state_dict": GIVEN, "optimizer_state_dict": {"state": {}}}, "model_state_dict"),
+    ({"net": GIVEN, "acc": 91.2}, "net"), ({"ema": GIVEN}, "ema"), ({"module": GIVEN, "global_steps": 7}, "module"),
+    ({"params": GIVEN}, "params"), ({"weights": GIVEN}, "weights"), ({"network": GIVEN}, "network"),
+    ({"model": {"state_dict": GIVEN}}, "model.state_dict"), ({**GIVEN, "epoch": 3}, "bare"),
+    ({"model_ema": {"module": GIVEN, "decay": 0.99}}, "model_ema.module"), ([GIVEN], "0"),
+    ({"a": {"b": {"c": {"d": GIVEN}}}}, "a.b.c.d"), ({"agents": [{"policy": GIVEN}]}, "agents.0.policy"),
+    (collections.OrderedDict(model=collections.OrderedDict(GIVEN)), "model"), (({}, {"net": GIVEN}), "1.net")])
+def test_any_container(load, content, name):
+    loaded = load(content)
+    assert_same(loaded, GIVEN)
+    assert loaded.container == name
+
+
+def test_a_dictionary_that_contains_itself(load):
+    content = {"net": GIVEN}
+    content["again"] = content
+    assert_same(load(content), GIVEN)
+
+
+def test_a_safetensors_file_with_a_prefix_and_a_metric(tmp_path):
+    path = tmp_path / "model.safetensors"
+    safetensors_torch.save_file({**prefixed("net.", GIVEN), "val_acc.total": torch.zeros(())}, path)
+    assert_same(load_checkpoint(path, variant=NARROW), GIVEN)
+
+
+# Several networks
+
+@pytest.mark.parametrize("content, names", [
+    ({"model": GIVEN, "model_ema": OTHER, "epoch": "best"}, ["model", "model_ema"]),
+    ({"state_dict": GIVEN, "state_dict_ema": OTHER}, ["state_dict", "state_dict_ema"]),
+    ({"state_dict": {**prefixed("student.", GIVEN), **prefixed("teacher.", OTHER)}}, ["student", "teacher"]),
+    ({**GIVEN, **prefixed("ema_model.", OTHER)}, ["bare", "ema_model"]),
+    ({**prefixed("module.", GIVEN), **OTHER}, ["module", "bare"]),
+    ({"a": {"net": GIVEN}, "b": {"net": OTHER}}, ["a", "b"]),
+    ({"online_model": prefixed("module.", GIVEN), "ema": {"shadow": OTHER}}, ["online_model", "ema"])])
+def test_of_several_networks_one_must_be_asked_for(load, refusal, content, names):
+    error = refusal(content)
+    assert "holds 2 networks that fit" in error.message and all(name in error.message for name in names)
+    assert "--state " in error.fix
+    for name, expected in zip(names, (GIVEN, OTHER)):
+        loaded = load(content, state=name)
+        assert_same(loaded, expected)
+        assert any("(fits too)" in note for note in loaded.notes)
+
+
+def test_two_networks_with_equal_values_are_two(refusal):
+    assert "student" in refusal({**prefixed("student.", GIVEN), **prefixed("teacher.", parameters())}).message
+
+
+def test_a_part_of_a_name_that_means_two_is_no_choice(refusal):
+    content = {"model": {**prefixed("student.", GIVEN), **prefixed("teacher.", OTHER)}}
+    assert "model.student, model.teacher" in refusal(content, state="model").message
+
+
+def test_a_name_that_is_not_there(refusal):
+    error = refusal({"model": GIVEN, "ema": OTHER}, state="model_ema")
+    assert "nothing called model_ema" in error.message and "model, ema" in error.message
+
+
+def test_a_network_of_another_size_beside_it_is_no_choice(load):
+    teacher = parameters(Variant("wide", EdgeNeXtConfig(**{**SMALL, "dims": (12, 16, 20, 24)})))
+    loaded = load({"student": GIVEN, "teacher": teacher, "epoch": 3})
+    assert_same(loaded, GIVEN)
+    assert loaded.notes == ("beside it: teacher, epoch",)
+
+
+def test_the_number_of_classes_can_tell_two_networks_apart(load):
+    many = parameters(classes=21)
+    assert_same(load({"pretrained": many, "model": GIVEN}, num_classes=10), GIVEN)
+
+
+def test_a_published_file_with_both_gives_the_averaged_weights(tmp_path):
+    path = tmp_path / "published.pth"
+    torch.save({"model": GIVEN, "model_ema": OTHER}, path)
+    assert_same(load_published(str(path), NARROW), OTHER)
+
+
+def test_a_backbone_is_found_too(tmp_path):
+    model = reference_module(Variant("narrow_ssd", NARROW.config, head=SSDLiteConfig()), 3)
+    path = tmp_path / "classifier.pth"
+    torch.save({"model": prefixed("net.", GIVEN), "model_ema": prefixed("module.", OTHER)}, path)
+    with pytest.raises(BadInputError, match="holds 2 networks"):
+        load_backbone(model, checkpoint=path)
+    load_backbone(model, checkpoint=path, state="model_ema")
+    expected = {key: value for key, value in OTHER.items() if not key.startswith(("norm.", "head."))}
+    assert all(torch.equal(value, model.get_submodule("backbone").state_dict()[key]) for key, value in expected.items())
+
+
+# Bookkeeping
+
+@pytest.mark.parametrize("extra", [
+    {"total_ops": 1, "total_params": 1, "stages.0.0.total_ops": 1}, {"criterion.weight": 10}, {"val_acc.confmat": 9},
+    {"mean": 3, "std": 3}, {"normalize.mean": 3, "normalize.std": 3}, {"loss_fn.pos_weight": 10}, {"n_averaged": 1},
+    {"train_metrics.accuracy.tp": 10}, {"top1.correct": 1}, {"ema_decay": 1}, {"step": 1, "initted": 1},
+    {"arcface_loss.weight": 10}])
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_bookkeeping_is_left_out_with_one_note(load, extra, prefix):
+    tensors = {prefix + key: torch.zeros(count) for key, count in extra.items()}
+    loaded = load({"state_dict": {**prefixed(prefix, GIVEN), **tensors}})
+    assert_same(loaded, GIVEN)
+    assert [note for note in loaded.notes if note.startswith("left out")] == [
+        "left out, as no parameters: " + ", ".join(extra)]
+
+
+@pytest.mark.parametrize("extra", [
+    "stages.2.7.gamma", "stages.0.0.loss", "head2.weight", "neck.conv.weight", "norm.mean", "extra"])
+def test_a_tensor_that_could_be_a_parameter_is_an_error(refusal, extra):
+    error = refusal({**GIVEN, extra: torch.zeros(3)})
+    assert f"1 key not expected ({extra})" in error.message
+    assert "but for that it is" not in error.message or "narrow with 10 classes" in error.message
+
+
+def test_beside_the_prefix_nothing_is_a_parameter(load):
+    loaded = load({**prefixed("model.", GIVEN), "projector.weight": torch.zeros(3, 3)})
+    assert_same(loaded, GIVEN)
+    assert loaded.notes == ("beside it: projector",)
+
+
+@pytest.mark.parametrize("variant, given", [(NARROW_BN, GIVEN_BN), (NARROW_VIT, GIVEN_VIT)])
+@pytest.mark.parametrize("kept", [0, 1])
+def test_counters_of_batch_norms_are_filled_in(load, variant, given, kept):
+    counters = [key for key in given if key.endswith("num_batches_tracked")]
+    loaded = load(without(given, *counters[kept:]), variant)
+    assert_same(loaded, {key: value if key not in counters[kept:] else torch.zeros((), dtype=torch.int64)
+                         for key, value in given.items()})
+    assert f"{len(counters) - kept} num_batches_tracked" in loaded.notes[0]
+
+
+@pytest.mark.parametrize("key", ["norm.running_mean", "norm.running_var", "stages.0.0.gamma"])
+def test_a_missing_statistic_or_parameter_is_an_error(refusal, key):
+    message = refusal({"model": prefixed("net.", without(GIVEN_BN, key))}, NARROW_BN).message
+    assert f"1 key missing ({key})" in message
+    assert "but for that it is narrow_bn with 10 classes in model.net" in message
+
+
+# Plain data beside the weights
+
+class AttrDict(dict):
+    """Like the settings of many training scripts; its class is not there when the file is read."""
+
+
+class Code:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("extra", [
+    np.float64(0.91), np.arange(3), np.dtype("float32"), np.float32, np.array(["a", "b"]), np.array([{}], dtype=object),
+    collections.defaultdict(list), collections.defaultdict(int, a=1), collections.deque([1, 2], 5), pathlib.Path("/x"),
+    pathlib.PureWindowsPath("x"), datetime.datetime(2024, 1, 1), datetime.timedelta(1), types.SimpleNamespace(a=1),
+    argparse.Namespace(out=pathlib.Path("x"), lr=np.float32(1)), torch.__version__, frozenset([1]), range(3), float,
+    AttrDict(a=AttrDict(b=1)), torch.float16, np.random.RandomState(0).get_state(),
+    datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)], ids=lambda extra: type(extra).__name__)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_plain_data_beside_the_weights(tmp_path, extra, zipped):
+    path = tmp_path / "weights.pth"
+    torch.save({"extra": {"it": extra}, "model": GIVEN, "again": [extra]}, path, _use_new_zipfile_serialization=zipped)
+    assert_same(load_checkpoint(path, variant=NARROW), GIVEN)
+
+
+@pytest.mark.parametrize("container", [
+    AttrDict(GIVEN), collections.defaultdict(list, GIVEN)], ids=lambda container: type(container).__name__)
+def test_weights_in_a_mapping_of_another_class(load, container):
+    assert_same(load({"net": container}), GIVEN)
+
+
+def test_settings_of_omegaconf(tmp_path, monkeypatch):
+    """Its pickles name classes and hold their state; here the classes are our own, gone when the file is read."""
+    names = {"omegaconf": [], "omegaconf.base": ["ContainerMetadata"], "omegaconf.dictconfig": ["DictConfig"]}
+    made = {}
+    for module, classes in names.items():
+        monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
+        for name in classes:
+            made[name] = type(name, (), {"__module__": module})
+            setattr(sys.modules[module], name, made[name])
+    settings, metadata = made["DictConfig"](), made["ContainerMetadata"]()
+    settings.__dict__.update(_content={"lr": 1}, _metadata=metadata, _parent=settings)
+    path = tmp_path / "weights.ckpt"
+    torch.save({"hyper_parameters": settings, "state_dict": GIVEN}, path)
+    for module in names:
+        monkeypatch.delitem(sys.modules, module)
+    assert_same(load_checkpoint(path, variant=NARROW), GIVEN)
+    assert not any(module in sys.modules for module in names)
+
+
+@pytest.mark.parametrize("extra", [
+    Code(os.system, "touch {marker}"), Code(eval, "open('{marker}', 'w')"), Code(exec, "open('{marker}', 'w')"),
+    Code(pathlib.Path.touch, pathlib.Path("{marker}")), Code(getattr, {}, "clear"),
+    np.array([Code(os.system, "touch {marker}")], dtype=object),
+    collections.defaultdict(list, a=Code(os.mkdir, "{marker}")), types.SimpleNamespace(a=Code(os.mkdir, "{marker}")),
+    Code(os.open, "{marker}", os.O_CREAT)])
+def test_code_among_plain_data_never_runs(tmp_path, monkeypatch, extra):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "weights.pth"
+    torch.save({"extra": [np.float64(1), extra], "model": GIVEN}, path)
+    before = set(os.listdir(tmp_path))
+    with pytest.raises(BadInputError, match="wants to run code") as caught:
+        load_checkpoint(path, variant=NARROW)
+    assert "nothing of it was run" in caught.value.message
+    assert "weights_only=False" not in caught.value.fix
+    assert set(os.listdir(tmp_path)) == before
+
+
+def test_what_plain_data_stands_for_is_forgotten_after_loading(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"model": GIVEN, "extra": np.float64(1), "out": pathlib.Path("x")}, path)
+    load_checkpoint(path, variant=NARROW)
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize("content, entry", [
+    (lambda model: model, ""), (lambda model: {"epoch": 3, "model": model}, "['model']"),
+    (lambda model: torch.nn.DataParallel(model), ""), (lambda model: torch.nn.Sequential(model), ""),
+    (lambda model: {"ema": model, "date": datetime.date(2024, 1, 1)}, "['ema']")])
+def test_a_whole_module_gets_the_line_that_saves_its_state_dict(tmp_path, refusal, content, entry):
+    saved = content(reference_module(NARROW, 10))
+    error = refusal(saved)
+    assert "whole pickled module" in error.message and "nothing of it was run" in error.message
+    line = error.fix[error.fix.index("torch.save("):]
+    assert f"map_location='cpu'){entry}.state_dict()" in line
+    folder = os.getcwd()
+    os.chdir(tmp_path)
+    try:
+        exec("'state.pth'".join(line.rsplit("'weights.pth'", 1)))
+    finally:
+        os.chdir(folder)
+    assert load_checkpoint(tmp_path / "state.pth", variant=NARROW).num_classes == 10
+
+
+def test_a_module_with_code_beside_it_gets_no_such_line(refusal):
+    error = refusal({"model": reference_module(NARROW, 10), "hook": Code(os.system, "true")})
+    assert "weights_only" not in error.fix
+
+
+# Heads and stems
+
+@pytest.mark.parametrize("variant, given, head, inner", [
+    (NARROW, GIVEN, "head", "head.1"), (NARROW, GIVEN, "head", "head.0"), (NARROW, GIVEN, "head", "head.fc"),
+    (NARROW, GIVEN, "head", "head.fc.1"), (NARROW, GIVEN, "head", "head.classifier.linear"),
+    (NARROW_VIT, GIVEN_VIT, "head.fc", "head.fc.1"), (NARROW_BN, GIVEN_BN, "head", "head.2")])
+def test_a_linear_layer_inside_the_head(load, variant, given, head, inner):
+    moved = without(given, head + ".weight", head + ".bias")
+    moved.update({f"{inner}.{leaf}": given[f"{head}.{leaf}"] for leaf in ("weight", "bias")})
+    loaded = load({"model": prefixed("module.", moved)}, variant)
+    assert_same(loaded, given)
+    # ``head.fc`` alone is a wrapper as any other.
+    assert inner == "head.fc" or f"{inner} taken as the linear layer" in loaded.notes[0]
+
+
+def test_a_linear_layer_inside_the_head_of_timm(load):
+    given = {to_timm(key): value for key, value in GIVEN.items()}
+    for leaf in ("weight", "bias"):
+        given["head.fc.1." + leaf] = given.pop("head.fc." + leaf)
+    assert_same(load(given), GIVEN)
+
+
+def test_a_head_without_a_bias(load):
+    loaded = load(without(GIVEN, "head.bias"))
+    assert_same(loaded, {**GIVEN, "head.bias": torch.zeros(10)})
+    assert "without a bias" in loaded.notes[0]
+
+
+def test_a_head_that_is_a_convolution(load):
+    loaded = load({**GIVEN, "head.weight": GIVEN["head.weight"][:, :, None, None]})
+    assert_same(loaded, GIVEN)
+    assert "1x1 convolution" in loaded.notes[0]
+
+
+@pytest.mark.parametrize("head, words", [
+    ({}, "it is a backbone without a head"),
+    ({"classifier.weight": (10, 20)}, "it is a backbone without a head"),
+    ({"head.0.weight": (64, 20), "head.0.bias": (64,), "head.3.weight": (10, 64), "head.3.bias": (10,)},
+     "its head has 2 layers with parameters (head.0, head.3)"),
+    ({"head.bias": (10,), "head.parametrizations.weight.original1": (10, 20)}, "its head.weight is parametrized"),
+    ({"head.bias": (10,), "head.weight_g": (10, 1), "head.weight_v": (10, 20)}, "its head.weight is parametrized"),
+    ({"head.bias": (10,), "head.weight_orig": (10, 20), "head.weight_mask": (10, 20)}, "its head.weight is param"),
+    ({"head.1.scale": (20,)}, "its head has no weight"),
+    ({"head.weight": (10, 20, 3, 3), "head.bias": (10,)}, "its head.weight is [10, 20, 3, 3]")])
+def test_a_head_that_cannot_be_taken_is_named(refusal, head, words):
+    message = refusal({**BODY, **{key: torch.ones(shape) for key, shape in head.items()}}).message
+    assert words in message and "1000" not in message
+
+
+@pytest.mark.parametrize("variant, given, stem", [
+    (NARROW, GIVEN, "downsample_layers.0.0.weight"), (NARROW_VIT, GIVEN_VIT, "stem.conv.weight")])
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_a_stem_for_other_channels_is_named(refusal, variant, given, stem, channels):
+    error = refusal({**given, stem: given[stem][:, :1].repeat(1, channels, 1, 1)}, variant)
+    assert f"trained on images of {channels} channel" in error.message
+    assert ("repeat(1, 3, 1, 1) / 3" in error.fix) == (channels == 1)
+
+
+# The other homes of MobileViT
+
+@pytest.mark.parametrize("prefix", ["", "mobilevit.", "model.mobilevit."])
+@pytest.mark.parametrize("name, stem", [
+    ("transformers", "conv_stem.convolution."), ("ml-cvnets", "conv_1.block.conv.")])
+def test_mobilevit_under_other_names_is_named(refusal, name, stem, prefix):
+    given = prefixed(prefix, {key.replace("stem.conv.", stem): value for key, value in GIVEN_VIT.items()})
+    error = refusal({"state_dict": given}, NARROW_VIT)
+    assert f"is a {name} checkpoint of MobileViT" in error.message
+    assert "--pretrained" in error.fix and "BGR" in error.fix
+
+
+# What is said of it
+
+def test_another_variant_is_recognised_behind_a_prefix(refusal):
+    error = refusal({"state_dict": prefixed("net.", dict(create_model("xxs", num_classes=7).state_dict()))})
+    assert "holds xxs with 7 classes" in error.message and "--variant xxs" in error.fix
+
+
+@pytest.mark.parametrize("content", [
+    {"model": prefixed("net.", without(GIVEN, "norm.bias"))}, {"net": without(GIVEN, "norm.bias"), "epoch": 1},
+    {to_timm(key): value for key, value in without(GIVEN, "norm.bias").items()}])
+def test_an_error_says_how_near_the_file_is(refusal, content):
+    message = refusal(content).message
+    assert "1 key missing (norm.bias); but for that it is narrow with 10 classes" in message
+
+
+def test_an_error_names_the_variant_that_comes_nearest(refusal):
+    given = without(dict(create_model("xs", num_classes=7).state_dict()), "norm.bias")
+    deep = Variant("deep", EdgeNeXtConfig(**{**SMALL, "depths": (2, 2, 2, 2)}))
+    assert "nearest is xs" in refusal(given, deep).message
+
+
+def test_a_file_with_nothing_alike_claims_no_nearness(refusal):
+    message = refusal({f"layer{index}.weight": torch.zeros(2) for index in range(90)}).message
+    assert "90 keys not expected" in message and "but for that" not in message and "head" not in message.split(":")[0]
+
+
+def test_a_file_with_many_long_names_is_refused_in_time(refusal):
+    assert "not expected" in refusal({".".join("a" * 12) + str(index): torch.zeros(1) for index in range(500)}).message
+
+
+def test_the_manifest_says_what_was_taken_and_what_was_not(tmp_path):
+    from edgenext_deploy.export.resolved import WeightsSource
+    from edgenext_deploy.export.weights import load_reference
+
+    path = tmp_path / "checkpoint-best.pth"
+    torch.save({"model": GIVEN, "model_ema": {**OTHER, "total_ops": torch.zeros(1)}, "epoch": 3}, path)
+    reference = load_reference(NARROW, WeightsSource(None, str(path), False, 0, "model_ema"), None, print)
+    assert reference.weights.source == (
+        "checkpoint-best.pth (model_ema, official layout; left out, as no parameters: total_ops; "
+        "beside it: model (fits too), epoch)")
+    torch.save(GIVEN, path)
+    reference = load_reference(NARROW, WeightsSource(None, str(path), False, 0), None, print)
+    assert reference.weights.source == "checkpoint-best.pth (bare, official layout)"
+
+
+def test_names_from_a_file_cannot_steer_a_terminal(load, refusal):
+    loaded = load({"\x1b[2J": GIVEN, "\x1b[1m": [1]})
+    assert all(text.isprintable() for text in (loaded.container, *loaded.notes))
+    assert refusal({"\x1b[2J": GIVEN, "b": OTHER}).message.isprintable()
+
+
+def test_the_option_of_the_command():
+    from click.testing import CliRunner
+
+    from edgenext_deploy.export.cli import export_command
+
+    assert "--state NAME" in CliRunner().invoke(export_command, ["--help"]).output
+    from edgenext_deploy.errors import UsageError
+    from edgenext_deploy.export.request import ExportRequest
+
+    with pytest.raises(UsageError, match="--weights is missing"):
+        ExportRequest("xxs", state="model").resolve()
