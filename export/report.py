@@ -20,6 +20,7 @@ _LARGEST = {"classification": "logit", "detection": "value of an output", "segme
 
 def print_report(result: ExportResult, console: "Console", plan: str | None = None) -> None:
     """Print what was written, how it was checked, and the next command."""
+    from rich.markup import escape
     from rich.table import Table
 
     manifest, target = result.manifest, get_target(result.manifest.target)
@@ -28,8 +29,8 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan", no_wrap=True)
     table.add_column()
-    table.add_row("weights", f"[yellow]{manifest.weights.source}[/]" if manifest.weights.random
-                  else manifest.weights.source)
+    source = escape(manifest.weights.source)
+    table.add_row("weights", f"[yellow]{source}[/]" if manifest.weights.random else source)
     table.add_row("input", f"image float32 {list(manifest.inputs[0].shape)}, {_preprocessing(result)}")
     table.add_row("lowering", "\n".join(
         f"{count:3d} x {RULES[rule]}" for rule, count in manifest.lowering["rules"].items()))
