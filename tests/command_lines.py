@@ -74,5 +74,5 @@ def run_here(capture, command, *arguments):
     with pytest.raises(SystemExit) as stopped:
         run_command(command, [str(argument) for argument in arguments])
     captured = capture.readouterr()
-    assert "Traceback" not in captured.err
+    assert "Traceback" not in captured.err or "--debug" in arguments
     return stopped.value.code, captured.out, captured.err

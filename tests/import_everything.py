@@ -13,8 +13,7 @@ import sys
 import types
 
 # What is stood in for. Anything else has to be installed.
-OTHERS = {"torch", "onnx", "onnxruntime", "onnxsim", "onnx_ir", "onnxscript", "safetensors", "matplotlib",
-          "pycocotools",
+OTHERS = {"torch", "onnx", "onnxruntime", "onnxsim", "onnx_ir", "onnxscript", "safetensors", "pycocotools",
           "tensorrt", "tensorrt_rtx", "pycuda", "cv2"}
 ON_36 = ("edgenext_deploy.models", "edgenext_deploy.export")
 

@@ -8,13 +8,13 @@ import signal
 import time
 
 import pytest
+from command_lines import run_here
 from doubles import tensorrt_double
 from engine_cases import FLAG_RELEASES, install, normed, tiny
 from plan_samples import identify_plan
 
 from edgenext_deploy.artifacts import plan_check as plans
 from edgenext_deploy.artifacts.manifest import TensorSpec
-from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.engines import best_of, isolated, onnx_to_plan
 from edgenext_deploy.engines.cli import command
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError
@@ -23,10 +23,7 @@ from edgenext_deploy.machine.environment import Environment
 
 def run(capfd, *arguments):
     """Return exit code, standard output and standard error of the command."""
-    with pytest.raises(SystemExit) as caught:
-        run_command(command, list(arguments))
-    out, err = capfd.readouterr()
-    return caught.value.code, out, err
+    return run_here(capfd, command, *arguments)
 
 
 @pytest.mark.parametrize("release", FLAG_RELEASES)

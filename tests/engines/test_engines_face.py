@@ -4,21 +4,18 @@ import json
 import os
 
 import pytest
+from command_lines import run_here
 from doubles import gpu
 from engine_cases import normed, tiny
 
 from edgenext_deploy import engines
-from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.engines.cli import build_command, command
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.runtime.options import RuntimeOptions
 
 
 def run(capfd, *arguments):
-    with pytest.raises(SystemExit) as caught:
-        run_command(command, list(arguments))
-    out, err = capfd.readouterr()
-    return caught.value.code, out, err
+    return run_here(capfd, command, *arguments)
 
 
 def test_the_keywords_are_the_options_of_the_command():

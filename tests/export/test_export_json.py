@@ -3,9 +3,9 @@ import json
 
 import onnx
 import pytest
+from command_lines import run_here
 from verdict_models import save, small_network
 
-from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.export.cli import export_command
 
 SMALL = ("--variant", "xxs", "--image-size", "64", "--target", "onnxruntime")
@@ -16,11 +16,7 @@ def run(capsys):
     """Run the command as the console script does; give exit code, stdout and stderr."""
 
     def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            run_command(export_command, [str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return stop.value.code, captured.out, captured.err
+        return run_here(capsys, export_command, *arguments)
 
     return call
 

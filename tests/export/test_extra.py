@@ -24,4 +24,4 @@ def test_both_routes_work_with_the_export_extra_alone(tmp_path, module):
 
 def test_the_plain_routes_exporter_is_in_the_extra():
     assert {"torch", "onnx", "onnxsim", "onnxruntime", "onnxscript", "safetensors"} <= distributions("export")
-    assert not {"pytest", "matplotlib", "tensorrt-rtx-cu13"} & distributions("export")
+    assert not {"pytest", "pycocotools", "tensorrt-rtx-cu13"} & distributions("export")

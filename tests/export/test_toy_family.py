@@ -6,9 +6,9 @@ from unittest import mock
 
 import pytest
 import torch
+from command_lines import run_here
 
 from edgenext_deploy.artifacts.engine_file import open_engine_file
-from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.export.cli import export_command
 from edgenext_deploy.export.live_module import class_count, variant_of
@@ -27,15 +27,8 @@ def toy():
     assert "toy" not in FAMILIES and "toy_16" not in VARIANTS
 
 
-def run(capsys, command, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        run_command(command, list(arguments))
-    output = capsys.readouterr()
-    return stop.value.code, output.out, output.err
-
-
 def test_it_is_exported_with_every_check(toy, capsys, tmp_path):
-    code, out, err = run(capsys, export_command, "--variant", "toy_16", "--fp16", "--output", str(tmp_path))
+    code, out, err = run_here(capsys, export_command, "--variant", "toy_16", "--fp16", "--output", str(tmp_path))
     assert code == 0, err
     manifest = open_engine_file(str(tmp_path / "toy_16.onnx")).manifest()
     assert manifest.variant == "toy_16" and manifest.inputs[0].shape == (1, 3, 64, 64)
@@ -48,21 +41,21 @@ def test_it_is_exported_with_every_check(toy, capsys, tmp_path):
 def test_a_lowering_that_computes_something_else_is_noticed(toy, capsys, tmp_path):
     with mock.patch.object(toy.LoweredToy, "forward", lambda self, image: self.head(self.flatten(self.pool(
             self.stem.conv(image))))):
-        code, _, err = run(capsys, export_command, "--variant", "toy_16", "--output", str(tmp_path))
+        code, _, err = run_here(capsys, export_command, "--variant", "toy_16", "--output", str(tmp_path))
     assert code == 5 and "differs from the reference module" in err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_commands_and_errors_list_it(toy, capsys):
-    code, out, _ = run(capsys, models_command)
+    code, out, _ = run_here(capsys, models_command)
     assert code == 0
     parameters = 16 * 3 * 8 * 8 + 16 + 1000 * 16 + 1000
     (line,) = [line for line in out.splitlines() if line.split()[:1] == ["toy_16"]]
     assert line.split()[1:] == [f"{parameters:,}", "64", "0.2", "toy", "classification", "one", "convolution"]
-    code, out, _ = run(capsys, models_command, "--json", "--group", "own")
+    code, out, _ = run_here(capsys, models_command, "--json", "--group", "own")
     assert [(row["name"], row["family"], row["madds_224"]) for row in json.loads(out)] == [
         ("toy_16", "toy", 28 * 28 * 16 * 3 * 64 + 16000)]
-    code, _, err = run(capsys, export_command, "--variant", "toy_61")
+    code, _, err = run_here(capsys, export_command, "--variant", "toy_61")
     assert code == 2 and "did you mean 'toy_16'" in err and "xxs" in err and "toy_16\n" in err
     assert list_variants("toy*") == ["toy_16"]
 

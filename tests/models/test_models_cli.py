@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 import pytest
+from command_lines import run_here
 
-from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.models.cli import models_command
 
 PARAMETERS = {
@@ -14,10 +14,7 @@ PARAMETERS = {
 
 
 def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        run_command(models_command, list(arguments))
-    output = capsys.readouterr()
-    return stop.value.code, output.out, output.err
+    return run_here(capsys, models_command, *arguments)
 
 
 def test_json_lists_every_variant_of_a_group(capsys):

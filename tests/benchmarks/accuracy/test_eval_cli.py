@@ -6,12 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
+from command_lines import run_here
 from paths import DATA
 from PIL import Image
 from tiny_tasks import DETECTOR_LABELS, detector_frame, write_detector, write_segmenter
 
 from edgenext_deploy.benchmarks.accuracy import cli, detection
-from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.run.palette import voc_palette
 
 pytest.importorskip("onnxruntime")
@@ -26,10 +26,7 @@ PHOTOS = {"red": [(255, 0, 0), (240, 20, 20)], "green": [(0, 255, 0), (0, 0, 255
 def run(capsys):
     """Run edgenext-eval in this process; returns (exit code, stdout, stderr)."""
     def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            run_command(cli.eval_command, [str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return stop.value.code, output.out, output.err
+        return run_here(capsys, cli.eval_command, *arguments)
 
     return call
 

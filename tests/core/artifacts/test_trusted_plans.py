@@ -3,21 +3,14 @@ import json
 import shutil
 
 import pytest
+from command_lines import run_here
 from doubles import gpu
 from paths import CAT
 
 from edgenext_deploy.benchmarks.commands import cli as bench_cli
-from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.run import cli
 
 PHOTO = CAT
-
-
-def run(capfd, command, *arguments):
-    with pytest.raises(SystemExit) as caught:
-        run_command(command, list(arguments))
-    out, err = capfd.readouterr()
-    return caught.value.code, out, err
 
 
 @pytest.fixture
@@ -34,22 +27,22 @@ def plans(monkeypatch, tmp_path):
 
 def test_run(plans, capfd):
     known, bare = plans
-    code, out, err = run(capfd, cli.command, "--engine", known, PHOTO)
+    code, out, err = run_here(capfd, cli.command, "--engine", known, PHOTO)
     assert code == 0, err
     assert "CUDA, " in out.splitlines()[0]
     assert "threads" not in out.splitlines()[0]
-    code, _, err = run(capfd, cli.command, "--engine", bare, PHOTO)
+    code, _, err = run_here(capfd, cli.command, "--engine", bare, PHOTO)
     assert code == 3 and "--trust" in err
-    code, _, err = run(capfd, cli.command, "--engine", bare, "--trust", PHOTO)
+    code, _, err = run_here(capfd, cli.command, "--engine", bare, "--trust", PHOTO)
     assert code == 0, err
 
 
 def test_bench(plans, capfd):
     known, bare = plans
     quick = ["--iterations", "20", "--warmup", "0.05", "--json"]
-    code, _, err = run(capfd, bench_cli.bench_command, "--engine", bare, *quick)
+    code, _, err = run_here(capfd, bench_cli.bench_command, "--engine", bare, *quick)
     assert code == 3 and "--trust" in err
-    code, out, err = run(capfd, bench_cli.bench_command, "--engine", known, "--engine", bare, "--trust", *quick)
+    code, out, err = run_here(capfd, bench_cli.bench_command, "--engine", known, "--engine", bare, "--trust", *quick)
     assert code == 0, err
     rows = json.loads(out)["records"]
     assert [row["session"]["provider"] for row in rows] == ["CUDA", "CUDA"]
@@ -63,6 +56,6 @@ def test_run_says_how_a_plan_is_to_be_run(plans, capfd, monkeypatch, flags, zero
     opened = []
     warm_up = cli._warm_up
     monkeypatch.setattr(cli, "_warm_up", lambda view: (opened.append(view.network.session.describe()), warm_up(view)))
-    code, _, err = run(capfd, cli.command, "--engine", plans[0], *flags, PHOTO)
+    code, _, err = run_here(capfd, cli.command, "--engine", plans[0], *flags, PHOTO)
     assert code == 0, err
     assert [(found["zero_copy"], found["cuda_graph"]) for found in opened] == [(zero_copy, cuda_graph)]

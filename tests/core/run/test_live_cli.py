@@ -8,10 +8,10 @@ import time
 import types
 
 import pytest
+from command_lines import run_here
 from paths import ROOT
 from PIL import Image
 
-from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.run import cli, live_report, video
 
 pytest.importorskip("onnxruntime")
@@ -24,10 +24,7 @@ CHILD = [sys.executable, "-m", "edgenext_deploy.run.cli", "--engine", TINY, "--t
 def run(capsys):
     """Run edgenext-run in this process; returns (exit code, stdout, stderr)."""
     def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            run_command(cli.command, ["--engine", TINY, "--threads", "1"] + [str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return stop.value.code, output.out, output.err
+        return run_here(capsys, cli.command, "--engine", TINY, "--threads", "1", *arguments)
 
     return call
 

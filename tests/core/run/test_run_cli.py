@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from command_lines import run_here
 from paths import ROOT
 from PIL import Image
 
-from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.data import path_of
 from edgenext_deploy.run import cli
 
@@ -22,10 +22,7 @@ COFFEE = path_of("photos", "coffee.jpg")
 def run(capsys):
     """Run edgenext-run in this process; returns (exit code, stdout, stderr)."""
     def call(*arguments, engine=TINY):
-        with pytest.raises(SystemExit) as stop:
-            run_command(cli.command, ["--engine", engine] + [str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return stop.value.code, output.out, output.err
+        return run_here(capsys, cli.command, "--engine", engine, *arguments)
 
     return call
 

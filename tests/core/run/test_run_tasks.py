@@ -4,11 +4,11 @@ import os
 
 import numpy as np
 import pytest
+from command_lines import run_here
 from paths import ROOT
 from PIL import Image
 from tiny_tasks import detector_frame, write_detector, write_segmenter
 
-from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.data import path_of
 from edgenext_deploy.networks.detector import DetectedObject
 from edgenext_deploy.run import cli, drawing
@@ -24,10 +24,7 @@ COFFEE = path_of("photos", "coffee.jpg")
 def run(capsys):
     """Run edgenext-run in this process; returns (exit code, stdout, stderr)."""
     def call(engine, *arguments):
-        with pytest.raises(SystemExit) as stop:
-            run_command(cli.command, ["--engine", engine, "--threads", "1"] + [str(item) for item in arguments])
-        output = capsys.readouterr()
-        return stop.value.code, output.out, output.err
+        return run_here(capsys, cli.command, "--engine", engine, "--threads", "1", *arguments)
 
     return call
 

@@ -3,10 +3,10 @@ import json
 from pathlib import Path
 
 import pytest
+from command_lines import run_here
 from doubles import gpu
 from engine_cases import normed
 
-from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.engines.cli import command
 from edgenext_deploy.engines.selftest import engine_test
 from edgenext_deploy.engines.selftest.golden_test import SelfTest
@@ -16,10 +16,7 @@ PASSED = SelfTest(True, 1e-3, 2e-2, "fp16", True, 1.5)
 
 
 def run(capfd, *arguments):
-    with pytest.raises(SystemExit) as caught:
-        run_command(command, list(arguments))
-    out, err = capfd.readouterr()
-    return caught.value.code, out, err
+    return run_here(capfd, command, *arguments)
 
 
 @pytest.mark.parametrize("release", gpu.RELEASES)

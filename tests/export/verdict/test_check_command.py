@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 import pytest
+from command_lines import run_here
 from sweeps import examples
 
 onnx = pytest.importorskip("onnx")
@@ -12,7 +13,6 @@ from hypothesis import strategies as st  # noqa: E402
 from onnx import TensorProto, helper  # noqa: E402
 from verdict_models import constant, mean_with_axes_input, model, one_node, save, small_network, tensor  # noqa: E402
 
-from edgenext_deploy.commands.entry import run_command  # noqa: E402
 from edgenext_deploy.errors import BadInputError  # noqa: E402
 from edgenext_deploy.export.verdict import (  # noqa: E402
     check,
@@ -27,11 +27,7 @@ def run(capsys):
     """Run the command as the console script does; give exit code, stdout and stderr."""
 
     def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            run_command(check_command, list(arguments))
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return stop.value.code, captured.out, captured.err
+        return run_here(capsys, check_command, *arguments)
 
     return call
 
