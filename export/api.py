@@ -46,14 +46,15 @@ def _uncollected() -> Iterator[None]:
 def export_onnx(request: ExportRequest) -> ExportResult:
     """Export a variant, or a module of a known family, to a checked ONNX file with its manifest.
 
-    ``export_onnx("xxs", "out", fp16=True)`` writes ``out/xxs.onnx`` and ``out/xxs.json``. The arguments are the fields
-    of `ExportRequest`, which explains them; after `output` they are keyword-only. A module is copied, not changed.
+    ``export_onnx("xxs", "out", fp16=True)`` writes ``out/xxs.onnx`` and ``out/xxs.json``; with ``"out/mine.onnx"`` it
+    writes that file and ``out/mine.json``. The arguments are the fields of `ExportRequest`, which explains them; after
+    `output` they are keyword-only. A module is copied, not changed.
 
     Before anything is written the graph has been judged for the target's TensorRT releases, compared with the module
     in ONNX Runtime (largest difference 1e-4 of the largest logit in FP32), and, where TensorRT-RTX is installed, built.
 
     Raises:
-        UsageError: options that cannot be done, or a module of no known family.
+        UsageError: options that cannot be done, a module of no known family, or files that need `force`.
         BadInputError: a weights or labels file, or a module's weights, that do not fit.
         IncompatibleError: the target cannot run the graph.
         VerificationError: the graph does not compute what the reference module computes.

@@ -13,6 +13,7 @@ from edgenext_deploy.commands.name_options import target_option
 from edgenext_deploy.commands.options import examples, json_options, without_old_json
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.limits import CHOICES, FRACTIONS, WHOLE_NUMBERS
+from edgenext_deploy.export.output_place import place_of
 from edgenext_deploy.export.verdict.cli import check_command
 from edgenext_deploy.files import write_files_atomically
 
@@ -49,7 +50,11 @@ class _Group(click.Group):
               help="Class names, as lines, JSON or simple YAML.  [default: those of the published network]")
 @click.option("--crop-pct", type=click.FloatRange(*FRACTIONS["crop_pct"]),
               help="Share of the resized photo that is cropped.  [default: the published evaluation's]")
-@click.option("--output", default=".", show_default=True, metavar="DIR", help="Folder for the files.")
+@click.option("--output", "-o", default=".", show_default=True, metavar="DIR|FILE.onnx",
+              help="Folder for the files, or the ONNX file itself.")
+@click.option("--name", metavar="NAME", help="Name of the files, without an ending.  [default: the variant's]")
+@click.option("--force", is_flag=True,
+              help="Replace an export of other weights, or with another target, input or precision.")
 @click.option("--layout", type=click.Choice(CHOICES["layout"]),
               help="Form of the linear layers: 1x1 convolutions, or matrices on tokens.  [default: the target's]")
 @click.option("--padding", type=click.Choice(CHOICES["padding"]),
@@ -78,15 +83,16 @@ def export_command(
 ) -> None:
     """Export a variant to an ONNX file that was checked for the target.
 
-    Writes NAME.onnx and its manifest NAME.json, which says how to feed the network and what was checked. The
-    device needs both. Without --weights or --pretrained the weights are random: good for timing only.
+    Writes NAME.onnx and its manifest NAME.json, which says how to feed the network and what was checked. The device
+    needs both. NAME is the variant's, unless --name or --output FILE.onnx gives another. Without --weights or
+    --pretrained the weights are random: good for timing only.
     """
     if click.get_current_context().invoked_subcommand is not None:
         return
     if variant is None:
         raise UsageError("--variant is missing", "try edgenext-export --variant xxs --fp16")
     if json_file is not None:
-        _require_own_file(json_file, options["output"], variant)
+        _require_own_file(json_file, *place_of(options["output"], options["name"], variant))
     require_libraries("exporting", ("torch", "onnx", "onnxsim", "onnxruntime", "safetensors"))
     from rich.console import Console
 
@@ -107,10 +113,10 @@ def export_command(
         print_report(result, Console(), plan)
 
 
-def _require_own_file(json_file: str, folder: str, variant: str) -> None:
+def _require_own_file(json_file: str, folder: str, stem: str) -> None:
     """Raise UsageError if ``--json-file`` would write over a file of this export."""
     same_folder = os.path.realpath(os.path.dirname(json_file) or ".") == os.path.realpath(folder)
-    if same_folder and os.path.basename(json_file).startswith(variant + "."):
+    if same_folder and os.path.basename(json_file).startswith(stem + "."):
         raise UsageError("--json-file would write over a file of this export: {}".format(json_file),
                          "give another file with --json-file")
 

@@ -52,7 +52,7 @@ def emit_graph(resolved: ResolvedExport, reference: Reference, lower_module: Low
     inputs = (TensorSpec("image", resolved.shape, "float32"),)
     outputs = tasks.output_specs(reference.module, batch, height, width, reference.num_classes)
     model, islands = emit(lower_module(reference.module, context), inputs, outputs, resolved.target.opset,
-                          resolved.target.ir_version, resolved.name)
+                          resolved.target.ir_version, resolved.variant.name)
     onnx.checker.check_model(model, full_check=True)
     return Emitted(model, islands, dict(sorted(context.applied.items())), inputs, outputs,
                    reference_function(tasks.answer_of(reference.module), affine))

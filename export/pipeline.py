@@ -14,6 +14,7 @@ from edgenext_deploy.export.description import Checks, FinalGraph, describe, net
 from edgenext_deploy.export.emission import Emitted, Lower, emit_graph
 from edgenext_deploy.export.graph.simplify import Simplified, simplify
 from edgenext_deploy.export.lowering.lower import lower
+from edgenext_deploy.export.overwrite import require_replaceable
 from edgenext_deploy.export.parity_step import check_parity
 from edgenext_deploy.export.plugin_graph import plugin_graph
 from edgenext_deploy.export.precision_step import apply_precision
@@ -69,6 +70,7 @@ class Export:
         resolved, progress = self.resolved, self.progress
         progress("loading weights")
         reference = load_reference(resolved.variant, resolved.source, resolved.num_classes, progress)
+        require_replaceable(resolved, reference.weights)
         network = network_of(resolved, reference)
         progress("lowering")
         emitted = emit_graph(resolved, reference, self.lower_module)

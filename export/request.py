@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Union
 from edgenext_deploy.artifacts.manifest import Precision
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.export.limits import CHOICES, FRACTIONS, LARGEST_SIDE, STRIDE, WHOLE_NUMBERS
+from edgenext_deploy.export.output_place import place_of
 from edgenext_deploy.export.resolved import DriftOptions, ResolvedExport, WeightsSource
 from edgenext_deploy.files import why_not_writable
 from edgenext_deploy.models.registry import Variant, get_variant
@@ -34,7 +35,9 @@ class ExportRequest:
     Attributes:
         model_or_variant: a name in the registry, a variant, or a module of a known family on any device and in any
             mode. A module is exported with its own weights and number of classes, from a copy: it stays as it is.
-        output: folder for the files; it need not exist.
+        output: folder for the files, which need not exist; or the graph's own path, if it ends in ``.onnx``.
+        name: stem of the files' names. None takes that of `output` if it is a file, else the variant's name.
+        force: replace files that are not an export of the same weights, target, input and precision.
         target: where the engine will run, a name in `targets.TARGETS`.
         fp16: aim at an FP16 engine.
         weights: checkpoint file, official, timm or one's own, ``.pth`` or ``.safetensors``.
@@ -65,6 +68,8 @@ class ExportRequest:
     model_or_variant: "str | Variant | nn.Module"
     output: PathLike = "."
     _: dataclasses.KW_ONLY
+    name: str | None = None
+    force: bool = False
     target: str = "nano"
     fp16: bool = False
     weights: PathLike | None = None
@@ -107,10 +112,11 @@ class ExportRequest:
         _require_size(height, width)
         if self.nms == "plugin":
             _require_plugin(variant, target, self.io)
-        _require_writable(Path(self.output))
+        folder, stem = place_of(os.fspath(self.output), self.name, variant.name)
+        _require_writable(Path(folder))
         labels = None if self.labels is None else load_labels(os.fspath(self.labels), self._known_classes(variant))
         return ResolvedExport(
-            name=variant.name, folder=Path(self.output), variant=variant, target=target,
+            name=stem, folder=Path(folder), force=self.force, variant=variant, target=target,
             precision=precision_for(target, self.fp16, self.precision_mode, self.io), io=self.io,
             source=WeightsSource(module, _text(self.weights), self.pretrained, self.seed, self.state),
             shape=(self.batch, 3, height, width), num_classes=self.num_classes, labels=labels,

@@ -47,8 +47,9 @@ class ResolvedExport:
     """A request with every name looked up and every default filled in; the fields are as in `ExportRequest`.
 
     Attributes:
-        name: stem of the names of the files, and the graph's name.
+        name: stem of the names of the files.
         folder: gets the files.
+        force: replace whatever is there.
         precision: without pins and counts, which come later.
         shape: the input's, `[B, 3, H, W]`.
         num_classes: None if the weights are to say.
@@ -59,6 +60,7 @@ class ResolvedExport:
 
     name: str
     folder: Path
+    force: bool
     variant: Variant
     target: Target
     precision: Precision
