@@ -46,11 +46,11 @@ def choose_mode(manifest: Manifest, precision: str, release: Release, target: st
 
 
 def export_command(manifest: Manifest, target: str, fp16: bool) -> str:
-    """Return the command that exports the same network for a target."""
+    """Return the command that exports the same network for a target, in place of the graph that does not fit."""
     words = ["edgenext-export", "--variant", manifest.variant, "--target", target]
     if not manifest.weights.random:
         words += ["--weights", manifest.weights.source.split(" (")[0]]
-    return " ".join(words + (["--fp16"] if fp16 else []))
+    return " ".join(words + (["--fp16"] if fp16 else []) + ["--force"])
 
 
 def _target_for(mode: str, target: str, release: Release) -> str:

@@ -108,7 +108,7 @@ def test_an_fp32_graph_on_11_names_the_export_that_fixes_it(monkeypatch, tmp_pat
 
 def assert_exports(fix, mode):
     words = fix.split()
-    assert words[:3] == ["edgenext-export", "--variant", "xxs"] and words[-1] == "--fp16"
+    assert words[:3] == ["edgenext-export", "--variant", "xxs"] and words[-2:] == ["--fp16", "--force"]
     target = TARGETS[words[words.index("--target") + 1]]
     assert target.precision_mode == mode and refusal_of_mode(target, mode) is None
 
