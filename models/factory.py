@@ -33,13 +33,16 @@ def create_model(
         state: the set of tensors to take from a checkpoint with several, see `checkpoint.load_checkpoint`.
 
     Raises:
-        UsageError: no such variant, nothing is published for it, or both sources of weights are given.
+        UsageError: no such variant, nothing is published for it, both sources of weights are given, or
+            `state` without a checkpoint.
         BadInputError: the weights do not fit the variant or the number of classes, or the file is no checkpoint.
         MissingRuntimeError: no network for the download.
     """
     known = get_variant(variant) if isinstance(variant, str) else variant
     if pretrained and checkpoint is not None:
         raise UsageError("pretrained and checkpoint exclude each other", "give one of them")
+    if state is not None and checkpoint is None:
+        raise UsageError("state says which part of a checkpoint to take, and checkpoint is missing", "give both")
     if pretrained:
         loaded = load_published(fetch(known), known, num_classes)
     elif checkpoint is not None:

@@ -78,6 +78,10 @@ def test_the_casts_of_a_typed_graph_are_not_taken_for_the_simplifiers_work(tmp_p
     print_report(result, Console(file=out, width=200))
     assert "{} nodes, {} after the simplifier and with the Casts".format(
         sum(result.emitted_operators.values()), result.manifest.lowering["nodes"]) in out.getvalue()
+    weights = result.manifest.weights._replace(source="a[/b].pth (net[0], official layout)", random=False)
+    print_report(dataclasses.replace(result, manifest=result.manifest._replace(weights=weights)),
+                 Console(file=out, width=200))
+    assert "a[/b].pth (net[0], official layout)" in out.getvalue()
 
 
 def test_the_same_command_writes_the_same_bytes(exported, export_here, tmp_path):

@@ -476,3 +476,5 @@ def test_the_option_of_the_command():
 
     with pytest.raises(UsageError, match="--weights is missing"):
         ExportRequest("xxs", state="model").resolve()
+    with pytest.raises(UsageError, match="checkpoint is missing"):
+        create_model("xxs", state="model")
