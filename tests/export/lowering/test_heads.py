@@ -162,7 +162,7 @@ def test_own_detector_goes_through_with_its_labels(export_here, tmp_path):
     assert manifest.outputs[1].shape[-1] == 3 and not manifest.weights.random
     names.write_text("cat\ndog\n")
     with pytest.raises(BadInputError, match="2 labels found, 3 expected"):
-        quick_export(small(tmp_path, "xxs_ssdlite", weights=str(weights), labels=str(names)))
+        quick_export(small(tmp_path / "other", "xxs_ssdlite", weights=str(weights), labels=str(names)))
 
 
 def test_a_wrong_weight_in_a_head_is_noticed(tmp_path):

@@ -1,4 +1,5 @@
 """Headroom: what an FP16 node holds in FP32, in graphs with known answers and in exports that would overflow."""
+import functools
 import math
 import shutil
 
@@ -90,7 +91,7 @@ def test_a_value_that_is_not_finite_in_fp32_is_an_overflow():
 
 @pytest.mark.parametrize("form", graphs.FORMS)
 def test_what_overflows_is_what_auto_pin_needs(form):
-    model, pins = graphs.network(form, graphs.plant_overflow)
+    model, pins = graphs.network(form, functools.partial(graphs.plant_overflow, block=1), graphs.SHALLOW)
     assert list(overflowing(fp16_ranges(model, pins, graphs.golden_samples(2)))) == [
         PLANTED + name for name in NEEDED[form]]
 
@@ -161,7 +162,8 @@ def test_fp32_does_not_ask(tmp_path):
 @pytest.mark.parametrize("options", [FLAG, TYPED], ids=["flag", "typed"])
 def test_little_headroom_is_a_warning(options, tmp_path):
     for factor, warns in ((1e3, False), (4e3, True)):
-        result = export(narrow(lambda module, by=factor: graphs.plant_overflow(module, by, 2, 0)), tmp_path, **options)
+        module = narrow(lambda module, by=factor: graphs.plant_overflow(module, by, 2, 0))
+        result = export(module, tmp_path / str(factor), **options)
         found = [warning for warning in result.warnings if "FP16 headroom is" in warning]
         assert bool(found) == warns, factor
     assert "at node stages.2.0.mlp." in found[0] and "--auto-pin --samples" in found[0]
