@@ -13,7 +13,7 @@ from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.resolved import ResolvedExport
 from edgenext_deploy.export.weights import Reference
-from edgenext_deploy.models.registry import Variant
+from edgenext_deploy.models.variants.registry import Variant
 
 Lower = Callable[[nn.Module, LoweringContext], nn.Module]
 

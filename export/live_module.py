@@ -8,8 +8,8 @@ from torch import nn
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.models.definitions.deeplab import DeepLabV3
 from edgenext_deploy.models.definitions.ssdlite import SSDLite
-from edgenext_deploy.models.families import family_of
-from edgenext_deploy.models.registry import VARIANTS, Variant
+from edgenext_deploy.models.variants.families import family_of
+from edgenext_deploy.models.variants.registry import VARIANTS, Variant
 
 _WITH_HEAD = (SSDLite, DeepLabV3)
 

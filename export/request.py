@@ -12,7 +12,7 @@ from edgenext_deploy.export.limits import CHOICES, FRACTIONS, LARGEST_SIDE, STRI
 from edgenext_deploy.export.output_place import place_of
 from edgenext_deploy.export.resolved import DriftOptions, ResolvedExport, WeightsSource
 from edgenext_deploy.files import why_not_writable
-from edgenext_deploy.models.registry import Variant, get_variant
+from edgenext_deploy.models.variants.registry import Variant, get_variant
 from edgenext_deploy.networks.labels import SHIPPED, load_labels
 from edgenext_deploy.targets import Target, get_target
 from edgenext_deploy.tensorrt_api.precision_modes import refusal_of_mode

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgenext_deploy.artifacts.manifest import Precision
-from edgenext_deploy.models.registry import Variant
+from edgenext_deploy.models.variants.registry import Variant
 from edgenext_deploy.targets import Target
 
 if TYPE_CHECKING:

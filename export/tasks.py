@@ -12,7 +12,7 @@ from edgenext_deploy.export.precision.fp32_pins import element_types, value_shap
 from edgenext_deploy.models.definitions.config import SSDLiteConfig
 from edgenext_deploy.models.definitions.deeplab import DeepLabV3
 from edgenext_deploy.models.definitions.ssdlite import SSDLite
-from edgenext_deploy.models.registry import Variant
+from edgenext_deploy.models.variants.registry import Variant
 
 # Share of the pixels that must be of the same class. Where two classes are all but equally likely, the last bits
 # decide, and with random weights that is often.

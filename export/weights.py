@@ -9,11 +9,17 @@ from edgenext_deploy.artifacts.manifest import Weights
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.export.live_module import class_count, frozen_copy
 from edgenext_deploy.export.resolved import WeightsSource
-from edgenext_deploy.models.checkpoint import LoadedWeights, apply, digest_of, load_checkpoint, load_published
-from edgenext_deploy.models.download import fetch
+from edgenext_deploy.models.checkpoints.checkpoint import (
+    LoadedWeights,
+    apply,
+    digest_of,
+    load_checkpoint,
+    load_published,
+)
+from edgenext_deploy.models.checkpoints.download import fetch
 from edgenext_deploy.models.factory import randomise
-from edgenext_deploy.models.reference import reference_module
-from edgenext_deploy.models.registry import Variant
+from edgenext_deploy.models.variants.reference import reference_module
+from edgenext_deploy.models.variants.registry import Variant
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,8 @@ from edgenext_deploy.models.listing import GROUPS, print_tables
 def models_command(name: Optional[str], group: Optional[str], as_json: bool, json_file: Optional[str]) -> None:
     """List the variants: parameters, multiply-adds, published figures and weights files."""
     require_libraries("listing the variants", ())
-    from edgenext_deploy.models.registry import VARIANTS, get_variant
     from edgenext_deploy.models.summary import describe
+    from edgenext_deploy.models.variants.registry import VARIANTS, get_variant
 
     chosen = [get_variant(name)] if name is not None else list(VARIANTS.values())
     rows = [describe(variant) for variant in chosen if group in (None, variant.group)]

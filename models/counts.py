@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgenext_deploy import data
 from edgenext_deploy.files import write_files_atomically
-from edgenext_deploy.models.reference import reference_module
-from edgenext_deploy.models.registry import VARIANTS, Variant
 from edgenext_deploy.models.stored_counts import FILE, Counts, counted_sizes
+from edgenext_deploy.models.variants.reference import reference_module
+from edgenext_deploy.models.variants.registry import VARIANTS, Variant
 
 
 def count_parameters(model: nn.Module) -> int:

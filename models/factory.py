@@ -7,10 +7,10 @@ from torch import nn
 
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.models.checkpoint import apply, load_checkpoint, load_published
-from edgenext_deploy.models.download import fetch
-from edgenext_deploy.models.reference import reference_module
-from edgenext_deploy.models.registry import Variant, get_variant
+from edgenext_deploy.models.checkpoints.checkpoint import apply, load_checkpoint, load_published
+from edgenext_deploy.models.checkpoints.download import fetch
+from edgenext_deploy.models.variants.reference import reference_module
+from edgenext_deploy.models.variants.registry import Variant, get_variant
 
 
 @old_call("num_classes", "seed")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from edgenext_deploy import data
 from edgenext_deploy.artifacts import json_records
-from edgenext_deploy.models.registry import Variant
+from edgenext_deploy.models.variants.registry import Variant
 
 FILE = "counts.json"
 

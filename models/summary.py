@@ -7,8 +7,8 @@ from typing import Any
 
 from edgenext_deploy.commands.entry import require_libraries
 from edgenext_deploy.data.published import figures
-from edgenext_deploy.models.registry import Variant
 from edgenext_deploy.models.stored_counts import Counts, stored_counts
+from edgenext_deploy.models.variants.registry import Variant
 
 
 def describe(variant: Variant) -> dict[str, Any]:

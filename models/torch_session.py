@@ -8,10 +8,10 @@ import torch
 
 from edgenext_deploy.artifacts.manifest import Preprocessing, TensorSpec, Weights
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
-from edgenext_deploy.models.checkpoint import digest_of
+from edgenext_deploy.models.checkpoints.checkpoint import digest_of
 from edgenext_deploy.models.factory import randomise
-from edgenext_deploy.models.reference import reference_module
-from edgenext_deploy.models.registry import get_variant
+from edgenext_deploy.models.variants.reference import reference_module
+from edgenext_deploy.models.variants.registry import get_variant
 from edgenext_deploy.runtime.session import Session, SessionTimings
 
 _CLASSES = 1000

@@ -14,7 +14,7 @@ from PIL import Image
 
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.models.definitions.config import DeepLabConfig, EdgeNeXtConfig, SSDLiteConfig
-from edgenext_deploy.models.registry import VARIANTS, Variant
+from edgenext_deploy.models.variants.registry import VARIANTS, Variant
 from edgenext_deploy.run.palette import voc_palette
 
 DATA = Path(paths.DATA)

@@ -11,7 +11,7 @@ import numpy as np
 import paths
 
 from edgenext_deploy.artifacts.manifest import Preprocessing
-from edgenext_deploy.models.registry import VARIANTS, EdgeNeXtConfig, Variant
+from edgenext_deploy.models.variants.registry import VARIANTS, EdgeNeXtConfig, Variant
 from edgenext_deploy.preprocess.photo import preprocess
 
 DATA = Path(paths.DATA)

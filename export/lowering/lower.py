@@ -7,7 +7,7 @@ from torch import nn
 from edgenext_deploy.export.lowering import heads  # noqa: F401  # registers the lowering of the heads
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.dispatch import lower_network
-from edgenext_deploy.models.families import FAMILIES
+from edgenext_deploy.models.variants.families import FAMILIES
 
 
 def lower(model: nn.Module, context: LoweringContext) -> nn.Module:

@@ -21,8 +21,8 @@ from edgenext_deploy.export.limits import CHOICES, FRACTIONS, WHOLE_NUMBERS
 from edgenext_deploy.models.definitions.config import EdgeNeXtConfig
 from edgenext_deploy.models.definitions.edgenext import EdgeNeXt, EdgeNeXtBackbone
 from edgenext_deploy.models.factory import randomise
-from edgenext_deploy.models.reference import reference_module
-from edgenext_deploy.models.registry import get_variant
+from edgenext_deploy.models.variants.reference import reference_module
+from edgenext_deploy.models.variants.registry import get_variant
 
 pytestmark = pytest.mark.usefixtures("quick_tools")
 

@@ -14,8 +14,8 @@ from edgenext_deploy.export.cli import export_command
 from edgenext_deploy.export.live_module import class_count, variant_of
 from edgenext_deploy.models.cli import models_command
 from edgenext_deploy.models.factory import create_model
-from edgenext_deploy.models.families import FAMILIES
-from edgenext_deploy.models.registry import VARIANTS, get_variant, list_variants
+from edgenext_deploy.models.variants.families import FAMILIES
+from edgenext_deploy.models.variants.registry import VARIANTS, get_variant, list_variants
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.fp32_pins import pins_of, require_typed_fp16
 from edgenext_deploy.export.precision.typed import to_typed
 from edgenext_deploy.export.request import ExportRequest
-from edgenext_deploy.models.checkpoint import apply, load_checkpoint
+from edgenext_deploy.models.checkpoints.checkpoint import apply, load_checkpoint
 from edgenext_deploy.models.factory import create_model
 from edgenext_deploy.runtime.options import RuntimeOptions
 

@@ -9,9 +9,9 @@ from edgenext_deploy import data  # noqa: E402
 from edgenext_deploy.models import counts  # noqa: E402
 from edgenext_deploy.models.counts import count, count_madds, count_parameters  # noqa: E402
 from edgenext_deploy.models.factory import create_model  # noqa: E402
-from edgenext_deploy.models.registry import VARIANTS, get_variant  # noqa: E402
 from edgenext_deploy.models.stored_counts import FILE, stored_counts  # noqa: E402
 from edgenext_deploy.models.summary import describe  # noqa: E402
+from edgenext_deploy.models.variants.registry import VARIANTS, get_variant  # noqa: E402
 
 # Parameters and fvcore 0.1.5's totals, in millions, of the published EdgeNeXt code and of MobileViT.
 EXPECTED = {

@@ -5,10 +5,10 @@ torch = pytest.importorskip("torch")
 
 from edgenext_deploy.errors import BadInputError, UsageError  # noqa: E402
 from edgenext_deploy.models import factory  # noqa: E402
-from edgenext_deploy.models.checkpoint import load_backbone, load_checkpoint  # noqa: E402
+from edgenext_deploy.models.checkpoints.checkpoint import load_backbone, load_checkpoint  # noqa: E402
 from edgenext_deploy.models.factory import create_model  # noqa: E402
-from edgenext_deploy.models.reference import reference_module  # noqa: E402
-from edgenext_deploy.models.registry import get_variant  # noqa: E402
+from edgenext_deploy.models.variants.reference import reference_module  # noqa: E402
+from edgenext_deploy.models.variants.registry import get_variant  # noqa: E402
 
 XXS = get_variant("xxs")
 

@@ -62,7 +62,7 @@ def test_the_nano_column_of_table3():
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="the registry is for workstations")
 def test_every_variant_is_in_the_registry():
-    from edgenext_deploy.models.registry import VARIANTS
+    from edgenext_deploy.models.variants.registry import VARIANTS
 
     assert {line.variant for suite in SUITES.values() for line in suite.rows} - set(VARIANTS) == set()
 

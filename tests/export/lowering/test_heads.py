@@ -23,7 +23,7 @@ from edgenext_deploy.export.precision.fp32_pins import element_types
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.tasks import without_class_map
 from edgenext_deploy.models.factory import create_model, randomise
-from edgenext_deploy.models.registry import get_variant
+from edgenext_deploy.models.variants.registry import get_variant
 from edgenext_deploy.preprocess import photo
 from edgenext_deploy.runtime.open import open_session
 

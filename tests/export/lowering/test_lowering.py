@@ -14,7 +14,7 @@ from edgenext_deploy.export.lowering.shape_ops import Pad
 from edgenext_deploy.models.definitions.edgenext import ConvEncoder, SDTAEncoder
 from edgenext_deploy.models.definitions.mobilevit import MobileViTBlock
 from edgenext_deploy.models.factory import create_model, randomise
-from edgenext_deploy.models.registry import VARIANTS
+from edgenext_deploy.models.variants.registry import VARIANTS
 
 TOLERANCE = 1e-12
 

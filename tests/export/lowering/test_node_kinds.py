@@ -9,7 +9,7 @@ from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.models.factory import create_model
-from edgenext_deploy.models.registry import get_variant
+from edgenext_deploy.models.variants.registry import get_variant
 
 NARROW = {"dims": (16, 24, 40, 48), "heads": (4, 4, 4, 4), "depths": (1, 2, 2, 2)}
 # Its name also stands for the ArgMax before it, which is the work.

@@ -14,7 +14,7 @@ from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.precision.fp32_pins import pins_of
 from edgenext_deploy.models.factory import create_model, randomise
-from edgenext_deploy.models.registry import get_variant
+from edgenext_deploy.models.variants.registry import get_variant
 from edgenext_deploy.preprocess.photo import normalise
 
 SIZE = 64

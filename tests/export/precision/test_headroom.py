@@ -21,8 +21,8 @@ from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.models.definitions.config import EdgeNeXtConfig
 from edgenext_deploy.models.definitions.edgenext import EdgeNeXt
 from edgenext_deploy.models.factory import randomise
-from edgenext_deploy.models.reference import reference_module
-from edgenext_deploy.models.registry import get_variant
+from edgenext_deploy.models.variants.reference import reference_module
+from edgenext_deploy.models.variants.registry import get_variant
 
 NARROW = EdgeNeXtConfig(dims=(16, 24, 32, 48), depths=(1, 2, 2, 2), heads=(2, 2, 2, 2))
 FLAG, TYPED = {"target": "nano"}, {"target": "a100"}

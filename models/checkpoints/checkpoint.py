@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import require_file, sha256_of_file, shown
-from edgenext_deploy.models.families import family_of
-from edgenext_deploy.models.fitting import Network, keys
-from edgenext_deploy.models.reference import reference_module
-from edgenext_deploy.models.registry import VARIANTS, Variant, get_variant
-from edgenext_deploy.models.search import Search, brief
-from edgenext_deploy.models.tensor_sets import BARE
-from edgenext_deploy.models.weights_file import read_weights_file
+from edgenext_deploy.models.checkpoints.fitting import Network, keys
+from edgenext_deploy.models.checkpoints.search import Search, brief
+from edgenext_deploy.models.checkpoints.tensor_sets import BARE
+from edgenext_deploy.models.checkpoints.weights_file import read_weights_file
+from edgenext_deploy.models.variants.families import family_of
+from edgenext_deploy.models.variants.reference import reference_module
+from edgenext_deploy.models.variants.registry import VARIANTS, Variant, get_variant
 
 _LONGEST_MESSAGE = 1000
 # A smaller share of right parameters is another network's.

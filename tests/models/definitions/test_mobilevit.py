@@ -8,10 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edgenext_deploy.models.checkpoint import apply, load_checkpoint  # noqa: E402
+from edgenext_deploy.models.checkpoints.checkpoint import apply, load_checkpoint  # noqa: E402
 from edgenext_deploy.models.definitions.mobilevit import MobileViTBlock  # noqa: E402
 from edgenext_deploy.models.factory import create_model  # noqa: E402
-from edgenext_deploy.models.registry import get_variant  # noqa: E402
+from edgenext_deploy.models.variants.registry import get_variant  # noqa: E402
 
 DATA = pathlib.Path(paths.DATA)
 SHAPES = json.loads((DATA / "mobilevit_shapes.json").read_text())

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import shown
-from edgenext_deploy.models.families import FAMILIES, Family
-from edgenext_deploy.models.fitting import Fit, Network, fit_of, fits_of
-from edgenext_deploy.models.key_layouts import KeyLayout
-from edgenext_deploy.models.tensor_sets import TensorSet, places_of, sets_of
-from edgenext_deploy.models.weights_file import listed
+from edgenext_deploy.models.checkpoints.fitting import Fit, Network, fit_of, fits_of
+from edgenext_deploy.models.checkpoints.tensor_sets import TensorSet, places_of, sets_of
+from edgenext_deploy.models.checkpoints.weights_file import listed
+from edgenext_deploy.models.variants.families import FAMILIES, Family
+from edgenext_deploy.models.variants.key_layouts import KeyLayout
 
 _LONGEST_NAME = 60
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.models.definitions.config import EdgeNeXtConfig, MobileViTConfig
-from edgenext_deploy.models.key_layouts import KeyLayout
+from edgenext_deploy.models.variants.key_layouts import KeyLayout
 
 if TYPE_CHECKING:
     from torch import nn

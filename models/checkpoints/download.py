@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.files import cache_folder
-from edgenext_deploy.models.registry import Checkpoint, Variant
+from edgenext_deploy.models.variants.registry import Checkpoint, Variant
 
 _TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 18

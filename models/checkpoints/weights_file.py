@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
-from edgenext_deploy.models import plain_data
+from edgenext_deploy.models.checkpoints import plain_data
 
 _LISTED = 3
 _MAX_NAME_CHARACTERS = 80

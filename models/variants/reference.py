@@ -5,8 +5,8 @@ from torch import nn
 from edgenext_deploy.models.definitions.config import SSDLiteConfig
 from edgenext_deploy.models.definitions.deeplab import DeepLabV3
 from edgenext_deploy.models.definitions.ssdlite import SSDLite
-from edgenext_deploy.models.families import family_of
-from edgenext_deploy.models.registry import Variant
+from edgenext_deploy.models.variants.families import family_of
+from edgenext_deploy.models.variants.registry import Variant
 
 
 def reference_module(variant: Variant, num_classes: int | None = None, seed: int = 0) -> nn.Module:

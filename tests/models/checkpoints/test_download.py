@@ -8,8 +8,8 @@ import pytest
 
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.files import cache_folder
-from edgenext_deploy.models.download import fetch
-from edgenext_deploy.models.registry import Checkpoint, get_variant
+from edgenext_deploy.models.checkpoints.download import fetch
+from edgenext_deploy.models.variants.registry import Checkpoint, get_variant
 
 CONTENT = bytes(range(256)) * 4000
 XXS = get_variant("xxs")
@@ -130,7 +130,7 @@ def test_no_server(tmp_path):
 
 
 def test_server_that_never_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr("edgenext_deploy.models.download._TIMEOUT_S", 0.2)
+    monkeypatch.setattr("edgenext_deploy.models.checkpoints.download._TIMEOUT_S", 0.2)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

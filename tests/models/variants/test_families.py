@@ -8,10 +8,10 @@ import pytest
 from edgenext_deploy import models
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.models.definitions.config import EdgeNeXtConfig, SSDLiteConfig
-from edgenext_deploy.models.families import FAMILIES, Family, family_of, register_family
 from edgenext_deploy.models.listing import GROUPS
-from edgenext_deploy.models.registry import GROUPS as REGISTERED_GROUPS
-from edgenext_deploy.models.registry import VARIANTS, Variant, get_variant, list_variants, register_variant
+from edgenext_deploy.models.variants.families import FAMILIES, Family, family_of, register_family
+from edgenext_deploy.models.variants.registry import GROUPS as REGISTERED_GROUPS
+from edgenext_deploy.models.variants.registry import VARIANTS, Variant, get_variant, list_variants, register_variant
 
 XXS = get_variant("xxs")
 

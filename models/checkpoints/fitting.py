@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.models.bookkeeping import is_bookkeeping
-from edgenext_deploy.models.families import Family
-from edgenext_deploy.models.heads import other_channels, straightened
-from edgenext_deploy.models.key_layouts import to_reference
-from edgenext_deploy.models.tensor_sets import TensorSet, plain_names
-from edgenext_deploy.models.weights_file import listed
+from edgenext_deploy.models.checkpoints.bookkeeping import is_bookkeeping
+from edgenext_deploy.models.checkpoints.heads import other_channels, straightened
+from edgenext_deploy.models.checkpoints.tensor_sets import TensorSet, plain_names
+from edgenext_deploy.models.checkpoints.weights_file import listed
+from edgenext_deploy.models.variants.families import Family
+from edgenext_deploy.models.variants.key_layouts import to_reference
 
 _UPDATES = ".num_batches_tracked"
 

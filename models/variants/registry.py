@@ -3,7 +3,7 @@
 Sources: EdgeNeXt configs from github.com/mmaaz60/EdgeNeXt `models/model.py` at 3884504 (not from Table 1
 of the paper, whose depths for XXS differ from the released code); MobileViT from timm 1.0.31 and
 apple/ml-cvnets v0.1, which agree. Detection and segmentation heads: see `config.SSDLiteConfig` and
-`config.DeepLabConfig`. The rows of the paper's Tables 7 to 10: see `models.ablations`.
+`config.DeepLabConfig`. The rows of the paper's Tables 7 to 10: see `variants.ablations`.
 """
 import fnmatch
 import re
@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgenext_deploy.errors import UsageError, unknown_name
-from edgenext_deploy.models.ablations import ABLATIONS
 from edgenext_deploy.models.definitions.config import DeepLabConfig, EdgeNeXtConfig, MobileViTConfig, SSDLiteConfig
-from edgenext_deploy.models.families import family_of
+from edgenext_deploy.models.variants.ablations import ABLATIONS
+from edgenext_deploy.models.variants.families import family_of
 
 _CLASSIFICATION = "classification"
 GROUPS = ("paper", "baseline", "task", "ablation", "own")

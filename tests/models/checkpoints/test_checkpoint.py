@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError  # noqa: E402
-from edgenext_deploy.models.checkpoint import apply, digest_of, load_checkpoint, load_published  # noqa: E402
+from edgenext_deploy.models.checkpoints.checkpoint import apply, digest_of, load_checkpoint, load_published  # noqa: E402
 from edgenext_deploy.models.factory import create_model  # noqa: E402
-from edgenext_deploy.models.registry import get_variant  # noqa: E402
+from edgenext_deploy.models.variants.registry import get_variant  # noqa: E402
 
 XXS = get_variant("xxs")
 

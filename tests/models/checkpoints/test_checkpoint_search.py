@@ -16,11 +16,11 @@ torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
 from edgenext_deploy.errors import BadInputError  # noqa: E402
-from edgenext_deploy.models.checkpoint import load_backbone, load_checkpoint, load_published  # noqa: E402
+from edgenext_deploy.models.checkpoints.checkpoint import load_backbone, load_checkpoint, load_published  # noqa: E402
 from edgenext_deploy.models.definitions.config import EdgeNeXtConfig, MobileViTConfig, SSDLiteConfig  # noqa: E402
 from edgenext_deploy.models.factory import create_model, randomise  # noqa: E402
-from edgenext_deploy.models.reference import reference_module  # noqa: E402
-from edgenext_deploy.models.registry import Variant  # noqa: E402
+from edgenext_deploy.models.variants.reference import reference_module  # noqa: E402
+from edgenext_deploy.models.variants.registry import Variant  # noqa: E402
 
 SMALL = {"dims": (8, 12, 16, 20), "depths": (1, 1, 2, 1), "heads": (4, 4, 4, 4), "splits": (2, 2, 2, 2)}
 NARROW = Variant("narrow", EdgeNeXtConfig(**SMALL))

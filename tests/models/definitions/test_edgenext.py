@@ -11,9 +11,9 @@ from timm_layout import to_timm
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
-from edgenext_deploy.models.checkpoint import apply, load_checkpoint  # noqa: E402
+from edgenext_deploy.models.checkpoints.checkpoint import apply, load_checkpoint  # noqa: E402
 from edgenext_deploy.models.factory import create_model  # noqa: E402
-from edgenext_deploy.models.registry import get_variant  # noqa: E402
+from edgenext_deploy.models.variants.registry import get_variant  # noqa: E402
 
 DATA = pathlib.Path(paths.DATA)
 SHAPES = json.loads((DATA / "official_shapes.json").read_text())

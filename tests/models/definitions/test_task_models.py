@@ -6,12 +6,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from edgenext_deploy.errors import BadInputError  # noqa: E402
-from edgenext_deploy.models.checkpoint import load_backbone, load_checkpoint  # noqa: E402
+from edgenext_deploy.models.checkpoints.checkpoint import load_backbone, load_checkpoint  # noqa: E402
 from edgenext_deploy.models.counts import count_madds, count_parameters  # noqa: E402
 from edgenext_deploy.models.definitions.config import SSDLITE_FIVE_LEVELS, DeepLabConfig  # noqa: E402
 from edgenext_deploy.models.factory import create_model, randomise  # noqa: E402
-from edgenext_deploy.models.registry import VARIANTS, get_variant  # noqa: E402
 from edgenext_deploy.models.stored_counts import stored_counts  # noqa: E402
+from edgenext_deploy.models.variants.registry import VARIANTS, get_variant  # noqa: E402
 
 
 def variant(name, **changes):

@@ -6,7 +6,7 @@ import pytest
 
 from edgenext_deploy.data.published import figures
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.models.registry import VARIANTS, EdgeNeXtConfig, get_variant
+from edgenext_deploy.models.variants.registry import VARIANTS, EdgeNeXtConfig, get_variant
 
 NAMES = [
     "xxs", "xs", "s", "b", "xxs_bn_hs", "xs_bn_hs", "s_bn_hs", "mobilevit_xxs", "mobilevit_xs", "mobilevit_s"]
@@ -79,5 +79,5 @@ def test_unknown_variant_far_from_all_lists_them():
 
 
 def test_registry_needs_no_torch():
-    code = "import sys, edgenext_deploy.models.registry; print('torch' in sys.modules)"
+    code = "import sys, edgenext_deploy.models.variants.registry; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

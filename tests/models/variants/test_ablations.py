@@ -9,8 +9,8 @@ from edgenext_deploy.data.published import figures  # noqa: E402
 from edgenext_deploy.models.counts import count_madds, count_parameters  # noqa: E402
 from edgenext_deploy.models.definitions.edgenext import EdgeNeXtBackbone, SDTAEncoder  # noqa: E402
 from edgenext_deploy.models.factory import create_model  # noqa: E402
-from edgenext_deploy.models.registry import VARIANTS, get_variant  # noqa: E402
 from edgenext_deploy.models.stored_counts import stored_counts  # noqa: E402
+from edgenext_deploy.models.variants.registry import VARIANTS, get_variant  # noqa: E402
 
 S = get_variant("s").config
 NO_POSITION = (False,) * 4

@@ -1,0 +1,1 @@
+"""Which networks there are: families, variants by name, and their reference modules as built."""
