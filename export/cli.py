@@ -98,11 +98,13 @@ def export_command(
 
     from edgenext_deploy.export.api import export_onnx
     from edgenext_deploy.export.device_build import build_if_here
-    from edgenext_deploy.export.report import as_data, print_report
     from edgenext_deploy.targets import get_target
 
     with Console(stderr=True).status("starting") as status:
         result = export_onnx(variant, progress=status.update, **options)
+    # Only now: it imports torch, and export_onnx does that without the garbage collector.
+    from edgenext_deploy.export.report import as_data, print_report
+
     plan = build_if_here(result.engine_path, get_target(result.manifest.target))
     text = json.dumps(as_data(result, plan), indent=2)
     if json_file is not None:
