@@ -1,76 +1,34 @@
 """Parameters are found in whatever people's training scripts save, and nothing is chosen or dropped silently."""
-import argparse
 import collections
-import datetime
-import os
-import pathlib
-import pickle
-import sys
-import types
 
-import numpy as np
 import pytest
 from timm_layout import to_timm
 
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
+from narrow_checkpoints import (  # noqa: E402
+    BODY,
+    GIVEN,
+    GIVEN_BN,
+    GIVEN_VIT,
+    NARROW,
+    NARROW_BN,
+    NARROW_VIT,
+    OTHER,
+    SMALL,
+    assert_same,
+    parameters,
+    prefixed,
+    without,
+)
+
 from edgenext_deploy.errors import BadInputError  # noqa: E402
 from edgenext_deploy.models.checkpoints.checkpoint import load_backbone, load_checkpoint, load_published  # noqa: E402
-from edgenext_deploy.models.definitions.config import EdgeNeXtConfig, MobileViTConfig, SSDLiteConfig  # noqa: E402
-from edgenext_deploy.models.factory import create_model, randomise  # noqa: E402
+from edgenext_deploy.models.definitions.config import EdgeNeXtConfig, SSDLiteConfig  # noqa: E402
+from edgenext_deploy.models.factory import create_model  # noqa: E402
 from edgenext_deploy.models.variants.reference import reference_module  # noqa: E402
 from edgenext_deploy.models.variants.registry import Variant  # noqa: E402
-
-SMALL = {"dims": (8, 12, 16, 20), "depths": (1, 1, 2, 1), "heads": (4, 4, 4, 4), "splits": (2, 2, 2, 2)}
-NARROW = Variant("narrow", EdgeNeXtConfig(**SMALL))
-NARROW_BN = Variant("narrow_bn", EdgeNeXtConfig(**SMALL, norm="batch"))
-NARROW_VIT = Variant("narrow_vit", MobileViTConfig((8, 8, 8, 8, 8, 8), (8, 8, 8), 16, expansion=2,
-                                                   transformer_depths=(1, 1, 1)))
-
-
-def parameters(variant=NARROW, seed=1, classes=10):
-    return dict(randomise(reference_module(variant, classes), seed).state_dict())
-
-
-def prefixed(prefix, given):
-    return {prefix + key: value for key, value in given.items()}
-
-
-def without(given, *keys):
-    return {key: value for key, value in given.items() if key not in keys}
-
-
-GIVEN, OTHER = parameters(), parameters(seed=2)
-GIVEN_BN, GIVEN_VIT = parameters(NARROW_BN), parameters(NARROW_VIT)
-BODY = without(GIVEN, "head.weight", "head.bias")
-
-
-@pytest.fixture
-def load(tmp_path):
-    def call(content, variant=NARROW, **options):
-        path = tmp_path / "weights.pth"
-        torch.save(content, path)
-        return load_checkpoint(path, variant=variant, **options)
-
-    return call
-
-
-@pytest.fixture
-def refusal(load):
-    def call(content, variant=NARROW, **options):
-        with pytest.raises(BadInputError) as caught:
-            load(content, variant, **options)
-        assert caught.value.fix and "\n" not in caught.value.message
-        return caught.value
-
-    return call
-
-
-def assert_same(loaded, expected):
-    assert loaded.state_dict.keys() == expected.keys()
-    assert [key for key, value in expected.items() if not torch.equal(loaded.state_dict[key], value)] == []
-
 
 # Prefixes and wrappers
 
@@ -239,109 +197,6 @@ def test_a_missing_statistic_or_parameter_is_an_error(refusal, key):
     message = refusal({"model": prefixed("net.", without(GIVEN_BN, key))}, NARROW_BN).message
     assert f"1 key missing ({key})" in message
     assert "but for that it is narrow_bn with 10 classes in model.net" in message
-
-
-# Plain data beside the weights
-
-class AttrDict(dict):
-    """Like the settings of many training scripts; its class is not there when the file is read."""
-
-
-class Code:
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
-
-
-@pytest.mark.parametrize("extra", [
-    np.float64(0.91), np.arange(3), np.dtype("float32"), np.float32, np.array(["a", "b"]), np.array([{}], dtype=object),
-    collections.defaultdict(list), collections.defaultdict(int, a=1), collections.deque([1, 2], 5), pathlib.Path("/x"),
-    pathlib.PureWindowsPath("x"), datetime.datetime(2024, 1, 1), datetime.timedelta(1), types.SimpleNamespace(a=1),
-    argparse.Namespace(out=pathlib.Path("x"), lr=np.float32(1)), torch.__version__, frozenset([1]), range(3), float,
-    AttrDict(a=AttrDict(b=1)), torch.float16, np.random.RandomState(0).get_state(),
-    datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)], ids=lambda extra: type(extra).__name__)
-@pytest.mark.parametrize("zipped", [True, False])
-def test_plain_data_beside_the_weights(tmp_path, extra, zipped):
-    path = tmp_path / "weights.pth"
-    torch.save({"extra": {"it": extra}, "model": GIVEN, "again": [extra]}, path, _use_new_zipfile_serialization=zipped)
-    assert_same(load_checkpoint(path, variant=NARROW), GIVEN)
-
-
-@pytest.mark.parametrize("container", [
-    AttrDict(GIVEN), collections.defaultdict(list, GIVEN)], ids=lambda container: type(container).__name__)
-def test_weights_in_a_mapping_of_another_class(load, container):
-    assert_same(load({"net": container}), GIVEN)
-
-
-def test_settings_of_omegaconf(tmp_path, monkeypatch):
-    """Its pickles name classes and hold their state; here the classes are our own, gone when the file is read."""
-    names = {"omegaconf": [], "omegaconf.base": ["ContainerMetadata"], "omegaconf.dictconfig": ["DictConfig"]}
-    made = {}
-    for module, classes in names.items():
-        monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
-        for name in classes:
-            made[name] = type(name, (), {"__module__": module})
-            setattr(sys.modules[module], name, made[name])
-    settings, metadata = made["DictConfig"](), made["ContainerMetadata"]()
-    settings.__dict__.update(_content={"lr": 1}, _metadata=metadata, _parent=settings)
-    path = tmp_path / "weights.ckpt"
-    torch.save({"hyper_parameters": settings, "state_dict": GIVEN}, path)
-    for module in names:
-        monkeypatch.delitem(sys.modules, module)
-    assert_same(load_checkpoint(path, variant=NARROW), GIVEN)
-    assert not any(module in sys.modules for module in names)
-
-
-@pytest.mark.parametrize("extra", [
-    Code(os.system, "touch {marker}"), Code(eval, "open('{marker}', 'w')"), Code(exec, "open('{marker}', 'w')"),
-    Code(pathlib.Path.touch, pathlib.Path("{marker}")), Code(getattr, {}, "clear"),
-    np.array([Code(os.system, "touch {marker}")], dtype=object),
-    collections.defaultdict(list, a=Code(os.mkdir, "{marker}")), types.SimpleNamespace(a=Code(os.mkdir, "{marker}")),
-    Code(os.open, "{marker}", os.O_CREAT)])
-def test_code_among_plain_data_never_runs(tmp_path, monkeypatch, extra):
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "weights.pth"
-    torch.save({"extra": [np.float64(1), extra], "model": GIVEN}, path)
-    before = set(os.listdir(tmp_path))
-    with pytest.raises(BadInputError, match="wants to run code") as caught:
-        load_checkpoint(path, variant=NARROW)
-    assert "nothing of it was run" in caught.value.message
-    assert "weights_only=False" not in caught.value.fix
-    assert set(os.listdir(tmp_path)) == before
-
-
-def test_what_plain_data_stands_for_is_forgotten_after_loading(tmp_path):
-    path = tmp_path / "weights.pth"
-    torch.save({"model": GIVEN, "extra": np.float64(1), "out": pathlib.Path("x")}, path)
-    load_checkpoint(path, variant=NARROW)
-    with pytest.raises(pickle.UnpicklingError):
-        torch.load(path, weights_only=True)
-
-
-@pytest.mark.parametrize("content, entry", [
-    (lambda model: model, ""), (lambda model: {"epoch": 3, "model": model}, "['model']"),
-    (lambda model: torch.nn.DataParallel(model), ""), (lambda model: torch.nn.Sequential(model), ""),
-    (lambda model: {"ema": model, "date": datetime.date(2024, 1, 1)}, "['ema']")])
-def test_a_whole_module_gets_the_line_that_saves_its_state_dict(tmp_path, refusal, content, entry):
-    saved = content(reference_module(NARROW, 10))
-    error = refusal(saved)
-    assert "whole pickled module" in error.message and "nothing of it was run" in error.message
-    line = error.fix[error.fix.index("torch.save("):]
-    assert f"map_location='cpu'){entry}.state_dict()" in line
-    folder = os.getcwd()
-    os.chdir(tmp_path)
-    try:
-        exec("'state.pth'".join(line.rsplit("'weights.pth'", 1)))
-    finally:
-        os.chdir(folder)
-    assert load_checkpoint(tmp_path / "state.pth", variant=NARROW).num_classes == 10
-
-
-def test_a_module_with_code_beside_it_gets_no_such_line(refusal):
-    error = refusal({"model": reference_module(NARROW, 10), "hook": Code(os.system, "true")})
-    assert "weights_only" not in error.fix
 
 
 # Heads and stems
