@@ -66,7 +66,7 @@ def measure(*engines: "Union[str, os.PathLike[str]]", reference: "Optional[Union
         progress: called between blocks with the fraction done, 0 to 1, and what is being done.
 
     Raises:
-        UsageError: no engine, one with dynamic shapes, or an unknown device.
+        UsageError: no engine, one with dynamic shapes, an unknown device, or a time or number that cannot be.
         BadInputError: a file that is missing or broken.
         IncompatibleError: this is not `device`, or a plan was built for another machine.
         MissingRuntimeError: the runtime that an engine needs is not installed.
@@ -74,6 +74,10 @@ def measure(*engines: "Union[str, os.PathLike[str]]", reference: "Optional[Union
     """
     if not engines:
         raise UsageError("no engine to measure", "give one or more engine files")
+    if not (duration_s > 0.0 and warmup_s >= 0.0 and (iterations is None or iterations >= 1)):
+        raise UsageError(
+            "duration_s must be more than 0, warmup_s at least 0 and iterations at least 1 or None; found {}, {} and "
+            "{}".format(duration_s, warmup_s, iterations))
     request = Request(
         [os.fspath(engine) for engine in engines], None if reference is None else os.fspath(reference), device,
         allow_mismatch, exclude_transfers, runtime,

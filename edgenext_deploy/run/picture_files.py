@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP"}
 _OTHER_FORMAT = ".png"
 _QUALITY = 92
+# EXIF's tag for the software that wrote a picture: what does not carry our name is somebody's photo.
+_SOFTWARE_TAG, _SOFTWARE = 0x0131, "edgenext-run"
 
 
 class PictureFiles:
     """Writes pictures to one file, if there is one photo and a name like a picture's, else into a folder.
 
-    In a folder a picture has its photo's name; one that is there already from an earlier run is replaced, and a
-    second photo of the same name gets a number.
+    In a folder a picture has its photo's name. A picture of an earlier run is replaced; any other picture is left
+    alone. A second photo of the same name gets a number.
 
     Args:
         path: the file or folder; a folder is made when the first picture comes.
@@ -45,16 +47,22 @@ class PictureFiles:
         if (not self._single and os.path.realpath(path) in folders) or (
                 self._single and os.path.realpath(path) in {os.path.realpath(photo) for photo in photos}):
             raise UsageError("saving to {} would overwrite a photo".format(path), "choose another place with --save")
+        if self._single:
+            _require_ours(path)
 
     def write(self, photo: str, picture: "Image.Image") -> str:
         """Write the picture of a photo; return the path of the file.
 
         Raises:
-            UsageError: it cannot be written, or the disk is full.
+            UsageError: it cannot be written, the disk is full, or another picture has its name.
         """
+        from PIL import Image
+
         path = self._path if self._single else os.path.join(self._path, self._name(photo))
-        data = io.BytesIO()
-        picture.save(data, _FORMATS[os.path.splitext(path)[1].lower()], quality=_QUALITY)
+        _require_ours(path)
+        data, exif = io.BytesIO(), Image.Exif()
+        exif[_SOFTWARE_TAG] = _SOFTWARE
+        picture.save(data, _FORMATS[os.path.splitext(path)[1].lower()], quality=_QUALITY, exif=exif.tobytes())
         try:
             write_files_atomically({path: data.getvalue()})
         except UsageError as error:
@@ -71,3 +79,19 @@ class PictureFiles:
             name = "{}-{}{}".format(stem, number, suffix)
         self._taken.add(name)
         return name
+
+
+def _require_ours(path: str) -> None:
+    """Raise UsageError if a picture is there that edgenext-run did not save."""
+    from PIL import Image
+
+    if not os.path.exists(path):
+        return
+    try:
+        with Image.open(path) as picture:
+            ours = picture.getexif().get(_SOFTWARE_TAG) == _SOFTWARE
+    except Exception:  # Pillow's own, of many kinds, for what is no picture
+        ours = False
+    if not ours:
+        raise UsageError("saving to {} would overwrite a picture that edgenext-run did not save".format(path),
+                         "choose another place with --save")

@@ -64,3 +64,10 @@ def test_a_failed_engine_is_in_the_error_with_what_was_measured(fakes):
 def test_a_real_engine(real):
     (row,) = measure(TINY, runtime=RuntimeOptions(threads=1), **QUICK).records
     assert row.session["threads"] == 1 and row.model.variant == "tiny"
+
+
+@pytest.mark.parametrize("options", [
+    {"duration_s": -1}, {"duration_s": 0}, {"duration_s": float("nan")}, {"warmup_s": -0.1}, {"iterations": 0}])
+def test_times_and_numbers_that_cannot_be(fakes, options):
+    with pytest.raises(UsageError, match="duration_s must be more than 0"):
+        measure(fakes.engine(), **options)

@@ -92,6 +92,22 @@ def test_one_picture_of_each_task(run, detector, segmenter, tmp_path, name):
         assert (np.abs(saved - original).max(axis=2) > 60).sum() > 300
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+def test_a_picture_of_an_earlier_run_is_replaced_and_no_other_one(run, tmp_path, name):
+    path = tmp_path / name
+    Image.new("RGB", (40, 30), (1, 2, 3)).save(str(path))
+    theirs = path.read_bytes()
+    code, _, err = run(TINY, COFFEE, "--save", path)
+    assert code == 2 and "would overwrite a picture that edgenext-run did not save" in err
+    code, _, err = run(TINY, COFFEE, "--save", tmp_path / "folder")
+    assert code == 0
+    os.replace(str(path), str(tmp_path / "folder" / "coffee.jpg"))
+    assert run(TINY, COFFEE, "--save", tmp_path / "folder")[0] == 2
+    assert (tmp_path / "folder" / "coffee.jpg").read_bytes() == theirs
+    for _ in range(2):
+        assert run(TINY, COFFEE, "--save", path)[0] == 0
+
+
 def test_a_picture_of_an_untrained_network_says_so(run, tmp_path):
     pixels = []
     for random in (False, True):
