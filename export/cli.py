@@ -2,7 +2,6 @@
 
 Like every command module it also loads under Python 3.6, to say there what is missing; so no `X | None`.
 """
-import json
 import os
 from typing import Any, List, Optional
 
@@ -10,12 +9,11 @@ import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point, require_libraries
 from edgenext_deploy.commands.name_options import target_option
-from edgenext_deploy.commands.options import examples, json_options, without_old_json
+from edgenext_deploy.commands.options import examples, json_options, without_old_json, write_result
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.limits import CHOICES, FRACTIONS, WHOLE_NUMBERS
 from edgenext_deploy.export.output_place import place_of
 from edgenext_deploy.export.verdict.cli import check_command
-from edgenext_deploy.files import write_files_atomically
 
 
 class _Group(click.Group):
@@ -106,13 +104,7 @@ def export_command(
     from edgenext_deploy.export.report import as_data, print_report
 
     plan = build_if_here(result.engine_path, get_target(result.manifest.target))
-    text = json.dumps(as_data(result, plan), indent=2)
-    if json_file is not None:
-        write_files_atomically({json_file: (text + "\n").encode("utf-8")})
-    if as_json:
-        click.echo(text)
-    else:
-        print_report(result, Console(), plan)
+    write_result(as_data(result, plan), as_json, json_file, lambda: print_report(result, Console(), plan))
 
 
 def _require_own_file(json_file: str, folder: str, stem: str) -> None:

@@ -1,12 +1,10 @@
 """``edgenext-models``: every variant with its size, cost, accuracy and weights files, in groups."""
-import json
 from typing import Optional
 
 import click
 
 from edgenext_deploy.commands.entry import common_options, entry_point, require_libraries
-from edgenext_deploy.commands.options import Command, examples, json_options
-from edgenext_deploy.files import write_files_atomically
+from edgenext_deploy.commands.options import Command, examples, json_options, write_result
 from edgenext_deploy.models.listing import GROUPS, print_tables
 
 
@@ -24,13 +22,12 @@ def models_command(name: Optional[str], group: Optional[str], as_json: bool, jso
 
     chosen = [get_variant(name)] if name is not None else list(VARIANTS.values())
     rows = [describe(variant) for variant in chosen if group in (None, variant.group)]
-    text = json.dumps(rows, indent=2, ensure_ascii=False)
-    if json_file is not None:
-        write_files_atomically({json_file: (text + "\n").encode("utf-8")})
-    if as_json:
-        click.echo(text)
-    elif json_file is None:
-        print_tables(rows)
+
+    def show() -> None:
+        if json_file is None:
+            print_tables(rows)
+
+    write_result(rows, as_json, json_file, show, ensure_ascii=False)
 
 
 main = entry_point(models_command)

@@ -51,11 +51,6 @@ def register_sensor(kind: SensorKind) -> None:
     _KINDS[kind.name] = kind
 
 
-def unregister_sensor(name: str) -> None:
-    """Remove a kind of sensors, such as one that a test has registered."""
-    del _KINDS[name]
-
-
 def sensor_kinds() -> Tuple[SensorKind, ...]:
     """Return the kinds, in the order in which they are read."""
     return tuple(_KINDS.values())

@@ -55,11 +55,6 @@ def register_column(column: Column) -> None:
     _COLUMNS[column.key] = column
 
 
-def unregister_column(key: str) -> None:
-    """Remove a column, such as one that a test has registered."""
-    del _COLUMNS[key]
-
-
 def shown_columns(*tables: str) -> Tuple[Column, ...]:
     """Return the columns that people see in any of these tables, in their order."""
     return tuple(column for column in _COLUMNS.values()

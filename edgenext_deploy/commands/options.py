@@ -60,7 +60,8 @@ def json_options(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
 
 
-def write_result(data: Any, as_json: bool, json_file: Optional[str], show: Callable[[], None]) -> None:
+def write_result(data: Any, as_json: bool, json_file: Optional[str], show: Callable[[], None],
+                 ensure_ascii: bool = True) -> None:
     """Hand over a command's result as `json_options` asks for it.
 
     Args:
@@ -68,11 +69,12 @@ def write_result(data: Any, as_json: bool, json_file: Optional[str], show: Calla
         as_json: print JSON in place of the text.
         json_file: write the JSON there too.
         show: prints the text.
+        ensure_ascii: escape every letter beyond ASCII, as in file names of another encoding.
 
     Raises:
         UsageError: the file cannot be written.
     """
-    text = json.dumps(data, indent=2)
+    text = json.dumps(data, indent=2, ensure_ascii=ensure_ascii)
     if json_file is not None:
         write_files_atomically({json_file: (text + "\n").encode("utf-8")})
     if as_json:

@@ -10,11 +10,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.export.precision.arithmetic import FP16_MAX
 from edgenext_deploy.export.precision.fp32_pins import Pins, element_types, fp32_nodes
 
 _NUMPY: dict[int, type[np.floating[Any]]] = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
 _SUFFIX: dict[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
-_FP16_MAX = 65504.0
 
 
 def to_typed(model: onnx.ModelProto, pins: Pins, io: str = "fp32") -> onnx.ModelProto:
@@ -111,9 +111,9 @@ class _Typing:
         typed = name if wanted == TensorProto.FLOAT else f"{name}.fp16"
         if typed not in self.initializers:
             array = numpy_helper.to_array(tensor)
-            if wanted == TensorProto.FLOAT16 and array.size and float(np.abs(array).max()) > _FP16_MAX:
+            if wanted == TensorProto.FLOAT16 and array.size and float(np.abs(array).max()) > FP16_MAX:
                 raise VerificationError(
-                    f"weight {name!r} has magnitude {float(np.abs(array).max()):g}, FP16 ends at {_FP16_MAX:g}",
+                    f"weight {name!r} has magnitude {float(np.abs(array).max()):g}, FP16 ends at {FP16_MAX:g}",
                     "let the analysis pin its node: add --auto-pin")
             self.initializers[typed] = numpy_helper.from_array(array.astype(_NUMPY[wanted]), typed)
         return typed

@@ -1,13 +1,11 @@
 """``edgenext-export check FILE.onnx``: which TensorRT releases and targets can run it. Loads under Python 3.6 too."""
-import json
 from typing import TYPE_CHECKING, Optional
 
 import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options, require_libraries
 from edgenext_deploy.commands.name_options import target_option
-from edgenext_deploy.commands.options import Command, examples, json_options
-from edgenext_deploy.files import write_files_atomically
+from edgenext_deploy.commands.options import Command, examples, json_options, write_result
 
 if TYPE_CHECKING:
     from edgenext_deploy.export.verdict.check import Verdicts
@@ -37,13 +35,7 @@ def check_command(file: str, target: Optional[str], as_json: bool, json_file: Op
     if target is not None:
         get_target(target)  # a wrong name is an error before the tables
     verdicts = check_onnx(file)
-    text = json.dumps(verdicts.to_json(), indent=2, ensure_ascii=False)
-    if json_file is not None:
-        write_files_atomically({json_file: (text + "\n").encode("utf-8")})
-    if as_json:
-        click.echo(text)
-    else:
-        _print(verdicts)
+    write_result(verdicts.to_json(), as_json, json_file, lambda: _print(verdicts), ensure_ascii=False)
     if target is not None:
         verdicts.require(target)
 

@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+from unittest import mock
 
 import pytest
 import toy_column
@@ -15,9 +16,9 @@ from edgenext_deploy.benchmarks.report.terminal import print_report
 
 @pytest.fixture
 def toy():
-    toy_column.add()
-    yield toy_column.COLUMN
-    columns.unregister_column(toy_column.COLUMN.key)
+    with mock.patch.dict(columns._COLUMNS):
+        toy_column.add()
+        yield toy_column.COLUMN
 
 
 def outputs(report):
