@@ -85,7 +85,7 @@ def describe(
 ) -> Manifest:
     """Return the manifest of the graph."""
     target, variant, content = resolved.target, resolved.variant, graph.content
-    return Manifest(
+    described = Manifest(
         schema=manifests.SCHEMA, toolkit_version=__version__, task=variant.task, variant=variant.name,
         weights=reference.weights, target=target.name,
         graph=GraphFile(f"{resolved.name}.onnx", sha256_of_bytes(content), len(content), target.opset,
@@ -97,6 +97,7 @@ def describe(
                   "nodes": len(graph.result.model.graph.node), "simplified": graph.simplifier_warning is None},
         verdicts=summary(verdicts.judge_every_release(checks.analysis)), parity=checks.parity,
         golden=checks.golden, detection=tasks.detection_of(variant))
+    return described._replace(schema=manifests.schema_needed(described))
 
 
 def _with_type(specs: tuple[TensorSpec, ...], io: str) -> tuple[TensorSpec, ...]:

@@ -4,18 +4,22 @@ It lies next to the ONNX file under the same name (``xxs.onnx``, ``xxs.json``) a
 device, where neither torch nor onnx exists. `read` checks types and digest before anything is trusted.
 """
 import os
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import find_beside
 
-SCHEMA = 1
+# The newest that this release writes and reads. 1 is written wherever it says everything, so that older releases read
+# it; `schema_needed` decides. Schema 2 has what an older release would ignore, and so run wrongly.
+SCHEMA = 2
 ONNX_SUFFIX = ".onnx"
 PLAN_SUFFIXES = (".plan", ".engine", ".trt")
 # A manifest is some 20 kB; anything far larger is not one.
 _MAX_BYTES = 32 << 20
 _FIX = "export again with edgenext-export, or copy the .json that lies next to the .onnx"
+# Fields that came with schema 2, by the record that has them; left out of the file where they have their defaults.
+_OF_SCHEMA_2 = {"": ("scores",), "preprocessing": ("channel_order", "pad_color")}
 
 
 class TensorSpec(NamedTuple):
@@ -30,8 +34,12 @@ class Preprocessing(NamedTuple):
     """From a photo to the network's input; see `edgenext_deploy.preprocess.photo` for the exact steps.
 
     `mean` and `std` are in units of the 0..1 range, RGB order. `folded` means that the graph itself
-    normalises: it takes pixels as they are, float32 in 0..255. `fit` is ``crop`` (scale the shorter side, cut
-    out the centre; for classifiers) or ``stretch`` (the whole image, whatever its aspect, `crop_pct` is 1).
+    normalises: it takes pixels as they are, in 0..255. `fit` is ``crop`` (scale the shorter side, cut out the centre;
+    for classifiers), ``stretch`` (the whole image, whatever its aspect, `crop_pct` is 1) or ``letterbox`` (the whole
+    image in its own aspect in the middle of `pad_color`, `crop_pct` is 1).
+
+    `interpolation` is ``bicubic``, ``bilinear``, ``nearest`` or ``lanczos``, Pillow's filters. `channel_order` is that
+    of the network's input, ``rgb`` or ``bgr``; `mean`, `std` and `pad_color` (0..255) are in RGB order even then.
     """
 
     height: int
@@ -42,6 +50,8 @@ class Preprocessing(NamedTuple):
     std: Tuple[float, ...]
     folded: bool
     fit: str = "crop"
+    channel_order: str = "rgb"
+    pad_color: Tuple[int, ...] = ()
 
 
 class Weights(NamedTuple):
@@ -135,6 +145,19 @@ class Detection(NamedTuple):
     keep: int
 
 
+class Scores(NamedTuple):
+    """How a classifier's output becomes probabilities, where that is not the usual softmax outside the graph.
+
+    `activation` is ``softmax`` (classes exclude each other) or ``sigmoid`` (each class for itself, which is also the
+    only reading of one class). `in_graph`: the output is already probabilities. `threshold`: the probability from which
+    a class of a sigmoid counts as present.
+    """
+
+    activation: str
+    in_graph: bool = False
+    threshold: float = 0.5
+
+
 class Manifest(NamedTuple):
     """Everything about one exported graph.
 
@@ -160,6 +183,23 @@ class Manifest(NamedTuple):
     parity: Parity
     golden: Golden
     detection: Optional[Detection] = None
+    scores: Optional[Scores] = None
+
+
+def schema_needed(manifest: Manifest) -> int:
+    """Return the lowest schema whose readers understand the whole manifest."""
+    if any(spec.dtype == "uint8" for spec in manifest.inputs):
+        return 2
+    return 2 if _set_of_schema_2(manifest) else 1
+
+
+def _set_of_schema_2(manifest: Manifest) -> List[str]:
+    """Return the fields of schema 2 that do not have their defaults."""
+    found = []
+    for part, names in _OF_SCHEMA_2.items():
+        record = getattr(manifest, part) if part else manifest
+        found += [name for name in names if getattr(record, name) != type(record)._field_defaults[name]]
+    return found
 
 
 def manifest_path(engine_path: str) -> str:
@@ -174,7 +214,12 @@ def find_manifest_path(engine_path: str) -> str:
 
 def dump(manifest: Manifest) -> bytes:
     """Return the manifest as JSON; the same manifest gives the same bytes."""
-    return json_records.dump(manifest)
+    data = json_records.to_json(manifest)
+    kept = _set_of_schema_2(manifest)
+    for part, names in _OF_SCHEMA_2.items():
+        for name in set(names) - set(kept):
+            del (data[part] if part else data)[name]
+    return json_records.dump(data)
 
 
 def read(path: str) -> Manifest:
@@ -208,8 +253,12 @@ def parse(content: bytes, path: str) -> Manifest:
     data = json_records.parse_object(content, path, "manifest", _FIX)
     if "schema" not in data:
         raise BadInputError("{}: not a manifest: it has no field 'schema'".format(path), _FIX)
-    if data["schema"] != SCHEMA:
-        raise BadInputError("{}: manifest schema {!r} found, {} expected".format(path, data["schema"], SCHEMA),
+    if data["schema"] not in (1, SCHEMA):  # `True`, which equals 1, is for `from_json` to refuse
+        raise BadInputError("{}: manifest schema {!r} found, 1 or {} expected".format(path, data["schema"], SCHEMA),
                             "use the toolkit version {} that wrote it, or export again".format(
                                 data.get("toolkit_version", "(unknown)")))
-    return json_records.from_json(Manifest, data, os.path.basename(path))
+    manifest = json_records.from_json(Manifest, data, os.path.basename(path))
+    if manifest.schema < schema_needed(manifest):
+        raise BadInputError("{}: manifest schema {} with fields of schema {}: {}".format(
+            path, manifest.schema, SCHEMA, ", ".join(_set_of_schema_2(manifest)) or "a uint8 input"), _FIX)
+    return manifest

@@ -60,7 +60,7 @@ def build_manifest(onnx_bytes):
     image = normalise(golden.golden_batch(0, (1, 3, SIZE, SIZE)), PREPROCESSING)
     output = (image.mean(axis=(2, 3), dtype=np.float64) @ weight.T.astype(np.float64) + bias).astype("<f4")
     return manifest.Manifest(
-        schema=manifest.SCHEMA,
+        schema=1,
         toolkit_version="0.1.0",
         task="classification",
         variant="tiny",

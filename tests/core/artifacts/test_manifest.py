@@ -32,8 +32,24 @@ def write(path, text):
 def test_reading_gives_records_and_writing_them_gives_the_same_bytes():
     found = manifest.read(TINY_JSON)
     assert isinstance(found.preprocessing, manifest.Preprocessing) and found.inputs[0].shape == (1, 3, 32, 32)
-    assert found.golden.tolerance == {"fp32": 1e-4} and found.schema == manifest.SCHEMA
+    assert found.golden.tolerance == {"fp32": 1e-4} and found.schema == 1
     assert manifest.dump(found).decode("utf-8") == tiny_text()
+
+
+@pytest.mark.parametrize("change", [
+    lambda tiny: tiny._replace(preprocessing=tiny.preprocessing._replace(channel_order="bgr")),
+    lambda tiny: tiny._replace(preprocessing=tiny.preprocessing._replace(fit="letterbox", pad_color=(114, 114, 114))),
+    lambda tiny: tiny._replace(scores=manifest.Scores("sigmoid")),
+    lambda tiny: tiny._replace(inputs=(tiny.inputs[0]._replace(dtype="uint8"),)),
+], ids=["channel_order", "pad_color", "scores", "uint8"])
+def test_what_an_older_release_would_ignore_makes_schema_2(path, change):
+    tiny = manifest.read(TINY_JSON)
+    changed = change(tiny)
+    assert (manifest.schema_needed(tiny), manifest.schema_needed(changed)) == (1, 2)
+    with pytest.raises(BadInputError, match="manifest schema 1 with fields of schema 2"):
+        manifest.read(write(path, manifest.dump(changed)))
+    newer = changed._replace(schema=2)
+    assert manifest.read(write(path, manifest.dump(newer))) == newer
 
 
 def test_path_is_beside_the_engine_whatever_its_ending():
@@ -47,7 +63,7 @@ def test_path_is_beside_the_engine_whatever_its_ending():
     (b"\x08\x07\x12\x04", "not a manifest"), ("[" * 100000, "not a manifest"),
     ('{"schema":' * 100000, "not a manifest"),
     ('{"schema": 1}', "field 'toolkit_version' is missing"),
-    ('{"schema": 2, "toolkit_version": "9.9"}', "schema 2 found, 1 expected.*toolkit version 9.9"),
+    ('{"schema": 3, "toolkit_version": "9.9"}', "schema 3 found, 1 or 2 expected.*toolkit version 9.9"),
     ('{"schema": null}', "schema None found"), ('{"schema": "1"}', "schema '1' found"),
     (b"\xef\xbb\xbf" + b'{"schema": 1}', "not a manifest"),
 ], ids=lambda value: repr(value)[:20])
