@@ -38,6 +38,14 @@ def write_engine(folder, name, graph, height, width, outputs, change):
     return path
 
 
+def letterboxed(color=(0, 255, 0), **fields):
+    """Return the change that has frames put into a border."""
+    def change(data):
+        data.update(schema=2)
+        data["preprocessing"].update(fit="letterbox", pad_color=list(color), interpolation="nearest", **fields)
+    return change
+
+
 def write_detector(folder, name="detector", change=lambda data: None, swapped=False):
     """Write the detector; `swapped` gives the scores as its first output."""
     node, shape = onnx_writer.node, (1, ANCHORS, 4)

@@ -24,6 +24,7 @@ from edgenext_deploy.networks.labels import load_labels, require_count
 from edgenext_deploy.networks.stream import CallTimings, StreamResult, stream
 from edgenext_deploy.preprocess.photo import to_image
 from edgenext_deploy.preprocess.pixel_formats import check_color, frame_layout
+from edgenext_deploy.preprocess.placement import Placement, place
 from edgenext_deploy.preprocess.prepare import FramePreparer
 from edgenext_deploy.runtime.open import EngineSource, open_session, read_engine
 from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keywords
@@ -161,6 +162,10 @@ class Network(abc.ABC, Generic[Answer]):
     @abc.abstractmethod
     def _answer(self, outputs: Tuple[np.ndarray, ...], size: Tuple[int, int]) -> Answer:
         """Turn the outputs of one frame of `size` (width, height) pixels into the answer."""
+
+    def _placed(self, size: Tuple[int, int]) -> Placement:
+        """Return where a frame of `size` (width, height) pixels lies in the network's input."""
+        return place(size[0], size[1], self.manifest.preprocessing)
 
     def _check_task(self, path: str) -> None:
         found = self.manifest.task

@@ -9,6 +9,7 @@ from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.networks.base import OLD_ORDER, Labels, Network, require_finite, shown_outputs
 from edgenext_deploy.networks.nms import Kept, kept_by_plugin, suppress
+from edgenext_deploy.preprocess.placement import boxes_in_picture
 from edgenext_deploy.runtime.open import EngineSource
 from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keywords
 
@@ -142,8 +143,8 @@ class Detector(Network[List[DetectedObject]]):
     def _answer(self, outputs: Tuple[np.ndarray, ...], size: Tuple[int, int]) -> List[DetectedObject]:
         kept = self._kept(dict(zip(self._names, outputs)))
         # Double precision, because 1.0 times a frame's width has to be the width.
-        edges = np.array(size * 2, dtype=np.float64)
-        clipped = np.clip(kept.boxes.astype(np.float64), 0.0, 1.0) * edges
+        shares = boxes_in_picture(kept.boxes, self._placed(size), self.manifest.preprocessing)
+        clipped = np.clip(shares, 0.0, 1.0) * np.array(size * 2, dtype=np.float64)
         return [
             DetectedObject(index, self.labels[index], score, left, top, right, bottom)
             for index, score, (left, top, right, bottom)

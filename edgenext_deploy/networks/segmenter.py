@@ -28,7 +28,7 @@ class Segmentation(NamedTuple):
     """The class of each pixel.
 
     Attributes:
-        classes: uint8 `[h, w]`, at the network's input size: the whole frame, stretched.
+        classes: uint8 `[h, w]`, the whole frame at the size that it has in the network's input, without any border.
         labels: the name of each class.
         width: of the frame, in pixels.
         height: of the frame, in pixels.
@@ -67,6 +67,9 @@ class Segmenter(Network[Segmentation]):
     task = "segmentation"
 
     def _classes(self, path: str, outputs: Tuple[TensorSpec, ...]) -> int:
+        if self.manifest.preprocessing.fit == "crop":
+            raise BadInputError("{}: its manifest crops frames, and what is cut off would have no class".format(path),
+                                "export again with --fit stretch or --fit letterbox")
         size = self.manifest.preprocessing.height, self.manifest.preprocessing.width
         if len(outputs) != 1 or outputs[0].shape != (1, *size) or not outputs[0].dtype.startswith("int"):
             raise BadInputError("{} is not a segmenter: one output classes int32 [1, {}, {}] expected, found {}".format(
@@ -84,4 +87,5 @@ class Segmenter(Network[Segmentation]):
         if lowest < 0 or highest >= len(self.labels):
             raise VerificationError("the network returned classes from {} to {}, 0 to {} expected".format(
                 lowest, highest, len(self.labels) - 1), "export it again")
-        return Segmentation(classes.astype(np.uint8), self.labels, size[0], size[1])
+        placed = self._placed(size)
+        return Segmentation(classes[placed.rows, placed.columns].astype(np.uint8), self.labels, size[0], size[1])

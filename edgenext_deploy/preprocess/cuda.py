@@ -19,6 +19,8 @@ from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.files import cache_folder
 from edgenext_deploy.preprocess.photo import scale_and_offset
 from edgenext_deploy.preprocess.pixel_formats import FrameLayout, frame_layout
+from edgenext_deploy.preprocess.placement import place
+from edgenext_deploy.preprocess.possible import CHANNEL_ORDERS
 from edgenext_deploy.preprocess.taps import Taps, resampling
 from edgenext_deploy.runtime import cuda
 
@@ -48,7 +50,7 @@ class CudaPreprocessor:
     def __init__(self, preprocessing: Preprocessing, dtype: str, device: int = 0) -> None:
         self._preprocessing = preprocessing
         self._half = dtype == "float16"
-        self._factors = [factor for pair in scale_and_offset(preprocessing) for factor in pair]
+        self._levels = _levels(preprocessing)
         self._lock = threading.Lock()
         self._buffers: Optional[_Buffers] = None
         self._module: Any = None
@@ -125,18 +127,20 @@ class CudaPreprocessor:
 
     def _launch(self, buffers: "_Buffers", stream: Any, address: int) -> None:
         """Put the copy to the device and the two kernels into the stream."""
-        rows, columns, width = buffers.rows, buffers.columns, self._preprocessing.width
-        pixel = buffers.layout.format
+        rows, columns, placed, pixel = buffers.rows, buffers.columns, buffers.placed, buffers.layout.format
+        width, height = self._preprocessing.width, self._preprocessing.height
+        shown_width, shown_height = len(columns.starts), len(rows.starts)
         buffers.copy(stream)
         self._module.get_function("resize_rows")(
             _pointer(buffers.frame), np.int32(columns.last - columns.first), np.int32(rows.last - rows.first),
             np.int32(pixel.name == "nv12"), np.int32(pixel.pixel_bytes), *map(np.int32, pixel.offsets),
-            *buffers.column_taps, np.int32(width), _pointer(buffers.between),
-            block=_BLOCK, grid=_grid(width, rows.last - rows.first), stream=stream)
+            *buffers.column_taps, np.int32(shown_width), _pointer(buffers.between),
+            block=_BLOCK, grid=_grid(shown_width, rows.last - rows.first), stream=stream)
         self._module.get_function("resize_columns")(
-            _pointer(buffers.between), np.int32(width), np.int32(rows.last - rows.first), *buffers.row_taps,
-            np.int32(self._preprocessing.height), *self._factors, np.int32(self._half), np.uintp(address),
-            block=_BLOCK, grid=_grid(width, self._preprocessing.height), stream=stream)
+            _pointer(buffers.between), np.int32(shown_width), np.int32(rows.last - rows.first), *buffers.row_taps,
+            np.int32(shown_height), np.int32(placed.columns.start), np.int32(placed.rows.start), np.int32(width),
+            np.int32(height), *self._levels, np.int32(self._half), np.uintp(address),
+            block=_BLOCK, grid=_grid(width, height), stream=stream)
 
 
 class _Buffers:
@@ -145,6 +149,7 @@ class _Buffers:
     def __init__(self, driver: Any, layout: FrameLayout, preprocessing: Preprocessing) -> None:
         self.layout = layout
         self.columns, self.rows = resampling(layout.width, layout.height, preprocessing)
+        self.placed = place(layout.width, layout.height, preprocessing)
         self._driver = driver
         self._device: List[Any] = []
         self._tables_are_there = False
@@ -156,7 +161,7 @@ class _Buffers:
             self._staged = driver.pagelocked_empty((frame_bytes,), np.dtype(np.uint8))
             self._tables = driver.pagelocked_empty((sum(array.nbytes for array in arrays),), np.dtype(np.uint8))
             self.frame = self._allocate(frame_bytes)
-            self.between = self._allocate(3 * height * preprocessing.width)
+            self.between = self._allocate(3 * height * len(self.columns.starts))
             self._tables_address = int(self._allocate(self._tables.nbytes))
         except BaseException:
             self.free()
@@ -224,6 +229,13 @@ def _cache() -> Any:
     except OSError:
         return False
     return folder if os.access(folder, os.W_OK) else False
+
+
+def _levels(preprocessing: Preprocessing) -> List[Any]:
+    """Return for each plane of the input its colour (0 is red), scale and offset, and the grey level of its border."""
+    factors, border = scale_and_offset(preprocessing), preprocessing.pad_color or (0, 0, 0)
+    return [argument for color in CHANNEL_ORDERS[preprocessing.channel_order]
+            for argument in (np.int32(color), *factors[color], np.float32(border[color]))]
 
 
 def _tables(taps: Taps) -> List[np.ndarray]:

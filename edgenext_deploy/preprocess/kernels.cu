@@ -1,6 +1,6 @@
 /* From a camera's frame to the network's input in two passes: rows are resized to grey levels, columns to the input.
 
-   The taps are those of edgenext_deploy.resampling: output i is the sum over t < counts[i] of
+   The taps are those of edgenext_deploy/preprocess/taps.py: output i is the sum over t < counts[i] of
    weights[t * size + i] * source[starts[i] + t]. Both passes round to whole grey levels in 0..255, as the CPU does.
 
    ASCII only and without #include: pycuda writes it in the locale's encoding, and asks nvcc to preprocess what includes.
@@ -8,7 +8,7 @@
 
 typedef unsigned char byte;
 
-/* A half goes up, also where the sum ends just below it: preprocess_cpu.TIE. */
+/* A half goes up, also where the sum ends just below it: cpu.py, TIE. */
 static __device__ float grey_level(float value)
 {
     return fminf(fmaxf(rintf(value + 1.0f / 8192.0f), 0.0f), 255.0f);
@@ -23,7 +23,7 @@ static __device__ unsigned short half_bits(float value)
 }
 #endif
 
-/* ITU-R BT.601 of limited range in fixed point, see edgenext_deploy.pixels. */
+/* ITU-R BT.601 of limited range in fixed point, see pixel_formats.py. */
 static __device__ float nv12_level(int luma, int chroma)
 {
     int level = ((luma > 16 ? luma - 16 : 0) * 1220542 + chroma + (1 << 19)) >> 20;
@@ -65,24 +65,37 @@ extern "C" __global__ void resize_rows(
     between[(2 * height + y) * size + x] = (byte)grey_level(b);
 }
 
-/* between [3, height, width] to result [3, size, width], each level times scale plus offset; float, or half if `half`. */
+/* between [3, height, shown_width] to result [3, size, width]: each plane holds one colour of between, each level times
+   scale plus offset. Around shown_height rows and shown_width columns lies a border of one level. half: write half. */
 extern "C" __global__ void resize_columns(
-    const byte *between, int width, int height, const int *starts, const int *counts, const float *weights, int size,
-    float red_scale, float red_offset, float green_scale, float green_offset, float blue_scale, float blue_offset,
+    const byte *between, int shown_width, int height, const int *starts, const int *counts, const float *weights,
+    int shown_height, int left, int top, int width, int size,
+    int color_0, float scale_0, float offset_0, float border_0,
+    int color_1, float scale_1, float offset_1, float border_1,
+    int color_2, float scale_2, float offset_2, float border_2,
     int half, void *result)
 {
     int x = blockIdx.x * blockDim.x + threadIdx.x;
     int y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= size)
         return;
-    float scales[3] = {red_scale, green_scale, blue_scale};
-    float offsets[3] = {red_offset, green_offset, blue_offset};
-    for (int channel = 0; channel < 3; ++channel) {
-        float sum = 0.0f;
-        for (int tap = 0; tap < counts[y]; ++tap)
-            sum += weights[tap * size + y] * between[(channel * height + starts[y] + tap) * width + x];
-        float value = grey_level(sum) * scales[channel] + offsets[channel];
-        int index = (channel * size + y) * width + x;
+    int column = x - left, row = y - top;
+    int shown = column >= 0 && column < shown_width && row >= 0 && row < shown_height;
+    int colors[3] = {color_0, color_1, color_2};
+    float scales[3] = {scale_0, scale_1, scale_2};
+    float offsets[3] = {offset_0, offset_1, offset_2};
+    float levels[3] = {border_0, border_1, border_2};
+    for (int plane = 0; plane < 3; ++plane) {
+        float level = levels[plane];
+        if (shown) {
+            float sum = 0.0f;
+            for (int tap = 0; tap < counts[row]; ++tap)
+                sum += weights[tap * shown_height + row]
+                    * between[(colors[plane] * height + starts[row] + tap) * shown_width + column];
+            level = grey_level(sum);
+        }
+        float value = level * scales[plane] + offsets[plane];
+        int index = (plane * size + y) * width + x;
         if (half)
             ((unsigned short *)result)[index] = half_bits(value);
         else

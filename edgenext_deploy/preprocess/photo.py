@@ -1,10 +1,11 @@
 """From a photo or a camera frame to the network's input.
 
 The steps are those of the usual evaluation transform (torchvision's Resize, CenterCrop, ToTensor, Normalize
-on a PIL image): the shorter side becomes ``int(size / crop_pct)`` with Pillow's antialiased bicubic filter,
-the centre is cropped, pixels are divided by 255 and normalised per channel. Before normalisation they equal
-torchvision's bit for bit; the one exception is an image more than twice as tall as wide, which Pillow 13
-resizes in another order than every release before (`scale_and_crop` keeps to the older order).
+on a PIL image): the photo is resized with one of Pillow's filters (antialiased, but for ``nearest``) and placed as
+`preprocess.placement` says, pixels are divided by 255 and normalised per channel. Before normalisation they equal
+torchvision's bit for bit; the exceptions are images for which Pillow 13 resizes columns before rows, because that
+is cheaper, as no release before did (`scale_and_crop` keeps to the older order): of those that are cropped, some more
+than twice as tall as wide; of those that are stretched, many.
 
 A photo with an EXIF orientation is turned upright first, opened from a path or by Pillow, as ``cv2.imread`` does it;
 torchvision's ImageFolder does not. Greyscale, palette, CMYK and transparent photos
@@ -14,7 +15,7 @@ This is the exact way, for photos. `edgenext_deploy.preprocess.prepare` is the f
 """
 import os
 import warnings
-from typing import TYPE_CHECKING, NamedTuple, Tuple, Union
+from typing import TYPE_CHECKING, Tuple, Union
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.files import require_file
 from edgenext_deploy.preprocess.orientation import orientation_of, upright
 from edgenext_deploy.preprocess.pixel_formats import frame_layout, nv12_to_rgb
+from edgenext_deploy.preprocess.placement import MAX_PIXELS, place
+from edgenext_deploy.preprocess.possible import CHANNEL_ORDERS, INTERPOLATIONS, require_possible
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,21 +34,7 @@ if TYPE_CHECKING:
 
 # A closed list: Pillow hands some other formats (EPS) to external programs.
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-# Four bytes a pixel while resizing, so 256 MB: what a Nano can spare. Photos are below it by far.
-_MAX_PIXELS = 64 << 20
-_MAX_SIDE = 4096
-# Pillow's number of the filter, the same on every release; its name has moved around.
-_BICUBIC = 3
 _PHOTO_FIX = "pass a photo in one of the formats " + ", ".join(PHOTO_FORMATS)
-
-
-class Placement(NamedTuple):
-    """Size of the whole image after resizing, and where the network's input is cut out of it, in pixels."""
-
-    width: int
-    height: int
-    left: int
-    top: int
 
 
 def preprocess(source: "Source", preprocessing: Preprocessing, color: str = "bgr") -> np.ndarray:
@@ -57,7 +46,7 @@ def preprocess(source: "Source", preprocessing: Preprocessing, color: str = "bgr
         color: of a camera frame: ``bgr`` (OpenCV's), ``rgb`` or ``nv12``; photos and PIL images know their own.
 
     Returns:
-        float32 `[1, 3, height, width]`, RGB.
+        float32 `[1, 3, height, width]`, in the manifest's channel order.
 
     Raises:
         BadInputError: the photo cannot be read, or the manifest's preprocessing is impossible.
@@ -79,19 +68,17 @@ def normalise(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
         preprocessing: the manifest's.
 
     Returns:
-        float32 `[B, 3, H, W]`, C-contiguous.
+        float32 `[B, 3, H, W]` in the manifest's channel order, C-contiguous.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
         raise UsageError("pixels must be uint8 [B, 3, H, W], found {} {}".format(
             images.dtype.name, list(images.shape)))
     factors = scale_and_offset(preprocessing)
-    if preprocessing.folded:
-        return np.ascontiguousarray(images, dtype=np.float32)
     result = np.empty(images.shape, dtype=np.float32)
-    for channel, (scale, offset) in enumerate(factors):
-        plane = result[:, channel]
+    for index, color in enumerate(CHANNEL_ORDERS[preprocessing.channel_order]):
+        plane, (scale, offset) = result[:, index], factors[color]
         # dtype is spelled out because numpy 1 would pick float16 for uint8 times a small scalar.
-        np.multiply(images[:, channel], scale, out=plane, dtype=np.float32)
+        np.multiply(images[:, color], scale, out=plane, dtype=np.float32)
         np.add(plane, offset, out=plane, dtype=np.float32)
     return result
 
@@ -102,56 +89,32 @@ def scale_and_offset(preprocessing: Preprocessing) -> Tuple[Tuple[np.float32, np
     Raises:
         BadInputError: the manifest's preprocessing is impossible.
     """
-    _check_preprocessing(preprocessing)
+    require_possible(preprocessing)
     if preprocessing.folded:
         return ((np.float32(1.0), np.float32(0.0)),) * 3
     return tuple((np.float32(1.0 / (255.0 * std)), np.float32(-mean / std))
                  for mean, std in zip(preprocessing.mean, preprocessing.std))
 
 
-def scaled_size(width: int, height: int, preprocessing: Preprocessing) -> Tuple[int, int]:
-    """Return (width, height) of the whole image after resizing, before the crop.
-
-    A square input follows torchvision: the shorter side becomes ``s = int(size / crop_pct)`` and the longer
-    ``int(s * longer / shorter)``. Otherwise the image becomes the smallest one of the same aspect that
-    covers ``int(height / crop_pct)`` by ``int(width / crop_pct)``; for a square input this is the same.
-    With ``fit`` ``stretch`` it is the input's own size.
-    """
-    if preprocessing.fit == "stretch":
-        return preprocessing.width, preprocessing.height
-    target_width = int(preprocessing.width / preprocessing.crop_pct)
-    target_height = int(preprocessing.height / preprocessing.crop_pct)
-    if target_width * height >= target_height * width:
-        return target_width, target_width * height // width
-    return target_height * width // height, target_height
-
-
-def place(width: int, height: int, preprocessing: Preprocessing) -> Placement:
-    """Return where the network's input lies in the resized image.
-
-    Raises:
-        BadInputError: the manifest's preprocessing is impossible, or the image is too elongated for it.
-    """
-    _check_preprocessing(preprocessing)
-    scaled_width, scaled_height = scaled_size(width, height, preprocessing)
-    if max(scaled_width * scaled_height, scaled_width * height) > _MAX_PIXELS:
-        raise BadInputError(
-            "an image of {}x{} pixels is too elongated: it would be scaled to {}x{}".format(
-                width, height, scaled_width, scaled_height), "crop it first")
-    return Placement(scaled_width, scaled_height, round((scaled_width - preprocessing.width) / 2.0),
-                     round((scaled_height - preprocessing.height) / 2.0))
-
-
 def scale_and_crop(image: "Image.Image", preprocessing: Preprocessing) -> "Image.Image":
-    """Resize an RGB image and crop its centre to the network's height and width."""
-    scaled_width, scaled_height, left, top = place(image.width, image.height, preprocessing)
-    right, bottom = left + preprocessing.width, top + preprocessing.height
+    """Return what the network sees of an RGB image: resized, and cropped or with a border, at the input's size."""
+    from PIL import Image
+
+    placed, kind = place(image.width, image.height, preprocessing), INTERPOLATIONS[preprocessing.interpolation]
+    left, top = max(placed.left, 0), max(placed.top, 0)
+    width = placed.columns.stop - placed.columns.start
+    right, bottom = left + width, top + placed.rows.stop - placed.rows.start
     # Pillow up to 12 resizes rows first and columns second, with 8-bit pixels in between; 13 turns that
-    # round for very tall images. Asking for one pass at a time gives the same pixels on every release, and
+    # round where it is cheaper. Asking for one pass at a time gives the same pixels on every release, and
     # cropping in between saves work. `resize(box=...)` would save more, but is held in single precision,
     # which changes some pixels.
-    rows = image.resize((scaled_width, image.height), _BICUBIC).crop((left, 0, right, image.height))
-    return rows.resize((preprocessing.width, scaled_height), _BICUBIC).crop((0, top, preprocessing.width, bottom))
+    rows = image.resize((placed.width, image.height), kind).crop((left, 0, right, image.height))
+    shown = rows.resize((width, placed.height), kind).crop((0, top, width, bottom))
+    if shown.size == (preprocessing.width, preprocessing.height):
+        return shown
+    picture = Image.new("RGB", (preprocessing.width, preprocessing.height), tuple(preprocessing.pad_color))
+    picture.paste(shown, (placed.columns.start, placed.rows.start))
+    return picture
 
 
 def to_image(source: "Source", color: str = "bgr") -> "Image.Image":
@@ -188,9 +151,9 @@ def read_photo(path: str) -> "Tuple[Image.Image, int]":
         try:
             # By its name, Pillow would map an uncompressed TIFF file into memory, and turn that wrongly.
             with open(path, "rb") as stream, Image.open(stream, formats=list(PHOTO_FORMATS)) as image:
-                if image.width * image.height > _MAX_PIXELS:
+                if image.width * image.height > MAX_PIXELS:
                     raise BadInputError("image {} has {}x{} pixels; at most {} million are read".format(
-                        path, image.width, image.height, _MAX_PIXELS // 10**6), "scale it down first")
+                        path, image.width, image.height, MAX_PIXELS // 10**6), "scale it down first")
                 orientation = orientation_of(image)
                 return _to_rgb(image, path), orientation
         except BadInputError:
@@ -223,25 +186,3 @@ def _from_frame(frame: np.ndarray, color: str) -> "Image.Image":
         return Image.frombytes("L", size, data).convert("RGB")
     # Pillow reorders while it unpacks, so BGR costs no extra pass.
     return Image.frombytes("RGB", size, data, "raw", layout.format.name.upper(), 0, 1)
-
-
-def _check_preprocessing(preprocessing: Preprocessing) -> None:
-    """Raise BadInputError for values that no network was trained with; they come from a file."""
-    problem = ""
-    if not (0 < preprocessing.height <= _MAX_SIDE and 0 < preprocessing.width <= _MAX_SIDE):
-        problem = "size {}x{}".format(preprocessing.height, preprocessing.width)
-    elif not 0.1 <= preprocessing.crop_pct <= 1.0:
-        problem = "crop_pct {}".format(preprocessing.crop_pct)
-    elif preprocessing.interpolation != "bicubic":
-        problem = "interpolation {!r} (only 'bicubic' is implemented)".format(preprocessing.interpolation)
-    elif preprocessing.fit not in ("crop", "stretch"):
-        problem = "fit {!r} ('crop' or 'stretch' expected)".format(preprocessing.fit)
-    elif len(preprocessing.mean) != 3 or len(preprocessing.std) != 3:
-        problem = "{} means and {} standard deviations for 3 channels".format(
-            len(preprocessing.mean), len(preprocessing.std))
-    elif not (np.isfinite(preprocessing.mean).all() and np.isfinite(preprocessing.std).all()
-              and min(preprocessing.std) > 0.0):
-        problem = "mean {} with std {}".format(list(preprocessing.mean), list(preprocessing.std))
-    if problem:
-        raise BadInputError("the manifest's preprocessing cannot be done: " + problem,
-                            "export again with edgenext-export")

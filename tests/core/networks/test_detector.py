@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_tasks import DETECTOR_LABELS, detector_frame, write_detector
+from tiny_tasks import DETECTOR_LABELS, detector_frame, letterboxed, write_detector
 
 from edgenext_deploy import Classifier, DetectedObject, Detector, open_network
 from edgenext_deploy.camera.reader import Camera
@@ -42,6 +42,31 @@ def test_a_photo_has_its_own_size(engine, tmp_path, monkeypatch):
         for source in (path, image, np.zeros((60, 80), np.uint8)):
             (found,) = detect(source)
             assert found == (2, "tree", 0.5, 20.0, 30.0, 60.0, 60.0)
+
+
+def answered(detect, monkeypatch, box, frame):
+    """Return the edges of the box that the detector gives for a box of the network."""
+    boxes, scores = np.full((1, 6, 4), 0.25, np.float32), np.zeros((1, 6, 4), np.float32)
+    boxes[0, 0], scores[0, 0, 2] = box, 0.5
+    monkeypatch.setattr(detect.session, "infer_all", lambda image: (boxes, scores))
+    return [found[3:] for found in detect(frame)]
+
+
+def test_boxes_of_a_letterbox_are_those_of_the_frame(tmp_path, monkeypatch):
+    """The input is 4 wide and 6 high: a frame of 40x40 becomes 4x4, with a row of border above and below."""
+    with Detector(write_detector(tmp_path, change=letterboxed())) as detect:
+        for box, expected in (((0, 1 / 6, 1, 5 / 6), [(0, 0, 40, 40)]), ((0.25, 0.5, 0.5, 4 / 6), [(10, 20, 20, 30)]),
+                              ((0, 0, 0.5, 0.5), [(0, 0, 20, 20)]), ((0.25, 0, 0.75, 0.16), [])):
+            found = answered(detect, monkeypatch, box, np.zeros((40, 40, 3), np.uint8))
+            assert len(found) == len(expected)
+            assert not found or found[0] == pytest.approx(expected[0], abs=1e-4)
+
+
+def test_boxes_of_a_crop_are_those_of_the_frame(tmp_path, monkeypatch):
+    """A frame of 40x30 is scaled to 8x6, of which columns 2 to 5 are cropped."""
+    path = write_detector(tmp_path, change=lambda data: data["preprocessing"].update(fit="crop"))
+    with Detector(path) as detect:
+        assert answered(detect, monkeypatch, (0, 0, 0.5, 1), np.zeros((30, 40, 3), np.uint8)) == [(10, 0, 20, 30)]
 
 
 @pytest.mark.parametrize("size", [(640, 480), (641, 333), (1279, 1)])

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_tasks import SEGMENTER_LABELS, write_segmenter
+from tiny_tasks import SEGMENTER_LABELS, letterboxed, write_segmenter
 
 from edgenext_deploy import Detector, Segmentation, Segmenter
 from edgenext_deploy.camera.reader import Camera
@@ -50,6 +50,37 @@ def test_resizing_takes_the_nearest_pixel_as_pillow_does(height, width):
     expected = Image.fromarray(classes).resize((width, height), 0)
     found = Segmentation(classes, tuple(SEGMENTER_LABELS), width, height).resized()
     assert found.dtype == np.uint8 and np.array_equal(found, np.asarray(expected))
+
+
+@pytest.mark.parametrize("shape", [(8, 4), (4, 12), (2, 12), (24, 12), (5, 3)])
+def test_the_border_of_a_letterbox_is_no_part_of_the_answer(tmp_path, shape):
+    """The border is grass by its colour; the frame has none."""
+    classes = np.random.RandomState(2).choice([0, 2], shape)
+    with Segmenter(write_segmenter(tmp_path, change=letterboxed())) as segment:
+        answer = segment(painted(classes))
+    assert (answer.width, answer.height) == shape[::-1] and answer.resized().shape == shape
+    assert answer.classes.shape[0] == 8 or answer.classes.shape[1] == 12
+    assert {share.label for share in answer.shares()} <= {"background", "sky"}
+    if answer.classes.shape == shape:
+        assert np.array_equal(answer.resized(), classes)
+
+
+def test_a_cropped_frame_would_have_pixels_without_a_class(tmp_path):
+    path = write_segmenter(tmp_path, change=lambda data: data["preprocessing"].update(fit="crop"))
+    with pytest.raises(BadInputError, match="crops frames") as caught:
+        Segmenter(path)
+    assert "--fit" in caught.value.fix
+
+
+def test_the_input_may_be_bgr(tmp_path):
+    def bgr(data):
+        data.update(schema=2)
+        data["preprocessing"]["channel_order"] = "bgr"
+
+    classes = np.random.RandomState(0).randint(0, 3, (8, 12))
+    with Segmenter(write_segmenter(tmp_path, change=bgr)) as segment:
+        for frame in (painted(classes), Image.fromarray(np.ascontiguousarray(painted(classes)[:, :, ::-1]))):
+            assert np.array_equal(segment(frame).classes, 2 - classes)
 
 
 def test_shares_are_largest_first(engine):

@@ -9,6 +9,7 @@ from frame_samples import (
     COLORS,
     EDGENEXT,
     ODD_SIZES,
+    OPTIONS,
     SIZES,
     STRETCHED,
     check_close,
@@ -35,7 +36,8 @@ PICTURES = {"noise": noise(480, 640), "gradient": gradient(480, 640), "cat": pho
 
 @pytest.mark.parametrize("preprocessing", [
     EDGENEXT, STRETCHED, EDGENEXT._replace(folded=True), EDGENEXT._replace(crop_pct=0.95),
-    EDGENEXT._replace(height=128, width=320)], ids=["crop", "stretch", "folded", "0.95", "wide"])
+    EDGENEXT._replace(height=128, width=320), *OPTIONS.values()],
+    ids=["crop", "stretch", "folded", "0.95", "wide", *OPTIONS])
 @pytest.mark.parametrize("picture", sorted(PICTURES))
 def test_within_one_grey_level_of_the_exact_way(picture, preprocessing):
     frame = frame_of("bgr", PICTURES[picture])
@@ -45,10 +47,10 @@ def test_within_one_grey_level_of_the_exact_way(picture, preprocessing):
     check_close(result, "bgr", frame, preprocessing)
 
 
-@pytest.mark.parametrize("fit", ["crop", "stretch"])
+@pytest.mark.parametrize("whole", [EDGENEXT, STRETCHED, OPTIONS["letterbox"]], ids=["crop", "stretch", "letterbox"])
 @pytest.mark.parametrize("name", sorted(COLORS))
-def test_every_format_and_size(name, fit):
-    preprocessing = sized(EDGENEXT if fit == "crop" else STRETCHED, 64)
+def test_every_format_and_size(name, whole):
+    preprocessing = sized(whole, 64)
     prepare = CpuPreprocessor(preprocessing)
     for seed, (width, height) in enumerate(SIZES + ([] if name == "nv12" else ODD_SIZES)):
         frame = frame_of(name, noise(height, width, seed=seed), seed)

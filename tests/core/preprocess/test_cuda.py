@@ -14,6 +14,7 @@ from frame_samples import (
     COLORS,
     EDGENEXT,
     ODD_SIZES,
+    OPTIONS,
     SIZES,
     STRETCHED,
     check_close,
@@ -77,10 +78,10 @@ def prepared(preprocess, frame, color, preprocessing, dtype="float32"):
     return result
 
 
-@pytest.mark.parametrize("fit", ["crop", "stretch"])
+@pytest.mark.parametrize("whole", [EDGENEXT, STRETCHED, OPTIONS["letterbox"]], ids=["crop", "stretch", "letterbox"])
 @pytest.mark.parametrize("name", sorted(COLORS))
-def test_every_format_and_size(machine, name, fit):
-    preprocessing = sized(EDGENEXT if fit == "crop" else STRETCHED, 64)
+def test_every_format_and_size(machine, name, whole):
+    preprocessing = sized(whole, 64)
     preprocess, reference = CudaPreprocessor(preprocessing, "float32"), CpuPreprocessor(preprocessing)
     for seed, (width, height) in enumerate(SIZES + ([] if name == "nv12" else ODD_SIZES)):
         frame = frame_of(name, noise(height, width, seed=seed), seed)
@@ -93,8 +94,8 @@ def test_every_format_and_size(machine, name, fit):
 
 @pytest.mark.parametrize("picture", [gradient(480, 640), photo("coffee.jpg")], ids=["gradient", "photo"])
 @pytest.mark.parametrize("preprocessing", [
-    EDGENEXT, STRETCHED, EDGENEXT._replace(folded=True), EDGENEXT._replace(height=128, width=320)],
-    ids=["crop", "stretch", "folded", "wide"])
+    EDGENEXT, STRETCHED, EDGENEXT._replace(folded=True), EDGENEXT._replace(height=128, width=320), *OPTIONS.values()],
+    ids=["crop", "stretch", "folded", "wide", *OPTIONS])
 def test_pictures(machine, picture, preprocessing):
     preprocess = CudaPreprocessor(preprocessing, "float32")
     frame = frame_of("bgr", picture)
@@ -224,6 +225,7 @@ sys.path[:0] = {paths!r}
 import numpy as np
 from doubles import kernel_double
 from edgenext_deploy.preprocess import cuda as preprocess_cuda
+from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.preprocess.taps import make_taps
 source = open(preprocess_cuda._SOURCE).read()
 library = ctypes.CDLL({library!r})
@@ -235,12 +237,13 @@ for nv12, pixel, width, height, size in ((1, 1, 38, 26, 31), (0, 3, 37, 27, 33),
     tables = [preprocess_cuda._tables(taps) for taps in (columns, rows)]
     between = np.zeros(3 * height * size, np.uint8)
     result = np.zeros(3 * size * size, np.float32)
+    levels = preprocess_cuda._levels(Preprocessing(8, 8, 1.0, "bicubic", (0.5,) * 3, (0.5,) * 3, False))
     offsets = [0, 0, 0] if pixel == 1 else [2, 1, 0]
     grid = -(-size // 32), -(-max(height, size) // 8)
     kernel_double.run(library, "resize_rows", (*grid, 32, 8), [at(frame), *map(np.int32, (width, height, nv12, pixel,
         *offsets)), *map(at, tables[0]), np.int32(size), at(between)])
     kernel_double.run(library, "resize_columns", (*grid, 32, 8), [at(between), np.int32(size), np.int32({height}),
-        *map(at, tables[1]), np.int32(size), *map(np.float32, range(6)), np.int32(0), at(result)])
+        *map(at, tables[1]), *map(np.int32, (size, 0, 0, size, size)), *levels, np.int32(0), at(result)])
 print("done")
 """
 

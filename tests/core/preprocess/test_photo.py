@@ -14,7 +14,8 @@ from edgenext_deploy.artifacts import golden
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.preprocess.photo import load_photo, normalise, preprocess, scale_and_crop, scaled_size, to_image
+from edgenext_deploy.preprocess.photo import load_photo, normalise, preprocess, scale_and_crop, to_image
+from edgenext_deploy.preprocess.placement import scaled_size
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EDGENEXT = Preprocessing(256, 256, 0.875, "bicubic", MEAN, STD, False)
@@ -365,11 +366,14 @@ def test_damaged_photo_is_either_read_or_bad_input(tmp_path):
 
 @pytest.mark.parametrize("change", [
     {"crop_pct": 0.0}, {"crop_pct": -1.0}, {"crop_pct": 1.5}, {"crop_pct": float("nan")},
-    {"crop_pct": 1e-300}, {"height": 0}, {"width": -32}, {"height": 10**9}, {"interpolation": "bilinear"},
+    {"crop_pct": 1e-300}, {"height": 0}, {"width": -32}, {"height": 10**9}, {"interpolation": "hamming"},
+    {"fit": "squash"}, {"channel_order": "grb"}, {"pad_color": (0, 0, 0)}, {"fit": "letterbox"},
+    {"fit": "letterbox", "pad_color": (0, 0, 256)}, {"fit": "letterbox", "pad_color": (114,)},
     {"mean": (0.5,)},
     {"std": (1.0, 1.0, 0.0)}, {"std": (1.0, 1.0, float("nan"))}, {"mean": (0.0, 0.0, float("inf"))},
     {"std": (1.0, 1.0, 1.0, 1.0)},
 ])
 def test_impossible_preprocessing_is_bad_input(change):
-    with pytest.raises(BadInputError, match="preprocessing"):
+    with pytest.raises(BadInputError, match="preprocessing cannot be done: .*{}".format(
+            {"height": "size", "width": "size", "fit": "pad_color|fit"}.get(sorted(change)[0], sorted(change)[0]))):
         preprocess(noise(8, 8), EDGENEXT._replace(**change))
