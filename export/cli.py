@@ -46,8 +46,20 @@ class _Group(click.Group):
               help="Number of classes.  [default: the checkpoint's, or the variant's]")
 @click.option("--labels", type=INPUT, metavar="FILE",
               help="Class names, as lines, JSON or simple YAML.  [default: those of the published network]")
+@click.option("--mean", metavar="R,G,B", help="Mean of the input, for pixels in 0..1.  [default: the network's]")
+@click.option("--std", metavar="R,G,B", help="Standard deviation, for pixels in 0..1.  [default: the network's]")
+@click.option("--interpolation", type=click.Choice(CHOICES["interpolation"]),
+              help="Filter that resizes a photo.  [default: the network's, mostly bicubic]")
+@click.option("--fit", type=click.Choice(CHOICES["fit"]),
+              help="How a photo fits the input: its centre, the whole of it stretched, or the whole of it in a border. "
+                   " [default: the published evaluation's]")
+@click.option("--pad-color", metavar="R,G,B", help="The border of --fit letterbox, 0..255.  [default: 114,114,114]")
 @click.option("--crop-pct", type=click.FloatRange(*FRACTIONS["crop_pct"]),
               help="Share of the resized photo that is cropped.  [default: the published evaluation's]")
+@click.option("--resize-size", type=click.IntRange(*WHOLE_NUMBERS["resize_size"]),
+              help="In place of --crop-pct: shorter side of the resized photo before the crop, in pixels.")
+@click.option("--channel-order", type=click.Choice(CHOICES["channel_order"]),
+              help="Order of the input's channels; --mean, --std and --pad-color stay R,G,B.  [default: rgb]")
 @click.option("--output", "-o", default=".", show_default=True, metavar="DIR|FILE.onnx",
               help="Folder for the files, or the ONNX file itself.")
 @click.option("--name", metavar="NAME", help="Name of the files, without an ending.  [default: the variant's]")

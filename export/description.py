@@ -8,6 +8,8 @@ from edgenext_deploy.export import tasks
 from edgenext_deploy.export.checks.rtx import RtxReport
 from edgenext_deploy.export.emission import Emitted
 from edgenext_deploy.export.precision_step import PrecisionResult
+from edgenext_deploy.export.preprocessing_defaults import complete
+from edgenext_deploy.export.preprocessing_options import PreprocessingOptions
 from edgenext_deploy.export.resolved import ResolvedExport
 from edgenext_deploy.export.verdict import judge as verdicts
 from edgenext_deploy.export.verdict.findings import summary
@@ -28,11 +30,13 @@ class Network:
         preprocessing: from a photo to the input.
         labels: names of the classes; empty if they are not known.
         labels_source: where the names come from: a shipped list, a file, or ``none``.
+        notes: sentences for the user.
     """
 
     preprocessing: Preprocessing
     labels: tuple[str, ...]
     labels_source: str
+    notes: tuple[str, ...] = ()
 
 
 def network_of(resolved: ResolvedExport, reference: Reference) -> Network:
@@ -40,18 +44,18 @@ def network_of(resolved: ResolvedExport, reference: Reference) -> Network:
 
     Raises:
         BadInputError: a labels file that does not fit the number of classes.
+        UsageError: a crop that does not go with the input or the task.
     """
     variant = resolved.variant
     _, _, height, width = resolved.shape
-    preprocessing = Preprocessing(
-        height, width, resolved.crop_pct or reference.crop_pct, "bicubic", variant.mean, variant.std,
-        resolved.fold_normalization, "crop" if variant.task == "classification" else "stretch")
+    said = resolved.preprocessing.over(PreprocessingOptions(crop_pct=reference.crop_pct))
+    preprocessing, notes = complete(said, variant, height, width, resolved.fold_normalization)
     if resolved.labels is not None:
         require_count(resolved.labels, reference.num_classes, f"labels file {resolved.labels_source}")
-        return Network(preprocessing, resolved.labels, resolved.labels_source)
+        return Network(preprocessing, resolved.labels, resolved.labels_source, notes)
     if reference.num_classes == variant.num_classes:
-        return Network(preprocessing, load_labels(variant.labels, reference.num_classes), variant.labels)
-    return Network(preprocessing, (), "none")
+        return Network(preprocessing, load_labels(variant.labels, reference.num_classes), variant.labels, notes)
+    return Network(preprocessing, (), "none", notes)
 
 
 @dataclasses.dataclass(frozen=True)

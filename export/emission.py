@@ -6,14 +6,14 @@ import onnx
 import torch
 from torch import nn
 
-from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.artifacts.manifest import Preprocessing, TensorSpec
 from edgenext_deploy.export import tasks
 from edgenext_deploy.export.checks.parity import Run, reference_function
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.resolved import ResolvedExport
 from edgenext_deploy.export.weights import Reference
-from edgenext_deploy.models.variants.registry import Variant
+from edgenext_deploy.preprocess.possible import CHANNEL_ORDERS
 
 Lower = Callable[[nn.Module, LoweringContext], nn.Module]
 
@@ -39,7 +39,9 @@ class Emitted:
     reference: Run
 
 
-def emit_graph(resolved: ResolvedExport, reference: Reference, lower_module: Lower) -> Emitted:
+def emit_graph(
+    resolved: ResolvedExport, reference: Reference, preprocessing: Preprocessing, lower_module: Lower
+) -> Emitted:
     """Lower the reference module and write it down as ONNX.
 
     Raises:
@@ -47,7 +49,7 @@ def emit_graph(resolved: ResolvedExport, reference: Reference, lower_module: Low
         TypeError: a module that no rule knows.
     """
     batch, _, height, width = resolved.shape
-    affine = _input_affine(resolved.variant) if resolved.fold_normalization else None
+    affine = _input_affine(preprocessing) if preprocessing.folded else None
     context = LoweringContext(batch, height, width, resolved.layout, resolved.padding, affine)
     inputs = (TensorSpec("image", resolved.shape, "float32"),)
     outputs = tasks.output_specs(reference.module, batch, height, width, reference.num_classes)
@@ -58,7 +60,8 @@ def emit_graph(resolved: ResolvedExport, reference: Reference, lower_module: Low
                    reference_function(tasks.answer_of(reference.module), affine))
 
 
-def _input_affine(variant: Variant) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return scale and shift `[3]` FP64 of `(x / 255 - mean) / std` for pixels x in 0..255."""
-    mean, std = (torch.tensor(values, dtype=torch.float64) for values in (variant.mean, variant.std))
+def _input_affine(preprocessing: Preprocessing) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return scale and shift `[3]` FP64 of `(x / 255 - mean) / std` for pixels x in 0..255, in the channel order."""
+    order = list(CHANNEL_ORDERS[preprocessing.channel_order])
+    mean, std = (torch.tensor(values, dtype=torch.float64)[order] for values in (preprocessing.mean, preprocessing.std))
     return 1 / (255 * std), -mean / std

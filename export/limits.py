@@ -2,7 +2,12 @@
 
 Loads under Python 3.6, as the command does.
 """
+from edgenext_deploy.preprocess.possible import CHANNEL_ORDERS, FITS, INTERPOLATIONS
+
 CHOICES = {
+    "interpolation": tuple(sorted(INTERPOLATIONS)),
+    "fit": FITS,
+    "channel_order": tuple(sorted(CHANNEL_ORDERS, reverse=True)),
     "layout": ("nchw", "tokens"),
     "padding": ("node", "attribute"),
     "precision_mode": ("flag", "typed"),
@@ -10,7 +15,7 @@ CHOICES = {
     "nms": ("host", "plugin"),
 }
 # Smallest and largest value, both allowed.
-WHOLE_NUMBERS = {"batch": (1, 256), "num_classes": (1, 100000)}
+WHOLE_NUMBERS = {"batch": (1, 256), "num_classes": (1, 100000), "resize_size": (32, 40960)}
 FRACTIONS = {"crop_pct": (0.1, 1.0), "tolerance": (1e-5, 0.5)}
 # Of the sides of the input, in pixels. Every network here halves its maps five times.
 STRIDE = 32

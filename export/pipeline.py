@@ -73,11 +73,12 @@ class Export:
         require_replaceable(resolved, reference.weights)
         network = network_of(resolved, reference)
         progress("lowering")
-        emitted = emit_graph(resolved, reference, self.lower_module)
+        emitted = emit_graph(resolved, reference, network.preprocessing, self.lower_module)
         graph = self._finish(emitted, network.preprocessing)
         checks = self._check(emitted, graph, network.preprocessing)
         progress("writing")
-        return self._write(emitted, graph, checks, describe(resolved, reference, network, emitted, graph, checks))
+        manifest = describe(resolved, reference, network, emitted, graph, checks)
+        return self._write(emitted, graph, checks, manifest, network.notes)
 
     def _finish(self, emitted: Emitted, preprocessing: Preprocessing) -> FinalGraph:
         """Return the graph simplified and in its precision."""
@@ -98,7 +99,9 @@ class Export:
         rtx = require_build(graph.content, resolved.name, resolved.target, resolved.typed, self.build)
         return Checks(analysis, parity, golden, rtx)
 
-    def _write(self, emitted: Emitted, graph: FinalGraph, checks: Checks, manifest: Manifest) -> ExportResult:
+    def _write(
+        self, emitted: Emitted, graph: FinalGraph, checks: Checks, manifest: Manifest, notes: tuple[str, ...]
+    ) -> ExportResult:
         """Write all files at once, each manifest after its graph."""
         resolved, result = self.resolved, graph.result
         onnx_path, manifest_path = paths_of(resolved.folder, resolved.name)
@@ -115,7 +118,7 @@ class Export:
         write_files_atomically(files)
         return ExportResult(
             manifest, onnx_path, manifest_path, _operator_counts(result.model), _operator_counts(emitted.model),
-            tuple(warnings), checks.rtx, result, tuple(analysed), nms)
+            tuple(warnings), checks.rtx, result, tuple(analysed), nms, notes)
 
     def _warnings(self, graph: FinalGraph, checks: Checks) -> list[str]:
         warnings = []

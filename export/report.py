@@ -8,6 +8,7 @@ from edgenext_deploy.export.device_build import build_command
 from edgenext_deploy.export.lowering.context import RULES
 from edgenext_deploy.export.precision.drift_report import print_drift, print_proposal
 from edgenext_deploy.export.result import ExportResult
+from edgenext_deploy.preprocess.words import in_words
 from edgenext_deploy.targets import get_target
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
     table.add_column()
     source = escape(manifest.weights.source)
     table.add_row("weights", f"[yellow]{source}[/]" if manifest.weights.random else source)
-    table.add_row("input", f"image float32 {list(manifest.inputs[0].shape)}, {_preprocessing(result)}")
+    table.add_row("input", f"image float32 {list(manifest.inputs[0].shape)}, {in_words(manifest.preprocessing)}")
     table.add_row("lowering", "\n".join(
         f"{count:3d} x {RULES[rule]}" for rule, count in manifest.lowering["rules"].items()))
     table.add_row("graph", f"opset {manifest.graph.opset}, IR {manifest.graph.ir_version}, layout "
@@ -58,6 +59,8 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
         print_proposal(result.precision.proposal, console)
     if result.precision.drift is not None:
         print_drift(result.precision.drift, console)
+    for note in result.notes:
+        console.print(f"note: {note}", soft_wrap=True, highlight=False)
     for warning in result.warnings:
         console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
     console.print("next:", highlight=False)
@@ -97,17 +100,10 @@ def as_data(result: ExportResult, plan: str | None = None) -> dict[str, Any]:
         "operators": result.operators,
         "lowering": manifest.lowering, "precision": manifest.precision._asdict(),
         "verdicts": {release: verdict["supported"] for release, verdict in manifest.verdicts.items()},
-        "parity": manifest.parity._asdict(), "tensorrt_rtx": result.rtx.to_json(), "warnings": list(result.warnings),
+        "parity": manifest.parity._asdict(), "tensorrt_rtx": result.rtx.to_json(), "notes": list(result.notes),
+        "warnings": list(result.warnings),
         "plan": plan, "next": next_commands(result, plan),
     }
-
-
-def _preprocessing(result: ExportResult) -> str:
-    preprocessing = result.manifest.preprocessing
-    if preprocessing.folded:
-        return "pixels 0..255 (the graph normalises)"
-    fit = "stretched" if preprocessing.fit == "stretch" else f"crop {preprocessing.crop_pct}"
-    return f"mean {list(preprocessing.mean)}, std {list(preprocessing.std)}, {fit}"
 
 
 def _operator_line(result: ExportResult) -> str:

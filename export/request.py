@@ -1,15 +1,17 @@
 """What an export is asked for, and what that stands for: all of it is checked before any work is done."""
 import dataclasses
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from edgenext_deploy.artifacts.manifest import Precision
 from edgenext_deploy.errors import IncompatibleError, UsageError
-from edgenext_deploy.export.limits import CHOICES, FRACTIONS, LARGEST_SIDE, STRIDE, WHOLE_NUMBERS
+from edgenext_deploy.export.image_size import parse_image_size, require_size
+from edgenext_deploy.export.limits import CHOICES, FRACTIONS, WHOLE_NUMBERS
 from edgenext_deploy.export.output_place import place_of
+from edgenext_deploy.export.preprocessing_options import PreprocessingOptions
+from edgenext_deploy.export.preprocessing_request import Color, options_of
 from edgenext_deploy.export.resolved import DriftOptions, ResolvedExport, WeightsSource
 from edgenext_deploy.files import why_not_writable
 from edgenext_deploy.models.variants.registry import Variant, get_variant
@@ -49,7 +51,15 @@ class ExportRequest:
         num_classes: number of classes; None takes the checkpoint's, else the variant's.
         labels: file with the class names, see `networks.labels.load_labels`. None takes those of the published
             network if the number of classes is the same.
-        crop_pct: share of the resized photo that is cropped, 0.1..1. None takes the one of the published evaluation.
+        mean: three numbers for R, G and B in units of the 0..1 range, or text (``"0.5,0.5,0.5"``). None takes the
+            checkpoint's, else the published network's; so do the next seven.
+        std: as `mean`.
+        interpolation: Pillow's filter: ``bicubic``, ``bilinear``, ``nearest`` or ``lanczos``.
+        fit: ``crop``, ``stretch`` or ``letterbox``, see `preprocess.placement`.
+        pad_color: of the border of a letterbox, three whole numbers 0..255 for R, G and B, or text.
+        crop_pct: share of the resized photo that is cropped, 0.1..1.
+        resize_size: in place of `crop_pct`, the shorter side of the resized photo in pixels, before the crop.
+        channel_order: of the network's input, ``rgb`` or ``bgr``; the other options stay in RGB order.
         layout: ``nchw`` or ``tokens``, see `targets.Target`. None takes the target's.
         padding: ``node`` or ``attribute``, see `targets.Target`. None takes the target's.
         fold_normalization: fold mean and std into the stem: the engine takes pixels 0..255.
@@ -79,7 +89,14 @@ class ExportRequest:
     batch: int = 1
     num_classes: int | None = None
     labels: PathLike | None = None
+    mean: Color | None = None
+    std: Color | None = None
+    interpolation: str | None = None
+    fit: str | None = None
+    pad_color: Color | None = None
     crop_pct: float | None = None
+    resize_size: int | None = None
+    channel_order: str | None = None
     layout: str | None = None
     padding: str | None = None
     fold_normalization: bool = False
@@ -109,7 +126,7 @@ class ExportRequest:
         height, width = variant.image_size, variant.image_size
         if self.image_size is not None:
             height, width = parse_image_size(self.image_size)
-        _require_size(height, width)
+        require_size(height, width)
         if self.nms == "plugin":
             _require_plugin(variant, target, self.io)
         folder, stem = place_of(os.fspath(self.output), self.name, variant.name)
@@ -120,7 +137,7 @@ class ExportRequest:
             precision=precision_for(target, self.fp16, self.precision_mode, self.io), io=self.io,
             source=WeightsSource(module, _text(self.weights), self.pretrained, self.seed, self.state),
             shape=(self.batch, 3, height, width), num_classes=self.num_classes, labels=labels,
-            labels_source=_labels_source(self.labels), crop_pct=self.crop_pct,
+            labels_source=_labels_source(self.labels), preprocessing=self._preprocessing(variant.task),
             layout=self.layout or target.layout, padding=self.padding or target.padding,
             fold_normalization=self.fold_normalization, nms_plugin=self.nms == "plugin",
             drift=DriftOptions(self.drift or self.auto_pin, self.auto_pin, _text(self.samples), self.tolerance))
@@ -139,6 +156,12 @@ class ExportRequest:
         if self.num_classes is not None or self.weights is not None:
             return self.num_classes
         return variant.num_classes if isinstance(self.model_or_variant, (str, Variant)) else None
+
+    def _preprocessing(self, task: str) -> PreprocessingOptions:
+        return options_of(
+            task, image_size=None if self.image_size is None else parse_image_size(self.image_size), mean=self.mean,
+            std=self.std, interpolation=self.interpolation, fit=self.fit, pad_color=self.pad_color,
+            crop_pct=self.crop_pct, resize_size=self.resize_size, channel_order=self.channel_order)
 
     def _require_allowed_values(self) -> None:
         for name, choices in CHOICES.items():
@@ -194,34 +217,6 @@ def precision_for(target: Target, fp16: bool, mode: str | None = None, io: str =
         raise UsageError("--io fp16 needs a typed graph; with the builder flag inputs and outputs are FP32",
                          "leave --io out, or add --precision-mode typed")
     return Precision("fp16", chosen)
-
-
-def parse_image_size(size: int | tuple[int, int] | str) -> tuple[int, int]:
-    """Return height and width of 256, ``(224, 320)``, ``"256"`` or ``"224x320"``.
-
-    Raises:
-        UsageError: anything else.
-    """
-    if isinstance(size, tuple) and len(size) == 2:
-        return int(size[0]), int(size[1])
-    match = re.fullmatch(r"(\d{1,6})(?:x(\d{1,6}))?", str(size).strip().lower())
-    if match is None:
-        raise UsageError(f"image size {size!r} found, N or HxW expected", "try --image-size 256")
-    height = int(match.group(1))
-    return height, int(match.group(2) or height)
-
-
-def nearest_size(height: int, width: int) -> str:
-    """Return the nearest size that works, as the option takes it."""
-    sides = [min(max(round(side / STRIDE), 1) * STRIDE, LARGEST_SIDE) for side in (height, width)]
-    return str(sides[0]) if sides[0] == sides[1] else f"{sides[0]}x{sides[1]}"
-
-
-def _require_size(height: int, width: int) -> None:
-    if any(side < STRIDE or side % STRIDE or side > LARGEST_SIDE for side in (height, width)):
-        raise UsageError(
-            f"image size {height}x{width} found; each side must be a multiple of {STRIDE} from {STRIDE} to "
-            f"{LARGEST_SIDE}", f"try --image-size {nearest_size(height, width)}")
 
 
 def _require_plugin(variant: Variant, target: Target, io: str) -> None:

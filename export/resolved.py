@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgenext_deploy.artifacts.manifest import Precision
+from edgenext_deploy.export.preprocessing_options import PreprocessingOptions
 from edgenext_deploy.models.variants.registry import Variant
 from edgenext_deploy.targets import Target
 
@@ -54,6 +55,7 @@ class ResolvedExport:
         shape: the input's, `[B, 3, H, W]`.
         num_classes: None if the weights are to say.
         labels: names of the classes, as their file has them; None without a file.
+        preprocessing: what the options say of it.
         labels_source: the file's name, or the shipped list's; ``none`` without a file.
         nms_plugin: also write the graph that ends in TensorRT's NMS plugin.
     """
@@ -70,7 +72,7 @@ class ResolvedExport:
     num_classes: int | None
     labels: tuple[str, ...] | None
     labels_source: str
-    crop_pct: float | None
+    preprocessing: PreprocessingOptions
     layout: str
     padding: str
     fold_normalization: bool

@@ -37,6 +37,7 @@ class ExportResult(GraphFiles):
         precision: what the precision step did, with the drift analysis if it was asked for.
         other_paths: files of the drift analysis.
         nms: the graph that ends in the NMS plugin, None if it was not asked for.
+        notes: sentences for the user on what a default decided.
     """
 
     operators: dict[str, int]
@@ -46,6 +47,7 @@ class ExportResult(GraphFiles):
     precision: "PrecisionResult"
     other_paths: tuple[str, ...]
     nms: GraphFiles | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def engine_path(self) -> str:

@@ -45,6 +45,8 @@ class Family:
         mean: default of the variants, RGB in 0..1.
         std: default of the variants, RGB in 0..1.
         crop_pct: default of the variants, share of the resized photo that is cropped.
+        warps_from: input side in pixels from which the published evaluation of the classifiers stretches the whole
+            photo to the input, in place of the crop; 0 if it always crops.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Family:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     crop_pct: float = 0.875
+    warps_from: int = 0
 
     def build_classifier(self, config: Any, num_classes: int) -> "nn.Module":
         """Return the reference classifier of a config, initialised as published.
@@ -155,6 +158,8 @@ register_family(Family(
             (r"^head\.fc\.", "head."),
         )),
     ),
+    # `build_transform` in datasets.py of github.com/mmaaz60/EdgeNeXt at 3884504.
+    warps_from=384,
 ))
 register_family(Family(
     name="mobilevit",
