@@ -13,6 +13,7 @@ from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.networks.base import TASKS, Network
 from edgenext_deploy.networks.open import open_network, task_of
 from edgenext_deploy.preprocess.photo import read_photo
+from edgenext_deploy.preprocess.words import in_words
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.version import __version__
 
@@ -125,7 +126,8 @@ def _described(path: str, network: "Network[Any]") -> Dict[str, Any]:
     manifest = network.manifest
     return {"file": path, "sha256": network.file.sha256, "manifest_sha256": network.file.manifest_sha256,
             "variant": manifest.variant, "weights": manifest.weights._asdict(), "target": manifest.target,
-            "precision": manifest.precision.requested, "session": network.session.describe()}
+            "preprocessing": in_words(manifest.preprocessing), "precision": manifest.precision.requested,
+            "session": network.session.describe()}
 
 
 def _header(task: str, engines: Sequence[Dict[str, Any]], data: Data) -> Dict[str, Any]:

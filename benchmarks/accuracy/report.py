@@ -54,6 +54,8 @@ def print_report(evaluation: Evaluation, stream: TextIO) -> None:
                 cells.append("{} – {}".format(_percent(metric.low), _percent(metric.high)))
         rows.append(cells)
     print_table(console, Table("Accuracy", headings, rows))
+    for result in evaluation.engines:
+        console.print("{}: {}".format(shown(result.engine["file"]), result.engine["preprocessing"]), soft_wrap=True)
     for result in evaluation.engines[1:]:
         for line in _comparison(evaluation, result):
             console.print(line, soft_wrap=True)

@@ -7,8 +7,8 @@
 ``letterbox``
     The whole picture in its own aspect in the middle of the input, the rest is ``pad_color``. Scaled by
     ``r = min(height / h, width / w)`` to ``round(w * r)`` x ``round(h * r)`` (a half to the even number), at least one
-    pixel; of an odd border the smaller half lies left and above. Ultralytics' LetterBox (of a fixed size) and timm's
-    ResizeKeepRatio with CenterCropOrPad (crop mode ``border`` with a crop of 1) give the same numbers.
+    pixel; of an odd border the smaller half lies left and above. Ultralytics' LetterBox of a fixed size gives the same
+    numbers; so do timm's ResizeKeepRatio and CenterCropOrPad (crop mode ``border`` with a crop of 1), but for ties.
 """
 import functools
 from typing import NamedTuple, Tuple

@@ -67,6 +67,8 @@ def test_accuracy_is_the_share_of_right_answers(run, photos):
     code, out, err = run("--engine", TINY, "--data", photos)
     assert code == 0 and err == ""
     assert "66.67%" in out and "30.00% – 90.32%" in out and "top-5" in out and "named by the engine's labels" in out
+    prepared = "mean [0.485, 0.456, 0.406], std [0.229, 0.224, 0.225], crop 0.875"
+    assert engine["preprocessing"] == prepared and prepared in " ".join(out.split())
 
 
 def test_engines_are_compared_on_the_same_images(run, photos, worse, tmp_path):
