@@ -11,6 +11,7 @@ from rich.console import Console
 
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.data import path_of
+from edgenext_deploy.engines.selftest.golden_test import self_test
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.cli import export_command
 from edgenext_deploy.export.preprocessing_defaults import complete, crop_pct_of
@@ -22,6 +23,7 @@ from edgenext_deploy.models.definitions.edgenext import EdgeNeXt
 from edgenext_deploy.models.factory import randomise
 from edgenext_deploy.models.variants.registry import get_variant
 from edgenext_deploy.preprocess.photo import preprocess
+from edgenext_deploy.runtime.open import open_session
 
 NARROW = EdgeNeXtConfig(dims=(16, 24, 32, 48), depths=(1, 2, 2, 2), heads=(2, 2, 2, 2))
 XXS = get_variant("xxs")
@@ -153,6 +155,8 @@ def test_the_manifest_and_the_report_say_it(tmp_path):
     assert manifest.preprocessing == manifests.Preprocessing(
         64, 64, 1.0, "bilinear", (0.5, 0.4, 0.3), (0.1, 0.2, 0.3), False, "letterbox", "bgr", (1, 2, 3))
     assert manifest.schema == 2
+    with open_session(result.onnx_path) as session:
+        assert self_test(session, manifest).ok  # the golden input is in the same order
     assert ("mean [0.5, 0.4, 0.3], std [0.1, 0.2, 0.3], letterbox in [1, 2, 3], bilinear, bgr" in printed(result))
 
 

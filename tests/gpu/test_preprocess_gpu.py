@@ -3,7 +3,19 @@ import time
 
 import numpy as np
 import pytest
-from frame_samples import COLORS, EDGENEXT, ODD_SIZES, SIZES, STRETCHED, check_close, frame_of, noise, photo, sized
+from frame_samples import (
+    COLORS,
+    EDGENEXT,
+    ODD_SIZES,
+    OPTIONS,
+    SIZES,
+    STRETCHED,
+    check_close,
+    frame_of,
+    noise,
+    photo,
+    sized,
+)
 
 from edgenext_deploy.errors import MissingRuntimeError
 from edgenext_deploy.preprocess.cpu import CpuPreprocessor
@@ -59,7 +71,9 @@ def open_preprocessor(preprocessing, dtype="float32"):
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("preprocessing", [sized(EDGENEXT, 64), sized(STRETCHED, 64)], ids=["crop", "stretch"])
+@pytest.mark.parametrize("preprocessing", [
+    sized(EDGENEXT, 64), sized(STRETCHED, 64), *(sized(way, 64) for way in OPTIONS.values())],
+    ids=["crop", "stretch", *OPTIONS])
 @pytest.mark.parametrize("name", sorted(COLORS))
 def test_every_format_and_size(context, name, preprocessing):
     preprocess, reader = open_preprocessor(preprocessing), Reader(context, 64)

@@ -7,7 +7,7 @@ import pytest
 from command_lines import run_here
 from paths import ROOT
 from PIL import Image
-from tiny_tasks import detector_frame, write_detector, write_segmenter
+from tiny_tasks import detector_frame, letterboxed, write_detector, write_segmenter
 
 from edgenext_deploy.data import path_of
 from edgenext_deploy.networks.detector import DetectedObject
@@ -90,6 +90,22 @@ def test_one_picture_of_each_task(run, detector, segmenter, tmp_path, name):
         saved = np.asarray(Image.open(str(path))).astype(int)
         assert saved.shape == original.shape
         assert (np.abs(saved - original).max(axis=2) > 60).sum() > 300
+
+
+def test_a_letterboxed_photo_is_drawn_where_it_is(run, tmp_path):
+    """The network sees the photo, green and blue, between red bars; neither the picture nor the shares have them."""
+    photo = np.zeros((100, 400, 3), np.uint8)
+    photo[:, :200, 1], photo[:, 200:, 2] = 255, 255
+    source, target = tmp_path / "photo.png", tmp_path / "drawn.png"
+    Image.fromarray(photo).save(str(source))
+    engine = write_segmenter(tmp_path, change=letterboxed(color=(255, 0, 0)))
+    code, out, _ = run(engine, source, "--save", target, "--json")
+    (image,) = json.loads(out)["images"]
+    assert code == 0 and {item["label"]: item["share"] for item in image["classes"]} == {"grass": 0.5, "sky": 0.5}
+    drawn = np.asarray(Image.open(str(target))).astype(int)[60:]  # below the legend
+    assert drawn.shape == (40, 400, 3)
+    for part, color in ((drawn[:, :200], voc_color(1)), (drawn[:, 200:], voc_color(2))):
+        assert (part == part[0, 0]).all() and np.abs(part[0, 0] - color).sum() < 255
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
