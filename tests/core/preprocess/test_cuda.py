@@ -236,14 +236,15 @@ for nv12, pixel, width, height, size in ((1, 1, 38, 26, 31), (0, 3, 37, 27, 33),
     columns, rows = (make_taps(length, length * size // min(width, height), 0, size) for length in (width, height))
     tables = [preprocess_cuda._tables(taps) for taps in (columns, rows)]
     between = np.zeros(3 * height * size, np.uint8)
-    result = np.zeros(3 * size * size, np.float32)
+    whole = size + 2 * nv12  # with a border around it
+    result = np.zeros(3 * whole * whole, np.float32)
     levels = preprocess_cuda._levels(Preprocessing(8, 8, 1.0, "bicubic", (0.5,) * 3, (0.5,) * 3, False))
     offsets = [0, 0, 0] if pixel == 1 else [2, 1, 0]
-    grid = -(-size // 32), -(-max(height, size) // 8)
+    grid = -(-whole // 32), -(-max(height, whole) // 8)
     kernel_double.run(library, "resize_rows", (*grid, 32, 8), [at(frame), *map(np.int32, (width, height, nv12, pixel,
         *offsets)), *map(at, tables[0]), np.int32(size), at(between)])
     kernel_double.run(library, "resize_columns", (*grid, 32, 8), [at(between), np.int32(size), np.int32({height}),
-        *map(at, tables[1]), *map(np.int32, (size, 0, 0, size, size)), *levels, np.int32(0), at(result)])
+        *map(at, tables[1]), *map(np.int32, (size, nv12, nv12, whole, whole)), *levels, np.int32(0), at(result)])
 print("done")
 """
 
