@@ -3,9 +3,9 @@
 The steps are those of the usual evaluation transform (torchvision's Resize, CenterCrop, ToTensor, Normalize
 on a PIL image): the photo is resized with one of Pillow's filters (antialiased, but for ``nearest``) and placed as
 `preprocess.placement` says, pixels are divided by 255 and normalised per channel. Before normalisation they equal
-torchvision's bit for bit; the exceptions are images for which Pillow 13 resizes columns before rows, because that
-is cheaper, as no release before did (`scale_and_crop` keeps to the older order): of those that are cropped, some more
-than twice as tall as wide; of those that are stretched, many.
+torchvision's bit for bit; the exceptions are images for which Pillow 13 resizes columns before rows, as no release
+before did (`scale_and_crop` keeps to the older order): some that are more than twice as tall as wide, and with
+another fit than ``crop`` many tall ones.
 
 A photo with an EXIF orientation is turned upright first, opened from a path or by Pillow, as ``cv2.imread`` does it;
 torchvision's ImageFolder does not. Greyscale, palette, CMYK and transparent photos
@@ -105,7 +105,7 @@ def scale_and_crop(image: "Image.Image", preprocessing: Preprocessing) -> "Image
     width = placed.columns.stop - placed.columns.start
     right, bottom = left + width, top + placed.rows.stop - placed.rows.start
     # Pillow up to 12 resizes rows first and columns second, with 8-bit pixels in between; 13 turns that
-    # round where it is cheaper. Asking for one pass at a time gives the same pixels on every release, and
+    # round for many tall images. Asking for one pass at a time gives the same pixels on every release, and
     # cropping in between saves work. `resize(box=...)` would save more, but is held in single precision,
     # which changes some pixels.
     rows = image.resize((placed.width, image.height), kind).crop((left, 0, right, image.height))

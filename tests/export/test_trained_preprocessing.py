@@ -31,7 +31,7 @@ FILTERS = {"bicubic": Image.BICUBIC, "bilinear": Image.BILINEAR, "nearest": Imag
 
 def resized(image, width, height, interpolation):
     kind = FILTERS[interpolation]
-    if int(PIL.__version__.split(".")[0]) >= 13:  # which takes the cheaper order of the passes; before, rows came first
+    if int(PIL.__version__.split(".")[0]) >= 13:  # which resizes columns of tall images first; before, rows came first
         image = image.resize((width, image.height), kind)
     return image.resize((width, height), kind)
 

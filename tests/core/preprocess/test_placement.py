@@ -18,7 +18,7 @@ SIZES = [(640, 480), (480, 640), (64, 64), (63, 65), (37, 101), (500, 333), (333
 
 
 def resize(image, size, kind):
-    """Return Pillow's resize; since 13 it takes the cheaper order of the two passes, and before always rows first."""
+    """Return Pillow's resize; since 13 columns come first for many tall images, and before rows always did."""
     if int(PIL.__version__.split(".")[0]) >= 13:
         image = image.resize((size[0], image.height), kind)
     return image.resize(size, kind)
