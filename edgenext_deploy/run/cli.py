@@ -52,12 +52,13 @@ With --json and --json-file a stream gives one JSON object per line."""
               help="Detector: report objects with a higher score.  [default: 0.3]")
 @click.option("--labels", type=INPUT, metavar="FILE",
               help="Class names, as lines, JSON or simple YAML; or 'imagenet1k'.  [default: the manifest's]")
+@click.option("--anyway", is_flag=True, help="Show answers of random weights too; they mean nothing.")
 @runtime_options()
 @live_options
 @json_options
 @common_options
 def command(engine: str, sources: Tuple[str, ...], top_k: Optional[int], threshold: Optional[float],
-            labels: Optional[str], runtime: RuntimeOptions, as_json: bool, json_file: Optional[str],
+            labels: Optional[str], anyway: bool, runtime: RuntimeOptions, as_json: bool, json_file: Optional[str],
             **live: Any) -> int:
     """Run a network on photos or on a stream; `_HELP` is what the user reads."""
     from edgenext_deploy.run.views import open_view
@@ -66,7 +67,8 @@ def command(engine: str, sources: Tuple[str, ...], top_k: Optional[int], thresho
     stream = chosen_stream(sources, options)
     if json_file is not None:
         require_writable(json_file, "give another file with --json-file")
-    view = open_view(engine, labels=labels, top_k=top_k, threshold=threshold, runtime=runtime)
+    view = open_view(engine, labels=labels, top_k=top_k, threshold=threshold, anyway=anyway,
+                     runtime=runtime)
     with view.network:
         _warm_up(view)
         if stream is not None:
@@ -172,7 +174,10 @@ def _print_header(engine: str, view: "View") -> None:
         _printable(engine), view.network.manifest.variant, session["runtime"], session["version"],
         session["provider"], where))
     if view.network.random_weights:
+        parity = view.network.manifest.parity
         click.echo(RANDOM)
+        click.echo("parity with PyTorch: largest difference {:.2g}, {:.2g} of the largest output, on {} inputs".format(
+            parity.max_absolute_error, parity.max_relative_error, parity.inputs))
 
 
 def _print_table(result: Dict[str, Any], view: "View", answer: Any) -> None:

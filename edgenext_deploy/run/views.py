@@ -146,12 +146,38 @@ class SegmentationView(View):
         return drawing.draw_classes(image, answer)
 
 
+class UntrainedView(View):
+    """A network with random weights: JSON holds its answers, people see none, as they mean nothing."""
+
+    columns = ()
+
+    def __init__(self, view: View) -> None:
+        super().__init__(view.network)
+        self._view = view
+
+    def document(self, answer: Any) -> Dict[str, Any]:
+        """Return the answer as the network's own view does."""
+        return self._view.document(answer)
+
+    def rows(self, answer: Any) -> List[Row]:
+        """Return none."""
+        return []
+
+    def headline(self, answer: Any) -> str:
+        """Say why nothing is shown."""
+        return "answered; not shown, as the network is untrained (--anyway shows it)"
+
+    def draw(self, image: "Image.Image", answer: Any) -> "Image.Image":
+        """Return a copy."""
+        return image.copy()
+
+
 _VIEWS: Dict[str, Callable[["Network[Any]"], View]] = {
     "classification": ClassificationView, "detection": DetectionView, "segmentation": SegmentationView}
 
 
 def open_view(engine: str, *, labels: Optional[str] = None, top_k: Optional[int] = None,
-              threshold: Optional[float] = None,
+              threshold: Optional[float] = None, anyway: bool = False,
               runtime: RuntimeOptions = RuntimeOptions()) -> View:  # noqa: B008 - immutable
     """Open an engine of any task.
 
@@ -160,6 +186,7 @@ def open_view(engine: str, *, labels: Optional[str] = None, top_k: Optional[int]
         labels: see `open_network`.
         top_k: predictions of a classifier, None for 5.
         threshold: score that an object has to exceed, None for 0.3.
+        anyway: show the answers of random weights too.
         runtime: how the engine is run.
 
     Raises:
@@ -180,4 +207,5 @@ def open_view(engine: str, *, labels: Optional[str] = None, top_k: Optional[int]
             raise UsageError("{} is for {}s; {} is {}".format(
                 name, TASKS[owner].split()[-1], engine, TASKS[task]),
                              "leave {} out".format(name))
-    return _VIEWS[task](open_network(file, labels=labels, runtime=runtime, **options))
+    view = _VIEWS[task](open_network(file, labels=labels, runtime=runtime, **options))
+    return UntrainedView(view) if view.network.random_weights and not anyway else view

@@ -103,11 +103,19 @@ def test_json_is_the_only_thing_on_stdout(run, red):
 
 
 def test_random_weights_are_told_in_every_output(run, red, random_engine):
-    code, out, _ = run(red, COFFEE, engine=random_engine)
+    code, out, _ = run(red, COFFEE, "--anyway", engine=random_engine)
     assert code == 0 and out.count("random weights") == 3  # once for all, and once for each photo
+    assert "rank" in out and "%" in out
     _, out, _ = run(red, "--json", engine=random_engine)
     document = json.loads(out)
     assert document["random_weights"] is True and "random weights" in document["warning"]
+
+
+def test_random_weights_give_parity_and_latency_but_no_labels(run, red, random_engine, tmp_path):
+    code, out, _ = run(red, "--save", tmp_path / "seen.png", engine=random_engine)
+    assert code == 0 and "parity with PyTorch" in out and "inference" in out and "--anyway" in out
+    assert "rank" not in out and "%" not in out
+    assert (tmp_path / "seen.png").is_file()
 
 
 def test_bad_photo_among_good_ones_is_reported_and_the_others_classified(run, red, tmp_path):
