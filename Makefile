@@ -31,7 +31,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help environments demo test test-ci test-all test-gpu beside-311 beside-36 lint routes clean
 
 help:
-	@echo "make demo      export xxs, check it, time it on ONNX Runtime, classify a photo"
+	@echo "make demo      export a trained network, look at pictures with it, FP32 against FP16 (PRETRAINED=1: the authors' xxs)"
 	@echo "make test      the tests, with the device folders under Python 3.6"
 	@echo "make test-ci   one pass over each real piece of other people's software"
 	@echo "make test-all  every test, with the long sweeps"
@@ -60,12 +60,9 @@ $(STAMP313): | $(STAMP)
 
 environments: $(STAMP) $(READY36) $(READY313)
 
+# PRETRAINED=1 takes the authors' xxs, which is downloaded, in place of the network that ships.
 demo: $(STAMP)
-	$(BIN)/edgenext-export --variant xxs --fp16 --output demo
-	$(BIN)/edgenext-export check demo/xxs.onnx --target nano
-	$(BIN)/edgenext-export --variant xxs --target onnxruntime --output demo/onnxruntime
-	$(BIN)/edgenext-bench --engine demo/xxs.onnx --engine demo/onnxruntime/xxs.onnx --duration 3
-	$(BIN)/edgenext-run --engine demo/xxs.onnx edgenext_deploy/data/photos/cat.jpg
+	@$(BIN)/python examples/demo.py $(if $(PRETRAINED),--pretrained)
 
 # Three tiers, see CONTRIBUTING.md. A tier is the tests that pytest's -m selects.
 test:     TIER := not gpu and not real and not sweep

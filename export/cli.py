@@ -35,7 +35,8 @@ class _Group(click.Group):
 @click.option("--fp16", is_flag=True, help="Aim at an FP16 engine.")
 @target_option("Where the engine will run: {names}.", default="nano", show_default=True)
 @click.option("--weights", type=INPUT, metavar="FILE",
-              help="Checkpoint, official, timm or one's own, .pth or .safetensors.  [default: random weights]")
+              help="Checkpoint, official, timm or one's own, .pth or .safetensors. "
+              " [default: those that ship with the variant, or random weights]")
 @click.option("--state", metavar="NAME",
               help="Which set of parameters to take from a FILE with several, such as model or model_ema.")
 @click.option("--pretrained", is_flag=True, help="Download the published weights (or take them from the cache).")
@@ -95,7 +96,7 @@ def export_command(
 
     Writes NAME.onnx and its manifest NAME.json, which says how to feed the network and what was checked. The device
     needs both. NAME is the variant's, unless --name or --output FILE.onnx gives another. Without --weights or
-    --pretrained the weights are random: good for timing only.
+    --pretrained the weights are random, good for timing only, unless some ship with the variant, as with icons.
     """
     if click.get_current_context().invoked_subcommand is not None:
         return

@@ -44,7 +44,7 @@ class ExportRequest:
         fp16: aim at an FP16 engine.
         weights: checkpoint file, official, timm or one's own, ``.pth`` or ``.safetensors``.
         state: the set of tensors to take from a file with several that fit, such as ``model_ema``.
-        pretrained: download the published weights, or take them from the cache.
+        pretrained: download the published weights, or take them from the cache or the package.
         image_size: input size in pixels: 256, ``(224, 320)`` for height and width, or as the command takes it
             (``"224x320"``). None takes the variant's.
         batch: images of one inference.
@@ -63,7 +63,8 @@ class ExportRequest:
         layout: ``nchw`` or ``tokens``, see `targets.Target`. None takes the target's.
         padding: ``node`` or ``attribute``, see `targets.Target`. None takes the target's.
         fold_normalization: fold mean and std into the stem: the engine takes pixels 0..255.
-        seed: seed of the random weights, which are used without `weights` and `pretrained`.
+        seed: seed of the random weights, which are used without `weights` and `pretrained` unless some ship with the
+            variant.
         precision_mode: how FP16 is asked for: ``flag`` (FP32 graph, FP16 builder flag) or ``typed`` (FP16 graph).
             None takes the target's.
         io: type of a typed graph's inputs and outputs, ``fp32`` or ``fp16``.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class WeightsSource:
-    """Where the weights come from: a live module, a file, the published file, or a seed, in this order.
+    """Where the weights come from: a live module, a file, the published or bundled file, or a seed, in this order.
 
     `state` is the set of tensors to take from the file, see `models.checkpoint.load_checkpoint`.
     """

@@ -1,4 +1,4 @@
-"""Which weights an export uses: a live module's, a file's, the published ones, or seeded random ones."""
+"""Which weights an export uses: a live module's, a file's, the published or bundled ones, or seeded random ones."""
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from edgenext_deploy.artifacts.manifest import Weights
-from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.export.live_module import class_count, frozen_copy
 from edgenext_deploy.export.resolved import WeightsSource
 from edgenext_deploy.models.checkpoints.checkpoint import (
@@ -44,8 +44,9 @@ def load_reference(
 ) -> Reference:
     """Return the reference module.
 
-    Without `num_classes`, the number is the module's or the file's, else the variant's. Random parameters are all
-    far from neutral, see `models.factory.randomise`.
+    Without `num_classes`, the number is the module's or the file's, else the variant's. Weights that ship with the
+    variant are taken unless others are asked for, or another number of classes. Random parameters are all far from
+    neutral, see `models.factory.randomise`.
 
     Raises:
         BadInputError: the file or the module does not fit the variant or the number of classes.
@@ -54,13 +55,13 @@ def load_reference(
     """
     if source.module is not None:
         return _of_module(variant, source.module, num_classes)
-    if source.pretrained:
-        if not variant.checkpoints:
-            raise UsageError(f"no weights are published for {variant.name}", "give a file: --weights FILE")
-        progress(f"fetching {variant.checkpoints[0].file}")
-        return _of_file(variant, fetch(variant), num_classes, downloaded=True)
     if source.file is not None:
         return _of_file(variant, source.file, num_classes, state=source.state)
+    ships = bool(variant.bundled_weights)
+    if source.pretrained or (ships and num_classes in (None, variant.num_classes)):
+        if variant.checkpoints and not ships:
+            progress(f"fetching {variant.checkpoints[0].file}")
+        return _of_file(variant, fetch(variant), num_classes, published=True)
     module = randomise(reference_module(variant, num_classes, source.seed), source.seed).eval()
     weights = Weights(f"random weights (seed {source.seed})", True, digest_of(module.state_dict()))
     return Reference(module, weights, variant.crop_pct, num_classes or variant.num_classes)
@@ -75,19 +76,20 @@ def _of_module(variant: Variant, live: nn.Module, num_classes: int | None) -> Re
 
 
 def _of_file(
-    variant: Variant, path: str, num_classes: int | None, downloaded: bool = False, state: str | None = None
+    variant: Variant, path: str, num_classes: int | None, published: bool = False, state: str | None = None
 ) -> Reference:
     try:
-        loaded = (load_published(path, variant, num_classes) if downloaded else
+        loaded = (load_published(path, variant, num_classes) if published else
                   load_checkpoint(path, variant=variant, num_classes=num_classes, state=state))
     except BadInputError as error:
-        if not downloaded or num_classes not in (None, variant.num_classes):
+        if not published or variant.bundled_weights or num_classes not in (None, variant.num_classes):
             raise
         # A proxy's page came instead, or the disk lost part of it. While the file is there, nothing is fetched.
         raise BadInputError(error.message, f"remove {path} and run the same command again") from error
     module = reference_module(variant, loaded.num_classes)
     apply(module, loaded)
-    weights = Weights(_described(path, loaded), False, digest_of(module.state_dict()))
+    described = ("bundled " if published and variant.bundled_weights else "") + _described(path, loaded)
+    weights = Weights(described, False, digest_of(module.state_dict()))
     return Reference(module.eval(), weights, _crop_pct(variant, path), loaded.num_classes)
 
 

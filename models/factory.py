@@ -27,7 +27,7 @@ def create_model(
     Args:
         variant: a name in the registry, or a variant of one's own.
         num_classes: number of classes; by default the checkpoint's, or else the variant's.
-        pretrained: load the published weights; they are downloaded unless the cache has them.
+        pretrained: load the published weights; they are downloaded unless they ship or the cache has them.
         checkpoint: weights file to load, see `checkpoint.load_checkpoint`.
         seed: of the initial parameters, where no weights are loaded.
         state: the set of tensors to take from a checkpoint with several, see `checkpoint.load_checkpoint`.

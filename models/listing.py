@@ -99,6 +99,8 @@ _TOP1 = ("Paper and Nano (FP16, batch 1): at 256, as printed by the authors. "
 TABLES: Dict[str, Table] = {
     "paper": Table("EdgeNeXt", _CLASSIFIERS, _TOP1),
     "baseline": Table("Baselines", _CLASSIFIERS, _TOP1),
+    "bundled": Table("Trained, with weights in the package", _OWN,
+                     "Exported with these weights unless others are given."),
     "task": Table("Detection and segmentation", _HEADS,
                   "No weights are published for these: train them, or use random weights to measure the latency."),
     "ablation": Table("Ablations of EdgeNeXt-S", _ABLATIONS,

@@ -9,17 +9,16 @@ import torch
 from edgenext_deploy.artifacts.manifest import Preprocessing, TensorSpec, Weights
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.models.checkpoints.checkpoint import digest_of
-from edgenext_deploy.models.factory import randomise
+from edgenext_deploy.models.factory import create_model, randomise
 from edgenext_deploy.models.variants.reference import reference_module
 from edgenext_deploy.models.variants.registry import get_variant
 from edgenext_deploy.runtime.session import Session, SessionTimings
 
-_CLASSES = 1000
 _SEED = 0
 
 
 class TorchSession(Session):
-    """A variant's reference module, eager, in float32, with the seeded random parameters that an export gets.
+    """A variant's reference module, eager, in float32, with an export's parameters: bundled or seeded random ones.
 
     Args:
         variant: a name in the registry.
@@ -49,17 +48,20 @@ class TorchSession(Session):
             torch.set_num_threads(threads)
         self.variant = variant
         self._device = device
-        module = randomise(reference_module(found, _CLASSES, _SEED), _SEED)
-        self.weights = Weights(f"random weights (seed {_SEED})", True, digest_of(module.state_dict()))
+        if found.bundled_weights:
+            module, source = create_model(found, pretrained=True), f"bundled {found.bundled_weights}"
+        else:
+            module, source = randomise(reference_module(found, seed=_SEED), _SEED), f"random weights (seed {_SEED})"
+        self.weights = Weights(source, not found.bundled_weights, digest_of(module.state_dict()))
         self.preprocessing = Preprocessing(
             found.image_size, found.image_size, found.crop_pct, "bicubic", found.mean, found.std, False)
         self._module: torch.nn.Module | None = module.to(device)
         self._pending: Deque[tuple[np.ndarray, ...]] = collections.deque()
         self.inputs = (TensorSpec("image", (1, 3, found.image_size, found.image_size), "float32"),)
-        self.outputs = (TensorSpec("logits", (1, _CLASSES), "float32"),)
+        self.outputs = (TensorSpec("logits", (1, found.num_classes), "float32"),)
 
     def infer_all(self, image: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Run once and return the logits `[1, 1000]`; see `Session.infer_all`."""
+        """Run once and return the logits `[1, classes]`; see `Session.infer_all`."""
         if self._module is None:
             raise UsageError(f"the session of torch:{self.variant} is closed", "open it again")
         self.check_input(image)

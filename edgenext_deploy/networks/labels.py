@@ -10,7 +10,8 @@ from edgenext_deploy.networks.label_formats import LabelsError, parse_labels
 IMAGENET1K = "imagenet1k"
 COCO80 = "coco80"
 VOC21 = "voc21"
-SHIPPED = (IMAGENET1K, COCO80, VOC21)
+ICONS32 = "icons32"
+SHIPPED = (IMAGENET1K, COCO80, VOC21, ICONS32)
 # The longest known label lists are a few hundred kB; this stops a wrong file before it is read.
 _MAX_BYTES = 16 << 20
 
@@ -19,8 +20,8 @@ def load_labels(name_or_path: str, classes: Optional[int] = None) -> Tuple[str, 
     """Return the category names, in the order of the classes.
 
     Args:
-        name_or_path: ``imagenet1k``, ``coco80`` (no background), ``voc21`` (the background first), or the path of
-            a UTF-8 text file: a name a line, numbered lines, a JSON list or map, or simple YAML.
+        name_or_path: ``imagenet1k``, ``coco80`` (no background), ``voc21`` (the background first), ``icons32``, or
+            the path of a UTF-8 text file: a name a line, numbered lines, a JSON list or map, or simple YAML.
         classes: how many names there must be; None takes any number.
 
     Raises:

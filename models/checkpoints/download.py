@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
+from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.files import cache_folder
 from edgenext_deploy.models.variants.registry import Checkpoint, Variant
@@ -26,14 +27,14 @@ def fetch(
     progress: bool = True,
     allow_localhost: bool = False,
 ) -> str:
-    """Return the path of a published weights file, downloading it unless the cache has it.
+    """Return the path of a published weights file, downloading it unless it ships or the cache has it.
 
     The file is written under a temporary name, compared with the length that the server announced, and renamed.
     So a file in the cache is complete.
 
     Args:
         variant: variant whose weights are wanted.
-        checkpoint: one of ``variant.checkpoints``; by default the first.
+        checkpoint: one of ``variant.checkpoints``; by default the file that ships, or else the first.
         cache_dir: folder to keep the file in; by default `cache_folder`.
         progress: show a progress bar on stderr.
         allow_localhost: also take plain http, from this machine only.
@@ -43,6 +44,8 @@ def fetch(
             written.
         MissingRuntimeError: no network, no such file there, or the connection broke.
     """
+    if checkpoint is None and variant.bundled_weights:
+        return path_of(variant.bundled_weights)
     if checkpoint is None:
         if not variant.checkpoints:
             raise UsageError(f"no weights are published for {variant.name}", "give a file: --weights FILE")

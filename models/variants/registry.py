@@ -16,7 +16,7 @@ from edgenext_deploy.models.variants.ablations import ABLATIONS
 from edgenext_deploy.models.variants.families import family_of
 
 _CLASSIFICATION = "classification"
-GROUPS = ("paper", "baseline", "task", "ablation", "own")
+GROUPS = ("paper", "baseline", "bundled", "task", "ablation", "own")
 # A name is also the stem of the exported files.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _RELEASES = "https://github.com/mmaaz60/EdgeNeXt/releases/download/"
@@ -55,6 +55,9 @@ class Variant:
         std: of the input, RGB in 0..1; empty for the family's.
         crop_pct: share of the resized photo that is cropped; 1 for the tasks that see all of it, 0 for the family's.
         checkpoints: published weights; ``--pretrained`` loads the first.
+        bundled_weights: weights file in `edgenext_deploy.data`, which is loaded unless other weights are asked for;
+            ``--pretrained`` means it too. Empty: none ships.
+        category_list: name of the shipped category list that a classifier was trained with, and its length.
         image_size: side of the square input in pixels, the default.
         head: what follows the backbone; None is the classifier.
         group: table of ``edgenext-models`` that lists it, one of `GROUPS`.
@@ -67,6 +70,8 @@ class Variant:
     std: tuple[float, ...] = ()
     crop_pct: float = 0.0
     checkpoints: tuple[Checkpoint, ...] = ()
+    bundled_weights: str = ""
+    category_list: tuple[str, int] = ("imagenet1k", 1000)
     image_size: int = 256
     head: SSDLiteConfig | DeepLabConfig | None = None
     group: str = "own"
@@ -90,12 +95,12 @@ class Variant:
     @property
     def labels(self) -> str:
         """Name of the category list that the published network was trained with."""
-        return "imagenet1k" if self.head is None else self.head.labels
+        return self.category_list[0] if self.head is None else self.head.labels
 
     @property
     def num_classes(self) -> int:
         """How many categories that list has; a segmenter's background counts, a detector's does not."""
-        return 1000 if self.head is None else self.head.num_classes
+        return self.category_list[1] if self.head is None else self.head.num_classes
 
 
 VARIANTS: dict[str, Variant] = {}
@@ -187,6 +192,9 @@ def _segmenter(backbone: Variant) -> Variant:
 
 _XXS: dict[str, Any] = {"dims": (24, 48, 88, 168), "depths": (2, 2, 6, 2), "heads": (4, 4, 4, 4)}
 _XS: dict[str, Any] = {"dims": (32, 64, 100, 192), "depths": (3, 3, 9, 3), "heads": (4, 4, 4, 4)}
+# Narrower and of fewer blocks than XXS, so that half an hour on one CPU core trains it; BN-HS for the same reason.
+_ICONS: dict[str, Any] = {
+    "dims": (16, 32, 64, 128), "depths": (2, 2, 4, 2), "heads": (4, 4, 4, 4), "norm": "batch", "layer_scale": 1.0}
 _S: dict[str, Any] = {"dims": (48, 96, 160, 304), "depths": (3, 3, 9, 3)}
 _B: dict[str, Any] = {"dims": (80, 160, 288, 584), "depths": (3, 3, 9, 3)}
 
@@ -211,11 +219,17 @@ _CLASSIFIERS = (
     _mobilevit("mobilevit_xs", 74.618, MobileViTConfig((16, 32, 48, 64, 80, 96), (96, 120, 144), 384)),
     _mobilevit("mobilevit_s", 78.298, MobileViTConfig((16, 32, 64, 96, 128, 160), (144, 192, 240), 640)),
 )
+_BUNDLED = (
+    Variant("icons", EdgeNeXtConfig(**_ICONS), crop_pct=1.0, bundled_weights="icons.safetensors",
+            category_list=("icons32", 32), image_size=96, group="bundled",
+            note="32 things drawn as icons; trained weights ship"),
+)
 _WITH_HEADS = [
     backbone for backbone in _CLASSIFIERS
     if backbone.name in ("xxs", "xs", "s", "mobilevit_xxs", "mobilevit_xs", "mobilevit_s")]
 for _variant in (
         *_CLASSIFIERS,
+        *_BUNDLED,
         *map(_detector, _WITH_HEADS),
         *map(_segmenter, _WITH_HEADS),
         *(_ablation(name, *ablation) for name, ablation in ABLATIONS.items())):

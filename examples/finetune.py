@@ -1,0 +1,85 @@
+"""Fine-tune a network on your own classes: a folder of photos for each class becomes a checkpoint for edgenext-export.
+
+Usage: ``python examples/finetune.py PHOTOS --out mine.pth`` starts from `icons`, whose weights ship. Add ``--variant
+xxs`` to start from the authors' weights, which are downloaded: they know real photos. Every fifth photo is held out.
+"""
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from edgenext_deploy.models import create_model
+from edgenext_deploy.models.variants.registry import get_variant
+from edgenext_deploy.preprocess.photo import load_photo
+from edgenext_deploy.preprocess.photo_files import photos_in
+
+
+def seen(path: str, size: int, crop_pct: float, random: "np.random.Generator | None" = None) -> np.ndarray:
+    """Return what the network sees of a photo, uint8 `[size, size, 3]`; with `random` a random part, or mirrored."""
+    photo = load_photo(path)
+    side = min(photo.size) * (crop_pct if random is None else random.uniform(0.6, 1.0))
+    x, y = (0.5, 0.5) if random is None else random.uniform(0, 1, 2)
+    left, top = x * (photo.width - side), y * (photo.height - side)
+    part = photo.resize((size, size), Image.BICUBIC, (left, top, left + side, top + side))
+    pixels = np.asarray(part)
+    return pixels[:, ::-1] if random is not None and random.random() < 0.5 else pixels
+
+
+def main() -> None:
+    """Train, print the accuracy on the held-out photos, save."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("photos", type=Path, help="folder with a folder of photos for each class")
+    parser.add_argument("--out", default="mine.pth", help="checkpoint to write")
+    parser.add_argument("--variant", default="icons")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
+    options = parser.parse_args()
+    variant, random = get_variant(options.variant), np.random.default_rng(0)
+    labels = sorted(folder.name for folder in options.photos.iterdir() if folder.is_dir())
+    files = [(path, index) for index, label in enumerate(labels) for path in photos_in(str(options.photos / label))]
+    held_out, training = files[4::5], [file for number, file in enumerate(files) if number % 5 != 4]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+    model = create_model(variant, pretrained=True)
+    model.head = nn.Linear(model.head.in_features, len(labels))
+    model.to(device)
+    mean, std = torch.tensor(variant.mean, device=device), torch.tensor(variant.std, device=device)
+
+    def logits(chosen: list, train: bool) -> torch.Tensor:
+        pixels = np.stack([seen(path, variant.image_size, variant.crop_pct, random if train else None)
+                           for path, _ in chosen])
+        inputs = (torch.from_numpy(pixels).to(device) / 255 - mean) / std
+        return model.train(train)(inputs.permute(0, 3, 1, 2).contiguous())
+
+    steps = options.epochs * -(-len(training) // options.batch)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=options.rate, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.rate, total_steps=steps)
+    for epoch in range(options.epochs):
+        random.shuffle(training)
+        for start in range(0, len(training), options.batch):
+            chosen = training[start:start + options.batch]
+            truth = torch.tensor([index for _, index in chosen], device=device)
+            loss = nn.functional.cross_entropy(logits(chosen, True), truth, label_smoothing=0.1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        print("epoch {} of {}: loss {:.3f}".format(epoch + 1, options.epochs, float(loss.detach())))
+    with torch.inference_mode():
+        right = sum(int(logits([file], False).argmax()) == file[1] for file in held_out)
+    print("held out: {} of {} right".format(right, len(held_out)))
+    torch.save({
+        "arch": variant.name, "state_dict": model.eval().cpu().state_dict(), "pretrained_cfg": {
+            "input_size": (3, variant.image_size, variant.image_size), "mean": variant.mean, "std": variant.std,
+            "crop_pct": variant.crop_pct, "interpolation": "bicubic", "label_names": labels}}, options.out)
+    Path(options.out).with_suffix(".txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+    print("next: edgenext-export --variant {} --weights {} --labels {} --fp16".format(
+        variant.name, options.out, Path(options.out).with_suffix(".txt")))
+
+
+if __name__ == "__main__":
+    main()
