@@ -3,6 +3,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +57,17 @@ def test_a_host_that_is_not_there_is_not_waited_for(monkeypatch):
     import demo
 
     monkeypatch.setattr(demo, "PATIENCE_S", 0.2)
-    monkeypatch.setattr(demo.socket, "create_connection", lambda *_: demo.time.sleep(30))
+    asked = threading.Event()
+
+    def wait(*_):
+        asked.wait(30)
+        raise OSError
+
+    monkeypatch.setattr(demo.socket, "create_connection", wait)
+    start = time.perf_counter()
     assert not demo.reachable("example.invalid")
+    assert time.perf_counter() - start < 10
+    asked.set()
 
 
 def test_finetuned_classes_go_into_an_engine(tmp_path, monkeypatch, capsys):
