@@ -8,24 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import nn
 
+from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.models import create_model
 from edgenext_deploy.models.variants.registry import get_variant
-from edgenext_deploy.preprocess.photo import load_photo
+from edgenext_deploy.preprocess.photo import load_photo, preprocess
 from edgenext_deploy.preprocess.photo_files import photos_in
 
+BATCH, PEAK_RATE = 16, 1e-3
 
-def seen(path: str, size: int, crop_pct: float, random: "np.random.Generator | None" = None) -> np.ndarray:
-    """Return what the network sees of a photo, uint8 `[size, size, 3]`; with `random` a random part, or mirrored."""
+
+def varied(path: str, random: np.random.Generator) -> Image.Image:
+    """Return a random part of a photo, mirrored half of the time."""
     photo = load_photo(path)
-    side = min(photo.size) * (crop_pct if random is None else random.uniform(0.6, 1.0))
-    x, y = (0.5, 0.5) if random is None else random.uniform(0, 1, 2)
-    left, top = x * (photo.width - side), y * (photo.height - side)
-    part = photo.resize((size, size), Image.BICUBIC, (left, top, left + side, top + side))
-    pixels = np.asarray(part)
-    return pixels[:, ::-1] if random is not None and random.random() < 0.5 else pixels
+    side = min(photo.size) * random.uniform(0.6, 1.0)
+    left, top = (random.uniform(0, length - side) for length in photo.size)
+    part = photo.crop((round(left), round(top), round(left + side), round(top + side)))
+    return ImageOps.mirror(part) if random.random() < 0.5 else part
 
 
 def main() -> None:
@@ -35,8 +36,6 @@ def main() -> None:
     parser.add_argument("--out", default="mine.pth", help="checkpoint to write")
     parser.add_argument("--variant", default="icons")
     parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
     options = parser.parse_args()
     variant, random = get_variant(options.variant), np.random.default_rng(0)
     labels = sorted(folder.name for folder in options.photos.iterdir() if folder.is_dir())
@@ -47,28 +46,27 @@ def main() -> None:
     model = create_model(variant, pretrained=True)
     model.head = nn.Linear(model.head.in_features, len(labels))
     model.to(device)
-    mean, std = torch.tensor(variant.mean, device=device), torch.tensor(variant.std, device=device)
+    preparation = Preprocessing(variant.image_size, variant.image_size, variant.crop_pct, "bicubic", variant.mean,
+                                variant.std, False)
 
     def logits(chosen: list, train: bool) -> torch.Tensor:
-        pixels = np.stack([seen(path, variant.image_size, variant.crop_pct, random if train else None)
-                           for path, _ in chosen])
-        inputs = (torch.from_numpy(pixels).to(device) / 255 - mean) / std
-        return model.train(train)(inputs.permute(0, 3, 1, 2).contiguous())
+        inputs = [preprocess(varied(path, random) if train else path, preparation) for path, _ in chosen]
+        return model.train(train)(torch.from_numpy(np.concatenate(inputs)).to(device))
 
-    steps = options.epochs * -(-len(training) // options.batch)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=options.rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.rate, total_steps=steps)
+    steps = options.epochs * -(-len(training) // BATCH)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps)
     for epoch in range(options.epochs):
         random.shuffle(training)
-        for start in range(0, len(training), options.batch):
-            chosen = training[start:start + options.batch]
+        for start in range(0, len(training), BATCH):
+            chosen = training[start:start + BATCH]
             truth = torch.tensor([index for _, index in chosen], device=device)
             loss = nn.functional.cross_entropy(logits(chosen, True), truth, label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-        print("epoch {} of {}: loss {:.3f}".format(epoch + 1, options.epochs, float(loss.detach())))
+        print("epoch {} of {}: loss {:.3f}".format(epoch + 1, options.epochs, loss.item()))
     with torch.inference_mode():
         right = sum(int(logits([file], False).argmax()) == file[1] for file in held_out)
     print("held out: {} of {} right".format(right, len(held_out)))
@@ -76,9 +74,9 @@ def main() -> None:
         "arch": variant.name, "state_dict": model.eval().cpu().state_dict(), "pretrained_cfg": {
             "input_size": (3, variant.image_size, variant.image_size), "mean": variant.mean, "std": variant.std,
             "crop_pct": variant.crop_pct, "interpolation": "bicubic", "label_names": labels}}, options.out)
-    Path(options.out).with_suffix(".txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
-    print("next: edgenext-export --variant {} --weights {} --labels {} --fp16".format(
-        variant.name, options.out, Path(options.out).with_suffix(".txt")))
+    names = Path(options.out).with_suffix(".txt")
+    names.write_text("\n".join(labels) + "\n", encoding="utf-8")
+    print("next: edgenext-export --variant {} --weights {} --labels {} --fp16".format(variant.name, options.out, names))
 
 
 if __name__ == "__main__":
