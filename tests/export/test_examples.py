@@ -49,7 +49,7 @@ def test_the_demo_ends_in_answers_accuracy_picture_latency_and_the_next_command(
         assert label in out
     assert "random" not in out
     rows = [line.split() for line in out.splitlines() if line.startswith("  icons/")]
-    assert sum(row[0].split("/")[1] == row[1] for row in rows) >= 4 and len(rows) == 8
+    assert sum(row[0].split("/")[1] == row[1] for row in rows) == len(rows) == 8
     assert Image.open(str(tmp_path / "answers.png")).size == (960, 480)
 
 
@@ -84,7 +84,7 @@ def test_finetuned_classes_go_into_an_engine(tmp_path, monkeypatch, capsys):
     run(monkeypatch, finetune, tmp_path / "photos", "--out", checkpoint, "--epochs", 4)
     out = capsys.readouterr().out
     right, total = (int(word) for word in out.split("held out: ")[1].split(" right")[0].split(" of "))
-    assert total == 19 and right >= 12
+    assert total == 19 and right >= 15
     record = torch.load(checkpoint, weights_only=True)
     assert record["pretrained_cfg"]["label_names"] == sorted(GROUPS) and record["arch"] == "icons"
     result = quick_export(ExportRequest(
