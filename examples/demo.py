@@ -6,6 +6,7 @@ import argparse
 import os
 import socket
 import statistics
+import sys
 import threading
 import time
 from urllib.parse import urlsplit
@@ -127,4 +128,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgeNextError as error:
+        sys.exit(str(error))
