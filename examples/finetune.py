@@ -74,9 +74,7 @@ def main() -> None:
         "arch": variant.name, "state_dict": model.eval().cpu().state_dict(), "pretrained_cfg": {
             "input_size": (3, variant.image_size, variant.image_size), "mean": variant.mean, "std": variant.std,
             "crop_pct": variant.crop_pct, "interpolation": "bicubic", "label_names": labels}}, options.out)
-    names = Path(options.out).with_suffix(".txt")
-    names.write_text("\n".join(labels) + "\n", encoding="utf-8")
-    print("next: edgenext-export --variant {} --weights {} --labels {} --fp16".format(variant.name, options.out, names))
+    print("next: edgenext-export --variant {} --weights {} --fp16".format(variant.name, options.out))
 
 
 if __name__ == "__main__":

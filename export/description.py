@@ -11,6 +11,7 @@ from edgenext_deploy.export.precision_step import PrecisionResult
 from edgenext_deploy.export.preprocessing_defaults import complete
 from edgenext_deploy.export.preprocessing_options import PreprocessingOptions
 from edgenext_deploy.export.resolved import ResolvedExport
+from edgenext_deploy.export.training_choice import TrainingChoice
 from edgenext_deploy.export.verdict import judge as verdicts
 from edgenext_deploy.export.verdict.findings import summary
 from edgenext_deploy.export.weights import Reference
@@ -30,16 +31,18 @@ class Network:
         preprocessing: from a photo to the input.
         labels: names of the classes; empty if they are not known.
         labels_source: where the names come from: a shipped list, a file, or ``none``.
-        notes: sentences for the user.
+        notes: sentences for the user on what was decided for him.
+        warnings: sentences for the user on what may be wrong.
     """
 
     preprocessing: Preprocessing
     labels: tuple[str, ...]
     labels_source: str
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
-def network_of(resolved: ResolvedExport, reference: Reference) -> Network:
+def network_of(resolved: ResolvedExport, reference: Reference, training: TrainingChoice) -> Network:
     """Return preprocessing and labels.
 
     Raises:
@@ -48,14 +51,27 @@ def network_of(resolved: ResolvedExport, reference: Reference) -> Network:
     """
     variant = resolved.variant
     _, _, height, width = resolved.shape
-    said = resolved.preprocessing.over(PreprocessingOptions(crop_pct=reference.crop_pct))
+    published = PreprocessingOptions(crop_pct=reference.crop_pct)
+    said = resolved.preprocessing.over(training.said.over(published))
     preprocessing, notes = complete(said, variant, height, width, resolved.fold_normalization)
+    labels, source = _labels_of(resolved, reference, training)
+    crop_notes = reference.notes if preprocessing.crop_pct == reference.crop_pct else ()
+    return Network(preprocessing, labels, source, (*training.notes, *crop_notes, *notes), training.warnings)
+
+
+def _labels_of(
+    resolved: ResolvedExport, reference: Reference, training: TrainingChoice
+) -> tuple[tuple[str, ...], str]:
+    """Return the names of the classes and where they come from."""
+    variant = resolved.variant
     if resolved.labels is not None:
         require_count(resolved.labels, reference.num_classes, f"labels file {resolved.labels_source}")
-        return Network(preprocessing, resolved.labels, resolved.labels_source, notes)
+        return resolved.labels, resolved.labels_source
+    if training.labels is not None:
+        return training.labels, f"{training.source} of the weights file"
     if reference.num_classes == variant.num_classes:
-        return Network(preprocessing, load_labels(variant.labels, reference.num_classes), variant.labels, notes)
-    return Network(preprocessing, (), "none", notes)
+        return load_labels(variant.labels, reference.num_classes), variant.labels
+    return (), "none"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from edgenext_deploy.artifacts.manifest import Manifest, Preprocessing
 from edgenext_deploy.export.checks.golden_answers import golden_answers
 from edgenext_deploy.export.checks.rtx import Build, build_with_rtx, require_build
 from edgenext_deploy.export.checks.torch_settings import one_thread
-from edgenext_deploy.export.description import Checks, FinalGraph, describe, network_of
+from edgenext_deploy.export.description import Checks, FinalGraph, Network, describe, network_of
 from edgenext_deploy.export.emission import Emitted, Lower, emit_graph
 from edgenext_deploy.export.graph.simplify import Simplified, simplify
 from edgenext_deploy.export.lowering.lower import lower
@@ -21,6 +21,7 @@ from edgenext_deploy.export.precision_step import apply_precision
 from edgenext_deploy.export.request import ExportRequest, Progress
 from edgenext_deploy.export.resolved import ResolvedExport
 from edgenext_deploy.export.result import ExportResult, GraphFiles, paths_of
+from edgenext_deploy.export.training_choice import choose
 from edgenext_deploy.export.verdict import judge as verdicts
 from edgenext_deploy.export.weights import load_reference
 from edgenext_deploy.files import write_files_atomically
@@ -67,18 +68,21 @@ class Export:
     @one_thread()
     def run(self) -> ExportResult:
         """Take every step; nothing is written before all checks have passed."""
-        resolved, progress = self.resolved, self.progress
+        progress = self.progress
         progress("loading weights")
-        reference = load_reference(resolved.variant, resolved.source, resolved.num_classes, progress)
+        reference = load_reference(
+            self.resolved.variant, self.resolved.source, self.resolved.num_classes, progress)
+        training = choose(self.resolved, reference)
+        resolved = self.resolved = self.resolved.with_size_of(training.said)
         require_replaceable(resolved, reference.weights)
-        network = network_of(resolved, reference)
+        network = network_of(resolved, reference, training)
         progress("lowering")
         emitted = emit_graph(resolved, reference, network.preprocessing, self.lower_module)
         graph = self._finish(emitted, network.preprocessing)
         checks = self._check(emitted, graph, network.preprocessing)
         progress("writing")
         manifest = describe(resolved, reference, network, emitted, graph, checks)
-        return self._write(emitted, graph, checks, manifest, network.notes)
+        return self._write(emitted, graph, checks, manifest, network)
 
     def _finish(self, emitted: Emitted, preprocessing: Preprocessing) -> FinalGraph:
         """Return the graph simplified and in its precision."""
@@ -100,14 +104,14 @@ class Export:
         return Checks(analysis, parity, golden, rtx)
 
     def _write(
-        self, emitted: Emitted, graph: FinalGraph, checks: Checks, manifest: Manifest, notes: tuple[str, ...]
+        self, emitted: Emitted, graph: FinalGraph, checks: Checks, manifest: Manifest, network: Network
     ) -> ExportResult:
         """Write all files at once, each manifest after its graph."""
         resolved, result = self.resolved, graph.result
         onnx_path, manifest_path = paths_of(resolved.folder, resolved.name)
         analysed = {str(resolved.folder / f"{resolved.name}.{ending}"): data for ending, data in result.files.items()}
         files = {onnx_path: graph.content, **analysed, manifest_path: manifests.dump(manifest)}
-        warnings = [*result.warnings, *self._warnings(graph, checks)]
+        warnings = [*network.warnings, *result.warnings, *self._warnings(graph, checks)]
         nms = None
         if resolved.nms_plugin:
             stem = resolved.name + nms_plugin.SUFFIX
@@ -118,7 +122,7 @@ class Export:
         write_files_atomically(files)
         return ExportResult(
             manifest, onnx_path, manifest_path, _operator_counts(result.model), _operator_counts(emitted.model),
-            tuple(warnings), checks.rtx, result, tuple(analysed), nms, notes)
+            tuple(warnings), checks.rtx, result, tuple(analysed), nms, network.notes)
 
     def _warnings(self, graph: FinalGraph, checks: Checks) -> list[str]:
         warnings = []

@@ -60,9 +60,9 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
     if result.precision.drift is not None:
         print_drift(result.precision.drift, console)
     for note in result.notes:
-        console.print(f"note: {note}", soft_wrap=True, highlight=False)
+        console.print(f"note: {escape(note)}", soft_wrap=True, highlight=False)
     for warning in result.warnings:
-        console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
+        console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
     console.print("next:", highlight=False)
     for command in next_commands(result, plan):
         console.print(f"  {command}", highlight=False, soft_wrap=True)

@@ -83,3 +83,9 @@ class ResolvedExport:
     def typed(self) -> bool:
         """Whether the graph itself computes in FP16."""
         return self.precision.mode == "typed"
+
+    def with_size_of(self, said: PreprocessingOptions) -> "ResolvedExport":
+        """Return the export with the input size that the weights' file says, unless an option says one."""
+        if said.image_size is None or self.preprocessing.image_size is not None:
+            return self
+        return dataclasses.replace(self, shape=(*self.shape[:2], *said.image_size))

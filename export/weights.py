@@ -17,6 +17,7 @@ from edgenext_deploy.models.checkpoints.checkpoint import (
     load_published,
 )
 from edgenext_deploy.models.checkpoints.download import fetch
+from edgenext_deploy.models.checkpoints.training_record import NO_RECORD, TrainingRecord
 from edgenext_deploy.models.factory import randomise
 from edgenext_deploy.models.variants.reference import reference_module
 from edgenext_deploy.models.variants.registry import Variant
@@ -31,12 +32,16 @@ class Reference:
         weights: where its weights come from.
         crop_pct: share of the resized photo that the published evaluation of these weights crops.
         num_classes: of its head.
+        training: what the weights' file says about its own training.
+        notes: sentences for the user on what a default decided.
     """
 
     module: nn.Module
     weights: Weights
     crop_pct: float
     num_classes: int
+    training: TrainingRecord = NO_RECORD
+    notes: tuple[str, ...] = ()
 
 
 def load_reference(
@@ -90,12 +95,19 @@ def _of_file(
     apply(module, loaded)
     described = ("bundled " if published and variant.bundled_weights else "") + _described(path, loaded)
     weights = Weights(described, False, digest_of(module.state_dict()))
-    return Reference(module.eval(), weights, _crop_pct(variant, path), loaded.num_classes)
+    crop_pct = _crop_pct(variant, path)
+    notes: tuple[str, ...] = ()
+    if crop_pct != variant.crop_pct and not published and loaded.training.crop_pct is None:
+        note = (f"crop {crop_pct} is that of the published file of the name {Path(path).name}; if this is another "
+                f"network, give its own with --crop-pct, such as --crop-pct {variant.crop_pct}")
+        notes = (note,)
+    return Reference(module.eval(), weights, crop_pct, loaded.num_classes, loaded.training, notes)
 
 
 def _described(path: str, loaded: LoadedWeights) -> str:
     """Return the file's name, and in brackets what of it was taken and what was not."""
-    return f"{Path(path).name} ({'; '.join((f'{loaded.container}, {loaded.layout} layout', *loaded.notes))})"
+    parts = (f"{loaded.container}, {loaded.layout} layout", *loaded.notes, loaded.training.words())
+    return f"{Path(path).name} ({'; '.join(filter(None, parts))})"
 
 
 def _crop_pct(variant: Variant, path: str) -> float:

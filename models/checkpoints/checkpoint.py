@@ -16,6 +16,7 @@ from edgenext_deploy.files import require_file, sha256_of_file, shown
 from edgenext_deploy.models.checkpoints.fitting import Network, keys
 from edgenext_deploy.models.checkpoints.search import Search, brief
 from edgenext_deploy.models.checkpoints.tensor_sets import BARE
+from edgenext_deploy.models.checkpoints.training_record import NO_RECORD, TrainingRecord, record_of
 from edgenext_deploy.models.checkpoints.weights_file import read_weights_file
 from edgenext_deploy.models.variants.families import family_of
 from edgenext_deploy.models.variants.reference import reference_module
@@ -42,6 +43,7 @@ class LoadedWeights:
         file: name of the file, without folder.
         sha256: digest of the file, 64 hexadecimal digits.
         notes: what was renamed, filled in and left out, and what lay beside the set, for people.
+        training: what the file says about its own training.
     """
 
     state_dict: dict[str, Tensor]
@@ -51,6 +53,7 @@ class LoadedWeights:
     file: str
     sha256: str
     notes: tuple[str, ...] = ()
+    training: TrainingRecord = NO_RECORD
 
 
 @old_call("variant", "num_classes")
@@ -107,7 +110,7 @@ def _load(
         state_dict = {key: _as_float32(key, fit.state[key], fit.expected[key]) for key in fit.expected}
         notes = (*fit.changes, *search.notes(fit))
     return LoadedWeights(state_dict, brief(fit.tensors.name), fit.layout, fit.classes, os.path.basename(name),
-                         sha256_of_file(name), notes)
+                         sha256_of_file(name), notes, record_of(content, name))
 
 
 @old_call("checkpoint", renamed={"path": "checkpoint"})

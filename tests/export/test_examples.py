@@ -88,7 +88,7 @@ def test_finetuned_classes_go_into_an_engine(tmp_path, monkeypatch, capsys):
     record = torch.load(checkpoint, weights_only=True)
     assert record["pretrained_cfg"]["label_names"] == sorted(GROUPS) and record["arch"] == "icons"
     result = quick_export(ExportRequest(
-        "icons", tmp_path / "engine", weights=checkpoint, labels=str(tmp_path / "mine.txt")))
+        "icons", tmp_path / "engine", weights=checkpoint))
     with Classifier(result.engine_path, runtime=RuntimeOptions(threads=1)) as classify:
         assert classify.labels == tuple(sorted(GROUPS))
         assert classify(path_of("icons", "bus", "0.jpg"))[0].label == "vehicles"
