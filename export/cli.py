@@ -55,6 +55,9 @@ class _Group(click.Group):
               help="How a photo fits the input: its centre, the whole of it stretched, or the whole of it in a border. "
                    " [default: the published evaluation's]")
 @click.option("--pad-color", metavar="R,G,B", help="The border of --fit letterbox, 0..255.  [default: 114,114,114]")
+@click.option("--activation", type=click.Choice(CHOICES["activation"]),
+              help="What makes probabilities of a classifier's logits: softmax, or sigmoid for classes that do not "
+                   "exclude each other.  [default: softmax; of one class, sigmoid]")
 @click.option("--crop-pct", type=click.FloatRange(*FRACTIONS["crop_pct"]),
               help="Share of the resized photo that is cropped.  [default: the published evaluation's]")
 @click.option("--resize-size", type=click.IntRange(*WHOLE_NUMBERS["resize_size"]),

@@ -3,7 +3,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from edgenext_deploy.artifacts import manifest as manifests
-from edgenext_deploy.artifacts.manifest import Golden, GraphFile, Manifest, Parity, Preprocessing, TensorSpec
+from edgenext_deploy.artifacts.manifest import Golden, GraphFile, Manifest, Parity, Preprocessing, Scores, TensorSpec
 from edgenext_deploy.export import tasks
 from edgenext_deploy.export.checks.rtx import RtxReport
 from edgenext_deploy.export.emission import Emitted
@@ -31,6 +31,7 @@ class Network:
         preprocessing: from a photo to the input.
         labels: names of the classes; empty if they are not known.
         labels_source: where the names come from: a shipped list, a file, or ``none``.
+        scores: how a classifier's logits become probabilities; None for the softmax, and for other tasks.
         notes: sentences for the user on what was decided for him.
         warnings: sentences for the user on what may be wrong.
     """
@@ -38,6 +39,7 @@ class Network:
     preprocessing: Preprocessing
     labels: tuple[str, ...]
     labels_source: str
+    scores: Scores | None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -55,8 +57,10 @@ def network_of(resolved: ResolvedExport, reference: Reference, training: Trainin
     said = resolved.preprocessing.over(training.said.over(published))
     preprocessing, notes = complete(said, variant, height, width, resolved.fold_normalization)
     labels, source = _labels_of(resolved, reference, training)
+    scores, score_notes = tasks.scores_of(variant, reference.num_classes, resolved.activation)
     crop_notes = reference.notes if preprocessing.crop_pct == reference.crop_pct else ()
-    return Network(preprocessing, labels, source, (*training.notes, *crop_notes, *notes), training.warnings)
+    return Network(preprocessing, labels, source, scores, (*training.notes, *crop_notes, *notes, *score_notes),
+                   training.warnings)
 
 
 def _labels_of(
@@ -116,7 +120,8 @@ def describe(
         lowering={"layout": resolved.layout, "padding": resolved.padding, "rules": emitted.rules,
                   "nodes": len(graph.result.model.graph.node), "simplified": graph.simplifier_warning is None},
         verdicts=summary(verdicts.judge_every_release(checks.analysis)), parity=checks.parity,
-        golden=checks.golden, detection=tasks.detection_of(variant))
+        golden=checks.golden, detection=tasks.detection_of(variant),
+        scores=network.scores)
     return described._replace(schema=manifests.schema_needed(described))
 
 

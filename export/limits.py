@@ -8,6 +8,7 @@ CHOICES = {
     "interpolation": tuple(sorted(INTERPOLATIONS)),
     "fit": FITS,
     "channel_order": tuple(sorted(CHANNEL_ORDERS, reverse=True)),
+    "activation": ("softmax", "sigmoid"),
     "layout": ("nchw", "tokens"),
     "padding": ("node", "attribute"),
     "precision_mode": ("flag", "typed"),

@@ -71,8 +71,8 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
 def next_commands(result: ExportResult, plan: str | None = None) -> list[str]:
     """Return the commands to paste: try it here, then take it to the device, or go on with the plan built here."""
     if plan is not None:
-        return _commands_here(plan)
-    commands = _commands_here(result.onnx_path)
+        return _commands_here(plan, result)
+    commands = _commands_here(result.onnx_path, result)
     if get_target(result.manifest.target).tensorrt:
         manifest_path = result.manifest_path if result.nms is None else result.nms.manifest_path
         commands.append(f"scp {shlex.quote(result.engine_path)} {shlex.quote(manifest_path)} DEVICE:")
@@ -80,9 +80,11 @@ def next_commands(result: ExportResult, plan: str | None = None) -> list[str]:
     return commands
 
 
-def _commands_here(engine: str) -> list[str]:
+def _commands_here(engine: str, result: ExportResult) -> list[str]:
     quoted = shlex.quote(engine)
-    return [f"edgenext-run --engine {quoted} PHOTO.jpg", f"edgenext-bench {quoted}"]
+    # edgenext-run takes one image at a time.
+    run = [f"edgenext-run --engine {quoted} PHOTO.jpg"] if result.manifest.inputs[0].shape[0] == 1 else []
+    return [*run, f"edgenext-bench {quoted}"]
 
 
 def as_data(result: ExportResult, plan: str | None = None) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class ExportRequest:
         num_classes: number of classes; None takes the checkpoint's, else the variant's.
         labels: file with the class names, see `networks.labels.load_labels`. None takes those of the published
             network if the number of classes is the same.
+        activation: what makes probabilities of a classifier's logits: ``softmax``, or ``sigmoid`` for classes that do
+            not exclude each other. None takes softmax, and sigmoid where there is one class.
         mean: three numbers for R, G and B in units of the 0..1 range, or text (``"0.5,0.5,0.5"``). None takes the
             checkpoint's, else the published network's; so do the next seven.
         std: as `mean`.
@@ -90,6 +92,7 @@ class ExportRequest:
     batch: int = 1
     num_classes: int | None = None
     labels: PathLike | None = None
+    activation: str | None = None
     mean: Color | None = None
     std: Color | None = None
     interpolation: str | None = None
@@ -123,7 +126,7 @@ class ExportRequest:
         self._require_allowed_values()
         module, variant = self._module_and_variant()
         target = get_target(self.target)
-        self._require_consistent_options()
+        self._require_consistent_options(variant)
         height, width = variant.image_size, variant.image_size
         if self.image_size is not None:
             height, width = parse_image_size(self.image_size)
@@ -138,9 +141,10 @@ class ExportRequest:
             precision=precision_for(target, self.fp16, self.precision_mode, self.io), io=self.io,
             source=WeightsSource(module, _text(self.weights), self.pretrained, self.seed, self.state),
             shape=(self.batch, 3, height, width), num_classes=self.num_classes, labels=labels,
-            labels_source=_labels_source(self.labels), preprocessing=self._preprocessing(variant.task),
-            layout=self.layout or target.layout, padding=self.padding or target.padding,
-            fold_normalization=self.fold_normalization, nms_plugin=self.nms == "plugin",
+            labels_source=_labels_source(self.labels), activation=self.activation,
+            preprocessing=self._preprocessing(variant.task), layout=self.layout or target.layout,
+            padding=self.padding or target.padding, fold_normalization=self.fold_normalization,
+            nms_plugin=self.nms == "plugin",
             drift=DriftOptions(self.drift or self.auto_pin, self.auto_pin, _text(self.samples), self.tolerance))
 
     def _module_and_variant(self) -> "tuple[nn.Module | None, Variant]":
@@ -174,7 +178,7 @@ class ExportRequest:
             if value is not None and not low <= value <= high:
                 raise UsageError(f"{name} {value} found, {low} to {high} expected", f"leave {name} out")
 
-    def _require_consistent_options(self) -> None:
+    def _require_consistent_options(self, variant: Variant) -> None:
         if not isinstance(self.model_or_variant, (str, Variant)) and (self.weights or self.pretrained):
             raise UsageError("weights and pretrained are for variants; a module is exported with the weights it has",
                              "load them into the module, or give the variant's name")
@@ -183,6 +187,8 @@ class ExportRequest:
         if self.state is not None and not self.weights:
             raise UsageError("--state says which part of a --weights file to take, and --weights is missing",
                              "add --weights FILE, or leave it out")
+        if self.activation is not None and variant.task != "classification":
+            raise UsageError(f"--activation is for classifiers; {variant.name} is for {variant.task}", "leave it out")
         if (self.drift or self.auto_pin) and not self.fp16:
             raise UsageError("--drift and --auto-pin analyse FP16, and --fp16 is missing", "add --fp16")
         if self.samples is not None and not (self.drift or self.auto_pin):

@@ -55,6 +55,7 @@ class ResolvedExport:
         shape: the input's, `[B, 3, H, W]`.
         num_classes: None if the weights are to say.
         labels: names of the classes, as their file has them; None without a file.
+        activation: ``softmax`` or ``sigmoid``; None where no option says it.
         preprocessing: what the options say of it.
         labels_source: the file's name, or the shipped list's; ``none`` without a file.
         nms_plugin: also write the graph that ends in TensorRT's NMS plugin.
@@ -72,6 +73,7 @@ class ResolvedExport:
     num_classes: int | None
     labels: tuple[str, ...] | None
     labels_source: str
+    activation: str | None
     preprocessing: PreprocessingOptions
     layout: str
     padding: str

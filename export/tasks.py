@@ -6,7 +6,8 @@ import torch
 from onnx import helper
 from torch import nn
 
-from edgenext_deploy.artifacts.manifest import Detection, TensorSpec
+from edgenext_deploy.artifacts.manifest import Detection, Scores, TensorSpec
+from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.checks.parity import Answer
 from edgenext_deploy.export.precision.fp32_pins import element_types, value_shapes
 from edgenext_deploy.models.definitions.config import SSDLiteConfig
@@ -92,3 +93,19 @@ def detection_of(variant: Variant) -> Detection | None:
     if not isinstance(head, SSDLiteConfig):
         return None
     return Detection(head.score_threshold, head.iou_threshold, head.candidates, head.keep)
+
+
+def scores_of(variant: Variant, classes: int, activation: str | None) -> tuple[Scores | None, tuple[str, ...]]:
+    """Return how a classifier's logits become probabilities, None for the softmax; also what to say of it.
+
+    Raises:
+        UsageError: a softmax of one class, which is 1 whatever the photo.
+    """
+    if variant.task != "classification" or (classes > 1 and activation != "sigmoid"):
+        return None, ()
+    if classes > 1:
+        return Scores("sigmoid"), ()
+    if activation == "softmax":
+        raise UsageError("--activation softmax of one class is 1 for every photo",
+                         "use --activation sigmoid, or train with a class for what it is not")
+    return Scores("sigmoid"), ("one class: its probability is the sigmoid of the logit, from 0 to 1",)

@@ -6,7 +6,7 @@ from edgenext_deploy.benchmarks.accuracy.data import Data, Item
 from edgenext_deploy.benchmarks.accuracy.folders import read_folder
 from edgenext_deploy.benchmarks.accuracy.intervals import Paired, exact_mcnemar, paired_interval, wilson
 from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
-from edgenext_deploy.errors import unknown_name
+from edgenext_deploy.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,7 +30,15 @@ class ClassificationTask(Task):
         self._class_order = class_order
 
     def read_data(self, folder: str, labels_file: Optional[str], labels: Sequence[str], limit: Optional[int]) -> Data:
-        """Return the images of class folders, or of a flat folder with a file of truths."""
+        """Return the images of class folders, or of a flat folder with a file of truths.
+
+        Raises:
+            UsageError: the engine has one class, and so no image whose best class is wrong.
+        """
+        if len(labels) == 1:
+            raise UsageError("the engine has one class, {!r}: its best class is right on every image, whatever it "
+                             "answers".format(labels[0]),
+                             "compare the probabilities of edgenext-run --json with your own threshold")
         return read_folder(folder, labels_file, labels, limit, self._class_order)
 
     def row(self, network: "Network[Any]", item: Item, image: "Image.Image") -> Row:

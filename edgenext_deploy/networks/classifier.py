@@ -1,11 +1,11 @@
 """The classifier: a frame in, the most probable categories out."""
-from typing import List, NamedTuple, Tuple
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.artifacts.manifest import Manifest, TensorSpec
 from edgenext_deploy.deprecated import old_call
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.networks.base import OLD_ORDER, Labels, Network, require_finite, shown_outputs
 from edgenext_deploy.runtime.open import EngineSource
 from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keywords
@@ -34,7 +34,8 @@ class Classifier(Network[List[Prediction]]):
             for prediction in classify(frame):
                 print(prediction.label, prediction.probability)
 
-    A call returns the `top_k` most probable categories, the most probable first.
+    A call returns the `top_k` most probable categories, the most probable first. The probabilities of all sum to 1;
+    where the network was exported with ``activation="sigmoid"``, or has one class, each stands for itself.
 
     Args:
         engine: see `Network`, as for the arguments that are not listed here and for the errors.
@@ -58,16 +59,40 @@ class Classifier(Network[List[Prediction]]):
                 "{} is not a classifier: one output [1, classes] expected, found {}".format(
                     path, shown_outputs(outputs)),
                 "export with the classification head")
+        activation_of(self.manifest, outputs[0].shape[1])
         return outputs[0].shape[1]
 
     def _answer(self, outputs: Tuple[np.ndarray, ...], size: Tuple[int, int]) -> List[Prediction]:
         logits = outputs[0][0].astype(np.float32)
         require_finite(logits)
-        probabilities = softmax(logits)
+        probabilities = ACTIVATIONS[activation_of(self.manifest, len(logits))](logits)
         count = min(self._top_k, len(probabilities))
         best = np.argpartition(-probabilities, count - 1)[:count]
         ordered = sorted(best.tolist(), key=lambda index: (-probabilities[index], index))
         return [Prediction(index, self.labels[index], float(probabilities[index])) for index in ordered]
+
+
+def activation_of(manifest: Manifest, classes: int) -> str:
+    """Return the name in `ACTIVATIONS` of what makes probabilities of the logits.
+
+    The manifest says it, or it is the softmax. Of one class that would be 1 for every photo, so it is the sigmoid.
+
+    Raises:
+        BadInputError: the manifest names another, or has the graph do it, which this release does not export.
+    """
+    scores = manifest.scores
+    if scores is None:
+        return "softmax" if classes > 1 else "sigmoid"
+    if scores.activation not in ACTIVATIONS or scores.in_graph or (classes == 1 and scores.activation == "softmax"):
+        raise BadInputError("its manifest's scores cannot be read: {} of {} classes".format(scores, classes),
+                            "use the toolkit version that exported it, or export again")
+    return scores.activation
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return `1 / (1 + exp(-x))` of each value as float64, without overflow."""
+    small = np.exp(-np.abs(logits.astype(np.float64)))
+    return np.where(logits < 0, small, 1.0) / (1.0 + small)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -75,3 +100,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     exponentials: np.ndarray = np.exp(logits.astype(np.float64) - float(logits.max()))
     exponentials /= exponentials.sum()
     return exponentials
+
+
+ACTIVATIONS: Dict[str, Callable[[np.ndarray], np.ndarray]] = {"softmax": softmax, "sigmoid": sigmoid}

@@ -63,10 +63,11 @@ def test_commands_to_paste_are_quoted_for_the_shell():
     with pytest.raises(DeviceBuildError) as caught:
         build_if_here("/my nets/x$1.onnx", get_target("nano"), NANO, Builder(5))
     assert caught.value.fix.endswith("edgenext-build '/my nets/x$1.onnx'")
-    assert next_commands(None, "my nets/x.plan") == [
+    manifest = types.SimpleNamespace(target="nano", inputs=[types.SimpleNamespace(shape=(1, 3, 64, 64))])
+    result = types.SimpleNamespace(manifest=manifest, nms=None, onnx_path="a b/it's.onnx", engine_path="a b/it's.onnx",
+                                   manifest_path="a b/it's.json")
+    assert next_commands(result, "my nets/x.plan") == [
         "edgenext-run --engine 'my nets/x.plan' PHOTO.jpg", "edgenext-bench 'my nets/x.plan'"]
-    result = types.SimpleNamespace(manifest=types.SimpleNamespace(target="nano"), nms=None, onnx_path="a b/it's.onnx",
-                                   engine_path="a b/it's.onnx", manifest_path="a b/it's.json")
     for command, words in zip(next_commands(result), (
             ["edgenext-run", "--engine", "a b/it's.onnx", "PHOTO.jpg"], ["edgenext-bench", "a b/it's.onnx"],
             ["scp", "a b/it's.onnx", "a b/it's.json", "DEVICE:"], ["edgenext-build", "it's.onnx"])):
