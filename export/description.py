@@ -32,7 +32,7 @@ class Network:
         labels: names of the classes; empty if they are not known.
         labels_source: where the names come from: a shipped list, a file, or ``none``.
         scores: how a classifier's logits become probabilities; None for the softmax, and for other tasks.
-        notes: sentences for the user on what was decided for him.
+        notes: sentences for the user on what was decided for them.
         warnings: sentences for the user on what may be wrong.
     """
 

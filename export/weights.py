@@ -96,12 +96,14 @@ def _of_file(
     described = ("bundled " if published and variant.bundled_weights else "") + _described(path, loaded)
     weights = Weights(described, False, digest_of(module.state_dict()))
     crop_pct = _crop_pct(variant, path)
+    # How a published network is evaluated is known; its file says how it was trained.
+    training = NO_RECORD if published else loaded.training
     notes: tuple[str, ...] = ()
-    if crop_pct != variant.crop_pct and not published and loaded.training.crop_pct is None:
+    if crop_pct != variant.crop_pct and not published and training.crop_pct is None:
         note = (f"crop {crop_pct} is that of the published file of the name {Path(path).name}; if this is another "
                 f"network, give its own with --crop-pct, such as --crop-pct {variant.crop_pct}")
         notes = (note,)
-    return Reference(module.eval(), weights, crop_pct, loaded.num_classes, loaded.training, notes)
+    return Reference(module.eval(), weights, crop_pct, loaded.num_classes, training, notes)
 
 
 def _described(path: str, loaded: LoadedWeights) -> str:

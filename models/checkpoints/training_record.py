@@ -25,8 +25,8 @@ _MOST_LABELS = 100_000
 # Of the authors' script, where `imagenet_default_mean_and_std` is off (timm calls it Inception's).
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-# The authors' evaluation (datasets.py of EdgeNeXt): the whole photo from this size on, below it this crop by default.
-_OFFICIAL_WARPS_FROM, _OFFICIAL_CROP = 384, 224 / 256
+# The authors' evaluation (datasets.py of EdgeNeXt) has the whole photo from this size on, whatever the crop.
+_OFFICIAL_WARPS_FROM = 384
 # timm's `crop_mode`, with the fit that it is here.
 _FITS = {"center": "crop", "squash": "stretch", "border": "letterbox"}
 
@@ -94,15 +94,14 @@ def record_of(content: Any, path: str) -> TrainingRecord:
         path: of the file.
     """
     found = NO_RECORD
-    for source, values in _mappings(content, path):
-        reader = _Reader(source, values)
-        record = reader.read()
-        if record != TrainingRecord(source):
+    records = [_Reader(source, values).read() for source, values in _mappings(content)]
+    for record in (*records, _config_record(path)):
+        if record != TrainingRecord(record.source):
             found = record if not found.source else record.under(found)
     return found
 
 
-def _mappings(content: Any, path: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+def _mappings(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     top = _as_mapping(content)
     for source in _PLACES:
         values = _as_mapping(top.get(source))
@@ -113,19 +112,21 @@ def _mappings(content: Any, path: str) -> Iterator[tuple[str, Mapping[Any, Any]]
             yield source, values
     if top:
         yield "the file", {key: value for key, value in top.items() if key not in _PLACES}
+
+
+def _config_record(path: str) -> TrainingRecord:
+    """Return what timm's file beside a safetensors file says; other programs' files of that name say nothing here."""
     beside = os.path.join(os.path.dirname(path), _CONFIG)
-    if path.endswith(".safetensors") and os.path.isfile(beside):
-        try:
-            config = json_records.read_file(beside, _CONFIG, "", _MAX_CONFIG_BYTES)
-        except (BadInputError, OSError):
-            yield _CONFIG, {_UNREADABLE: True}
-            return
-        # Other programs' files of this name have neither.
-        if "pretrained_cfg" in config or "architecture" in config:
-            yield _CONFIG, {**_as_mapping(config.get("pretrained_cfg")), **config}
-
-
-_UNREADABLE = "\0unreadable"
+    if not path.endswith(".safetensors") or not os.path.isfile(beside):
+        return NO_RECORD
+    try:
+        config = json_records.read_file(beside, _CONFIG, "", _MAX_CONFIG_BYTES)
+    except (BadInputError, OSError):
+        return TrainingRecord(_CONFIG, faults=(
+            f"{_CONFIG} beside the file cannot be read, so what it says of the training is not used",))
+    if "pretrained_cfg" not in config and "architecture" not in config:
+        return NO_RECORD
+    return _Reader(_CONFIG, {**_as_mapping(config.get("pretrained_cfg")), **config}).read()
 
 
 def _as_mapping(value: Any) -> Mapping[Any, Any]:
@@ -141,9 +142,6 @@ class _Reader:
         self.source, self.values, self.faults = source, values, list[str]()
 
     def read(self) -> TrainingRecord:
-        if _UNREADABLE in self.values:
-            return TrainingRecord(self.source, faults=(
-                f"{_CONFIG} beside the file cannot be read, so what it says of the training is not used",))
         size = self._value("image_size", ("img_size", "input_size", "image_size"), _size)
         mean, std = self._value("mean", ("mean",), _channels), self._value("std", ("std",), _deviations)
         crop_pct = self._value("crop_pct", ("crop_pct",), _share)
@@ -154,7 +152,7 @@ class _Reader:
             if size is not None and min(size) >= _OFFICIAL_WARPS_FROM:
                 fit, crop_pct = "stretch", None
             else:
-                fit, crop_pct = "crop", crop_pct or _OFFICIAL_CROP
+                fit = "crop"
         elif crop_pct is not None and fit is None:
             fit = "crop"
         if fit in ("stretch", "letterbox") and crop_pct not in (None, 1.0):

@@ -126,3 +126,20 @@ def test_a_published_files_name_decides_the_crop_only_with_a_word(tmp_path, stat
     torch.save({"state_dict": content}, tmp_path / "mine.pth")
     other = quick_export(ExportRequest("s", tmp_path / "other", weights=tmp_path / "mine.pth", image_size=64))
     assert other.notes == ()
+
+
+def test_a_published_network_is_evaluated_as_published_whatever_its_file_says_of_the_training(tmp_path, monkeypatch):
+    file = get_variant("s").checkpoints[0].file
+    args = argparse.Namespace(input_size=96, imagenet_default_mean_and_std=False, crop_pct=None)
+    torch.save({"model": create_model("s").state_dict(), "args": args}, tmp_path / file)
+    monkeypatch.setattr("edgenext_deploy.export.weights.fetch", lambda variant: str(tmp_path / file))
+    fetched = quick_export(ExportRequest("s", tmp_path / "out", pretrained=True, image_size=64)).manifest.preprocessing
+    assert (fetched.mean, fetched.crop_pct) == (IMAGENET, get_variant("s").checkpoints[0].crop_pct)
+
+
+def test_arguments_without_a_crop_leave_it_to_the_published_file_of_that_name(tmp_path):
+    file = next(item for item in get_variant("s").checkpoints if item.crop_pct != get_variant("s").crop_pct).file
+    args = argparse.Namespace(input_size=64, imagenet_default_mean_and_std=True, crop_pct=None)
+    torch.save({"state_dict": create_model("s", num_classes=3).state_dict(), "args": args}, tmp_path / file)
+    result = quick_export(ExportRequest("s", tmp_path / "out", weights=tmp_path / file))
+    assert result.manifest.preprocessing.crop_pct == 0.95 and any(file in note for note in result.notes)
