@@ -42,7 +42,7 @@ class _Group(click.Group):
 @click.option("--pretrained", is_flag=True, help="Download the published weights (or take them from the cache).")
 @click.option("--image-size", metavar="N|HxW", help="Input size in pixels.  [default: the variant's]")
 @click.option("--batch", type=click.IntRange(*WHOLE_NUMBERS["batch"]), default=1, show_default=True,
-              help="Images of one inference.")
+              help="Images of one inference; edgenext-run and edgenext-eval fill up the last one.")
 @click.option("--num-classes", type=click.IntRange(*WHOLE_NUMBERS["num_classes"]),
               help="Number of classes.  [default: the checkpoint's, or the variant's]")
 @click.option("--labels", type=INPUT, metavar="FILE",

@@ -47,7 +47,7 @@ class ExportRequest:
         pretrained: download the published weights, or take them from the cache or the package.
         image_size: input size in pixels: 256, ``(224, 320)`` for height and width, or as the command takes it
             (``"224x320"``). None takes the variant's.
-        batch: images of one inference.
+        batch: images of one inference, fixed; what runs the engine fills up the last batch.
         num_classes: number of classes; None takes the checkpoint's, else the variant's.
         labels: file with the class names, see `networks.labels.load_labels`. None takes those of the published
             network if the number of classes is the same.

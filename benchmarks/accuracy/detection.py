@@ -47,13 +47,13 @@ class DetectionTask(Task):
         return finish(items, "{} images of {}, categories {}".format(
             len(items), os.path.basename(path), how), limit, path, categories)
 
-    def row(self, network: "Network[Any]", item: Item, image: "Image.Image") -> Row:
+    def row(self, network: "Network[Any]", item: Item, image: "Image.Image", answer: Any) -> Row:
         """Return the objects."""
         if self._sizes.get(item.key) == (image.height, image.width) != (image.width, image.height):
             raise BadInputError(
                 "the annotations are for a photo of {}x{} pixels, and upright it has {}x{}: their boxes lie in the "
                 "pixels as stored".format(image.height, image.width, image.width, image.height))
-        return {"objects": [[found.index, found.score, *found[3:]] for found in network(image)]}
+        return {"objects": [[found.index, found.score, *found[3:]] for found in answer]}
 
     def metrics(self, data: Data, items: Sequence[Item], rows: Sequence[Row], classes: int) -> List[Metric]:
         """Return COCO's six average precisions; the first is the mean over overlaps .50 to .95."""

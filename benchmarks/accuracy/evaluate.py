@@ -12,7 +12,7 @@ from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.networks.base import TASKS, Network
 from edgenext_deploy.networks.open import open_network, task_of
-from edgenext_deploy.preprocess.photo import read_photo
+from edgenext_deploy.preprocess.photo_batches import ReadPhoto, read_batches
 from edgenext_deploy.preprocess.words import in_words
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.version import __version__
@@ -92,11 +92,7 @@ def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Option
         described = [_described(path, network) for path, network in zip(paths, networks)]
         results = stack.enter_context(Results(
             resume, _header(name, described, images), [item.key for item in images.items]))
-        for number, item in enumerate(images.items):
-            if item.key not in results.rows:
-                if progress is not None:
-                    progress(number, len(images.items), item.key)
-                results.add(item.key, _row(task, networks, item))
+        _complete(results, task, networks, images.items, progress)
     return _judged(name, task, images, results, described, names)
 
 
@@ -142,15 +138,33 @@ def _header(task: str, engines: Sequence[Dict[str, Any]], data: Data) -> Dict[st
                                        session.get("device") or session.get("provider")) for session in sessions]}
 
 
-def _row(task: Task, networks: "Sequence[Network[Any]]", item: Item) -> Row:
+def _complete(results: Results, task: Task, networks: "Sequence[Network[Any]]", items: Sequence[Item],
+              progress: Optional[Progress]) -> None:
+    """Add the rows that are not there yet; as many photos are read at a time as the largest batch of an engine."""
+    missing = [(number, item) for number, item in enumerate(items) if item.key not in results.rows]
+    ahead = iter(missing)
+    for batch in read_batches([item.path for _, item in missing], max(network.batch for network in networks),
+                              [network.manifest.preprocessing for network in networks]):
+        usable = [photo.image for photo in batch if photo.image is not None]
+        answers = iter(list(zip(*(network(usable) for network in networks))))
+        for photo, (number, item) in zip(batch, ahead):
+            if progress is not None:
+                progress(number, len(items), item.key)
+            results.add(item.key, {"error": photo.error.message} if photo.error is not None else
+                        _row(task, networks, item, photo, next(answers)))
+
+
+def _row(task: Task, networks: "Sequence[Network[Any]]", item: Item, photo: ReadPhoto,
+         answers: Sequence[Any]) -> Row:
+    assert photo.image is not None
     try:
-        image, orientation = read_photo(item.path)
-        row: Row = {"engines": [task.row(network, item, image) for network in networks]}
-        if orientation != 1:
-            row["turned_upright_from"] = orientation
-        return row
+        row: Row = {"engines": [task.row(network, item, photo.image, answer)
+                                for network, answer in zip(networks, answers)]}
     except BadInputError as error:
         return {"error": error.message}
+    if photo.orientation != 1:
+        row["turned_upright_from"] = photo.orientation
+    return row
 
 
 def _judged(name: str, task: Task, data: Data, results: Results, engines: List[Dict[str, Any]],

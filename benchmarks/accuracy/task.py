@@ -61,8 +61,14 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def row(self, network: "Network[Any]", item: Item, image: "Image.Image") -> Row:
+    def row(self, network: "Network[Any]", item: Item, image: "Image.Image", answer: Any) -> Row:
         """Return what the network makes of an image, as JSON; all metrics come from these rows.
+
+        Args:
+            network: an engine.
+            item: the image with its truth.
+            image: the photo, upright.
+            answer: the network's.
 
         Raises:
             BadInputError: image or truth cannot be used; the image is left out and named.

@@ -8,11 +8,13 @@ from typing import (
     Callable,
     Generic,
     Iterator,
+    List,
     Optional,
     Sequence,
     Tuple,
     TypeVar,
     Union,
+    overload,
 )
 
 import numpy as np
@@ -22,6 +24,7 @@ from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.networks.labels import load_labels, require_count
 from edgenext_deploy.networks.stream import CallTimings, StreamResult, stream
+from edgenext_deploy.preprocess.input_form import image_shape, is_channels_last
 from edgenext_deploy.preprocess.photo import to_image
 from edgenext_deploy.preprocess.pixel_formats import check_color, frame_layout
 from edgenext_deploy.preprocess.placement import Placement, place
@@ -57,8 +60,8 @@ class Network(abc.ABC, Generic[Answer]):
         timings: of the last call, None before the first.
 
     Args:
-        engine: path of an ONNX file or plan with its ``.json`` manifest next to it, exported with batch 1; or what
-            `open_engine_file` made of it.
+        engine: path of an ONNX file or plan with its ``.json`` manifest next to it; or what `open_engine_file` made
+            of it.
         labels: the names themselves, the name of a shipped list, or the path of a file, see
             `load_labels`; by default those in the manifest, and "class N" where it has none.
         runtime: how the engine is run.
@@ -68,7 +71,7 @@ class Network(abc.ABC, Generic[Answer]):
         BadInputError: engine, manifest or labels are missing, broken, or do not fit together.
         IncompatibleError: the installed runtime cannot run the engine, or the plan is for another machine.
         MissingRuntimeError: the runtime is not installed.
-        UsageError: a bad argument, an engine of another task, or one with another batch than 1.
+        UsageError: a bad argument, or an engine of another task.
     """
 
     task = ""
@@ -106,29 +109,66 @@ class Network(abc.ABC, Generic[Answer]):
         """True when the network was never trained, so that its answers mean nothing."""
         return self.manifest.weights.random
 
-    def __call__(self, frame: "Source", color: Optional[str] = None) -> Answer:
-        """Answer for a path, a PIL image or a camera frame; see `frames.FramePreparer`.
+    @property
+    def batch(self) -> int:
+        """Number of images of one inference, as exported."""
+        return self.session.inputs[0].shape[0]
+
+    @overload
+    def __call__(self, frame: "Source", color: Optional[str] = None) -> Answer: ...
+
+    @overload
+    def __call__(self, frame: "Union[List[Any], Tuple[Any, ...]]", color: Optional[str] = None) -> List[Answer]: ...
+
+    def __call__(self, frame: Any, color: Optional[str] = None) -> Any:
+        """Answer for a path, a PIL image or a camera frame, or for a list of them; see `frames.FramePreparer`.
+
+        A list takes one inference for each `batch` images, of which the last may be filled up. What is too few for the
+        batch, such as one image, takes as long as a whole one.
 
         Args:
-            frame: see `preprocess.preprocess`.
-            color: of this frame; by default what the network was opened with.
+            frame: see `preprocess.preprocess`; or a list or tuple of such.
+            color: of the frames; by default what the network was opened with.
+
+        Returns:
+            The answer; for a list, the list of its images' answers.
 
         Raises:
             BadInputError: the photo cannot be read.
             UsageError: a frame of another shape or dtype, or a closed network.
             VerificationError: the network returned what no network of this task can.
         """
+        several = isinstance(frame, (list, tuple))
+        frames: Sequence[Source] = frame if several else [frame]
+        answers: List[Answer] = []
+        spent = [0.0, 0.0, 0.0]
+        for first in range(0, len(frames), self.batch):
+            found, timings = self._answers(frames[first:first + self.batch], color)
+            answers += found
+            spent = [sum(pair) for pair in zip(spent, timings)]
+        self.timings = CallTimings(*spent)
+        return answers if several else answers[0]
+
+    def require_single(self) -> None:
+        """Raise UsageError for an engine that takes several images at a time, where images come one by one."""
+        if self.batch > 1:
+            raise UsageError(
+                "{} takes {} images at a time, and a camera's frames come one by one: each would wait for an inference "
+                "of {}".format(self.file.path, self.batch, self.batch), "export with --batch 1 for a stream")
+
+    def _answers(self, frames: "Sequence[Source]", color: Optional[str]) -> Tuple[List[Answer], CallTimings]:
+        """Answer for the images of one inference."""
         start = time.perf_counter()
-        source = frame if isinstance(frame, np.ndarray) else to_image(frame)
+        sources = [frame if isinstance(frame, np.ndarray) else to_image(frame) for frame in frames]
         decoded_ms = (time.perf_counter() - start) * 1e3
-        outputs = self.frames.infer(source, color)
+        outputs = self.frames.infer(sources, color)
         inferred = time.perf_counter()
-        answer = self._answer(outputs, _size(source, color or self._color))
+        answers = [self._answer(tuple(output[index:index + 1] for output in outputs),
+                                _size(source, color or self._color)) for index, source in enumerate(sources)]
         taken = self.frames.timings
         assert taken is not None
-        self.timings = CallTimings(decoded_ms + taken.preprocess_ms, taken.inference_ms,
-                               (time.perf_counter() - inferred) * 1e3)
-        return answer
+        return answers, CallTimings(decoded_ms + taken.preprocess_ms, taken.inference_ms,
+                                    (time.perf_counter() - inferred) * 1e3)
 
     def stream(self, camera: "Camera", stop: Optional[Callable[[], bool]] = None) -> "Iterator[StreamResult]":
         """Answer for a camera's newest frame, again and again, until the source ends; see `stream.stream`.
@@ -136,7 +176,12 @@ class Network(abc.ABC, Generic[Answer]):
         Args:
             camera: stays open afterwards. It says what its frames are, whatever `color` this network has.
             stop: ends the stream when it returns True; asked at least ten times a second.
+
+        Raises:
+            UsageError: the engine takes several images at a time.
         """
+        self.require_single()
+
         def answer(image: np.ndarray, color: str) -> Tuple[Answer, CallTimings]:
             result = self(image, color)
             assert self.timings is not None
@@ -161,7 +206,7 @@ class Network(abc.ABC, Generic[Answer]):
 
     @abc.abstractmethod
     def _answer(self, outputs: Tuple[np.ndarray, ...], size: Tuple[int, int]) -> Answer:
-        """Turn the outputs of one frame of `size` (width, height) pixels into the answer."""
+        """Turn the outputs of one frame of `size` (width, height) pixels, `[1, …]` each, into the answer."""
 
     def _placed(self, size: Tuple[int, int]) -> Placement:
         """Return where a frame of `size` (width, height) pixels lies in the network's input."""
@@ -176,14 +221,18 @@ class Network(abc.ABC, Generic[Answer]):
     def _check_input(self, path: str) -> None:
         taken = self.session.inputs[0]
         size = self.manifest.preprocessing.height, self.manifest.preprocessing.width
-        if taken.dtype not in ("float32", "float16") or len(taken.shape) != 4 or taken.shape[1:] != (3, *size):
+        pixels = self.manifest.preprocessing.folded
+        possible = pixels if taken.dtype == "uint8" else (
+            taken.dtype in ("float32", "float16") and not is_channels_last(taken))
+        if not possible or len(taken.shape) != 4 or image_shape(taken)[1:] != (3, *size):
             raise BadInputError(
-                "{}: its manifest prepares float32 [1, 3, {}, {}], its graph takes {} {}".format(
-                    path, size[0], size[1], taken.dtype, list(taken.shape)),
+                "{}: its manifest prepares {} [1, 3, {}, {}], its graph takes {} {}".format(
+                    path, "pixels" if pixels else "float32", size[0], size[1], taken.dtype, list(taken.shape)),
                 "export again with edgenext-export")
-        if taken.shape[0] != 1:
-            raise UsageError("{} takes {} images at a time; {} needs 1".format(path, taken.shape[0], TASKS[self.task]),
-                             "export with --batch 1")
+        batches = {spec.shape[:1] for spec in (taken, *self.session.outputs)}
+        if len(batches) != 1 or taken.shape[0] < 1:
+            raise BadInputError("{} takes {} images at a time, and gives {}".format(
+                path, taken.shape[0], shown_outputs(self.session.outputs)), "export again with edgenext-export")
 
     def _choose_labels(self, labels: Optional[Sequence[str]], labels_from: str, classes: int) -> Tuple[str, ...]:
         if labels is None and not self.manifest.labels:

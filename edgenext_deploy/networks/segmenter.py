@@ -71,7 +71,7 @@ class Segmenter(Network[Segmentation]):
             raise BadInputError("{}: its manifest crops frames, and what is cut off would have no class".format(path),
                                 "export again with --fit stretch or --fit letterbox")
         size = self.manifest.preprocessing.height, self.manifest.preprocessing.width
-        if len(outputs) != 1 or outputs[0].shape != (1, *size) or not outputs[0].dtype.startswith("int"):
+        if len(outputs) != 1 or outputs[0].shape[1:] != size or not outputs[0].dtype.startswith("int"):
             raise BadInputError("{} is not a segmenter: one output classes int32 [1, {}, {}] expected, found {}".format(
                 path, size[0], size[1], shown_outputs(outputs)), "export again with edgenext-export")
         # The graph has taken the argmax, so its shapes no longer tell how many classes there are.

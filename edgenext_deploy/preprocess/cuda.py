@@ -1,4 +1,4 @@
-"""From a camera's frame to the network's input on the GPU: the kernels of ``kernels.cu``.
+"""From camera frames to the network's input on the GPU: the kernels of ``kernels.cu``.
 
 The part of the frame that the crop needs is copied to the device as it is, through page-locked memory. Two kernels,
 with the taps of `resampling`, write the network's input where the engine reads it; nothing comes back to the processor.
@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import threading
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -30,6 +30,8 @@ _NVCC = "/usr/local/cuda/bin/nvcc"
 _FIX = ("install CUDA's compiler and put it on PATH: export PATH=/usr/local/cuda/bin:$PATH, "
         "or prepare frames on the CPU")
 _BLOCK = (32, 8, 1)
+# The kernel's number for each dtype of a network's input.
+KINDS = {"float32": 0, "float16": 1, "uint8": 2}
 # Of `close` for a call that runs: at exit a daemon thread may never return, and a signal's handler interrupts one.
 _CLOSE_TIMEOUT_S = 5.0
 
@@ -39,20 +41,25 @@ class CudaPreprocessor:
 
     Args:
         preprocessing: the manifest's.
-        dtype: of the network's input, ``float32`` or ``float16``.
+        dtype: of the network's input, a key of `KINDS`.
         device: number of the GPU, that of the session.
+        channels_last: the input is `[B, H, W, 3]` and not `[B, 3, H, W]`.
 
     Raises:
         BadInputError: the manifest's preprocessing is impossible.
         MissingRuntimeError: no pycuda, no GPU, or the kernels cannot be compiled.
     """
 
-    def __init__(self, preprocessing: Preprocessing, dtype: str, device: int = 0) -> None:
+    def __init__(self, preprocessing: Preprocessing, dtype: str, device: int = 0, channels_last: bool = False) -> None:
         self._preprocessing = preprocessing
-        self._half = dtype == "float16"
+        pixels = preprocessing.height * preprocessing.width
+        # Kind of a value, and how many values lie from one pixel, and from one plane, to the next.
+        self._form = KINDS[dtype], *((3, 1) if channels_last else (1, pixels))
+        self._image_bytes = 3 * pixels * np.dtype(dtype).itemsize
         self._levels = _levels(preprocessing)
         self._lock = threading.Lock()
-        self._buffers: Optional[_Buffers] = None
+        # One for each image of a batch: the stream reads them after the next image's frame was written.
+        self._buffers: List[_Buffers] = []
         self._module: Any = None
         self._cuda: Optional[cuda.CudaContext] = None
         self._cuda = cuda.acquire(device, self)
@@ -63,13 +70,14 @@ class CudaPreprocessor:
             self.close()
             raise
 
-    def infer_all(self, session: Any, frame: np.ndarray, color: str = "bgr") -> Tuple[Tuple[np.ndarray, ...], float]:
-        """Prepare a frame as a session's input, and run the session.
+    def infer_all(self, session: Any, frames: Sequence[np.ndarray],
+                  color: str = "bgr") -> Tuple[Tuple[np.ndarray, ...], float]:
+        """Prepare frames as a session's input, and run the session.
 
         Args:
             session: a `TensorRTSession` on the same device.
-            frame: see `pixels.frame_layout`.
-            color: ``bgr``, ``rgb`` or ``nv12``.
+            frames: one to as many as the session's batch, see `pixels.frame_layout`; the last one fills it up.
+            color: of all frames: ``bgr``, ``rgb`` or ``nv12``.
 
         Returns:
             Every output, and the milliseconds from the call of the session until the input was ready on the device.
@@ -79,12 +87,16 @@ class CudaPreprocessor:
             CudaError: CUDA or TensorRT failed.
             UsageError: a frame of another shape or dtype, an unknown `color`, or something closed.
         """
-        layout = frame_layout(frame, color)
+        layouts = [frame_layout(frame, color) for frame in frames]
+        batch = session.inputs[0].shape[0]
 
         def prepare(driver: Any, stream: Any, address: int) -> None:
-            buffers = self._buffers_for(driver, layout)
-            buffers.fill(frame)
-            self._launch(buffers, stream, address)
+            for index in range(batch):
+                if index < len(frames):
+                    buffers = self._buffers_for(driver, index, layouts[index])
+                    buffers.fill(frames[index])
+                    buffers.copy(stream)
+                self._launch(buffers, stream, address + index * self._image_bytes)
 
         with self._lock:
             if self._cuda is None:
@@ -105,9 +117,9 @@ class CudaPreprocessor:
             with contextlib.ExitStack() as stack:
                 if context.usable:
                     stack.enter_context(context.active())
-                if self._buffers is not None:
-                    self._buffers.free()
-                self._buffers = self._module = None
+                for buffers in self._buffers:
+                    buffers.free()
+                self._buffers, self._module = [], None
             context.release()
         finally:
             self._lock.release()
@@ -116,21 +128,20 @@ class CudaPreprocessor:
         with contextlib.suppress(Exception):
             self.close()
 
-    def _buffers_for(self, driver: Any, layout: FrameLayout) -> "_Buffers":
-        """Return the buffers for frames of a layout; those of another one are freed, no call uses them any more."""
-        if self._buffers is None or self._buffers.layout != layout:
-            if self._buffers is not None:
-                self._buffers.free()
-            self._buffers = None
-            self._buffers = _Buffers(driver, layout, self._preprocessing)
-        return self._buffers
+    def _buffers_for(self, driver: Any, index: int, layout: FrameLayout) -> "_Buffers":
+        """Return an image's buffers for frames of a layout; those of another one are freed, no call uses them."""
+        if index < len(self._buffers) and self._buffers[index].layout != layout:
+            self._buffers.pop(index).free()
+            self._buffers.insert(index, _Buffers(driver, layout, self._preprocessing))
+        if index == len(self._buffers):
+            self._buffers.append(_Buffers(driver, layout, self._preprocessing))
+        return self._buffers[index]
 
     def _launch(self, buffers: "_Buffers", stream: Any, address: int) -> None:
-        """Put the copy to the device and the two kernels into the stream."""
+        """Put the two kernels into the stream; the frame is there, or its copy comes before them."""
         rows, columns, placed, pixel = buffers.rows, buffers.columns, buffers.placed, buffers.layout.format
         width, height = self._preprocessing.width, self._preprocessing.height
         shown_width, shown_height = len(columns.starts), len(rows.starts)
-        buffers.copy(stream)
         self._module.get_function("resize_rows")(
             _pointer(buffers.frame), np.int32(columns.last - columns.first), np.int32(rows.last - rows.first),
             np.int32(pixel.name == "nv12"), np.int32(pixel.pixel_bytes), *map(np.int32, pixel.offsets),
@@ -139,7 +150,7 @@ class CudaPreprocessor:
         self._module.get_function("resize_columns")(
             _pointer(buffers.between), np.int32(shown_width), np.int32(rows.last - rows.first), *buffers.row_taps,
             np.int32(shown_height), np.int32(placed.columns.start), np.int32(placed.rows.start), np.int32(width),
-            np.int32(height), *self._levels, np.int32(self._half), np.uintp(address),
+            np.int32(height), *self._levels, *map(np.int32, self._form), np.uintp(address),
             block=_BLOCK, grid=_grid(width, height), stream=stream)
 
 

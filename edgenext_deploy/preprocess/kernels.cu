@@ -65,15 +65,17 @@ extern "C" __global__ void resize_rows(
     between[(2 * height + y) * size + x] = (byte)grey_level(b);
 }
 
-/* between [3, height, shown_width] to result [3, size, width]: each plane holds one colour of between, each level times
-   scale plus offset. Around shown_height rows and shown_width columns lies a border of one level. half: write half. */
+/* between [3, height, shown_width] to result, size rows of width pixels: each plane holds one colour of between, each
+   level times scale plus offset. Around shown_height rows and shown_width columns lies a border of one level.
+   kind: write float (0), half (1) or byte (2). pixel_step, plane_step: values from one pixel, and from one plane, to the
+   next, so that result is [3, size, width] or [size, width, 3]. */
 extern "C" __global__ void resize_columns(
     const byte *between, int shown_width, int height, const int *starts, const int *counts, const float *weights,
     int shown_height, int left, int top, int width, int size,
     int color_0, float scale_0, float offset_0, float border_0,
     int color_1, float scale_1, float offset_1, float border_1,
     int color_2, float scale_2, float offset_2, float border_2,
-    int half, void *result)
+    int kind, int pixel_step, int plane_step, void *result)
 {
     int x = blockIdx.x * blockDim.x + threadIdx.x;
     int y = blockIdx.y * blockDim.y + threadIdx.y;
@@ -95,8 +97,10 @@ extern "C" __global__ void resize_columns(
             level = grey_level(sum);
         }
         float value = level * scales[plane] + offsets[plane];
-        int index = (plane * size + y) * width + x;
-        if (half)
+        int index = plane * plane_step + (y * width + x) * pixel_step;
+        if (kind == 2)
+            ((byte *)result)[index] = (byte)value;
+        else if (kind == 1)
             ((unsigned short *)result)[index] = half_bits(value);
         else
             ((float *)result)[index] = value;

@@ -1,4 +1,4 @@
-"""Prepare frames for a session: on the processor or the GPU, the fast way or the exact one.
+"""Prepare frames for a session, one or a batch: on the processor or the GPU, the fast way or the exact one.
 
 The rule: a camera's frame (an array) goes the fast way: with `preprocess.cuda` where the session is on the GPU
 and the kernels can be compiled, else with `preprocess.cpu`. A photo (a path or a PIL image) goes the exact way,
@@ -7,13 +7,14 @@ and the kernels can be compiled, else with `preprocess.cpu`. A photo (a path or 
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.preprocess.cpu import CpuPreprocessor
+from edgenext_deploy.preprocess.input_form import as_input, is_channels_last
 from edgenext_deploy.preprocess.photo import preprocess
 from edgenext_deploy.preprocess.pixel_formats import check_color
 from edgenext_deploy.runtime.options import PREPARED_ON
@@ -78,14 +79,14 @@ class FramePreparer:
             self._open_gpu()
 
     def prepare(self, source: "Source", color: Optional[str] = None) -> np.ndarray:
-        """Return the session's input for a path, a PIL image or a frame, made on the processor.
+        """Return one image of the session's input for a path, a PIL image or a frame, made on the processor.
 
         Args:
             source: see `preprocess.preprocess`.
             color: of this frame; by default what the preparer was made with.
 
         Returns:
-            `[1, 3, height, width]` of the session's dtype.
+            `[1, 3, height, width]` of the session's dtype, or `[1, height, width, 3]` if that is its input.
 
         Raises:
             BadInputError: the photo cannot be read, or is too elongated.
@@ -95,10 +96,15 @@ class FramePreparer:
             image = self._cpu(source, color or self._color)
         else:
             image = preprocess(source, self._preprocessing)
-        return image.astype(self._session.inputs[0].dtype, copy=False)
+        return as_input(image, self._session.inputs[0])
 
-    def infer(self, source: "Source", color: Optional[str] = None) -> Tuple[np.ndarray, ...]:
-        """Run the session on a path, a PIL image or a frame and return every output.
+    def infer(self, sources: "Sequence[Source]", color: Optional[str] = None) -> Tuple[np.ndarray, ...]:
+        """Run the session on paths, PIL images or frames and return every output.
+
+        Args:
+            sources: one to as many as the session's batch; with fewer the last one fills it up, and outputs of those
+                behind `sources` mean nothing.
+            color: of the frames; by default what the preparer was made with.
 
         Raises:
             BadInputError: the photo cannot be read, or is too elongated.
@@ -106,17 +112,22 @@ class FramePreparer:
             CudaError: CUDA or TensorRT failed.
         """
         start = time.perf_counter()
-        gpu = self._choose() if isinstance(source, np.ndarray) else None
-        if gpu is not None and isinstance(source, np.ndarray):
+        frames = [source for source in sources if isinstance(source, np.ndarray)]
+        gpu = self._choose() if len(frames) == len(sources) else None
+        if gpu is not None:
             chosen = time.perf_counter()
-            outputs, prepare_ms = gpu.infer_all(self._session, source, color or self._color)
+            outputs, prepare_ms = gpu.infer_all(self._session, frames, color or self._color)
             preprocess_ms = (chosen - start) * 1e3 + prepare_ms
         else:
-            image = self.prepare(source, color)
+            image = self._filled([self.prepare(source, color) for source in sources])
             preprocess_ms = (time.perf_counter() - start) * 1e3
             outputs = self._session.infer_all(image)
         self.timings = FrameTimings(preprocess_ms, (time.perf_counter() - start) * 1e3 - preprocess_ms)
         return outputs
+
+    def _filled(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        missing = self._session.inputs[0].shape[0] - len(images)
+        return np.concatenate([*images, *[images[-1]] * missing]) if len(images) + missing > 1 else images[0]
 
     def close(self) -> None:
         """Release what is on the GPU; before the session is closed, twice does no harm."""
@@ -137,5 +148,6 @@ class FramePreparer:
     def _open_gpu(self) -> None:
         from edgenext_deploy.preprocess.cuda import CudaPreprocessor
 
-        self._gpu = CudaPreprocessor(self._preprocessing, self._session.inputs[0].dtype, self._session.device)
+        taken = self._session.inputs[0]
+        self._gpu = CudaPreprocessor(self._preprocessing, taken.dtype, self._session.device, is_channels_last(taken))
         self.where = "gpu"

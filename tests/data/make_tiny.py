@@ -1,8 +1,8 @@
-"""Write tiny_classifier.onnx and its manifest: a real network, small enough to commit.
+"""Write tiny_classifier.onnx with its manifest, and further forms of it: a real network, small enough to commit.
 
 It names the colour nearest to the mean colour of the picture: average pool, then one 1x1 convolution that
 computes minus the squared distance to ten colours (up to a term common to all). Every number is given
-here; nothing is random. Needs `onnx`; the tests that use the two files do not, so they run on Python 3.6.
+here; nothing is random. Needs `onnx`; the tests that use the files do not, so they run on Python 3.6.
 
     python tests/data/make_tiny.py [FOLDER]
 """
@@ -25,6 +25,8 @@ COLORS = {
 }
 PREPROCESSING = manifest.Preprocessing(
     SIZE, SIZE, 0.875, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), False)
+# By the files' name, what differs from the plain network.
+FORMS = {"tiny_classifier": {}, "tiny_batch": {"batch": 3}}
 
 
 def parameters():
@@ -34,8 +36,8 @@ def parameters():
     return 2 * SHARPNESS * centers, -SHARPNESS * (centers * centers).sum(axis=1)
 
 
-def build_onnx():
-    """Return the ONNX file, opset 13 and IR version 7, as bytes."""
+def build_onnx(name, batch=1):
+    """Return the ONNX file of a form, opset 13 and IR version 7, as bytes."""
     from onnx import TensorProto, helper, numpy_helper
 
     weight, bias = parameters()
@@ -45,19 +47,19 @@ def build_onnx():
             helper.make_node("Conv", ["pooled", "weight", "bias"], ["scores"], name="head"),
             helper.make_node("Flatten", ["scores"], ["logits"], name="flatten", axis=1),
         ],
-        "tiny_classifier",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, SIZE, SIZE])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, len(COLORS)])],
+        name,
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, len(COLORS)])],
         [numpy_helper.from_array(weight[:, :, None, None], "weight"), numpy_helper.from_array(bias, "bias")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
     return model.SerializeToString()
 
 
-def build_manifest(onnx_bytes):
+def build_manifest(name, onnx_bytes, batch=1):
     """Return the manifest of these bytes."""
     weight, bias = parameters()
-    image = normalise(golden.golden_batch(0, (1, 3, SIZE, SIZE)), PREPROCESSING)
+    image = normalise(golden.golden_batch(0, (batch, 3, SIZE, SIZE)), PREPROCESSING)
     output = (image.mean(axis=(2, 3), dtype=np.float64) @ weight.T.astype(np.float64) + bias).astype("<f4")
     return manifest.Manifest(
         schema=1,
@@ -67,9 +69,9 @@ def build_manifest(onnx_bytes):
         weights=manifest.Weights("tests/data/make_tiny.py", False, sha256_of_bytes(
             weight.astype("<f4").tobytes() + bias.astype("<f4").tobytes())),
         target="nano",
-        graph=manifest.GraphFile("tiny_classifier.onnx", sha256_of_bytes(onnx_bytes), len(onnx_bytes), 13, 7),
-        inputs=(manifest.TensorSpec("image", (1, 3, SIZE, SIZE), "float32"),),
-        outputs=(manifest.TensorSpec("logits", (1, len(COLORS)), "float32"),),
+        graph=manifest.GraphFile(name + ".onnx", sha256_of_bytes(onnx_bytes), len(onnx_bytes), 13, 7),
+        inputs=(manifest.TensorSpec("image", (batch, 3, SIZE, SIZE), "float32"),),
+        outputs=(manifest.TensorSpec("logits", (batch, len(COLORS)), "float32"),),
         preprocessing=PREPROCESSING,
         labels=tuple(COLORS),
         labels_source="tests/data/make_tiny.py",
@@ -83,12 +85,13 @@ def build_manifest(onnx_bytes):
 
 
 def main(folder):
-    """Write both files into `folder`."""
-    onnx_bytes = build_onnx()
-    write_files_atomically({
-        os.path.join(folder, "tiny_classifier.onnx"): onnx_bytes,
-        os.path.join(folder, "tiny_classifier.json"): manifest.dump(build_manifest(onnx_bytes)),
-    })
+    """Write the files of every form into `folder`."""
+    files = {}
+    for name, form in FORMS.items():
+        onnx_bytes = build_onnx(name, **form)
+        files[os.path.join(folder, name + ".onnx")] = onnx_bytes
+        files[os.path.join(folder, name + ".json")] = manifest.dump(build_manifest(name, onnx_bytes, **form))
+    write_files_atomically(files)
 
 
 if __name__ == "__main__":

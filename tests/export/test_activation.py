@@ -78,13 +78,3 @@ def test_only_a_classifier_has_an_activation(tmp_path):
 def test_one_class_has_no_accuracy(tmp_path):
     with pytest.raises(UsageError, match="the engine has one class, 'ripe'"):
         ClassificationTask().read_data(str(tmp_path), None, ["ripe"], None)
-
-
-def test_no_command_is_printed_that_refuses_the_file(tmp_path, module):
-    from edgenext_deploy.export.report import next_commands
-
-    for batch, runs in ((1, True), (4, False)):
-        result = quick_export(ExportRequest(module, tmp_path / str(batch), image_size=64, batch=batch))
-        commands = next_commands(result)
-        assert any(command.startswith("edgenext-run") for command in commands) == runs
-        assert any(command.startswith("edgenext-bench") for command in commands)

@@ -79,7 +79,7 @@ def test_every_format_and_size(context, name, preprocessing):
     preprocess, reader = open_preprocessor(preprocessing), Reader(context, 64)
     for seed, (width, height) in enumerate(SIZES + ([] if name == "nv12" else ODD_SIZES)):
         frame = frame_of(name, noise(height, width, seed=seed), seed)
-        (result,), _ = preprocess.infer_all(reader, frame, COLORS[name])
+        (result,), _ = preprocess.infer_all(reader, [frame], COLORS[name])
         check_close(result, name, frame, preprocessing)
     reader.close()
     preprocess.close()
@@ -88,7 +88,7 @@ def test_every_format_and_size(context, name, preprocessing):
 def test_half_precision(context):
     preprocess, reader = open_preprocessor(EDGENEXT, "float16"), Reader(context, 256, "float16")
     frame = frame_of("bgr", photo("coffee.jpg"))
-    (result,), _ = preprocess.infer_all(reader, frame)
+    (result,), _ = preprocess.infer_all(reader, [frame])
     check_close(result, "bgr", frame, EDGENEXT, rounding=0.07)
     reader.close()
     preprocess.close()
@@ -101,7 +101,7 @@ def test_time(context, name):
     frame = frame_of(name, noise(720, 1280))
     on_gpu, on_cpu = [], []
     for _ in range(60):
-        on_gpu.append(preprocess.infer_all(reader, frame, COLORS[name])[1])
+        on_gpu.append(preprocess.infer_all(reader, [frame], COLORS[name])[1])
         start = time.perf_counter()
         reference(frame, COLORS[name])
         on_cpu.append((time.perf_counter() - start) * 1e3)

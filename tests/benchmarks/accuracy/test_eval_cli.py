@@ -128,7 +128,7 @@ def test_limit_and_resume(run, photos, tmp_path, monkeypatch):
     assert code == 0 and again == whole and "of 6 images were evaluated before" in err
     assert rows.read_bytes() == content
     # Nothing is computed any more.
-    monkeypatch.setattr("edgenext_deploy.benchmarks.accuracy.evaluate.read_photo", None)
+    monkeypatch.setattr("edgenext_deploy.preprocess.photo_batches.read_photo", None)
     code, again, err = run(*arguments)
     assert code == 0 and again == whole and "6 of 6 images" in err
     code, _, err = run("--engine", TINY, "--data", photos, "--resume", rows, "--limit", "3")
@@ -145,7 +145,7 @@ def test_control_c_says_how_to_go_on(run, photos, tmp_path, monkeypatch):
     def interrupt(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgenext_deploy.benchmarks.accuracy.evaluate.read_photo", interrupt)
+    monkeypatch.setattr("edgenext_deploy.preprocess.photo_batches.read_photo", interrupt)
     code, _, err = run("--engine", TINY, "--data", photos, "--resume", tmp_path / "rows.jsonl")
     assert code == 130 and "the same command goes on from here" in err
     code, _, err = run("--engine", TINY, "--data", photos)

@@ -27,6 +27,7 @@ from frame_samples import (
 )
 from paths import TESTS
 
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError, UsageError
 from edgenext_deploy.preprocess import cuda as preprocess_cuda
 from edgenext_deploy.preprocess.cpu import CpuPreprocessor
@@ -55,6 +56,7 @@ class Reader:
 
     def __init__(self, shape, dtype="float32"):
         self.shape, self.dtype = shape, np.dtype(dtype)
+        self.inputs = (TensorSpec("image", shape, dtype),)
 
     def infer_prepared(self, prepare):
         context = cuda.acquire()
@@ -74,7 +76,8 @@ class Reader:
 
 
 def prepared(preprocess, frame, color, preprocessing, dtype="float32"):
-    (result,), _ = preprocess.infer_all(Reader((1, 3, preprocessing.height, preprocessing.width), dtype), frame, color)
+    reader = Reader((1, 3, preprocessing.height, preprocessing.width), dtype)
+    (result,), _ = preprocess.infer_all(reader, [frame], color)
     return result
 
 
@@ -142,19 +145,19 @@ def test_the_tables_are_copied_once_and_every_frame_is_new(machine):
     preprocess.close()
     preprocess.close()
     with pytest.raises(UsageError, match="closed"):
-        preprocess.infer_all(Reader((1, 3, 32, 32)), frame)
+        preprocess.infer_all(Reader((1, 3, 32, 32)), [frame])
 
 
 def test_bad_frames_leave_nothing_behind(machine):
     preprocess = CudaPreprocessor(EDGENEXT, "float32")
     reader = Reader((1, 3, 256, 256))
     with pytest.raises(UsageError, match="uint8"):
-        preprocess.infer_all(reader, np.zeros((4, 4, 3), np.float32))
+        preprocess.infer_all(reader, [np.zeros((4, 4, 3), np.float32)])
     with pytest.raises(BadInputError, match="elongated"):
-        preprocess.infer_all(reader, np.zeros((1, 20000, 3), np.uint8))
+        preprocess.infer_all(reader, [np.zeros((1, 20000, 3), np.uint8)])
     machine.memory_bytes = machine.allocated_bytes() + 1000000
     with pytest.raises(Exception, match="out of memory"):
-        preprocess.infer_all(reader, np.zeros((720, 1280, 3), np.uint8))
+        preprocess.infer_all(reader, [np.zeros((720, 1280, 3), np.uint8)])
     machine.memory_bytes = 1 << 30
     assert prepared(preprocess, noise(48, 64), "bgr", EDGENEXT).shape == (1, 3, 256, 256)
     preprocess.close()
@@ -244,7 +247,8 @@ for nv12, pixel, width, height, size in ((1, 1, 38, 26, 31), (0, 3, 37, 27, 33),
     kernel_double.run(library, "resize_rows", (*grid, 32, 8), [at(frame), *map(np.int32, (width, height, nv12, pixel,
         *offsets)), *map(at, tables[0]), np.int32(size), at(between)])
     kernel_double.run(library, "resize_columns", (*grid, 32, 8), [at(between), np.int32(size), np.int32({height}),
-        *map(at, tables[1]), *map(np.int32, (size, nv12, nv12, whole, whole)), *levels, np.int32(0), at(result)])
+        *map(at, tables[1]), *map(np.int32, (size, nv12, nv12, whole, whole)), *levels,
+        *map(np.int32, (0, 1, whole * whole)), at(result)])
 print("done")
 """
 

@@ -61,9 +61,9 @@ def test_arrays_go_the_fast_way_and_photos_the_exact_one():
     frames = FramePreparer(PREPROCESSING, Recorder())
     rgb = gradient(300, 400)
     frame, image = frame_of("bgr", rgb), Image.fromarray(rgb)
-    assert np.array_equal(frames.infer(frame)[0], CpuPreprocessor(PREPROCESSING)(frame))
+    assert np.array_equal(frames.infer([frame])[0], CpuPreprocessor(PREPROCESSING)(frame))
     for source in (image, path_of("photos", "cat.jpg")):
-        assert np.array_equal(frames.infer(source)[0], preprocess(source, PREPROCESSING))
+        assert np.array_equal(frames.infer([source])[0], preprocess(source, PREPROCESSING))
     assert np.abs(frames.prepare(frame) - frames.prepare(image)).max() * 255 * max(PREPROCESSING.std) <= 1.001
     assert frames.where == "cpu"
 

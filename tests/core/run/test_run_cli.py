@@ -140,7 +140,7 @@ def test_folder_stands_for_its_photos_sorted(run, tmp_path, monkeypatch):
     (folder / "notes.txt").write_text("not a photo")
     (folder / "deeper").mkdir()
     names = sorted(os.listdir(str(folder)), reverse=True)
-    monkeypatch.setattr(cli.os, "listdir", lambda path: names)
+    monkeypatch.setattr(os, "listdir", lambda path: names)
     code, out, _ = run(folder, "--json")
     assert code == 0
     assert [os.path.basename(image["image"]) for image in json.loads(out)["images"]] == ["a.png", "b.PNG"]
