@@ -127,4 +127,4 @@ def _require_pycocotools() -> None:
         import pycocotools.cocoeval  # noqa: F401
     except ImportError as error:
         raise MissingRuntimeError("detectors are evaluated by pycocotools, which cannot be imported: {}".format(error),
-                                  'python3 -m pip install "edgenext-deploy[eval]"') from error
+                                  'python3 -m pip install pycocotools') from error

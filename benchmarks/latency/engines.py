@@ -9,6 +9,7 @@ from edgenext_deploy.artifacts import golden, manifest
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.benchmarks import latency_report
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
+from edgenext_deploy.install import install_command
 from edgenext_deploy.preprocess import photo
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.session import Session
@@ -97,7 +98,7 @@ def _open_module(variant: str, threads: Optional[int], torch_device: str) -> Any
         from edgenext_deploy.models.torch_session import TorchSession
     except (ImportError, SyntaxError) as error:  # no torch, or a Python too old for the definitions
         raise MissingRuntimeError("{}{} needs Python 3.10 or newer with torch: {}".format(TORCH, variant, error),
-                                  'on a workstation: pip install "edgenext-deploy[export]"') from error
+                                  install_command("export")) from error
     return TorchSession(variant, threads, torch_device)
 
 

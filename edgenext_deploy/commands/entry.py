@@ -13,6 +13,7 @@ from typing import Any, Callable, List, Optional, Sequence
 import click
 
 from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
+from edgenext_deploy.install import install_command
 from edgenext_deploy.version import __version__
 
 Function = Callable[..., Any]
@@ -105,7 +106,7 @@ def require_libraries(purpose: str, names: Sequence[str]) -> None:
             "{} needs Python 3.10 or newer{}; found Python {}.{}{}".format(
                 purpose, " with " + ", ".join(names) if names else "", sys.version_info[0], sys.version_info[1],
                 " without " + ", ".join(missing) if missing else ""),
-            'on a workstation: pip install "edgenext-deploy[export]"')
+            install_command("export"))
 
 
 def _print_in_any_locale() -> None:

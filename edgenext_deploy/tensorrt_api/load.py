@@ -7,13 +7,14 @@ import threading
 from typing import Any, Deque, Dict, List, Tuple
 
 from edgenext_deploy.errors import MissingRuntimeError
+from edgenext_deploy.install import install_command
 from edgenext_deploy.machine.versions import plain_version
 from edgenext_deploy.targets import TENSORRT, TENSORRT_RTX
 
 _INSTALL = {
     TENSORRT: "on a Jetson it comes with JetPack (apt package python3-libnvinfer) for the system's Python, and a "
               "virtual environment needs --system-site-packages; on a server: python3 -m pip install tensorrt",
-    TENSORRT_RTX: 'python3 -m pip install "edgenext-deploy[rtx]"',
+    TENSORRT_RTX: install_command("rtx"),
 }
 # Of all threads together.
 _MESSAGES_KEPT = 100

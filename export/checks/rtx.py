@@ -18,6 +18,7 @@ from typing import Any
 
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.files import require_file, write_files_atomically
+from edgenext_deploy.install import install_command
 from edgenext_deploy.targets import Target
 
 _CHILD = Path(__file__).with_name("rtx_child.py")
@@ -144,7 +145,7 @@ def build_with_rtx(onnx_path: str, sms: Sequence[str] = ("80", "86"), timeout_s:
     """
     require_file(onnx_path, "ONNX file", "export one with edgenext-export")
     if importlib.util.find_spec("tensorrt_rtx") is None:
-        return RtxReport(False, False, reason="tensorrt_rtx is not installed (pip install tensorrt-rtx-cu13)")
+        return RtxReport(False, False, reason=f"tensorrt_rtx is not installed ({install_command('rtx')})")
     with tempfile.TemporaryDirectory(prefix="edgenext-rtx-") as folder:
         result = Path(folder, "report.json")
         command = [sys.executable, str(_CHILD), str(Path(onnx_path).resolve()), str(result),

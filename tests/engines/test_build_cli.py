@@ -303,7 +303,7 @@ def test_the_parent_never_loads_tensorrt(machine, monkeypatch, capfd, tmp_path):
 @pytest.fixture(scope="module")
 def typed_export(tmp_path_factory):
     """A typed FP16 export of xxs."""
-    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed: pip install edgenext-deploy[rtx]")
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed: pip install '.[rtx]'")
     for library in ("torch", "onnx", "onnxruntime"):
         pytest.importorskip(library)
     from exports import export

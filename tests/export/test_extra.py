@@ -1,4 +1,4 @@
-"""What ``pip install "edgenext-deploy[export]"`` brings is enough for both ways to export."""
+"""What ``pip install ".[export]"`` brings is enough for both ways to export."""
 import subprocess
 import sys
 from pathlib import Path

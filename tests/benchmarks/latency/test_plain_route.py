@@ -99,11 +99,11 @@ def test_the_exports_leave_nothing_behind(children, sessions):
 def test_an_error_of_the_export_is_passed_on(children, sessions, code, kind):
     children.code = code
     children.stderr = (b"exporting ...\nerror: torch cannot be imported\n"
-                       b"  fix: pip install 'edgenext-deploy[export]'\n")
+                       b"  fix: python3 -m pip install '.[export]'\n")
     with pytest.raises(kind) as raised:
         plain_route.compare_routes(["xxs"], LIMITS)
     assert raised.value.message == "torch cannot be imported"
-    assert raised.value.fix == "pip install 'edgenext-deploy[export]'"
+    assert raised.value.fix == "python3 -m pip install '.[export]'"
     assert len(children.calls) == 1
 
 

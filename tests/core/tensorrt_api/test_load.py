@@ -97,7 +97,7 @@ def test_a_version_has_no_suffix(trt):
     assert load.version_of(types.SimpleNamespace(__version__="unknown")) == "unknown"
 
 
-@pytest.mark.parametrize("name, words", [("tensorrt", "python3-libnvinfer"), ("tensorrt_rtx", "edgenext-deploy[rtx]")])
+@pytest.mark.parametrize("name, words", [("tensorrt", "python3-libnvinfer"), ("tensorrt_rtx", 'pip install ".[rtx]"')])
 def test_a_missing_runtime_comes_with_the_command_that_installs_it(monkeypatch, name, words):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingRuntimeError) as caught:
