@@ -1,4 +1,4 @@
-"""Until the project is on PyPI nobody is told to install it from there: one constant says how, and everything uses it."""
+"""Until the project is on PyPI nobody is told to install it from there: one constant says how it is installed."""
 import re
 from pathlib import Path
 
@@ -7,7 +7,8 @@ import paths
 from edgenext_deploy import install
 
 ROOT = Path(paths.ROOT)
-FOLDERS = ("edgenext_deploy", "models", "export", "engines", "benchmarks", "examples", "docs", "requirements", ".github")
+FOLDERS = ("edgenext_deploy", "models", "export", "engines", "benchmarks", "examples", "docs", "requirements",
+           ".github")
 ON_PYPI = re.compile(r"""(?:pip3? install|uv add|pipx install)[^\n`]*?["' ]edgenext-deploy(?![.\w-])""")
 
 
