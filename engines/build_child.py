@@ -1,22 +1,12 @@
 """Child process of `isolated`: one build, from FOLDER/request.json to FOLDER/plan and FOLDER/answer.json.
 
-Run by path: python build_child.py ROOT FOLDER, where ROOT holds the parent's package `edgenext_deploy`. The answer is
-renamed into place last: if it is there, everything else is complete.
+The answer is renamed into place last: if it is there, everything else is complete.
 """
 import json
 import os
 import sys
 import traceback
 from typing import Any, Dict
-
-
-def _use_package_at(root: str) -> None:
-    """Import `edgenext_deploy` from `root`, before any installed copy and after the standard library."""
-    folder = os.path.dirname(os.path.abspath(__file__))
-    # Run by path, Python puts this folder first: none of its modules may shadow one that TensorRT imports.
-    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != folder]
-    installed = [index for index, entry in enumerate(sys.path) if entry.endswith(("site-packages", "dist-packages"))]
-    sys.path.insert(installed[0] if installed else len(sys.path), root)
 
 
 def _build(folder: str) -> Dict[str, Any]:
@@ -42,9 +32,8 @@ def _build(folder: str) -> Dict[str, Any]:
     return {"report": json_records.to_json(result.report)}
 
 
-def main(root: str, folder: str) -> None:
+def main(folder: str) -> None:
     """Build, and write the answer."""
-    _use_package_at(root)
     try:
         answer = _build(folder)
     except Exception as error:  # a bug: the parent says so, and shows the traceback with --debug
@@ -56,7 +45,7 @@ def main(root: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(sys.argv[1])
     sys.stdout.flush()
     sys.stderr.flush()
     # TensorRT-RTX may crash while the interpreter shuts down on a machine with no GPU: leave without it.

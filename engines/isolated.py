@@ -8,17 +8,16 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 
 from edgenext_deploy import errors
 from edgenext_deploy.artifacts import json_records
-from edgenext_deploy.commands.child import package_root
+from edgenext_deploy.child_process import python_command
 from edgenext_deploy.engines import workspace
 from edgenext_deploy.engines.build_records import BuildReport, BuildRequest, BuildResult
 from edgenext_deploy.errors import IncompatibleError
 
-_CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "build_child.py")
+_CHILD = "edgenext_deploy.engines.build_child"
 _STDERR = 2
 
 
@@ -34,7 +33,7 @@ def build_in_child(request: BuildRequest) -> BuildResult:
         with open(os.path.join(folder, "request.json"), "w", encoding="utf-8") as stream:
             json.dump(json_records.to_json(request._replace(onnx_path=os.path.abspath(request.onnx_path))), stream)
         # Native code may print to standard output, where the caller's result goes.
-        code = subprocess.call([sys.executable, _CHILD, package_root(), folder], stdin=subprocess.DEVNULL,
+        code = subprocess.call(python_command(_CHILD, [folder]), stdin=subprocess.DEVNULL,
                                stdout=_STDERR)
         return _read_answer(folder, code)
     finally:

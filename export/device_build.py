@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edgenext_deploy.commands.child import module_command
+from edgenext_deploy.child_process import python_command
 from edgenext_deploy.errors import EdgeNextError
 from edgenext_deploy.machine.environment import Environment, present_environment
 from edgenext_deploy.targets import Target
@@ -56,4 +56,4 @@ def build_if_here(
 
 def _run(arguments: Sequence[str]) -> int:
     """Run the builder with its messages on stderr, where they do not mix with ``--json``."""
-    return subprocess.run(module_command(_BUILDER, arguments), stdout=sys.stderr, check=False).returncode
+    return subprocess.run(python_command(_BUILDER, arguments), stdout=sys.stderr, check=False).returncode

@@ -1,9 +1,8 @@
 """Another command of this toolkit in a child process: how stages use each other against the direction of imports."""
-import os
 import subprocess
-import sys
-from typing import Dict, List, Optional, Sequence, Tuple, Type
+from typing import Dict, Optional, Sequence, Tuple, Type
 
+from edgenext_deploy.child_process import python_command
 from edgenext_deploy.errors import (
     BadInputError,
     EdgeNextError,
@@ -15,22 +14,6 @@ from edgenext_deploy.errors import (
 
 _ERRORS: Dict[int, Type[EdgeNextError]] = {kind.exit_code: kind for kind in (
     UsageError, BadInputError, IncompatibleError, VerificationError, MissingRuntimeError)}
-
-
-def package_root() -> str:
-    """Return the folder from which this process imported the package."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return os.path.dirname(package)
-
-
-def module_command(module: str, arguments: Sequence[str]) -> List[str]:
-    """Return the command line that runs a module of this package, found wherever this process found the package."""
-    root = package_root()
-    # A checkout is not on the child's path; an installed copy is, and must not come before the standard library.
-    code = ("import runpy, sys\n"
-            "if {0!r} not in sys.path: sys.path.insert(1, {0!r})\n"
-            "runpy.run_module({1!r}, run_name='__main__', alter_sys=True)").format(root, module)
-    return [sys.executable, "-c", code, *arguments]
 
 
 def run_module(module: str, arguments: Sequence[str], timeout_s: Optional[float] = None) -> str:
@@ -48,7 +31,7 @@ def run_module(module: str, arguments: Sequence[str], timeout_s: Optional[float]
     """
     shown = " ".join([module, *arguments])
     try:
-        child = subprocess.run(module_command(module, arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        child = subprocess.run(python_command(module, arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
         raise VerificationError("{} took more than {:g} s".format(shown, timeout_s or 0)) from error

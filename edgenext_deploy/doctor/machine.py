@@ -1,7 +1,6 @@
 """The machine under examination: its files, its commands and the running Python."""
 import contextlib
 import grp
-import json
 import os
 import platform
 import pwd
@@ -14,6 +13,7 @@ import tempfile
 import time
 from typing import IO, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
+from edgenext_deploy.child_process import python_command
 from edgenext_deploy.machine.tree import Tree
 
 # Of what a command prints.
@@ -21,9 +21,7 @@ _MAX_BYTES = 1 << 18
 _POLL_S = 0.01
 # Number of imports at the same time; more would not fit into a Nano's memory.
 _AT_ONCE = 4
-# A child imports what the parent would, however the parent was started.
-_BOOT = ("import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-         "from edgenext_deploy.doctor.probe import main; main(sys.argv[2])")
+_PROBE = "edgenext_deploy.doctor.probe"
 
 
 class Interpreter(NamedTuple):
@@ -132,7 +130,7 @@ class Machine(Tree):
 
     def probe_command(self, name: str) -> List[str]:
         """Return the command that runs one of `probe`'s functions in a child process."""
-        return [self.python.executable, "-c", _BOOT, json.dumps(sys.path), name]
+        return python_command(_PROBE, [name], self.python.executable)
 
     def run(self, commands: Sequence[Sequence[str]], extra: Optional[Mapping[str, str]] = None) -> List[Outcome]:
         """Run commands side by side, with no input, each for `timeout_s` at most; return how each ended.

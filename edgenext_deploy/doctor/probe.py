@@ -95,3 +95,7 @@ _PROBES: Dict[str, Callable[[Callable[..., None]], None]] = {
     "numpy": _numpy, "pip": _pip, "onnxruntime": _onnxruntime, "opencv": _opencv, "tensorrt": _tensorrt,
     "pycuda": _pycuda, "environment": _environment,
 }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

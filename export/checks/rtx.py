@@ -10,12 +10,12 @@ import importlib.util
 import json
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgenext_deploy.child_process import python_command
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.files import require_file, write_files_atomically
 from edgenext_deploy.install import install_command
@@ -148,8 +148,8 @@ def build_with_rtx(onnx_path: str, sms: Sequence[str] = ("80", "86"), timeout_s:
         return RtxReport(False, False, reason=f"tensorrt_rtx is not installed ({install_command('rtx')})")
     with tempfile.TemporaryDirectory(prefix="edgenext-rtx-") as folder:
         result = Path(folder, "report.json")
-        command = [sys.executable, str(_CHILD), str(Path(onnx_path).resolve()), str(result),
-                   folder if keep_plan else "", *sms]
+        command = python_command(str(_CHILD), [
+            str(Path(onnx_path).resolve()), str(result), folder if keep_plan else "", *sms])
         try:
             child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s,
                                    cwd=folder, check=False)

@@ -1,6 +1,6 @@
 """Child process of `rtx`: parse one ONNX file with TensorRT-RTX, build it per GPU generation, write JSON.
 
-It is run by path and imports only the standard library and ``tensorrt_rtx``, so it works from any folder
+It imports only the standard library and ``tensorrt_rtx``, so it works from any folder
 and a crash inside the native libraries ends this process and nothing else. The report file is rewritten
 after every step, so that a crash loses no earlier result.
 
@@ -65,9 +65,6 @@ def _build(trt: Any, builder: Any, network: Any, logger: Any, sm: str, plan_fold
 def main(arguments: list[str]) -> None:
     """Parse, build for every SM asked for, and report."""
     model_path, report_path, plan_folder = arguments[:3]
-    # Run by path, Python puts this folder first: none of its modules may shadow one that TensorRT imports.
-    folder = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != folder]
     report: dict[str, Any] = {
         "stage": "import of tensorrt_rtx", "available": False, "version": "", "parsed": False, "layers": 0,
         "errors": [], "messages": [], "builds": []}

@@ -1,11 +1,12 @@
 """onnx-simplifier in a child process: it may crash or hang, and then the graph goes on as it was."""
 import dataclasses
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import onnx
+
+from edgenext_deploy.child_process import python_command
 
 _CHILD = Path(__file__).with_name("simplify_child.py")
 
@@ -31,7 +32,7 @@ def simplify(model: onnx.ModelProto, timeout_s: float = 60.0, child: Path = _CHI
         source.write_bytes(model.SerializeToString(deterministic=True))
         try:
             process = subprocess.run(
-                [sys.executable, str(child), str(source), str(destination)], timeout=timeout_s, check=False,
+                python_command(str(child), [str(source), str(destination)]), timeout=timeout_s, check=False,
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
             return Simplified(model, f"onnx-simplifier took more than {timeout_s:g} s")

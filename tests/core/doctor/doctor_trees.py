@@ -47,7 +47,7 @@ class Recorded(Machine):
         return [self._answer(command, extra) for command in commands]
 
     def _answer(self, command, extra):
-        name = command[4] if command[1] == "-c" else os.path.basename(command[0])
+        name = command[-1] if "-c" in command else os.path.basename(command[0])
         self.asked.append((name, dict(extra or {})))
         answer = self.answers.get(name + ("+ARMV8" if extra else ""))
         if answer is None:

@@ -24,10 +24,10 @@ WORKS = ("__version__ = '1.19.5'\nfloat32 = None\nclass A:\n    def __matmul__(s
 
 
 @pytest.fixture
-def planted(tmp_path, monkeypatch):
+def planted(tmp_path):
     """Return a machine whose Python finds the modules in tmp_path first."""
-    monkeypatch.syspath_prepend(str(tmp_path))
     environ = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    environ["PYTHONPATH"] = str(tmp_path)
     return Machine(timeout_s=20.0, architecture="aarch64", environ=environ)
 
 
