@@ -113,13 +113,13 @@ class CudaPreprocessor:
             context, self._cuda = self._cuda, None
             if context is None:
                 return
-            # In a dead context nothing can be freed, and what is dropped does no harm.
-            with contextlib.ExitStack() as stack:
-                if context.usable:
-                    stack.enter_context(context.active())
-                for buffers in self._buffers:
-                    buffers.free()
-                self._buffers, self._module = [], None
+            if context.can_be_pushed():
+                with context.active():
+                    for buffers in self._buffers:
+                        buffers.free()
+                    self._buffers, self._module = [], None
+            else:
+                context.keep_for_good(self._buffers, self._module)
             context.release()
         finally:
             self._lock.release()
@@ -227,7 +227,8 @@ def _compile(capability: Tuple[int, int]) -> Any:
         return SourceModule(source, nvcc=nvcc, options=["-Wno-deprecated-gpu-targets"], no_extern_c=True,
                             arch="sm_{}{}".format(*capability), cache_dir=_cache())
     except Exception as error:  # of pycuda, of its helpers, of the compiler's start: without a common base
-        text = " ".join(str(getattr(error, "message", error)).split())[:300]
+        # Of a CompileError, nvcc's own words; its text begins with the long command line.
+        text = " ".join(str(getattr(error, "stderr", None) or getattr(error, "msg", None) or error).split())[:300]
         raise MissingRuntimeError("the preprocessing kernels cannot be compiled: {}".format(
             text or type(error).__name__), _FIX) from error
 

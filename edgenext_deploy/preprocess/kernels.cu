@@ -3,7 +3,8 @@
    The taps are those of edgenext_deploy/preprocess/taps.py: output i is the sum over t < counts[i] of
    weights[t * size + i] * source[starts[i] + t]. Both passes round to whole grey levels in 0..255, as the CPU does.
 
-   ASCII only and without #include: pycuda writes it in the locale's encoding, and asks nvcc to preprocess what includes.
+   ASCII only, and no include directive, not even the word with its hash in a comment: pycuda writes the file in the
+   locale's encoding, and has nvcc preprocess, at each opening, a source that holds that word.
    The tests compile it as C++ too. */
 
 typedef unsigned char byte;

@@ -5,13 +5,18 @@ one still is when a thread or the interpreter ends. So nothing here stays curren
 the context, runs the block and pops it again, in any thread. `pycuda.autoinit`, which makes a second context
 current in the importing thread for good, is never used.
 
-Where pycuda can (2021.1 and later), the context is the device's primary one, which the CUDA runtime, TensorRT
+Where pycuda can (2020.1 and later), the context is the device's primary one, which the CUDA runtime, TensorRT
 and torch use too, so memory and streams may pass between them. It stays retained until the process ends:
-pycuda's release (`Context.detach`) would leave the dead context current in the thread that calls it. On older
-releases it is a context of our own, destroyed with the last session.
+pycuda's release (`Context.detach`) would leave the dead context current in the thread that calls it, and its
+destructor calls cuCtxDetach, which is not made for primary contexts. On older releases it is a context of our own,
+destroyed with the last session.
+
+After an error that lasts, and in a forked child, pycuda's destructors push the context, throw where nobody can
+catch, and the process is aborted. So what belongs to such a context is kept for good: `CudaContext.keep_for_good`.
 """
 import atexit
 import contextlib
+import ctypes
 import os
 import sys
 import threading
@@ -86,11 +91,22 @@ class CudaContext:
             # Mapped memory must be asked for here on drivers before unified addressing.
             self._context = handle.make_context(getattr(driver.ctx_flags, "MAP_HOST", 0))
             self._context.pop()
+        self.keep_for_good()
+
+    def keep_for_good(self, *objects: Any) -> None:
+        """Have objects, what they refer to and this context never destroyed, not even when the interpreter ends."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object((self._context, objects)))
 
     @property
     def usable(self) -> bool:
         """False after an error that lasts, and in a forked child: then not even freeing memory works."""
         return self._broken is None and os.getpid() == self._pid
+
+    def can_be_pushed(self) -> bool:
+        """Try it: some errors that last are not told to those who caused them. If so, destructors do no harm."""
+        with contextlib.suppress(EdgeNextError), self.active():
+            pass
+        return self.usable
 
     @contextlib.contextmanager
     def active(self) -> Iterator[Any]:

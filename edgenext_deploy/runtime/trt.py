@@ -112,7 +112,10 @@ class TensorRTSession(Session):
                 execution = self._load(trt, file.take_data())
                 self._allocate(driver, execution, options)
         except BaseException as error:
-            _clear_frames(error)
+            if self._cuda.can_be_pushed():
+                _clear_frames(error)
+            else:
+                self._cuda.keep_for_good(error)  # its frames hold what was half made
             self.close()
             raise
 
@@ -251,10 +254,10 @@ class TensorRTSession(Session):
 
     def _release(self) -> None:
         try:
-            if not self._cuda.usable:
-                for buffers in self._sets:
-                    buffers.graph = None  # a driver that is broken, or was forked, is better not asked for anything
-                self._release_all()
+            if not self._cuda.can_be_pushed():
+                # A driver that is broken, or was forked, is better not asked for anything, by destructors neither.
+                self._cuda.keep_for_good(list(self._sets), self._runner, self._engine, self._runtime)
+                self._forget()
                 return
             # An error here is about results that nobody collects, or memory that goes with the process.
             with contextlib.suppress(EdgeNextError), self._cuda.active() as driver:
@@ -271,6 +274,9 @@ class TensorRTSession(Session):
             buffers.free()
         if self._runner is not None:
             self._runner.close()
+        self._forget()
+
+    def _forget(self) -> None:
         self._runner = None
         self._engine = None
         self._pending.clear()

@@ -4,7 +4,8 @@ import contextlib
 import importlib
 import importlib.util
 import threading
-from typing import Any, Deque, Dict, List, Tuple
+import weakref
+from typing import Any, Deque, Dict, List, Optional, Tuple
 
 from edgenext_deploy.errors import MissingRuntimeError
 from edgenext_deploy.install import install_command
@@ -16,6 +17,8 @@ _INSTALL = {
               "virtual environment needs --system-site-packages; on a server: python3 -m pip install tensorrt",
     TENSORRT_RTX: install_command("rtx"),
 }
+# A Python thread, or None for one of TensorRT's own.
+_Thread = Optional["weakref.ReferenceType[threading.Thread]"]
 # Of all threads together.
 _MESSAGES_KEPT = 100
 
@@ -62,13 +65,13 @@ def make_logger(trt: Any) -> Any:
     class Logger(trt.ILogger):  # type: ignore[misc, name-defined]  # the base exists only once tensorrt is imported
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.errors: Deque[Tuple[int, str]] = collections.deque(maxlen=_MESSAGES_KEPT)
+            self.errors: Deque[Tuple[_Thread, str]] = collections.deque(maxlen=_MESSAGES_KEPT)
             self.warnings: Deque[str] = collections.deque(maxlen=_MESSAGES_KEPT)
             self.layer_list = ""
 
         def log(self, severity: Any, message: str) -> None:
             if severity.name in ("INTERNAL_ERROR", "ERROR"):
-                self.errors.append((threading.get_ident(), " ".join(message.split())))
+                self.errors.append((_present_thread(), " ".join(message.split())))
             elif severity.name == "WARNING":
                 self.warnings.append(" ".join(message.split()))
             elif message.startswith("Layers:") or "\nLayer(" in message:
@@ -95,17 +98,24 @@ def all_errors(logger: Any) -> List[str]:
     return list(dict.fromkeys(text for _, text in logger.errors))
 
 
+def _present_thread() -> _Thread:
+    # Not current_thread, which would take a thread of TensorRT's for one of Python's from then on.
+    number = threading.get_ident()
+    return next((weakref.ref(thread) for thread in threading.enumerate() if thread.ident == number), None)
+
+
 def last_errors(logger: Any, otherwise: str = "") -> str:
     """Return the three newest errors that TensorRT logged in this thread since the last call, and forget them.
 
-    TensorRT's own threads count too. Errors of other Python threads belong to those threads' calls.
+    TensorRT's own threads count too. Errors of other Python threads belong to those threads' calls, also when such a
+    thread has ended.
 
     Args:
         logger: the `shared_logger`.
         otherwise: what to say if there was no error.
     """
-    others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
-    found = [error for error in list(logger.errors) if error[0] not in others]
+    ours = (None, _present_thread())  # weak references are equal while their thread is the same
+    found = [error for error in list(logger.errors) if error[0] in ours]
     for error in found:
         with contextlib.suppress(ValueError):  # it has made room for a newer one
             logger.errors.remove(error)

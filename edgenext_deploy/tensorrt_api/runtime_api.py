@@ -143,7 +143,8 @@ def open_execution(engine: Any) -> Execution:
         IncompatibleError: the engine has dynamic shapes, an implicit batch, several optimisation profiles, a type
             or a memory format that is not supported, or there is no memory for it.
     """
-    if getattr(engine, "has_implicit_batch_dimension", False):
+    # Releases without bindings (from 10.0) build no such plan, and warn whoever asks.
+    if hasattr(type(engine), "num_bindings") and engine.has_implicit_batch_dimension:
         raise IncompatibleError("the plan has an implicit batch dimension", _FIX)
     if engine.num_optimization_profiles > 1:
         raise IncompatibleError("the plan has {} optimisation profiles, 1 expected".format(
@@ -171,6 +172,6 @@ def _tensor(name: str, shape: Any, dtype: Any, layout: Any, location: Any, is_in
 
 
 def _device_memory_bytes(engine: Any) -> int:
-    # 8.0 to 10.16 have the first, 10.1 and later the second.
-    name = "device_memory_size" if hasattr(engine, "device_memory_size") else "device_memory_size_v2"
+    # 8.0 to 10.16 have device_memory_size, 10.1 and later _v2. The class is asked: reading the first one warns.
+    name = "device_memory_size_v2" if hasattr(type(engine), "device_memory_size_v2") else "device_memory_size"
     return int(getattr(engine, name))

@@ -71,6 +71,7 @@ class Machine:
         self.contexts_destroyed = 0
         self.violations = []  # what the real thing punishes later, or not at all
         self.sticky = None
+        self.pid = os.getpid()
         self.plugins = []  # namespaces that plugins were registered in
         self.plugin_logger = None  # weak reference to the logger of the last registration
         self.refuses_runtime = None  # severity and text that TensorRT logs when it cannot use CUDA
@@ -103,10 +104,18 @@ class Machine:
             self.stacks.pycuda = []
         return self.stacks.pycuda
 
+    def require_usable(self, routine):
+        """Refuse any call after an error that lasts, and in a forked child."""
+        if self.sticky is not None or os.getpid() != self.pid:
+            raise LogicError("{} failed: {}".format(routine, self.sticky or "initialization error"))
+
+    def terminate(self, error):
+        """Note where a destructor of pycuda's throws, which C++ answers by aborting the process."""
+        self.violations.append("terminate called after throwing an instance of 'pycuda::error': {}".format(error))
+
     def current(self, routine):
         """Return the current context, or raise as the driver does."""
-        if self.sticky is not None:
-            raise LogicError("{} failed: {}".format(routine, self.sticky))
+        self.require_usable(routine)
         if not self.driver_stack:
             raise LogicError("{} failed: invalid device context".format(routine))
         if not self.driver_stack[-1].alive:

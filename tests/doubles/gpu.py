@@ -16,7 +16,7 @@ from edgenext_deploy.machine.environment import present_environment
 from edgenext_deploy.runtime import cuda, graph
 
 TINY = os.path.join(DATA, "tiny_classifier.onnx")
-# The releases that the sessions are tested on, and whether the pycuda beside them is old (before 2021.1).
+# The releases that the sessions are tested on, and whether the pycuda beside them is old (before 2020.1).
 RELEASES = ("8.2", "8.6", "10.3", "11.1")
 
 

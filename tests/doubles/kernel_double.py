@@ -69,7 +69,11 @@ _built = {}
 
 
 class CompileError(Error):
-    pass
+    """As pycuda's: `msg` and nvcc's own words apart, all of it together as text."""
+
+    def __init__(self, message, stderr=""):
+        super().__init__("{}\n[command: nvcc {}]\n[stderr:\n{}]".format(message, "--an-option " * 40, stderr))
+        self.msg, self.stderr = message, stderr
 
 
 def build(source, *flags):
@@ -114,6 +118,8 @@ class SourceModule(Dependent):
                  cache_dir=None, include_dirs=()):
         self.acquire("cuModuleLoadDataEx")
         source.encode("ascii")
+        if "#include" in source:
+            self.machine.violations.append("nvcc --preprocess is run at every opening")
         if not no_extern_c or arch != "sm_{}{}".format(*self.machine.capability):
             raise CompileError("nvcc compilation of kernel.cu failed")
         if cache_dir:

@@ -27,7 +27,11 @@ class Dependent:
 
     def in_context(self, function):
         """Run a destructor's work, or leave the resource behind, as pycuda does."""
-        pushed = activation(self.machine, self.context)
+        try:
+            pushed = activation(self.machine, self.context)
+        except Error as error:
+            self.machine.terminate(error)
+            return
         if pushed is None:
             if self.context.valid:
                 self.machine.violations.append("{} left behind by another thread".format(type(self).__name__))
@@ -52,7 +56,12 @@ class Context:
         self.thread = self.machine.thread
         self.machine.contexts_made += 1
 
+    def __del__(self):
+        if self.valid and self.primary:
+            self.machine.violations.append("cuCtxDetach of a primary context")
+
     def push(self):
+        self.machine.require_usable("cuCtxPushCurrent")
         self._prepare_switch()
         self.machine.driver_stack.append(self.state)
         self.machine.pycuda_stack.append(self)

@@ -10,6 +10,7 @@ What it is strict about, because the real thing is, or may be on a bad day:
 * Device memory is an address space with gaps: an access outside an allocation is a sticky error.
 * Fresh memory is filled with garbage, and an account is kept of everything allocated.
 * Page-locked memory is the GPU's only where it was asked to be mapped, and then at another address.
+* After an error that lasts, and in a forked child, a destructor that pushes its context aborts the process.
 * A stream that is captured runs nothing, and what cannot be captured spoils the capture.
 """
 import types
@@ -22,7 +23,7 @@ from doubles.pycuda_streams import Event, Stream
 
 
 def make_pycuda(machine, primary=True):
-    """Return the modules ``pycuda`` and ``pycuda.driver`` on `machine`; `primary` as in 2021.1 and later."""
+    """Return the modules ``pycuda`` and ``pycuda.driver`` on `machine`; `primary` as in 2020.1 and later."""
     driver = types.ModuleType("pycuda.driver")
 
     def bound(base, name=None, **members):
@@ -68,7 +69,7 @@ def make_pycuda(machine, primary=True):
     driver.init, driver.pagelocked_empty = init, pagelocked_empty
     driver.memcpy_htod_async, driver.memcpy_dtoh_async = copy_to_device, copy_to_host
     package = types.ModuleType("pycuda")
-    package.VERSION = (2022, 1) if primary else (2020, 1)
+    package.VERSION = (2022, 1) if primary else (2019, 1, 2)
     package.__path__ = []
     package.driver = driver
     return package, driver

@@ -186,10 +186,14 @@ class Engine:
 
     @property
     def has_implicit_batch_dimension(self):
+        if not hasattr(self, "num_bindings"):
+            self._machine.violations.append("DeprecationWarning: has_implicit_batch_dimension")
         return self._changes.get("implicit_batch", False)
 
     @property
     def device_memory_size(self):
+        if hasattr(type(self), "device_memory_size_v2"):
+            self._machine.violations.append("DeprecationWarning: device_memory_size")
         return 5000000
 
     @property

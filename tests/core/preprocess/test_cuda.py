@@ -2,6 +2,7 @@
 
 Nothing here says that nvcc takes it, but for the last test; nor how fast a GPU is.
 """
+import gc
 import os
 import shutil
 import subprocess
@@ -190,18 +191,35 @@ def test_without_a_compiler(machine, monkeypatch):
         CudaPreprocessor(EDGENEXT, "float32")
 
 
+def test_the_gpus_lasting_error_aborts_nothing_when_the_kernels_are_dropped(machine):
+    preprocessing = sized(EDGENEXT, 30)
+    preprocess = CudaPreprocessor(preprocessing, "float32")
+    prepared(preprocess, noise(45, 61), "bgr", preprocessing)
+    gc.collect()  # the session, while it can be
+    machine.fail("an illegal memory access was encountered")
+    with pytest.raises(cuda.CudaError), cuda.acquire(0).active():
+        pass
+    preprocess.close()
+    del preprocess
+    gc.collect()
+    assert machine.violations == []
+    machine.sticky = None
+    machine.device_memory.clear()
+    machine.host_memory.clear()
+
+
 def test_a_source_that_nvcc_refuses(machine, monkeypatch, tmp_path):
     broken = tmp_path / "broken.cu"
     broken.write_text('extern "C" __global__ void resize_rows(int x) { y = x; }')
     monkeypatch.setattr(preprocess_cuda, "_SOURCE", str(broken))
-    with pytest.raises(MissingRuntimeError, match="cannot be compiled"):
+    with pytest.raises(MissingRuntimeError, match=r"cannot be compiled: .*error: .y. was not declared"):
         CudaPreprocessor(EDGENEXT, "float32")
 
 
 def test_source_is_plain_ascii_without_includes():
     with open(preprocess_cuda._SOURCE, "rb") as stream:
         source = stream.read().decode("ascii")
-    assert "#include" not in source.split("*/", 1)[1]
+    assert "#include" not in source
 
 
 def test_the_double_notices_a_kernel_that_writes_outside(machine, monkeypatch, tmp_path):
@@ -216,6 +234,7 @@ def test_the_double_notices_a_kernel_that_writes_outside(machine, monkeypatch, t
         with pytest.raises(cuda.CudaError, match="illegal memory access"):
             prepared(preprocess, noise(45, 61), "bgr", preprocessing)
         preprocess.close()
+        machine.violations.clear()  # of the session, which `prepared` makes and does not close
         machine.sticky = None
         machine.device_memory.clear()
         machine.host_memory.clear()

@@ -1,4 +1,5 @@
 """What building and running share of TensorRT."""
+import _thread
 import enum
 import sys
 import threading
@@ -60,6 +61,24 @@ def test_errors_of_another_thread_stay_its_own(trt):
     told.set()
     thread.join()
     assert found == ["theirs"]
+
+
+def test_an_error_of_a_thread_that_has_ended_is_told_of_no_other_call(trt):
+    logger = load.make_logger(trt)
+    found = []
+    for _ in range(20):  # numbers of threads that have ended are given again
+        for function in (lambda: logger.log(Severity.ERROR, "theirs"), lambda: found.append(load.last_errors(logger))):
+            thread = threading.Thread(target=function)
+            thread.start()
+            thread.join()
+    assert {*found, load.last_errors(logger)} == {"TensorRT gives no reason"}
+
+
+def test_an_error_of_a_thread_of_tensorrts_own_is_told(trt):
+    logger = load.make_logger(trt)
+    logged = threading.Event()
+    _thread.start_new_thread(lambda: (logger.log(Severity.ERROR, "from below"), logged.set()), ())
+    assert logged.wait(10) and load.last_errors(logger) == "from below"
 
 
 def test_the_logger_does_not_grow_without_bound(trt):
