@@ -114,5 +114,5 @@ def _described(path: str, loaded: LoadedWeights) -> str:
 
 def _crop_pct(variant: Variant, path: str) -> float:
     """Return the crop of the published evaluation if the file has a published file's name, else the variant's."""
-    known = {checkpoint.file: checkpoint.crop_pct for checkpoint in variant.checkpoints}
+    known = {checkpoint.file: checkpoint.crop_pct for checkpoint in variant.published_files}
     return known.get(Path(path).name, variant.crop_pct)

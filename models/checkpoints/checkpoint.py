@@ -23,6 +23,7 @@ from edgenext_deploy.models.variants.reference import reference_module
 from edgenext_deploy.models.variants.registry import VARIANTS, Variant, get_variant
 
 _LONGEST_MESSAGE = 1000
+_MOST_CLASSES = 1_000_000
 # A smaller share of right parameters is another network's.
 _NEAR = 0.8
 _GET_AGAIN = "get the file again, or use --pretrained"
@@ -228,6 +229,8 @@ def _class_count(variant: Variant, found: Mapping[str, Tensor]) -> int:
     head = variant.head
     weight = found.get(family_of(variant.config).class_weight if head is None else head.class_weight)
     rows = int(weight.shape[0]) if weight is not None and weight.dim() else 0
+    if rows > _MOST_CLASSES:
+        raise BadInputError(f"claims {rows} classes, at most {_MOST_CLASSES} expected")
     return max(rows if head is None else head.classes_of(rows), 0)
 
 

@@ -1,23 +1,29 @@
-"""Fetching published weights, only when asked to, into a cache."""
+"""Fetching published weights, only when asked to, into a cache; every file is compared with its digest."""
 import contextlib
-import http.client
+import fcntl
 import os
-import socket
-import ssl
+import re
 import tempfile
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import IO
+
+import click
 
 from edgenext_deploy.data import path_of
-from edgenext_deploy.errors import MissingRuntimeError, UsageError
-from edgenext_deploy.files import cache_folder
+from edgenext_deploy.errors import BadInputError, MissingRuntimeError, UsageError
+from edgenext_deploy.files import cache_folder, require_file, sha256_of_file
+from edgenext_deploy.models.checkpoints.outer_shell import require_weights
+from edgenext_deploy.models.checkpoints.transfer import (
+    MOST_BYTES,
+    BrokenTransferError,
+    cache_errors,
+    can_resume,
+    require_https,
+    transfer,
+)
 from edgenext_deploy.models.variants.registry import Checkpoint, Variant
 
-_TIMEOUT_S = 30.0
-_CHUNK_BYTES = 1 << 18
+_RECORD = ".sha256"
 
 
 def fetch(
@@ -29,20 +35,23 @@ def fetch(
 ) -> str:
     """Return the path of a published weights file, downloading it unless it ships or the cache has it.
 
-    The file is written under a temporary name, compared with the length that the server announced, and renamed.
-    So a file in the cache is complete.
+    The publisher's server is asked first, then the mirrors. What comes is written under another name, and renamed when
+    its length, its digest and its outer shell are right. The digest is the publisher's, where the registry or the
+    server's answer has one; otherwise that of the first download, which is recorded next to the file. A later call
+    compares the file with it. A transfer that broke is gone on from where the server allows it.
 
     Args:
         variant: variant whose weights are wanted.
         checkpoint: one of ``variant.checkpoints``; by default the file that ships, or else the first.
         cache_dir: folder to keep the file in; by default `cache_folder`.
-        progress: show a progress bar on stderr.
+        progress: show a progress bar, the digest and where it is from on stderr.
         allow_localhost: also take plain http, from this machine only.
 
     Raises:
         UsageError: nothing is published for the variant, the address is not https, or the cache cannot be
             written.
-        MissingRuntimeError: no network, no such file there, or the connection broke.
+        BadInputError: the file in the cache is not the one that was downloaded.
+        MissingRuntimeError: no network, no such file there, the connection broke, or what came is wrong.
     """
     if checkpoint is None and variant.bundled_weights:
         return path_of(variant.bundled_weights)
@@ -51,119 +60,133 @@ def fetch(
             raise UsageError(f"no weights are published for {variant.name}", "give a file: --weights FILE")
         checkpoint = variant.checkpoints[0]
     folder = cache_dir or cache_folder()
-    path = os.path.join(folder, checkpoint.file)
-    if os.path.isfile(path) and os.path.getsize(path) > 0:
-        return path
-    _require_allowed(checkpoint.url, allow_localhost)
-    with _cache_errors(folder):
+    sources = (checkpoint, *checkpoint.mirrors)
+    say: Callable[[str], None] = (lambda line: click.echo(line, err=True)) if progress else (lambda _: None)
+    for source in sources:
+        require_https(source.url, allow_localhost, UsageError)
+    for source in sources:
+        path = os.path.join(folder, source.file)
+        if os.path.lexists(path) and not (os.path.isfile(path) and os.path.getsize(path) == 0):
+            _require_same(source, path, say)
+            return path
+    failures: list[str] = []
+    for source in sources:
+        try:
+            return _fetched(source, folder, progress, allow_localhost, say)
+        except MissingRuntimeError as error:
+            failures.append(error.message)
+            if source is not sources[-1]:
+                say(f"{error.message}; trying {sources[len(failures)].url}")
+    raise MissingRuntimeError(
+        "; ".join(failures),
+        f"run the same command again, or download {checkpoint.url} by hand on another machine and pass "
+        f"--weights {checkpoint.file}")
+
+
+def _fetched(
+    source: Checkpoint, folder: str, progress: bool, allow_localhost: bool, say: Callable[[str], None]
+) -> str:
+    path = os.path.join(folder, source.file)
+    with cache_errors(path):
         os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix="." + checkpoint.file + ".", dir=folder)
-    try:
-        with _cache_errors(folder), os.fdopen(handle, "wb") as stream:
-            _download(checkpoint, stream, folder, progress, allow_localhost)
-        with _cache_errors(folder):
-            os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
+    with _partial(path) as (stream, temporary):
+        try:
+            with _progress_bar(source.file, progress) as advance:
+                announced = transfer(source.url, stream, allow_localhost=allow_localhost, advance=advance)
+            with cache_errors(path):
+                stream.flush()
+                os.fsync(stream.fileno())
+            digest = _checked(source, temporary, announced)
+        except BrokenTransferError as error:
+            kept = can_resume(stream, source.url)
+            if not kept:
+                os.unlink(temporary)
+            raise MissingRuntimeError(
+                f"the connection broke while {source.url} was downloaded: {error}; "
+                + (f"the next run goes on behind byte {kept}" if kept else "nothing was kept")) from error
+        except (MissingRuntimeError, UsageError):
             os.unlink(temporary)
+            raise
+        with cache_errors(path):
+            os.replace(temporary, path)
+    _record(source, path, digest, bool(announced), say)
     return path
 
 
-def _download(
-    checkpoint: Checkpoint, stream: IO[bytes], folder: str, progress: bool, allow_localhost: bool,
-) -> None:
-    opener = urllib.request.build_opener(_Redirects(allow_localhost))
-    request = urllib.request.Request(checkpoint.url, headers={"User-Agent": "edgenext-deploy"})
-    received = 0
-    with _network_errors(checkpoint), opener.open(request, timeout=_TIMEOUT_S) as response:
-        length = response.headers.get("Content-Length")
-        expected = int(length) if length is not None and length.isdigit() else None
-        with _progress_bar(checkpoint.file, expected, progress) as advance:
-            for chunk in iter(lambda: response.read(_CHUNK_BYTES), b""):
-                with _cache_errors(folder):
-                    stream.write(chunk)
-                received += len(chunk)
-                advance(len(chunk))
-    with _cache_errors(folder):
-        stream.flush()
-        os.fsync(stream.fileno())
-    if expected is not None and received != expected:
-        raise _broken(checkpoint, f"{received} bytes of {expected} came")
-
-
-@contextlib.contextmanager
-def _network_errors(checkpoint: Checkpoint) -> Iterator[None]:
-    host = urllib.parse.urlsplit(checkpoint.url).hostname
-    by_hand = _by_hand(checkpoint)
+def _checked(source: Checkpoint, path: str, announced: str) -> str:
+    """Return the digest of a file that has just come; raise MissingRuntimeError unless it is what is expected."""
     try:
-        yield
-    except urllib.error.HTTPError as error:
-        raise MissingRuntimeError(
-            f"{host} answered {error.code} {error.reason} to {checkpoint.url}", by_hand) from error
-    except (http.client.HTTPException, ConnectionResetError) as error:
-        raise _broken(checkpoint, str(error) or type(error).__name__) from error
-    except OSError as error:  # URLError and timeouts among them
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        if isinstance(reason, socket.gaierror):
-            what = f"no network: the name {host} cannot be resolved"
-        elif isinstance(reason, ssl.SSLError):
-            what = f"no trusted connection to {host}: {reason}"
-        elif isinstance(reason, TimeoutError):
-            what = f"no network: {host} did not answer within {_TIMEOUT_S:.0f} s"
-        else:
-            what = f"no network: {host} cannot be reached ({reason or type(reason).__name__})"
-        raise MissingRuntimeError(f"{what}; {checkpoint.url} was not downloaded", by_hand) from error
+        require_weights(path)
+    except BadInputError as error:
+        raise MissingRuntimeError(f"what came from {source.url} {error.message}; nothing was kept") from error
+    digest = sha256_of_file(path)
+    for expected, whose in ((source.sha256, "published"), (announced, "announced by the server")):
+        if not digest.startswith(expected):
+            raise MissingRuntimeError(
+                f"what came from {source.url} has the SHA-256 {digest}, {expected} is {whose}; nothing was kept")
+    return digest
+
+
+def _require_same(source: Checkpoint, path: str, say: Callable[[str], None]) -> None:
+    """Raise BadInputError unless the file in the cache is the one that was downloaded; record it if nothing is."""
+    again = f"remove {path} and run the same command again"
+    require_file(path, "weights file in the cache", again)
+    if os.path.getsize(path) > MOST_BYTES:
+        raise BadInputError(f"weights file {path} has {os.path.getsize(path)} bytes, at most {MOST_BYTES} expected",
+                            again)
+    digest = sha256_of_file(path)
+    recorded = ""
+    with contextlib.suppress(OSError, UnicodeDecodeError), open(path + _RECORD, encoding="ascii") as stream:
+        found = re.match("[0-9a-f]{64}", stream.read(1024))
+        recorded = found[0] if found else ""
+    for expected, whose in ((source.sha256, "published"), (recorded, "recorded when it was downloaded")):
+        if not digest.startswith(expected):
+            raise BadInputError(f"weights file {path} has the SHA-256 {digest}, {expected} was {whose}", again)
+    if not recorded:
+        _record(source, path, digest, False, say)
+
+
+def _record(source: Checkpoint, path: str, digest: str, announced: bool, say: Callable[[str], None]) -> None:
+    if source.sha256:
+        origin = f"as published: {source.sha256}"
+    elif announced:
+        origin = "as the publisher's server announced"
+    else:
+        origin = "recorded on first use, because its publisher gives none; later uses are compared with it"
+    say(f"{source.file}: {os.path.getsize(path)} bytes, SHA-256 {digest}, {origin}")
+    # The folder may be read-only.
+    with contextlib.suppress(OSError), open(path + _RECORD, "w", encoding="ascii") as stream:
+        stream.write(f"{digest}  {source.file}\n")  # as sha256sum -c takes it
 
 
 @contextlib.contextmanager
-def _cache_errors(folder: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to the cache {folder}: {error.strerror or error}",
-            "free some space there, or set EDGENEXT_CACHE to a folder that can be written") from error
-
-
-def _broken(checkpoint: Checkpoint, detail: str) -> MissingRuntimeError:
-    return MissingRuntimeError(
-        f"the connection broke while {checkpoint.url} was downloaded: {detail}; nothing was kept",
-        "run the same command again, or " + _by_hand(checkpoint))
-
-
-def _by_hand(checkpoint: Checkpoint) -> str:
-    return f"download {checkpoint.url} by hand on another machine and pass --weights {checkpoint.file}"
-
-
-def _require_allowed(url: str, allow_localhost: bool) -> None:
-    parts = urllib.parse.urlsplit(url)
-    local = allow_localhost and parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
-    if parts.scheme != "https" and not local:
-        raise UsageError(f"weights are only downloaded over https, {url} found")
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirects (releases are kept on another host), but never to a less safe address."""
-
-    def __init__(self, allow_localhost: bool) -> None:
-        self.allow_localhost = allow_localhost
-
-    def redirect_request(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any,
-                         newurl: str) -> urllib.request.Request | None:
-        _require_allowed(newurl, self.allow_localhost)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+def _partial(path: str) -> Iterator[tuple[IO[bytes], str]]:
+    """Open the file that a transfer goes on in; one of its own where another process is at it."""
+    name = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.part")
+    with cache_errors(path):
+        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = os.path.samestat(os.fstat(handle), os.stat(name))  # no other process renamed it meanwhile
+        except OSError:
+            mine = False
+        if not mine:
+            os.close(handle)
+            handle, name = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+    with open(name, "r+b", opener=lambda *_: handle) as stream:
+        yield stream, name
 
 
 @contextlib.contextmanager
-def _progress_bar(title: str, total_bytes: int | None, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Yield a function to call with the number of bytes that have arrived since the last call."""
+def _progress_bar(title: str, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function to call with the number of bytes that are there and that are expected, 0 if unknown."""
     if not shown:
-        yield lambda _: None
+        yield lambda *_: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total_bytes)
-        yield lambda count: bar.advance(task, count)
+        task = bar.add_task(title, total=None)
+        yield lambda there, total: bar.update(task, completed=there, total=total or None)

@@ -5,10 +5,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from edgenext_deploy.errors import BadInputError
 
 BARE = "bare"
 _DEEPEST = 12
+_MOST_TENSORS = 20_000
+_LONGEST_NAME = 500
+_MOST_PARTS = 50
 # What parallel training, averaging, compilation and checkpointing put around a module, anywhere in it.
 _WRAPPERS = re.compile(
     r"(?:^|(?<=\.))(?:module|_module|_orig_mod|_forward_module|_fsdp_wrapped_module|_checkpoint_wrapped_module"
@@ -57,7 +63,11 @@ class TensorSet:
 
 
 def places_of(content: Any) -> list[Place]:
-    """Return the places of a file's content, in the file's order, outer ones first."""
+    """Return the places of a file's content, in the file's order, outer ones first.
+
+    Raises:
+        BadInputError: more tensors or longer names than a network has, or a tensor that is larger than its data.
+    """
     found: list[Place] = []
     seen: set[int] = set()
 
@@ -67,9 +77,12 @@ def places_of(content: Any) -> list[Place]:
         items: Iterable[tuple[Any, Any]]
         if isinstance(value, Mapping):
             items = list(value.items())
-            tensors = {key: item for key, item in items if isinstance(key, str) and isinstance(item, Tensor)}
+            tensors = {key: _plain(key, item) for key, item in items
+                       if isinstance(key, str) and isinstance(item, Tensor)}
             if tensors:
                 found.append(Place(path, tensors))
+                if sum(len(place.tensors) for place in found) > _MOST_TENSORS:
+                    raise BadInputError(f"holds more than {_MOST_TENSORS} named tensors")
         elif isinstance(value, (list, tuple)):
             items = list(enumerate(value))
         else:
@@ -80,6 +93,24 @@ def places_of(content: Any) -> list[Place]:
 
     walk(content, ())
     return found
+
+
+def _plain(name: str, value: Tensor) -> Tensor:
+    """Return a tensor as a plain one: a pickle can give it attributes, which would stand for its methods."""
+    if len(name) > _LONGEST_NAME or name.count(".") > _MOST_PARTS:
+        raise BadInputError(f"has a tensor of a name with {len(name)} characters and {name.count('.')} dots; at most "
+                            f"{_LONGEST_NAME} and {_MOST_PARTS} expected")
+    if value.is_nested:
+        raise BadInputError(f"{name} is not a plain tensor: a nested one found")
+    tensor = Tensor.detach(value)
+    if type(tensor) is not Tensor:
+        tensor = tensor.as_subclass(Tensor)
+    if tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized:
+        held = tensor.untyped_storage().nbytes() // tensor.element_size()
+        if tensor.numel() > held:
+            raise BadInputError(f"{name} claims {tensor.numel()} values, and its data has {held}",
+                                "save the weights again, with .contiguous() where a tensor was expanded")
+    return tensor
 
 
 def sets_of(place: Place) -> list[TensorSet]:

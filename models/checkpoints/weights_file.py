@@ -3,18 +3,20 @@ import os
 import re
 import sys
 import warnings
-import zipfile
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
+from edgenext_deploy.machine.versions import version_numbers
 from edgenext_deploy.models.checkpoints import plain_data
+from edgenext_deploy.models.checkpoints.outer_shell import SAFETENSORS, require_weights
 
 _LISTED = 3
 _MAX_NAME_CHARACTERS = 80
-_MAX_SAFETENSORS_HEADER_BYTES = 100_000_000  # the format's own limit
+# Older ones can be made to run code by a file, whatever `weights_only` says (GHSA-63cw-57p8-fm3p).
+_OLDEST_TORCH = (2, 10)
 # A whole pickled module may ask for these of the standard library, and still be nothing else.
 _OF_MODULES = ("functools.partial", "collections.OrderedDict", "builtins.set", "_codecs.encode")
 
@@ -28,30 +30,13 @@ def read_weights_file(path: str) -> Any:
     numbers of numpy, dates and paths, is passed over; `plain_data` lists it.
 
     Raises:
-        BadInputError: not a checkpoint, damaged, or asking to run code; the message does not name the file.
-        MissingRuntimeError: a safetensors file and no safetensors library.
+        BadInputError: not a checkpoint, damaged, built to exhaust who reads it, or asking to run code; the message does
+            not name the file.
+        MissingRuntimeError: a safetensors file and no safetensors library, or a pickle and a PyTorch before 2.10.
         OSError: the file cannot be read.
     """
-    size = os.path.getsize(path)
-    with open(path, "rb") as stream:
-        head = stream.read(64)
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        _require_torch_archive(path, size)
-        return _read_pickled(path)
-    header = int.from_bytes(head[:8], "little")
-    if head[8:9] == b"{" and header <= _MAX_SAFETENSORS_HEADER_BYTES:
-        if header + 8 > size:
-            raise BadInputError(
-                f"is a safetensors file that is cut off: {size} bytes, and its header alone has {header}")
-        return _read_safetensors(path)
-    if head.startswith(b"\x80"):
-        return _read_pickled(path)
-    if head.startswith(b"version https://git-lfs"):
-        raise BadInputError("is a Git LFS pointer, not the weights it points to", "run: git lfs pull")
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
-        raise BadInputError("is a web page, not weights", "download the file itself, or use --pretrained")
-    raise BadInputError(
-        f"is not a checkpoint: it starts with {head[:8]!r}; a torch.save or safetensors file is expected")
+    kind = require_weights(path)
+    return _read_safetensors(path) if kind == SAFETENSORS else _read_pickled(path)
 
 
 def listed(items: Iterable[str]) -> str:
@@ -62,25 +47,11 @@ def listed(items: Iterable[str]) -> str:
         f" and {rest} more" if rest > 0 else "")
 
 
-def _require_torch_archive(path: str, size: int) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {member.rsplit("/", 1)[-1] for member in archive.namelist()}
-    except OSError:
-        raise
-    except Exception as error:  # a damaged directory fails in many ways, not only as BadZipFile
-        raise BadInputError(
-            f"is a zip archive that is cut off or damaged: {size} bytes found, and no directory at their end"
-        ) from error
-    if "data.pkl" not in members:
-        raise BadInputError("is a zip archive, not a checkpoint: no data.pkl found in it")
-    if "constants.pkl" in members:
-        raise BadInputError(
-            "is a TorchScript program; a file of weights is expected",
-            "save the model's state_dict() with torch.save")
-
-
 def _read_pickled(path: str) -> Any:
+    if version_numbers(torch.__version__) < _OLDEST_TORCH:
+        raise MissingRuntimeError(
+            f"{path} is a pickle, which PyTorch {torch.__version__} does not read safely; 2.10 or newer expected",
+            "run: pip install --upgrade torch, or give the weights as .safetensors")
     try:
         # As a stream, so that the name's ending decides nothing. What torch would warn of is either an error
         # all the same, or harmless.

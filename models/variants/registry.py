@@ -21,6 +21,8 @@ GROUPS = ("paper", "baseline", "bundled", "task", "ablation", "own")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _RELEASES = "https://github.com/mmaaz60/EdgeNeXt/releases/download/"
 _HUB = "https://huggingface.co/timm/"
+# Names of files there end with the first digits of their SHA-256, as torch.hub compares them.
+_TIMM_RELEASES = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-mvit-weights/"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Checkpoint:
         top1: published ImageNet-1k top-1 accuracy in percent.
         crop_pct: share of the resized photo that was cropped in the evaluation behind `top1`.
         source: where `top1` is published.
+        sha256: of the file, as its publisher gave it: 64 hexadecimal digits, or the first ones; empty if not given.
+        mirrors: other publishers' files with the same network.
     """
 
     file: str
@@ -42,6 +46,8 @@ class Checkpoint:
     top1: float
     crop_pct: float
     source: str
+    sha256: str = ""
+    mirrors: tuple["Checkpoint", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,11 @@ class Variant:
     def family(self) -> str:
         """Name of the family, such as ``edgenext``."""
         return family_of(self.config).name
+
+    @property
+    def published_files(self) -> tuple[Checkpoint, ...]:
+        """The checkpoints and their mirrors."""
+        return tuple(file for checkpoint in self.checkpoints for file in (checkpoint, *checkpoint.mirrors))
 
     @property
     def task(self) -> str:
@@ -150,24 +161,32 @@ def get_variant(name: str) -> Variant:
         return VARIANTS[name]
     # What the authors and timm call them; otherwise such a name would look most like a MobileViT's.
     also = {**{checkpoint.file.split(".")[0]: variant.name
-               for variant in VARIANTS.values() for checkpoint in variant.checkpoints},
+               for variant in VARIANTS.values() for checkpoint in variant.published_files},
             **{f"{variant.family}_{variant.name}": variant.name for variant in VARIANTS.values()}}
     raise unknown_name("variant", name, VARIANTS, also)
 
 
-def _official(path: str, top1: float, crop_pct: float = 0.875) -> Checkpoint:
+def _official(path: str, top1: float, crop_pct: float = 0.875, hub: str = "") -> Checkpoint:
+    """Return a file of the authors' release; `hub` is the tag of the same network in timm's hub."""
     file = path.rsplit("/", 1)[1]
-    return Checkpoint(file, _RELEASES + path, "official", top1, crop_pct, "EdgeNeXt README")
+    mirrors = (_of_hub(hub, top1, crop_pct, "EdgeNeXt README"),) if hub else ()
+    return Checkpoint(file, _RELEASES + path, "official", top1, crop_pct, "EdgeNeXt README", mirrors=mirrors)
+
+
+def _of_hub(tag: str, top1: float, crop_pct: float, source: str) -> Checkpoint:
+    return Checkpoint(tag + ".safetensors", _HUB + tag + "/resolve/main/model.safetensors", "timm", top1, crop_pct,
+                      source)
 
 
 def _edgenext(name: str, config: EdgeNeXtConfig, *checkpoints: Checkpoint) -> Variant:
     return Variant(name, config, checkpoints=checkpoints, group="paper")
 
 
-def _mobilevit(name: str, top1: float, config: MobileViTConfig) -> Variant:
-    tag = name + ".cvnets_in1k"
-    checkpoint = Checkpoint(tag + ".safetensors", _HUB + tag + "/resolve/main/model.safetensors", "timm", top1, 0.9,
-                            "timm results-imagenet.csv")
+def _mobilevit(name: str, digest: str, top1: float, config: MobileViTConfig) -> Variant:
+    source = "timm results-imagenet.csv"
+    file = f"{name}-{digest}.pth"
+    release = Checkpoint(file, _TIMM_RELEASES + file, "timm", top1, 0.9, source, sha256=digest)
+    checkpoint = replace(_of_hub(name + ".cvnets_in1k", top1, 0.9, source), mirrors=(release,))
     return Variant(name, config, checkpoints=(checkpoint,), group="baseline")
 
 
@@ -199,25 +218,26 @@ _S: dict[str, Any] = {"dims": (48, 96, 160, 304), "depths": (3, 3, 9, 3)}
 _B: dict[str, Any] = {"dims": (80, 160, 288, 584), "depths": (3, 3, 9, 3)}
 
 _CLASSIFIERS = (
-    _edgenext("xxs", EdgeNeXtConfig(**_XXS), _official("v1.0/edgenext_xx_small.pth", 71.23)),
-    _edgenext("xs", EdgeNeXtConfig(**_XS), _official("v1.0/edgenext_x_small.pth", 74.96)),
+    _edgenext("xxs", EdgeNeXtConfig(**_XXS),
+              _official("v1.0/edgenext_xx_small.pth", 71.23, hub="edgenext_xx_small.in1k")),
+    _edgenext("xs", EdgeNeXtConfig(**_XS), _official("v1.0/edgenext_x_small.pth", 74.96, hub="edgenext_x_small.in1k")),
     _edgenext("s", EdgeNeXtConfig(**_S),
               _official("v1.0/edgenext_small.pth", 79.41),
-              _official("v1.1/edgenext_small_usi.pth", 81.07, 0.95)),
+              _official("v1.1/edgenext_small_usi.pth", 81.07, 0.95, "edgenext_small.usi_in1k")),
     _edgenext("b", EdgeNeXtConfig(**_B),
               _official("v1.2/edgenext_base.pth", 82.47),
-              _official("v1.2/edgenext_base_usi.pth", 83.68, 0.95),
-              _official("v1.21/edgenext_base_IN21K.pth", 83.31)),
+              _official("v1.2/edgenext_base_usi.pth", 83.68, 0.95, "edgenext_base.usi_in1k"),
+              _official("v1.21/edgenext_base_IN21K.pth", 83.31, hub="edgenext_base.in21k_ft_in1k")),
     _edgenext("xxs_bn_hs", EdgeNeXtConfig(**_XXS, norm="batch"),
               _official("v1.0/edgenext_xx_small_bn_hs.pth", 70.33)),
     _edgenext("xs_bn_hs", EdgeNeXtConfig(**_XS, norm="batch"),
               _official("v1.0/edgenext_x_small_bn_hs.pth", 74.87)),
     _edgenext("s_bn_hs", EdgeNeXtConfig(**_S, norm="batch"),
               _official("v1.0/edgenext_small_bn_hs.pth", 78.39)),
-    _mobilevit("mobilevit_xxs", 68.936,
+    _mobilevit("mobilevit_xxs", "ad385b40", 68.936,
                MobileViTConfig((16, 16, 24, 48, 64, 80), (64, 80, 96), 320, expansion=2)),
-    _mobilevit("mobilevit_xs", 74.618, MobileViTConfig((16, 32, 48, 64, 80, 96), (96, 120, 144), 384)),
-    _mobilevit("mobilevit_s", 78.298, MobileViTConfig((16, 32, 64, 96, 128, 160), (144, 192, 240), 640)),
+    _mobilevit("mobilevit_xs", "8fbd6366", 74.618, MobileViTConfig((16, 32, 48, 64, 80, 96), (96, 120, 144), 384)),
+    _mobilevit("mobilevit_s", "38a5a959", 78.298, MobileViTConfig((16, 32, 64, 96, 128, 160), (144, 192, 240), 640)),
 )
 _BUNDLED = (
     Variant("icons", EdgeNeXtConfig(**_ICONS), crop_pct=1.0, bundled_weights="icons.safetensors",

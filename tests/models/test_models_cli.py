@@ -28,7 +28,8 @@ def test_json_lists_every_variant_of_a_group(capsys):
             "name", "family", "task", "group", "note", "parameters", "madds", "madds_224", "madds_256", "top1",
             "image_size", "crop_pct", "published", "checkpoints"}
         assert row["top1"] == row["checkpoints"][0]["top1"]
-        assert set(row["checkpoints"][0]) == {"file", "url", "layout", "top1", "crop_pct", "source"}
+        assert set(row["checkpoints"][0]) == {
+            "file", "url", "layout", "top1", "crop_pct", "source", "sha256", "mirrors"}
         assert 0 < row["madds_224"] < row["madds_256"]
 
 
