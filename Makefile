@@ -7,9 +7,13 @@ PYTHON   ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && { e
 PYTHON36 ?= $(shell for p in python3.6 $(HOME)/.pyenv/versions/3.6.*/bin/python3.6; do $$p -c '' 2>/dev/null && { echo $$p; break; }; done)
 PYTHON313 ?= $(shell for p in python3.13 $(HOME)/.pyenv/versions/3.13.*/bin/python3.13; do $$p -c '' 2>/dev/null && { echo $$p; break; }; done)
 BIN      := $(VENV)/bin
+VENVDOCS := $(CACHE)/venv-docs
+# TORCH_INDEX=cpu (or cu126, or an address) takes torch from PyTorch's own index. PyPI's torch brings 2.5 GB of CUDA.
+TORCH_URL := $(if $(findstring ://,$(TORCH_INDEX)),$(TORCH_INDEX),$(TORCH_INDEX:%=https://download.pytorch.org/whl/%))
 # One stamp per content of the pins: editing them sets the environment up again.
 STAMP    := $(VENV)/ready-$(shell cat requirements/dev.txt setup.cfg setup.py | sha256sum | cut -c1-16)
 STAMP36  := $(VENV36)/ready-$(shell cat requirements/python36.txt setup.cfg | sha256sum | cut -c1-16)
+STAMPDOCS := $(VENVDOCS)/ready-$(shell sha256sum requirements/docs.txt | cut -c1-16)
 STAMP313 := $(VENV313)/ready-$(shell cat requirements/python313.txt | sha256sum | cut -c1-16)
 
 PYTEST   := $(BIN)/python -m pytest
@@ -28,7 +32,7 @@ endif
 # The tests start some hundred processes: each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help environments demo test test-ci test-all test-gpu beside-311 beside-36 lint routes clean
+.PHONY: help environments demo test test-ci test-all test-gpu beside-311 beside-36 lint docs pictures routes clean
 
 help:
 	@echo "make demo      export a trained network, look at pictures with it, FP32 against FP16 (PRETRAINED=1: the authors' xxs)"
@@ -36,11 +40,13 @@ help:
 	@echo "make test-ci   one pass over each real piece of other people's software"
 	@echo "make test-all  every test, with the long sweeps"
 	@echo "make lint      ruff and mypy"
+	@echo "make docs      the pages as a site, in .cache/site; make pictures makes their pictures again"
 	@echo "make test-gpu  the tests that need an NVIDIA GPU"
 	@echo "make routes    lowered export against the plain one, on this processor"
 
 $(STAMP):
 	$(PYTHON) -m venv --clear $(VENV)
+	$(if $(TORCH_URL),$(BIN)/python -m pip install -q --disable-pip-version-check --index-url $(TORCH_URL) $(shell grep ^torch== requirements/dev.txt))
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/dev.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -56,6 +62,11 @@ $(STAMP36): | $(STAMP)
 $(STAMP313): | $(STAMP)
 	$(PYTHON313) -m venv --clear $(VENV313)
 	$(VENV313)/bin/python -m pip install -q --disable-pip-version-check -r requirements/python313.txt
+	@touch $@
+
+$(STAMPDOCS):
+	$(PYTHON) -m venv --clear $(VENVDOCS)
+	$(VENVDOCS)/bin/python -m pip install -q --disable-pip-version-check -r requirements/docs.txt
 	@touch $@
 
 environments: $(STAMP) $(READY36) $(READY313)
@@ -101,8 +112,16 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p edgenext_deploy
 
+# The site lies in .cache/site; a dead link or an unknown anchor ends it.
+docs: $(STAMPDOCS)
+	NO_MKDOCS_2_WARNING=1 $(VENVDOCS)/bin/python -m mkdocs build --strict --site-dir $(abspath $(CACHE)/site)
+	@echo "$(CACHE)/site/index.html"
+
+pictures: $(STAMP)
+	$(BIN)/python docs/pictures.py
+
 routes: $(STAMP)
 	$(BIN)/edgenext-bench routes --variant xxs --variant s
 
 clean:
-	rm -rf $(CACHE) build demo *.egg-info
+	rm -rf $(CACHE) build dist demo *.egg-info

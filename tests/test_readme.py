@@ -1,6 +1,6 @@
 """The commands of README and docs exist, with their options; their links lead somewhere.
 
-What the first export prints is held against the README in `tests/export/test_export_cli.py`.
+What the first export prints is held against docs/exporting.md in `tests/export/test_export_cli.py`.
 """
 import ast
 import importlib
