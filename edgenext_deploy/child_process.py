@@ -13,6 +13,8 @@ import signal
 import sys
 from typing import List, Optional, Sequence
 
+from edgenext_deploy.telemetry import disable_telemetry
+
 _PACKAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__init__.py")
 # `sys` is built in, and '' is what `-c` puts first. The package is the parent's, from wherever that one imported it;
 # nothing else is imported from the folder around it.
@@ -51,6 +53,7 @@ def run_target(parent: int, target: str, arguments: Sequence[str]) -> None:
         arguments: as for `python_command`.
     """
     _die_with(parent)
+    disable_telemetry()
     sys.argv[:] = [target, *arguments]
     if target.endswith(".py"):
         runpy.run_path(target, run_name="__main__")

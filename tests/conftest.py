@@ -11,6 +11,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from paths import ROOT
 
+# The tests import onnxruntime themselves.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # The tests run side by side, a process for each core: threads of torch's would wait for each other, and spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -14,6 +14,7 @@ import click
 
 from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
 from edgenext_deploy.install import install_command
+from edgenext_deploy.telemetry import disable_telemetry
 from edgenext_deploy.version import __version__
 
 Function = Callable[..., Any]
@@ -39,6 +40,7 @@ def run_command(command: click.Command, arguments: Optional[List[str]] = None) -
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in given
+    disable_telemetry()
     _print_in_any_locale()
     try:
         # Not command.main: it turns a closed pipe into exit code 1, and click 8.0 (Python 3.6) refuses to

@@ -24,6 +24,7 @@ from edgenext_deploy.errors import (
 from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
 from edgenext_deploy.runtime.profile import LayerTimes, layers_of_trace
 from edgenext_deploy.runtime.session import Session, SessionTimings
+from edgenext_deploy.telemetry import disable_telemetry
 
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
@@ -173,6 +174,7 @@ class OnnxRuntimeSession(Session):
 
 
 def _import_onnxruntime() -> Any:
+    disable_telemetry()
     try:
         import onnxruntime
     except ImportError as error:

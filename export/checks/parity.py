@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 
 from edgenext_deploy.artifacts.golden import golden_batch
@@ -13,6 +12,7 @@ from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.preprocess.photo import normalise, preprocess
+from edgenext_deploy.telemetry import disable_telemetry
 
 PHOTOS = ("cat.jpg", "coffee.jpg", "rocket.jpg")
 _GOLDEN_SEEDS = (0, 1, 2)
@@ -55,6 +55,9 @@ def reference_function(
 
 def runtime_function(graph: onnx.ModelProto) -> Run:
     """Return the graph in ONNX Runtime as a function of arrays: from float32 to float32 (or classes)."""
+    disable_telemetry()
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1  # the same bits, so the same manifest, on any number of cores
