@@ -2,6 +2,7 @@
 import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from typing import Callable, Dict, Iterator, Optional
 
@@ -58,6 +59,41 @@ def require_file(path: str, what: str, fix: str) -> None:
         raise BadInputError("{} cannot be read (permission denied): {}".format(what, name), fix)
     if os.path.getsize(path) == 0:
         raise BadInputError("{} is empty (0 bytes): {}".format(what, name), fix)
+
+
+def read_file(path: str, what: str, fix: str, most_bytes: int) -> bytes:
+    """Return the content of a regular file; a pipe or a device, even one put there meanwhile, is never read.
+
+    Args:
+        path: of the file.
+        what: it should be, for an error, such as ``manifest``.
+        fix: the command that gives a right one.
+        most_bytes: a larger file is refused before it is read.
+
+    Raises:
+        BadInputError: missing, empty, unreadable, no regular file, or too large.
+    """
+    require_file(path, what, fix)
+    name = shown(path, 600)
+    try:
+        with open(path, "rb", opener=open_at_once) as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise BadInputError("{} is not a file: {}".format(what, name), fix)
+            if status.st_size > most_bytes:
+                raise BadInputError("{}: {} bytes is too large for a {}, at most {} expected".format(
+                    name, status.st_size, what, most_bytes), fix)
+            content = stream.read(most_bytes + 1)
+    except OSError as error:
+        raise BadInputError("{} cannot be read: {}: {}".format(what, name, error.strerror or error), fix) from error
+    if len(content) > most_bytes:
+        raise BadInputError("{}: more than {} bytes is too large for a {}".format(name, most_bytes, what), fix)
+    return content
+
+
+def open_at_once(path: str, flags: int) -> int:
+    """Open a file, as the ``opener`` of `open`; a pipe that took its place meanwhile does not hang the process."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def find_beside(path: str, name_of: Callable[[str], str]) -> str:

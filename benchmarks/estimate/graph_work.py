@@ -6,8 +6,8 @@ builders fuse somewhat more or less; that is part of what `calibration` absorbs.
 """
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
+from edgenext_deploy.artifacts.engine_file import open_graph
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
-from edgenext_deploy.files import require_file
 from edgenext_deploy.node_names import OTHER, kind_of, part_of
 from edgenext_deploy.node_work import COUNTED, multiply_adds, product
 
@@ -83,7 +83,7 @@ def read_work(path: str) -> Tuple[StageWork, ...]:
         BadInputError: no such file, not ONNX, or shapes that are not fixed.
         MissingRuntimeError: the library ``onnx`` is not installed.
     """
-    require_file(path, "ONNX file", "export one with edgenext-export")
+    content = open_graph(path).take_data()
     try:
         import onnx
     except ImportError as error:
@@ -91,7 +91,7 @@ def read_work(path: str) -> Tuple[StageWork, ...]:
                                   "on a workstation: python3 -m pip install onnx") from error
     try:
         # Shapes alone are wanted, so one that contradicts itself is found below as one that is missing.
-        model = onnx.shape_inference.infer_shapes(onnx.load(path))
+        model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(content))
     except Exception as error:  # protobuf's and onnx's exceptions have no common base below Exception
         raise BadInputError("{}: not a valid ONNX file: {}".format(path, " ".join(str(error).split())[:200]),
                             _FIX) from error

@@ -9,6 +9,7 @@ from typing import Iterator, Optional, Union
 
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.manifest import Manifest
+from edgenext_deploy.artifacts.onnx_shell import require_plain_graph
 from edgenext_deploy.artifacts.plan_check import record_for, require_digest
 from edgenext_deploy.artifacts.plan_header import (
     HEAD_BYTES,
@@ -18,7 +19,12 @@ from edgenext_deploy.artifacts.plan_header import (
 )
 from edgenext_deploy.artifacts.plan_sidecar import PlanRecord, rebuild_command
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import require_file, sha256_of_bytes, shown
+from edgenext_deploy.files import open_at_once, read_file, require_file, sha256_of_bytes, shown
+
+# Protobuf has no larger messages; the largest variant's graph has 75 MB.
+_MOST_BYTES = 1 << 30
+# Smaller files are told apart by their digests.
+_SMALL_BYTES = 1 << 26
 
 Path = Union[str, "os.PathLike[str]"]
 
@@ -131,8 +137,26 @@ def open_graph(path: Path) -> EngineFile:
     """Read a file that is not a plan, such as an ONNX file; see `open_engine_file`."""
     name, fix = os.fspath(path), "export one with edgenext-export"
     require_file(name, "engine", fix)
-    with _reading(name, fix), open(name, "rb") as stream:
-        return EngineFile(name, stream.read())
+    with _reading(name, fix):
+        _require_size(name)
+        data = read_file(name, "engine", fix, _MOST_BYTES)
+    if os.path.splitext(name)[1].lower() == manifests.ONNX_SUFFIX:
+        require_plain_graph(data, name)
+    return EngineFile(name, data)
+
+
+def _require_size(path: str) -> None:
+    """Raise BadInputError if a graph has another size than its manifest says: it is not read, let alone hashed."""
+    size, beside = os.path.getsize(path), manifests.find_manifest_path(path)
+    if size <= _SMALL_BYTES or not os.path.isfile(beside):
+        return
+    try:
+        expected = manifests.read(beside).graph.bytes
+    except BadInputError:  # said where the manifest is needed
+        return
+    if size != expected:
+        raise BadInputError("{} is not the file its manifest describes: {} bytes found, {} expected".format(
+            path, size, expected), "export again, or copy .onnx and .json together")
 
 
 def open_plan(path: Path, *, trust: bool = False) -> EngineFile:
@@ -141,7 +165,7 @@ def open_plan(path: Path, *, trust: bool = False) -> EngineFile:
     fix = "build the plan again: " + rebuild_command(name)
     with _reading(name, fix):
         require_file(name, "plan", "build a plan on this machine: edgenext-build MODEL.onnx")
-        with open(name, "rb") as stream:
+        with open(name, "rb", opener=open_at_once) as stream:
             head = stream.read(HEAD_BYTES)
             header = parse_header(head, os.fstat(stream.fileno()).st_size, shown(name), name)
             # Before the rest is read: a file of another size than its sidecar says may be a large one.

@@ -6,14 +6,16 @@ Understood field types: ``str``, ``int``, ``float``, ``bool``, ``Any``, ``Option
 ``Dict[str, X]`` and other records.
 """
 import json
-import os
 import sys
-from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, List, Tuple, Type, TypeVar, Union
 
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import require_file, shown
+from edgenext_deploy.files import read_file as file_content
+from edgenext_deploy.files import shown
 
 _MAX_DIGITS = 20
+# Of a file that names no limit of its own: the largest are COCO's annotations, 470 MB for its training images.
+_MAX_BYTES = 1 << 29
 
 Record = TypeVar("Record", bound=Tuple[Any, ...])
 
@@ -46,7 +48,7 @@ def parse(text: str) -> Any:
     return json.loads(text, parse_int=_bounded_int, parse_constant=_no_constant, object_pairs_hook=_object)
 
 
-def read_file(path: str, what: str, fix: str, most_bytes: Optional[int] = None) -> Dict[str, Any]:
+def read_file(path: str, what: str, fix: str, most_bytes: int = _MAX_BYTES) -> Dict[str, Any]:
     """Return the object that a JSON file holds; the file may be hostile.
 
     Args:
@@ -61,18 +63,13 @@ def read_file(path: str, what: str, fix: str, most_bytes: Optional[int] = None) 
     return parse_object(read_bytes(path, what, fix, most_bytes), path, what, fix)
 
 
-def read_bytes(path: str, what: str, fix: str, most_bytes: Optional[int] = None) -> bytes:
+def read_bytes(path: str, what: str, fix: str, most_bytes: int = _MAX_BYTES) -> bytes:
     """Return the content of a file, not yet parsed; arguments as for `read_file`.
 
     Raises:
         BadInputError: missing, empty, unreadable or too large.
     """
-    require_file(path, what, fix)
-    size = os.path.getsize(path)
-    if most_bytes is not None and size > most_bytes:
-        raise BadInputError("{}: {} bytes is too large for a {}".format(path, size, what), fix)
-    with open(path, "rb") as stream:
-        return stream.read()
+    return file_content(path, what, fix, most_bytes)
 
 
 def parse_object(content: bytes, path: str, what: str, fix: str) -> Dict[str, Any]:
@@ -161,11 +158,11 @@ def _convert_record(kind: Any, data: Any, where: str) -> Any:
         if name in data:
             values[name] = _convert(kind.__annotations__[name], data[name], "{}.{}".format(where, name))
         elif name not in defaults:
-            raise BadInputError("{}: field {!r} is missing".format(where, name))
+            raise BadInputError("{}: field {!r} is missing".format(shown(where, 300), name))
     # Unknown fields are ignored: a newer toolkit may add some, and `schema` says when that is not enough.
     return kind(**values)
 
 
 def _mismatch(where: str, expected: str, found: Any) -> BadInputError:
     return BadInputError("{}: expected {}, found {} ({})".format(
-        where, expected, type(found).__name__, repr(found)[:60]))
+        shown(where, 300), expected, type(found).__name__, shown(repr(found), 60)))

@@ -7,8 +7,9 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
+from edgenext_deploy.artifacts.manifest_limits import require_limits
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import find_beside
+from edgenext_deploy.files import find_beside, shown
 
 # The newest that this release writes and reads. 1 is written wherever it says everything, so that older releases read
 # it; `schema_needed` decides. Schema 2 has what an older release would ignore, and so run wrongly.
@@ -226,7 +227,7 @@ def read(path: str) -> Manifest:
     """Read and check a manifest.
 
     Raises:
-        BadInputError: missing, not JSON, another schema, or a field of another type.
+        BadInputError: missing, not JSON, another schema, or a field of another type or beyond its range.
     """
     return parse(read_bytes(path), path)
 
@@ -254,11 +255,13 @@ def parse(content: bytes, path: str) -> Manifest:
     if "schema" not in data:
         raise BadInputError("{}: not a manifest: it has no field 'schema'".format(path), _FIX)
     if data["schema"] not in (1, SCHEMA):  # `True`, which equals 1, is for `from_json` to refuse
-        raise BadInputError("{}: manifest schema {!r} found, 1 or {} expected".format(path, data["schema"], SCHEMA),
-                            "use the toolkit version {} that wrote it, or export again".format(
-                                data.get("toolkit_version", "(unknown)")))
+        raise BadInputError("{}: manifest schema {} found, 1 or {} expected".format(
+            path, shown(repr(data["schema"]), 60), SCHEMA),
+            "use the toolkit version {} that wrote it, or export again".format(
+                shown(str(data.get("toolkit_version", "(unknown)")), 60)))
     manifest = json_records.from_json(Manifest, data, os.path.basename(path))
     if manifest.schema < schema_needed(manifest):
         raise BadInputError("{}: manifest schema {} with fields of schema {}: {}".format(
             path, manifest.schema, SCHEMA, ", ".join(_set_of_schema_2(manifest)) or "a uint8 input"), _FIX)
+    require_limits(manifest, path)
     return manifest

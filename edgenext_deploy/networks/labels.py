@@ -4,7 +4,7 @@ from typing import Optional, Sequence, Tuple
 
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import require_file, shown
+from edgenext_deploy.files import read_file, shown
 from edgenext_deploy.networks.label_formats import LabelsError, parse_labels
 
 IMAGENET1K = "imagenet1k"
@@ -30,13 +30,8 @@ def load_labels(name_or_path: str, classes: Optional[int] = None) -> Tuple[str, 
     """
     path = path_of(name_or_path + ".txt") if name_or_path in SHIPPED else os.fspath(name_or_path)
     fix = "pass a text file with one label a line, or one of " + ", ".join(SHIPPED)
-    require_file(path, "labels file", fix)
-    if os.path.getsize(path) > _MAX_BYTES:
-        raise BadInputError("labels file {}: {} bytes found, at most {} expected".format(
-            path, os.path.getsize(path), _MAX_BYTES), fix)
     try:
-        with open(path, encoding="utf-8-sig") as stream:
-            text = stream.read()
+        text = read_file(path, "labels file", fix, _MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInputError("labels file {} is not UTF-8 text: {}".format(path, error), fix) from error
     try:

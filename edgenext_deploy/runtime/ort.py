@@ -255,7 +255,7 @@ def _reason(error: Exception) -> str:
 def _specs(path: str, side: str, nodes: Sequence[Any]) -> Tuple[TensorSpec, ...]:
     specs = []
     for node in nodes:
-        if not all(isinstance(size, int) for size in node.shape):
+        if not all(isinstance(size, int) and size >= 0 for size in node.shape):
             raise BadInputError(
                 "{}: {} {!r} has shape {}, fixed sizes expected".format(path, side, node.name, node.shape),
                 "export again with edgenext-export, which fixes every size")

@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from edgenext_deploy.artifacts.engine_file import open_graph
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import require_file
 from edgenext_deploy.targets import TARGETS, get_target
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from edgenext_deploy.export.verdict.findings import Verdict
 
 # Protobuf cannot hold more in one message.
-_MAX_BYTES = 2**31 - 1
 _FIX = "export it again, or copy it again if it was damaged on the way"
 
 
@@ -103,14 +102,8 @@ def load_model(path: str) -> "onnx.ModelProto":
 
     from edgenext_deploy.export.verdict.nodes import tensors_of
 
-    require_file(path, "ONNX file", _FIX)
-    size_bytes = os.path.getsize(path)
-    if size_bytes > _MAX_BYTES:
-        raise BadInputError(
-            f"{path}: {size_bytes} bytes found, a single-file ONNX model has at most {_MAX_BYTES}",
-            "export a smaller model")
-    with open(path, "rb") as stream:
-        content = stream.read()
+    content = open_graph(path).take_data()
+    size_bytes = len(content)
     try:
         model = onnx.load_model_from_string(content)
     # Protobuf's own DecodeError; what else it may raise says no more.

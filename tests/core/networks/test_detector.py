@@ -119,7 +119,7 @@ def test_values_that_are_not_finite_are_an_error(engine, monkeypatch):
 
 @pytest.mark.parametrize("change, message", [
     (lambda data: data.pop("detection"), "field 'detection' is None"),
-    (lambda data: data["detection"].update(keep=0), "field 'detection' is .*keep=0"),
+    (lambda data: data["detection"].update(keep=0), r"detection\.keep is 0; 1 to 100000 expected"),
     (lambda data: data["preprocessing"].update(height=8), r"\[1, 3, 8, 4\].*\[1, 3, 6, 4\]"),
 ])
 def test_a_manifest_that_does_not_fit_is_bad_input(tmp_path, change, message):

@@ -13,9 +13,9 @@ from hypothesis import strategies as st  # noqa: E402
 from onnx import TensorProto, helper  # noqa: E402
 from verdict_models import constant, mean_with_axes_input, model, one_node, save, small_network, tensor  # noqa: E402
 
+from edgenext_deploy.artifacts import engine_file  # noqa: E402
 from edgenext_deploy.errors import BadInputError  # noqa: E402
 from edgenext_deploy.export.verdict import (  # noqa: E402
-    check,
     judge,
 )
 from edgenext_deploy.export.verdict.check import load_model  # noqa: E402
@@ -121,8 +121,8 @@ def written(content):
     (written(b"\x89PNG\r\n\x1a\n" + b"x" * 100), "not an ONNX"),
     (written(b'{"schema": 1}'), "not an ONNX file"),
     (written(b"\x08\x07"), "no graph"),  # valid protobuf: ir_version 7, nothing else
-    (external_data, "another file"),
-    (external_data_in_a_subgraph, "another file"),
+    (external_data, "a second file"),
+    (external_data_in_a_subgraph, "a second file"),
     (checker_refuses, "checker refuses"),
     (shapes_contradict, "checker refuses"),
     (lambda path: onnx.save(small_network(ir_version=99), path), "checker refuses"),
@@ -149,7 +149,7 @@ def test_a_file_that_may_not_be_read(tmp_path):
 
 def test_a_file_over_two_gigabytes_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = save(tmp_path, small_network())
-    monkeypatch.setattr(check, "_MAX_BYTES", os.path.getsize(path) - 1)
+    monkeypatch.setattr(engine_file, "_MOST_BYTES", os.path.getsize(path) - 1)
     with pytest.raises(BadInputError, match="at most"):
         load_model(path)
 
