@@ -29,7 +29,7 @@ def count_madds(model: nn.Module, height: int, width: int) -> int:
     """Return the multiply-adds of one image `[1, 3, height, width]`.
 
     The rule is that of fvcore 0.1.5, which printed EdgeNeXt's published figures: one per multiply-add of
-    convolutions, linear layers and matrix products, without biases; 5 per element of a layer norm that
+    convolutions, linear layers and matrix products, without biases; 5 per element of a layer or group norm that
     calls the library's operator (the channels-first norms are written out by hand and count nothing);
     2 per element of a batch norm in evaluation mode; 4 per element of a bilinear resize's output; nothing for
     anything else.
@@ -83,6 +83,7 @@ def _bilinear(shape: Sequence[int], size: Sequence[int], *_: Any, **__: Any) -> 
 
 _RULES = {
     torch.ops.aten.native_layer_norm: _layer_norm,
+    torch.ops.aten.native_group_norm: _layer_norm,
     torch.ops.aten.native_batch_norm: _batch_norm,
     # The name under which newer releases of torch run a batch norm in evaluation mode.
     torch.ops.aten._native_batch_norm_legit_no_training: _batch_norm,

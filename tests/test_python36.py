@@ -85,7 +85,9 @@ for path in sys.argv[2:]:
 """
 
 
-VARIANTS = ["b", "mobilevit_s", "mobilevit_xs", "mobilevit_xxs", "s", "s_bn_hs", "xs", "xs_bn_hs", "xxs", "xxs_bn_hs"]
+VARIANTS = [
+    "b", "mobilevit_s", "mobilevit_xs", "mobilevit_xxs", "mobilevitv2_050", "mobilevitv2_100", "mobilevitv2_200", "s",
+    "s_bn_hs", "s_rw", "xs", "xs_bn_hs", "xxs", "xxs_bn_hs"]
 
 
 def test_no_variant_is_left_out():
@@ -95,7 +97,7 @@ def test_no_variant_is_left_out():
     assert sorted(SHAPES) == VARIANTS
 
 
-@pytest.mark.parametrize("variant", sweep(VARIANTS, always=["xxs", "xxs_bn_hs", "mobilevit_xxs"]))
+@pytest.mark.parametrize("variant", sweep(VARIANTS, always=["xxs", "xxs_bn_hs", "mobilevit_xxs", "mobilevitv2_050"]))
 def test_onnxruntime_1_10_runs_every_nano_file(variant, nano_export, tmp_path):
     np = pytest.importorskip("numpy")
     from golden_exports import GOLDEN

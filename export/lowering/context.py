@@ -17,6 +17,7 @@ RULES = {
     "norm_affine_folded": "scale and shift of a norm folded into the linear layer after it",
     "batch_norm_folded": "BatchNorm folded into the convolution or linear layer next to it",
     "attention_scale_folded": "1/sqrt(d) of the attention folded into the query projection",
+    "key_behind_sum": "key of the separable attention projected behind the weighted sum: the weights add up to one",
     "resize_as_matmul": "bilinear resize of an odd map as two constant MatMuls",
     "pointwise_as_conv": "linear layer as a 1x1 convolution",
     "pointwise_as_gemm": "linear layer as one Gemm on tokens",
@@ -70,7 +71,7 @@ class LoweringContext:
 
     def channel_norm(self, eps: float, weight: Tensor, bias: Tensor | None = None) -> Normalise:
         """Return a norm over the channels of the residual stream; `weight` is ones where the affine was folded."""
-        return Normalise(1 if self.layout == "nchw" else -1, eps, weight, bias)
+        return Normalise((1,) if self.layout == "nchw" else (-1,), eps, weight, bias)
 
     def to_map(self, channels: int, size: tuple[int, int]) -> nn.Module:
         """Return the module from the residual stream to a map `[B, C, H, W]`; the identity in layout ``nchw``."""

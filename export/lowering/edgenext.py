@@ -43,7 +43,11 @@ class LoweredEdgeNeXtBackbone(nn.Module):
             lower = lower_stem if index == 0 else lower_downsample
             size = _convolved(size, downsample)
             self.downsample_layers.append(lower(downsample, size, context))
-            self.stages.append(nn.Sequential(*(lower_block(block, size, context) for block in stage.children())))
+            blocks = nn.Sequential()
+            for block in stage.children():
+                blocks.append(lower_block(block, size, context))
+                size = _convolved(size, block)
+            self.stages.append(blocks)
             self.sizes.append(size)
         self.to_maps = nn.ModuleList(
             context.to_map(model.config.dims[stage], self.sizes[stage]) for stage in range(4 - maps, 4))
@@ -74,16 +78,19 @@ class LoweredEdgeNeXt(LoweredEdgeNeXtBackbone):
         return logits
 
 
-def _convolved(size: tuple[int, int], downsample: nn.Module) -> tuple[int, int]:
-    """Return height and width after the convolution of a downsampling module."""
-    (conv,) = (module for module in downsample.children() if isinstance(module, nn.Conv2d))
-    height, width = (
-        (length + 2 * int(conv.padding[0]) - conv.kernel_size[0]) // conv.stride[0] + 1 for length in size)
+def _convolved(size: tuple[int, int], module: nn.Module) -> tuple[int, int]:
+    """Return height and width behind a downsampling module or an encoder; its own convolutions are in a row."""
+    height, width = size
+    for conv in module.children():
+        if isinstance(conv, nn.Conv2d):
+            height, width = (
+                (length + 2 * int(conv.padding[0]) - conv.kernel_size[0]) // conv.stride[0] + 1
+                for length in (height, width))
     return height, width
 
 
 def lower_block(block: nn.Module, size: tuple[int, int], context: LoweringContext) -> nn.Module:
-    """Return the lowered form of one encoder; `size` is its map's."""
+    """Return the lowered form of one encoder; `size` is that of the map that enters it."""
     if isinstance(block, SDTAEncoder):
         return LoweredSDTAEncoder(block, size, context)
     if isinstance(block, ConvEncoder):
@@ -98,14 +105,16 @@ def _conv_parameters(conv: nn.Module) -> tuple[Tensor, Tensor | None]:
 
 
 def lower_stem(stem: nn.Module, size: tuple[int, int], context: LoweringContext) -> nn.Sequential:
-    """4x4 convolution, then its norm: BatchNorm folds away, LayerNorm keeps its affine.
+    """Convolution of stride 4, then its norm: BatchNorm folds away, LayerNorm keeps its affine.
 
     The stem's output is the residual stream, so there is no linear layer for the affine to go to. `size` is
     the output's.
     """
     conv, norm = stem.children()
     weight, bias = _conv_parameters(conv)
-    normalisation = fold_input(context, padded=False)
+    assert isinstance(conv, nn.Conv2d)
+    padding = int(conv.padding[0])
+    normalisation = fold_input(context, padded=padding > 0)
     if normalisation is not None:
         weight, bias = algebra.affine_before_conv(weight, bias, *normalisation)
     if isinstance(norm, ChannelsFirstLayerNorm):
@@ -115,15 +124,19 @@ def lower_stem(stem: nn.Module, size: tuple[int, int], context: LoweringContext)
         weight, bias = algebra.affine_after_conv(weight, bias, *algebra.batch_norm_affine(norm))
         last = nn.Identity()
     return named(
-        conv=Conv(weight, bias, stride=4), to_tokens=context.to_tokens(weight.shape[0], size), norm=last)
+        conv=Conv(weight, bias, stride=4, padding=padding),
+        to_tokens=context.to_tokens(weight.shape[0], size), norm=last)
 
 
-def lower_downsample(downsample: nn.Module, size: tuple[int, int], context: LoweringContext) -> nn.Sequential:
+def lower_downsample(downsample: nn.Module, size: tuple[int, int], context: LoweringContext) -> nn.Module:
     """Norm, then 2x2 convolution without padding: the norm's affine folds forward, exactly.
 
     On tokens the convolution is one Gemm: four neighbours lie side by side after one Transpose whose
-    rows are contiguous, and its result is tokens again. `size` is the output's.
+    rows are contiguous, and its result is tokens again. `size` is the output's. Where the stage's first block
+    downsamples there is nothing to do.
     """
+    if isinstance(downsample, nn.Identity):
+        return nn.Identity()
     norm, conv = downsample.children()
     weight, bias = _conv_parameters(conv)
     if isinstance(conv, nn.Conv2d) and conv.padding[0] != 0:
@@ -172,11 +185,11 @@ def lower_depthwise(conv: nn.Module, norm: nn.Module, context: LoweringContext) 
     if isinstance(norm, nn.BatchNorm2d):
         context.fired("batch_norm_folded")
         weight, bias = algebra.affine_after_conv(weight, bias, *algebra.batch_norm_affine(norm))
-    padding, kernel = int(conv.padding[0]), conv.kernel_size[0]
+    padding, kernel, stride = int(conv.padding[0]), conv.kernel_size[0], conv.stride[0]
     if kernel == _EXPLICIT_PADDING_KERNEL and context.padding == "node":
         context.fired("explicit_padding")
-        return named(pad=Pad(padding), conv=Conv(weight, bias, groups=conv.groups))
-    return named(conv=Conv(weight, bias, padding=padding, groups=conv.groups))
+        return named(pad=Pad(padding), conv=Conv(weight, bias, stride, groups=conv.groups))
+    return named(conv=Conv(weight, bias, stride, padding, groups=conv.groups))
 
 
 def _fold_norm(norm: nn.Module, linear: nn.Linear, context: LoweringContext) -> tuple[Tensor, Tensor]:
@@ -216,20 +229,23 @@ class LoweredMlp(nn.Module):
 
 
 class LoweredConvEncoder(nn.Module):
-    """Depthwise convolution, MLP, skip."""
+    """Depthwise convolution, MLP, skip; `size` is that of the map that enters."""
 
     def __init__(self, block: ConvEncoder, size: tuple[int, int], context: LoweringContext) -> None:
         super().__init__()
-        channels = block.dwconv.in_channels
-        self.to_map = context.to_map(channels, size)
+        self.skip_behind_dwconv = block.skip_behind_dwconv
+        if block.batch_norm and block.skip_behind_dwconv:
+            raise TypeError("no lowering for a BatchNorm behind the start of a skip: it cannot fold")
+        self.to_map = context.to_map(block.dwconv.in_channels, size)
         self.dwconv = lower_depthwise(block.dwconv, block.norm, context)
-        self.to_tokens = context.to_tokens(channels, size)
+        self.to_tokens = context.to_tokens(block.dwconv.out_channels, _convolved(size, block))
         self.mlp = LoweredMlp(block, norm_folded=block.batch_norm, context=context)
         self.skip = Add()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map the residual stream to the same shape."""
-        out: Tensor = self.skip(x, self.mlp(self.to_tokens(self.dwconv(self.to_map(x)))))
+        """Map the residual stream to the same shape, or to that of the downsampled map."""
+        y = self.to_tokens(self.dwconv(self.to_map(x)))
+        out: Tensor = self.skip(y if self.skip_behind_dwconv else x, self.mlp(y))
         return out
 
 
@@ -358,7 +374,7 @@ class LoweredHead(nn.Module):
         self.flatten = Reshape(context.batch, width)
         weight, bias = _fold_norm(model.norm, model.head, context)
         self.norm = nn.Identity() if isinstance(model.norm, nn.BatchNorm2d) else Normalise(
-            -1, LAYER_NORM_EPS, weight.new_ones(width))
+            (-1,), LAYER_NORM_EPS, weight.new_ones(width))
         self.fc = Gemm(weight, bias)
 
     def forward(self, x: Tensor) -> Tensor:

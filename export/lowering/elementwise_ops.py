@@ -123,6 +123,16 @@ class Subtract(_OneNode):
         return a - b
 
 
+class Multiply(_OneNode):
+    """Product of two activations."""
+
+    op_type = "Mul"
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Map two tensors of one shape, or that broadcast, to their product."""
+        return a * b
+
+
 class AddConstant(_WithConstant):
     """Sum with a constant."""
 

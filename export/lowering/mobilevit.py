@@ -3,6 +3,8 @@
 The transformers run in the same two forms as EdgeNeXt's MLPs: on maps `[B * 4, d, H / 2, W / 2]` with 1x1
 convolutions in layout ``nchw``, on tokens `[B * 4 * N, d]` with Gemms in layout ``tokens``.
 """
+from typing import Any, ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -132,29 +134,31 @@ class LoweredTransformerLayer(nn.Module):
         return out
 
 
-def resize_matrix(length: int, target: int, like: Tensor) -> Tensor:
+def resize_matrix(length: int, target: int, like: Tensor, align_corners: bool = False) -> Tensor:
     """Return the matrix `[target, length]` that resizes a line linearly, as torch does it."""
     identity = torch.eye(length, dtype=like.dtype)[:, None]
-    return F.interpolate(identity, size=target, mode="linear", align_corners=False)[:, 0].T.contiguous()
+    return F.interpolate(identity, size=target, mode="linear", align_corners=align_corners)[:, 0].T.contiguous()
 
 
 def lower_resize(
-    size: tuple[int, int], target: tuple[int, int], like: Tensor, context: LoweringContext
+    size: tuple[int, int], target: tuple[int, int], like: Tensor, context: LoweringContext, align_corners: bool = False,
 ) -> nn.Module:
     """Bilinear resize as a product with a constant on either side: exact, and the same in every parser."""
     if size == target:
         return nn.Identity()
     context.fired("resize_as_matmul")
     return named(
-        vertical=MatMulConstant(resize_matrix(size[0], target[0], like), left=True),
-        horizontal=MatMulConstant(resize_matrix(size[1], target[1], like).T.contiguous(), left=False))
+        vertical=MatMulConstant(resize_matrix(size[0], target[0], like, align_corners), left=True),
+        horizontal=MatMulConstant(
+            resize_matrix(size[1], target[1], like, align_corners).T.contiguous(), left=False))
 
 
 class LoweredMobileViTBlock(nn.Module):
-    """Convolutions, transformer on four interleaved grids, fusion."""
+    """Convolutions, transformer on four interleaved grids, fusion; `size` is that of its maps."""
 
     def __init__(self, block: MobileViTBlock, size: tuple[int, int], context: LoweringContext) -> None:
         super().__init__()
+        self.size = size
         side, dim, batch = block.patch, block.conv_1x1.out_channels, context.batch
         grid = (-(-size[0] // side), -(-size[1] // side))
         whole = (grid[0] * side, grid[1] * side)
@@ -199,25 +203,27 @@ class LoweredMobileViTBackbone(nn.Module):
         maps: number of the last stages' outputs that `forward` returns.
     """
 
-    def __init__(self, model: MobileViTBackbone, context: LoweringContext, maps: int) -> None:
+    # What a block with a transformer becomes; its `size` is that of the map behind it.
+    transformer_block: ClassVar[Any] = LoweredMobileViTBlock
+
+    def __init__(self, model: Any, context: LoweringContext, maps: int) -> None:
         super().__init__()
         self.maps = maps
         self.stem = lower_conv_norm(model.stem, context, before=fold_input(context, padded=True))
-        size = (context.height // 2, context.width // 2)
-        self.sizes: list[tuple[int, int]] = []
+        size = (-(-context.height // 2), -(-context.width // 2))
         self.stages = nn.ModuleList()
         for stage in model.stages:
             blocks = nn.Sequential()
             for block in stage.children():
                 if isinstance(block, InvertedResidual):
                     stride = block.conv2_kxk.conv.stride[0]
-                    size = (size[0] // stride, size[1] // stride)
+                    size = (-(-size[0] // stride), -(-size[1] // stride))
                     blocks.append(LoweredInvertedResidual(block, context))
                 else:
-                    assert isinstance(block, MobileViTBlock)
-                    blocks.append(LoweredMobileViTBlock(block, size, context))
+                    lowered = self.transformer_block(block, size, context)
+                    blocks.append(lowered)
+                    size = lowered.size
             self.stages.append(blocks)
-            self.sizes.append(size)
 
     def stage_outputs(self, image: Tensor) -> list[Tensor]:
         """Return every stage's map for `[B, 3, H, W]`."""

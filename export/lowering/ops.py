@@ -76,10 +76,10 @@ class Gemm(Op):
 
 
 class Normalise(Op):
-    """Layer normalisation over one axis.
+    """Layer normalisation over the channels, or over all of an image.
 
     Args:
-        axis: 1 for `[B, C, H, W]`, -1 for tokens `[M, C]`.
+        axes: (1,) for the channels of `[B, C, H, W]`, (1, 2, 3) for all of an image, (-1,) for tokens `[M, C]`.
         eps: added to the variance.
         weight: scale per channel `[C]`; ones where the affine was folded away.
         bias: shift per channel `[C]`, or None.
@@ -88,19 +88,19 @@ class Normalise(Op):
     weight: Tensor
     bias: Tensor | None
 
-    def __init__(self, axis: int, eps: float, weight: Tensor, bias: Tensor | None = None) -> None:
+    def __init__(self, axes: tuple[int, ...], eps: float, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
-        if axis not in (1, -1):
-            raise ValueError(f"axis 1 of a map or -1 of tokens expected, {axis} found")
-        self.axis, self.eps = axis, eps
-        shape = (-1, 1, 1) if axis == 1 else (-1,)
+        if axes not in ((1,), (-1,), (1, 2, 3)):
+            raise ValueError(f"axes (1,) or (1, 2, 3) of a map or (-1,) of tokens expected, {axes} found")
+        self.axes, self.eps = axes, eps
+        shape = (-1,) if axes == (-1,) else (-1, 1, 1)
         self.register_buffer("weight", weight.reshape(shape))
         self.register_buffer("bias", None if bias is None else bias.reshape(shape))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` to the same shape."""
-        centred = x - x.mean(self.axis, keepdim=True)
-        y = centred / torch.sqrt((centred * centred).mean(self.axis, keepdim=True) + self.eps) * self.weight
+        centred = x - x.mean(self.axes, keepdim=True)
+        y = centred / torch.sqrt((centred * centred).mean(self.axes, keepdim=True) + self.eps) * self.weight
         return y if self.bias is None else y + self.bias
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
@@ -109,15 +109,15 @@ class Normalise(Op):
             return self._emit(graph, name, inputs[0])
 
     def _emit(self, graph: GraphBuilder, name: str, x: str) -> str:
-        if graph.opset >= 17 and self.axis == -1:
+        if graph.opset >= 17 and self.axes == (-1,):
             parameters = [self.constant(graph, name, "weight")]
             if self.bias is not None:
                 parameters.append(self.constant(graph, name, "bias"))
             return graph.node("LayerNormalization", [x, *parameters], name, axis=-1, epsilon=self.eps)
-        mean = _reduce(graph, "ReduceMean", x, f"{name}/mean", self.axis)
+        mean = _reduce(graph, "ReduceMean", x, f"{name}/mean", self.axes)
         centred = graph.node("Sub", [x, mean], f"{name}/centre")
         square = graph.node("Mul", [centred, centred], f"{name}/square")
-        variance = _reduce(graph, "ReduceMean", square, f"{name}/variance", self.axis)
+        variance = _reduce(graph, "ReduceMean", square, f"{name}/variance", self.axes)
         biased = graph.node("Add", [variance, graph.constant(f"{name}.eps", self.eps)], f"{name}/add_eps")
         deviation = graph.node("Sqrt", [biased], f"{name}/deviation")
         steps = [("Div", [centred, deviation], "divide")]
@@ -156,14 +156,14 @@ class L2Normalise(Op):
             return graph.node("Div", [inputs[0], floor], name)
 
 
-def _reduce(graph: GraphBuilder, op_type: str, x: str, name: str, axis: int) -> str:
+def _reduce(graph: GraphBuilder, op_type: str, x: str, name: str, axes: tuple[int, ...]) -> str:
     """Write a reduction the way the opset has it: `axes` became an input at opset 18.
 
     Parsers before TensorRT 10.0 ignore that input and reduce over every axis, with no error.
     """
     if graph.opset >= 18:
-        return graph.node(op_type, [x, graph.constant(f"{name}.axes", [axis])], name, keepdims=1)
-    return graph.node(op_type, [x], name, axes=[axis], keepdims=1)
+        return graph.node(op_type, [x, graph.constant(f"{name}.axes", list(axes))], name, keepdims=1)
+    return graph.node(op_type, [x], name, axes=list(axes), keepdims=1)
 
 
 class Softmax(Op):

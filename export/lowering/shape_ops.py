@@ -124,6 +124,18 @@ class GlobalMean(Op):
         return graph.node("GlobalAveragePool", list(inputs), name)
 
 
+class SumLast(Op):
+    """Sum over the last axis, keeping it as 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[..., N]` to `[..., 1]`."""
+        return x.sum(-1, keepdim=True)
+
+    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
+        """ReduceSum, whose axes are an input from opset 13 on."""
+        return graph.node("ReduceSum", [*inputs, graph.constant(f"{name}.axes", [-1])], name, keepdims=1)
+
+
 class ResizeBilinear(Op):
     """Bilinear resize of a map to a fixed size, as torch does it with ``align_corners=False``."""
 

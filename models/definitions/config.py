@@ -25,6 +25,10 @@ class EdgeNeXtConfig:
         branching: an SDTA encoder convolves its splits as a chain; without, one depthwise convolution takes all
             channels.
         sdta_kernels: side of the SDTA encoders' depthwise convolutions.
+        stem_kernel: side of the stem's convolution of stride 4: 4 is a patch, a larger one overlaps and is padded.
+        downsample_in_block: the first block of stages 2 to 4, a conv encoder, has the stride and changes the width;
+            the authors' models have a norm and a 2x2 convolution before the stage.
+        conv_bias: whether stem, downsampling and depthwise convolutions have a bias, as published with layer norms.
     """
 
     dims: tuple[int, ...]
@@ -40,6 +44,9 @@ class EdgeNeXtConfig:
     sdta_first: bool = False
     branching: bool = True
     sdta_kernels: tuple[int, ...] = (3, 3, 3, 3)
+    stem_kernel: int = 4
+    downsample_in_block: bool = False
+    conv_bias: bool = True
 
     def is_sdta(self, stage: int, block: int) -> bool:
         """Say whether a block of a stage is an SDTA encoder."""
@@ -69,6 +76,27 @@ class MobileViTConfig:
     expansion: int = 4
     transformer_depths: tuple[int, ...] = (2, 4, 3)
     heads: int = 4
+    mlp_ratio: int = 2
+    patch: int = 2
+
+
+@dataclass(frozen=True)
+class MobileViTV2Config:
+    """A MobileViT-v2, stage by stage (five stages after the stem, strides 2, 4, 8, 16, 32).
+
+    Attributes:
+        dims: channels of the stem and of the five stages.
+        transformer_dims: channels inside the MobileViT-v2 blocks in the last three stages.
+        transformer_depths: transformer layers in those blocks.
+        expansion: hidden width of the inverted residuals over their input's.
+        mlp_ratio: hidden width of the transformer MLP over its channels.
+        patch: side of the square patches.
+    """
+
+    dims: tuple[int, ...]
+    transformer_dims: tuple[int, ...]
+    transformer_depths: tuple[int, ...] = (2, 4, 3)
+    expansion: int = 2
     mlp_ratio: int = 2
     patch: int = 2
 

@@ -1,8 +1,9 @@
 """The reference EdgeNeXt, as published: attribute names are the official checkpoint's keys.
 
 Written from the architecture as the released code has it (github.com/mmaaz60/EdgeNeXt at 3884504), for
-inference: no dropout, no stochastic depth. It is the truth that the lowered module is compared with, so
-it is kept plain; nothing here is optimised.
+inference: no dropout, no stochastic depth. What timm's own `edgenext_small_rw` has beside that (an overlapping stem,
+downsampling in the blocks, no convolution biases) is from timm 1.0.31. It is the truth that the lowered module is
+compared with, so it is kept plain; nothing here is optimised.
 """
 import math
 
@@ -88,18 +89,28 @@ def _activation(config: EdgeNeXtConfig) -> nn.Module:
     return nn.GELU() if config.norm == "layer" else nn.Hardswish()
 
 
+def _conv_bias(config: EdgeNeXtConfig) -> bool:
+    return config.conv_bias and config.norm == "layer"
+
+
 def _scale(config: EdgeNeXtConfig, channels: int) -> nn.Parameter:
     return nn.Parameter(config.layer_scale * torch.ones(channels))
 
 
 class ConvEncoder(nn.Module):
-    """Depthwise convolution, then an MLP over channels, with a skip around both."""
+    """Depthwise convolution, then an MLP over channels, with a skip around both.
 
-    def __init__(self, config: EdgeNeXtConfig, stage: int) -> None:
+    Where the convolution has a stride, or several filters on each channel, the skip starts behind it.
+    """
+
+    def __init__(self, config: EdgeNeXtConfig, stage: int, inputs: int | None = None, stride: int = 1) -> None:
         super().__init__()
         dim, kernel = config.dims[stage], config.kernel_sizes[stage]
+        inputs = dim if inputs is None else inputs
         self.batch_norm = config.norm == "batch"
-        self.dwconv = nn.Conv2d(dim, dim, kernel, padding=kernel // 2, groups=dim, bias=not self.batch_norm)
+        self.skip_behind_dwconv = stride != 1 or inputs != dim
+        self.dwconv = nn.Conv2d(
+            inputs, dim, kernel, stride, padding=kernel // 2, groups=inputs, bias=_conv_bias(config))
         self.norm: nn.Module = nn.BatchNorm2d(dim) if self.batch_norm else nn.LayerNorm(dim, LAYER_NORM_EPS)
         self.pwconv1 = nn.Linear(dim, config.expansion * dim)
         self.act = _activation(config)
@@ -107,8 +118,10 @@ class ConvEncoder(nn.Module):
         self.gamma = _scale(config, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[B, C, H, W]` to `[B, C, H, W]`."""
+        """Map `[B, C, H, W]` to `[B, C', H / stride, W / stride]`."""
         y = self.dwconv(x)
+        if self.skip_behind_dwconv:
+            x = y
         if self.batch_norm:
             y = self.norm(y).permute(0, 2, 3, 1)
         else:
@@ -129,7 +142,8 @@ class SDTAEncoder(nn.Module):
         self.branching = config.branching
         self.width = math.ceil(dim / splits) if self.branching else dim
         self.convs = nn.ModuleList(
-            nn.Conv2d(self.width, self.width, self.kernel, padding=self.kernel // 2, groups=self.width)
+            nn.Conv2d(self.width, self.width, self.kernel, padding=self.kernel // 2, groups=self.width,
+                      bias=config.conv_bias)
             for _ in range(splits - 1 if self.branching else 1))
         self.pos_embd = PositionCode(dim) if config.position[stage] else None
         self.norm_xca: nn.Module
@@ -184,7 +198,8 @@ class EdgeNeXtBackbone(nn.Module):
     Args:
         config: the variant's config.
         output_stride: stride of the last map: 32, or 16 for segmentation. At 16, stage 4's 2x2 convolution has stride 1
-            and padding 1, so the map is one pixel larger than its input; see `config.DeepLabConfig`.
+            and padding 1, so the map is one pixel larger than its input; see `config.DeepLabConfig`. A block that
+            downsamples just has stride 1 then.
     """
 
     def __init__(self, config: EdgeNeXtConfig, output_stride: int = 32) -> None:
@@ -193,21 +208,33 @@ class EdgeNeXtBackbone(nn.Module):
         self.output_stride = output_stride
         self.downsample_layers = nn.ModuleList(self._downsample(stage) for stage in range(4))
         self.stages = nn.ModuleList(
-            nn.Sequential(*(
-                SDTAEncoder(config, stage) if config.is_sdta(stage, block) else ConvEncoder(config, stage)
-                for block in range(depth)))
+            nn.Sequential(*(self._block(stage, block) for block in range(depth)))
             for stage, depth in enumerate(config.depths))
         self.apply(_initialise)
 
-    def _downsample(self, stage: int) -> nn.Sequential:
-        dims, batch_norm = self.config.dims, self.config.norm == "batch"
-        norm = nn.BatchNorm2d if batch_norm else ChannelsFirstLayerNorm
+    def _block(self, stage: int, block: int) -> nn.Module:
+        config = self.config
+        if config.is_sdta(stage, block):
+            return SDTAEncoder(config, stage)
+        if config.downsample_in_block and stage > 0 and block == 0:
+            return ConvEncoder(config, stage, config.dims[stage - 1], stride=1 if self._keeps_size(stage) else 2)
+        return ConvEncoder(config, stage)
+
+    def _keeps_size(self, stage: int) -> bool:
+        return stage == 3 and self.output_stride == 16
+
+    def _downsample(self, stage: int) -> nn.Module:
+        config, dims, bias = self.config, self.config.dims, _conv_bias(self.config)
+        norm = nn.BatchNorm2d if config.norm == "batch" else ChannelsFirstLayerNorm
         if stage == 0:
-            return nn.Sequential(nn.Conv2d(3, dims[0], 4, stride=4, bias=not batch_norm), norm(dims[0]))
-        keeps_size = stage == 3 and self.output_stride == 16
+            kernel = config.stem_kernel
+            padding = 0 if kernel == 4 else kernel // 2
+            return nn.Sequential(nn.Conv2d(3, dims[0], kernel, stride=4, padding=padding, bias=bias), norm(dims[0]))
+        if config.downsample_in_block:
+            return nn.Identity()
+        keeps_size = self._keeps_size(stage)
         return nn.Sequential(norm(dims[stage - 1]), nn.Conv2d(
-            dims[stage - 1], dims[stage], 2, stride=1 if keeps_size else 2, padding=1 if keeps_size else 0,
-            bias=not batch_norm))
+            dims[stage - 1], dims[stage], 2, stride=1 if keeps_size else 2, padding=1 if keeps_size else 0, bias=bias))
 
     def forward_features(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the four stages' outputs `[B, C, H / s, W / s]` for the strides s = 4, 8, 16, `output_stride`."""

@@ -177,7 +177,7 @@ class MobileViTBackbone(nn.Module):
         self.output_stride = output_stride
         self.stem = ConvNorm(3, config.dims[0], 3, stride=2)
         self.stages = nn.Sequential(*(nn.Sequential(*self._stage(stage)) for stage in range(5)))
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def _stage(self, stage: int) -> list[nn.Module]:
         config = self.config
@@ -215,8 +215,8 @@ class MobileViT(MobileViTBackbone):
         super().__init__(config)
         self.final_conv = ConvNorm(config.dims[-1], config.head_dim)
         self.head = ClassifierHead(config.head_dim, num_classes)
-        self.final_conv.apply(_initialise)
-        self.head.apply(_initialise)
+        self.final_conv.apply(initialise)
+        self.head.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `[B, num_classes]` for `[B, 3, H, W]`."""
@@ -224,7 +224,7 @@ class MobileViT(MobileViTBackbone):
         return logits
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """Initialise as timm does, but for the last norms of the inverted residuals, which stay at one.
 
     timm starts those at zero for the sake of training; a random model would then hide a broken block.
@@ -232,6 +232,8 @@ def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
         nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.01)
         nn.init.zeros_(module.bias)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.models.definitions.config import EdgeNeXtConfig, MobileViTConfig
+from edgenext_deploy.models.definitions.config import EdgeNeXtConfig, MobileViTConfig, MobileViTV2Config
 from edgenext_deploy.models.variants.key_layouts import KeyLayout
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _imported(target: "str | Builder") -> "Builder":
 
 _CONVERTED_BY_TIMM = (
     "its names differ, and its stem expects BGR; take timm's conversion of the published weights (--pretrained), or "
-    "train timm's MobileViT and save its state_dict()")
+    "train timm's network and save its state_dict()")
 
 
 register_family(Family(
@@ -172,11 +172,30 @@ register_family(Family(
     key_layouts=(
         KeyLayout("timm", r"^stem\.conv\."),
         # Both homes of the published weights name every parameter otherwise, and their stems expect BGR.
-        KeyLayout("transformers", r"(^|\.)conv_stem\.convolution\.", way_out=_CONVERTED_BY_TIMM),
-        KeyLayout("ml-cvnets", r"(^|\.)conv_1\.block\.conv\.", way_out=_CONVERTED_BY_TIMM),
+        KeyLayout("transformers", r"\.transformer\.layer\.\d+\.attention\.attention\.query\.",
+                  way_out=_CONVERTED_BY_TIMM),
+        KeyLayout("ml-cvnets", r"\.pre_norm_mha\.", way_out=_CONVERTED_BY_TIMM),
     ),
     # ml-cvnets divides by 255 and does nothing else.
     mean=(0.0, 0.0, 0.0),
     std=(1.0, 1.0, 1.0),
     crop_pct=0.9,
+))
+register_family(Family(
+    name="mobilevitv2",
+    title="MobileViT-v2",
+    config=MobileViTV2Config,
+    classifier="edgenext_deploy.models.definitions.mobilevitv2:MobileViTV2",
+    backbone="edgenext_deploy.models.definitions.mobilevitv2:MobileViTV2Backbone",
+    class_weight="head.fc.weight",
+    lowering="edgenext_deploy.export.lowering.mobilevitv2",
+    key_layouts=(
+        KeyLayout("timm", r"^stem\.conv\."),
+        KeyLayout("transformers", r"\.transformer\.layer\.\d+\.attention\.qkv_proj\.", way_out=_CONVERTED_BY_TIMM),
+        KeyLayout("ml-cvnets", r"\.pre_norm_attn\.", way_out=_CONVERTED_BY_TIMM),
+    ),
+    # As timm has it: ml-cvnets resizes to 288, crops 256, and divides by 255.
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    crop_pct=0.888,
 ))

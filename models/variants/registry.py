@@ -1,8 +1,8 @@
 """The registry: every variant by name, with a frozen config. Pure data, no torch.
 
 Sources: EdgeNeXt configs from github.com/mmaaz60/EdgeNeXt `models/model.py` at 3884504 (not from Table 1
-of the paper, whose depths for XXS differ from the released code); MobileViT from timm 1.0.31 and
-apple/ml-cvnets v0.1, which agree. Detection and segmentation heads: see `config.SSDLiteConfig` and
+of the paper, whose depths for XXS differ from the released code); MobileViT from timm 1.0.31 and apple/ml-cvnets v0.1,
+which agree; `s_rw` and MobileViT-v2 from timm 1.0.31. Detection and segmentation heads: see `config.SSDLiteConfig` and
 `config.DeepLabConfig`. The rows of the paper's Tables 7 to 10: see `variants.ablations`.
 """
 import fnmatch
@@ -11,7 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgenext_deploy.errors import UsageError, unknown_name
-from edgenext_deploy.models.definitions.config import DeepLabConfig, EdgeNeXtConfig, MobileViTConfig, SSDLiteConfig
+from edgenext_deploy.models.definitions.config import (
+    DeepLabConfig,
+    EdgeNeXtConfig,
+    MobileViTConfig,
+    MobileViTV2Config,
+    SSDLiteConfig,
+)
 from edgenext_deploy.models.variants.ablations import ABLATIONS
 from edgenext_deploy.models.variants.families import family_of
 
@@ -190,6 +196,15 @@ def _mobilevit(name: str, digest: str, top1: float, config: MobileViTConfig) -> 
     return Variant(name, config, checkpoints=(checkpoint,), group="baseline")
 
 
+def _mobilevitv2(percent: int, top1: float) -> Variant:
+    """Return a MobileViT-v2 by its width, in percent of that of MobileViT-v2 1.0."""
+    dims = tuple(width * percent // 100 for width in (32, 64, 128, 256, 384, 512))
+    name = f"mobilevitv2_{percent:03d}"
+    checkpoint = _of_hub(name + ".cvnets_in1k", top1, 0.888, "ml-cvnets model zoo")
+    return Variant(name, MobileViTV2Config(dims, tuple(width // 2 for width in dims[3:])),
+                   checkpoints=(checkpoint,), group="baseline")
+
+
 def _ablation(name: str, changes: dict[str, Any], note: str) -> Variant:
     return replace(_edgenext(name, EdgeNeXtConfig(**{**_S, **changes})), group="ablation", note=note)
 
@@ -238,6 +253,17 @@ _CLASSIFIERS = (
                MobileViTConfig((16, 16, 24, 48, 64, 80), (64, 80, 96), 320, expansion=2)),
     _mobilevit("mobilevit_xs", "8fbd6366", 74.618, MobileViTConfig((16, 32, 48, 64, 80, 96), (96, 120, 144), 384)),
     _mobilevit("mobilevit_s", "38a5a959", 78.298, MobileViTConfig((16, 32, 64, 96, 128, 160), (144, 192, 240), 640)),
+    _mobilevitv2(50, 70.18),
+    _mobilevitv2(75, 75.56),
+    _mobilevitv2(100, 78.09),
+    _mobilevitv2(125, 79.65),
+    _mobilevitv2(150, 80.38),
+    _mobilevitv2(175, 80.84),
+    _mobilevitv2(200, 81.17),
+    Variant("s_rw", EdgeNeXtConfig(
+        (48, 96, 192, 384), (3, 3, 9, 3), stem_kernel=9, downsample_in_block=True, conv_bias=False),
+        crop_pct=0.9, group="baseline", note="timm's edgenext_small_rw",
+        checkpoints=(_of_hub("edgenext_small_rw.sw_in1k", 79.596, 0.9, "timm results-imagenet.csv"),)),
 )
 _BUNDLED = (
     Variant("icons", EdgeNeXtConfig(**_ICONS), crop_pct=1.0, bundled_weights="icons.safetensors",

@@ -95,7 +95,7 @@ def test_a_fused_layer_is_of_its_heaviest_node_and_of_the_part_that_holds_all():
     assert part_of_several(("myelin_17",)) is None
 
 
-@pytest.mark.parametrize("variant", ["xxs", "mobilevit_xxs"])
+@pytest.mark.parametrize("variant", ["xxs", "mobilevit_xxs", "mobilevitv2_050"])
 def test_every_node_of_an_export_has_a_place(exported, variant):
     onnx = pytest.importorskip("onnx")
     graph = onnx.load(exported(variant).onnx_path).graph

@@ -26,7 +26,8 @@ def relative_error(found, key):
     return np.abs(found - GOLDEN[key]).max() / np.abs(GOLDEN[key]).max()
 
 
-@pytest.mark.parametrize("variant", sweep(sorted(SHAPES), always=["xxs", "s", "xxs_bn_hs", "mobilevit_xxs"]))
+@pytest.mark.parametrize("variant", sweep(sorted(SHAPES), always=[
+    "xxs", "s", "xxs_bn_hs", "mobilevit_xxs", "s_rw", "mobilevitv2_050"]))
 def test_the_nano_file_reproduces_the_published_code(variant, nano_export):
     result = nano_export(variant)
     assert relative_error(run_onnx(result.onnx_path, 256), f"{variant}_256x256") < TOLERANCE
@@ -53,8 +54,12 @@ def test_the_nano_file_reproduces_the_published_code(variant, nano_export):
     ("s_bn_hs", "official", "xavier", 224),
     ("mobilevit_xxs", "timm", "onnxruntime", 256),
     ("mobilevit_xs", "timm", "rtx", 256),
+    ("s_rw", "timm", "onnxruntime", 224),
+    ("mobilevitv2_050", "timm", "onnxruntime", 224),
+    ("mobilevitv2_050", "timm", "a100", 256),
 ], always=[("xxs", "timm", "nano", 256), ("xs", "official", "onnxruntime", 224), ("xxs_bn_hs", "official", "orin", 224),
-           ("mobilevit_xxs", "timm", "onnxruntime", 256)]))
+           ("mobilevit_xxs", "timm", "onnxruntime", 256), ("s_rw", "timm", "onnxruntime", 224),
+           ("mobilevitv2_050", "timm", "onnxruntime", 224)]))
 def test_other_layouts_targets_and_sizes(variant, layout, target, size, tmp_path):
     result = export_golden(variant, tmp_path, layout, target=target, image_size=size)
     assert relative_error(run_onnx(result.onnx_path, size), f"{variant}_{size}x{size}") < TOLERANCE

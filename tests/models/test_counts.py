@@ -13,7 +13,8 @@ from edgenext_deploy.models.stored_counts import FILE, stored_counts  # noqa: E4
 from edgenext_deploy.models.summary import describe  # noqa: E402
 from edgenext_deploy.models.variants.registry import VARIANTS, get_variant  # noqa: E402
 
-# Parameters and fvcore 0.1.5's totals, in millions, of the published EdgeNeXt code and of MobileViT.
+# Parameters and fvcore 0.1.5's totals, in millions, of the published EdgeNeXt code, of MobileViT, and, as defined here,
+# of MobileViT-v2 and timm's edgenext_small_rw (timm's own pooling and 2-d norms count up to 1.0 M more).
 EXPECTED = {
     "xxs": (1327216, 260.576, 199.543),
     "xs": (2336804, 537.996, 411.948),
@@ -25,6 +26,14 @@ EXPECTED = {
     "mobilevit_xxs": (1272024, 418.184, None),
     "mobilevit_xs": (2317848, 1052.168, None),
     "mobilevit_s": (5578632, 2033.383, None),
+    "mobilevitv2_050": (1370593, 480.455, 374.241),
+    "mobilevitv2_075": (2866009, 1051.770, 819.458),
+    "mobilevitv2_100": (4901841, 1843.810, 1436.740),
+    "mobilevitv2_125": (7478089, 2856.576, 2226.087),
+    "mobilevitv2_150": (10594753, 4090.067, 3187.499),
+    "mobilevitv2_175": (14251833, 5544.283, 4320.975),
+    "mobilevitv2_200": (18449329, 7219.225, 5626.516),
+    "s_rw": (7826512, 1575.972, 1206.694),
 }
 
 
@@ -87,6 +96,7 @@ def test_class_count_changes_only_the_head():
 @pytest.mark.parametrize(("layer", "shape", "expected"), [
     (torch.nn.Conv2d(3, 8, 3, padding=1), (4, 6), 3 * 8 * 9 * 4 * 6),
     (torch.nn.LayerNorm(6), (4, 6), 5 * 3 * 4 * 6),
+    (torch.nn.GroupNorm(1, 3), (4, 6), 5 * 3 * 4 * 6),
     (torch.nn.BatchNorm2d(3).eval(), (4, 6), 2 * 3 * 4 * 6),
     (torch.nn.Linear(6, 10), (4, 6), 3 * 4 * 6 * 10),
     (torch.nn.GELU(), (4, 6), 0),

@@ -197,7 +197,7 @@ def _families(points: Sequence[_Point]) -> Tuple[Tuple[Dot, ...], ...]:
         top1 = _top1(variant, image_size)
         if top1 is None:
             continue
-        family = "mobilevit" if variant.startswith("mobilevit") else (
+        family = variant.split("_")[0] if variant.startswith("mobilevit") else (
             "bn_hs" if variant.endswith("_bn_hs") else "edgenext")
         families.setdefault(family, []).append(Dot(variant, latency_ms, top1, "{}: {:.1f} %, {} ms, {}".format(
             variant, top1, milliseconds(latency_ms), origin)))

@@ -7,12 +7,13 @@ from sweeps import sweep
 from torch import nn
 
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.export.lowering import algebra, edgenext, mobilevit
+from edgenext_deploy.export.lowering import algebra, edgenext, mobilevit, mobilevitv2
 from edgenext_deploy.export.lowering.context import RULES, LoweringContext, activation_op
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.shape_ops import Pad
 from edgenext_deploy.models.definitions.edgenext import ConvEncoder, SDTAEncoder
 from edgenext_deploy.models.definitions.mobilevit import MobileViTBlock
+from edgenext_deploy.models.definitions.mobilevitv2 import MobileViTV2Block
 from edgenext_deploy.models.factory import create_model, randomise
 from edgenext_deploy.models.variants.registry import VARIANTS
 
@@ -134,19 +135,35 @@ def test_mobilevit_blocks(layout, size):
     assert (what.applied["resize_as_matmul"] > 0) == (size != (8, 8))
 
 
+@pytest.mark.parametrize("size", [(8, 8), (7, 7), (7, 10)])
+def test_mobilevitv2_blocks(size):
+    model, what = random_model("mobilevitv2_050"), context()
+    blocks = [block for stage in model.stages for block in stage if isinstance(block, MobileViTV2Block)]
+    for block in blocks:
+        x = images(2, block.conv_kxk.conv.in_channels, *size)
+        with torch.no_grad():
+            lowered = mobilevitv2.LoweredMobileViTV2Block(block, size, what)
+        assert error(lowered(x), block(x)) < TOLERANCE
+        assert lowered.size == tuple(block(x).shape[2:])
+    assert (what.applied["resize_as_matmul"] > 0) == (size != (8, 8))
+    assert what.applied["key_behind_sum"] == 2 + 4 + 3
+
+
 @pytest.mark.parametrize("layout, padding", [("nchw", "node"), ("tokens", "attribute")])
 @pytest.mark.parametrize("name", sweep(
     [name for name, variant in VARIANTS.items() if variant.group in ("paper", "baseline") and name != "b"],
-    always=["xxs", "s", "xxs_bn_hs", "mobilevit_xxs"]))
+    always=["xxs", "s", "xxs_bn_hs", "mobilevit_xxs", "s_rw", "mobilevitv2_050"]))
 def test_whole_networks(name, layout, padding):
     model, what, x = random_model(name), context(layout, padding, batch=1), images(1, 3, 64, 64)
     assert error(lower(model, what)(x), model(x)) < TOLERANCE
     assert set(what.applied) <= set(RULES)
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (96, 64), (224, 320)])
-def test_other_input_sizes(shape):
-    model = random_model("xxs")
+@pytest.mark.parametrize("name, shape", [
+    ("xxs", (32, 32)), ("xxs", (96, 64)), ("xxs", (224, 320)), ("s_rw", (70, 101)), ("mobilevit_xxs", (70, 101)),
+    ("mobilevitv2_050", (70, 101))])
+def test_other_input_sizes(name, shape):
+    model = random_model(name)
     x = images(1, 3, *shape)
     assert error(lower(model, LoweringContext(1, *shape, "tokens"))(x), model(x)) < TOLERANCE
 
@@ -160,7 +177,8 @@ def test_position_code_is_checked_at_a_size_where_rows_and_columns_differ():
     assert error(code[:, :, 0], code[:, :, 1]) > 1e-3
 
 
-@pytest.mark.parametrize("name, refused", [("xxs", False), ("xxs_bn_hs", False), ("mobilevit_xxs", True)])
+@pytest.mark.parametrize("name, refused", [("xxs", False), ("xxs_bn_hs", False), ("mobilevit_xxs", True),
+                                           ("mobilevitv2_050", True), ("s_rw", True)])
 def test_input_normalisation_folds_only_where_it_is_exact(name, refused):
     model, pixels = random_model(name), images(2, 3, 64, 64).abs() * 60
     scale = torch.tensor([0.017, 0.018, 0.019], dtype=torch.float64)
@@ -193,7 +211,8 @@ def test_the_reference_module_is_left_alone():
 
 def test_every_rule_fires_somewhere():
     fired = set()
-    for name in ("xxs", "xxs_bn_hs", "mobilevit_xxs", "mobilevit_xxs_ssdlite", "mobilevit_xxs_deeplabv3"):
+    for name in ("xxs", "xxs_bn_hs", "mobilevit_xxs", "mobilevit_xxs_ssdlite", "mobilevit_xxs_deeplabv3",
+                 "mobilevitv2_050"):
         for layout in ("nchw", "tokens"):
             affine = (torch.ones(3).double(), torch.zeros(3).double())
             what = context(layout, size=224, input_affine=affine)

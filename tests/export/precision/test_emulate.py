@@ -79,8 +79,9 @@ def test_every_operator_in_fp16_is_near_and_representable(case, accumulate):
 
 
 @pytest.mark.parametrize("form", graphs.FORMS)
-@pytest.mark.parametrize("name", ["xxs", "xxs_bn_hs", "mobilevit_xxs"])
-def test_fp16_networks_agree_with_onnx_runtime_on_the_typed_file(name, form):
+@pytest.mark.parametrize("name, rounding", [
+    ("xxs", 2e-3), ("xxs_bn_hs", 2e-3), ("mobilevit_xxs", 2e-3), ("mobilevitv2_050", 5e-3)])
+def test_fp16_networks_agree_with_onnx_runtime_on_the_typed_file(name, rounding, form):
     model, pins = graphs.plain_network(form, name)
     image = graphs.golden_samples(1)[0]
     emulator = Emulator(model)
@@ -89,8 +90,8 @@ def test_fp16_networks_agree_with_onnx_runtime_on_the_typed_file(name, form):
     np.testing.assert_allclose(exact, run_ort(model, image)[0], atol=1e-5 * scale)
     found = only(emulator.run(image, pins))
     # Both are within FP16's rounding of FP32. ONNX Runtime keeps more digits inside what it fuses.
-    assert np.abs(found - run_ort(to_typed(model, pins), image)[0]).max() < 2e-3 * scale
-    assert 1e-5 * scale < np.abs(found - exact).max() < 2e-3 * scale
+    assert np.abs(found - run_ort(to_typed(model, pins), image)[0]).max() < rounding * scale
+    assert 1e-5 * scale < np.abs(found - exact).max() < rounding * scale
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -61,7 +61,8 @@ def small_graph(opset=20, ir_version=9, layout="nchw", variant="xxs"):
     return copy.deepcopy(graph), pins
 
 
-@pytest.mark.parametrize("variant", sweep(sorted(SHAPES), always=["xxs", "xxs_bn_hs", "mobilevit_xxs"]))
+@pytest.mark.parametrize("variant", sweep(
+    sorted(SHAPES), always=["xxs", "xxs_bn_hs", "mobilevit_xxs", "mobilevitv2_050"]))
 def test_every_variant_typed(variant, tmp_path):
     result = export_golden(variant, tmp_path, target="a100", fp16=True)
     model = onnx.load(result.onnx_path)
@@ -80,7 +81,7 @@ def test_every_variant_typed(variant, tmp_path):
     assert halves > 0.98 * weights
 
 
-@pytest.mark.parametrize("variant", sweep(sorted(SHAPES), always=["xxs", "mobilevit_xxs"]))
+@pytest.mark.parametrize("variant", sweep(sorted(SHAPES), always=["xxs", "mobilevit_xxs", "mobilevitv2_050"]))
 @pytest.mark.real
 def test_tensorrt_rtx_builds_every_variant_typed(variant, tmp_path):
     pytest.importorskip("tensorrt_rtx")
@@ -95,7 +96,7 @@ def test_the_typed_file_is_half_the_size():
 
 
 @pytest.mark.parametrize("layout, opset, ir_version", [("nchw", 13, 7), ("nchw", 20, 9), ("tokens", 20, 9)])
-@pytest.mark.parametrize("variant", ["xxs", "xxs_bn_hs", "mobilevit_xxs"])
+@pytest.mark.parametrize("variant", ["xxs", "xxs_bn_hs", "mobilevit_xxs", "mobilevitv2_050"])
 def test_types_are_what_the_plan_says(variant, layout, opset, ir_version):
     graph, pins = small_graph(opset, ir_version, layout, variant)
     typed = to_typed(graph, pins)

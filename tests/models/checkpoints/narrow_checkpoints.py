@@ -1,7 +1,7 @@
 """Parameters of narrow networks, for tests of what weights files hold."""
 import torch
 
-from edgenext_deploy.models.definitions.config import EdgeNeXtConfig, MobileViTConfig
+from edgenext_deploy.models.definitions.config import EdgeNeXtConfig, MobileViTConfig, MobileViTV2Config
 from edgenext_deploy.models.factory import randomise
 from edgenext_deploy.models.variants.reference import reference_module
 from edgenext_deploy.models.variants.registry import Variant
@@ -11,6 +11,8 @@ NARROW = Variant("narrow", EdgeNeXtConfig(**SMALL))
 NARROW_BN = Variant("narrow_bn", EdgeNeXtConfig(**SMALL, norm="batch"))
 NARROW_VIT = Variant("narrow_vit", MobileViTConfig((8, 8, 8, 8, 8, 8), (8, 8, 8), 16, expansion=2,
                                                    transformer_depths=(1, 1, 1)))
+
+NARROW_VIT_V2 = Variant("narrow_vit_v2", MobileViTV2Config((8, 8, 8, 8, 8, 8), (8, 8, 8), transformer_depths=(1, 1, 1)))
 
 
 def parameters(variant=NARROW, seed=1, classes=10):

@@ -209,7 +209,8 @@ def test_two_keys_for_one_parameter(tmp_path):
 
 
 @pytest.mark.parametrize(("held", "asked"), [
-    ("xs", "xxs"), ("xxs_bn_hs", "xxs"), ("xxs", "mobilevit_xxs"), ("mobilevit_xs", "mobilevit_s")])
+    ("xs", "xxs"), ("xxs_bn_hs", "xxs"), ("xxs", "mobilevit_xxs"), ("mobilevit_xs", "mobilevit_s"),
+    ("s_rw", "s"), ("mobilevitv2_050", "mobilevit_xxs")])
 def test_file_of_another_variant_is_recognised(tmp_path, held, asked):
     error = refusal(save(tmp_path, {"model": parameters(held)}), get_variant(asked))
     assert f"holds {held} with 1000 classes, {asked} with 1000 expected" in error.message

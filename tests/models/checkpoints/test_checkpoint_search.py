@@ -1,5 +1,6 @@
 """Parameters are found in whatever people's training scripts save, and nothing is chosen or dropped silently."""
 import collections
+import re
 
 import pytest
 from timm_layout import to_timm
@@ -15,6 +16,7 @@ from narrow_checkpoints import (  # noqa: E402
     NARROW,
     NARROW_BN,
     NARROW_VIT,
+    NARROW_VIT_V2,
     OTHER,
     SMALL,
     assert_same,
@@ -260,12 +262,19 @@ def test_a_stem_for_other_channels_is_named(refusal, variant, given, stem, chann
 # The other homes of MobileViT
 
 @pytest.mark.parametrize("prefix", ["", "mobilevit.", "model.mobilevit."])
-@pytest.mark.parametrize("name, stem", [
-    ("transformers", "conv_stem.convolution."), ("ml-cvnets", "conv_1.block.conv.")])
-def test_mobilevit_under_other_names_is_named(refusal, name, stem, prefix):
-    given = prefixed(prefix, {key.replace("stem.conv.", stem): value for key, value in GIVEN_VIT.items()})
-    error = refusal({"state_dict": given}, NARROW_VIT)
-    assert f"is a {name} checkpoint of MobileViT" in error.message
+@pytest.mark.parametrize("variant, title, publisher, attention", [
+    (NARROW_VIT, "MobileViT", "transformers", r"encoder.layer.\1.transformer.layer.\2.attention.attention.query."),
+    (NARROW_VIT, "MobileViT", "ml-cvnets", r"layer_\1.1.global_rep.\2.pre_norm_mha.1.qkv_proj."),
+    (NARROW_VIT_V2, "MobileViT-v2", "transformers",
+     r"encoder.layer.\1.transformer.layer.\2.attention.qkv_proj.convolution."),
+    (NARROW_VIT_V2, "MobileViT-v2", "ml-cvnets", r"layer_\1.1.global_rep.\2.pre_norm_attn.1.qkv_proj.block.conv.")])
+def test_mobilevit_under_other_names_is_named(refusal, variant, title, publisher, attention, prefix):
+    ours = r"stages\.(\d)\.1\.transformer\.(\d)\.attn\.qkv(_proj)?\."
+    given = create_model(variant).state_dict()
+    renamed = {re.sub(ours, attention, key): value for key, value in given.items()}
+    assert renamed.keys() != given.keys()
+    error = refusal({"state_dict": prefixed(prefix, renamed)}, variant)
+    assert f"is a {publisher} checkpoint of {title}, which is not read" in error.message
     assert "--pretrained" in error.fix and "BGR" in error.fix
 
 

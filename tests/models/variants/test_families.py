@@ -1,9 +1,12 @@
 """The table of families and what is registered: names, defaults, and what is refused."""
+import ast
 import dataclasses
+import re
 import subprocess
 import sys
 
 import pytest
+from import_graph import module_files
 
 from edgenext_deploy import models
 from edgenext_deploy.errors import UsageError
@@ -22,7 +25,7 @@ class StrangeConfig:
 
 
 def test_every_variant_belongs_to_one_family():
-    assert list(FAMILIES) == ["edgenext", "mobilevit"]
+    assert list(FAMILIES) == ["edgenext", "mobilevit", "mobilevitv2"]
     for variant in VARIANTS.values():
         assert FAMILIES[variant.family] is family_of(variant.config)
 
@@ -39,12 +42,13 @@ def test_a_config_of_no_family_is_an_error_by_name():
 def test_a_family_is_registered_once(name, config, what):
     with pytest.raises(UsageError, match=f"has the {what} of the registered family 'edgenext'"):
         register_family(Family(name, "Strange", config, "nowhere:Strange"))
-    assert list(FAMILIES) == ["edgenext", "mobilevit"]
+    assert list(FAMILIES) == ["edgenext", "mobilevit", "mobilevitv2"]
 
 
 def test_a_variant_has_the_defaults_of_its_family():
     for name, mean, std, crop_pct in (("xxs", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875),
-                                      ("mobilevit_s", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.9)):
+                                      ("mobilevit_s", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.9),
+                                      ("mobilevitv2_200", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.888)):
         mine = Variant("mine", get_variant(name).config)
         assert (mine.mean, mine.std, mine.crop_pct, mine.group) == (mean, std, crop_pct, "own")
     assert Variant("mine", XXS.config, (0.5,) * 3, (0.25,) * 3, 1.0).mean == (0.5,) * 3
@@ -80,3 +84,25 @@ def test_the_face_and_the_tables_load_no_torch():
             "print(models.list_variants('m?ne'), 'torch' in sys.modules)")
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["['mine']", "False"]
     assert models.__all__ == sorted(models.__all__) and {"create_model", "register_variant"} <= set(dir(models))
+
+
+def mentions(tree):
+    """Yield what a module's code says: strings that are no docstrings, and the names that it imports."""
+    docstrings = {id(node.body[0].value) for node in ast.walk(tree)
+                  if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body
+                  and isinstance(node.body[0], ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_only_the_tables_and_a_familys_own_modules_name_it():
+    words = "|".join(word for family in FAMILIES.values() for word in (
+        rf"\b{family.name}$", rf"{family.config.__name__}$", rf"(definitions|lowering)\.{family.name}\b"))
+    naming = {module for module, path in module_files().items() if ".benchmarks" not in module
+              and any(re.search(words, said) for said in mentions(ast.parse(path.read_text(encoding="utf-8"))))}
+    assert {module for module in naming if ".models.definitions." not in module} == {
+        "edgenext_deploy.models.variants.families", "edgenext_deploy.models.variants.registry",
+        *(f"edgenext_deploy.export.lowering.{name}" for name in FAMILIES)}

@@ -9,10 +9,12 @@ from edgenext_deploy.errors import UsageError
 from edgenext_deploy.models.variants.registry import VARIANTS, EdgeNeXtConfig, get_variant
 
 NAMES = [
-    "xxs", "xs", "s", "b", "xxs_bn_hs", "xs_bn_hs", "s_bn_hs", "mobilevit_xxs", "mobilevit_xs", "mobilevit_s"]
+    "xxs", "xs", "s", "b", "xxs_bn_hs", "xs_bn_hs", "s_bn_hs", "mobilevit_xxs", "mobilevit_xs", "mobilevit_s",
+    "mobilevitv2_050", "mobilevitv2_075", "mobilevitv2_100", "mobilevitv2_125", "mobilevitv2_150", "mobilevitv2_175",
+    "mobilevitv2_200", "s_rw"]
 
 
-def test_holds_the_ten_variants_of_the_paper_and_its_baselines():
+def test_holds_the_variants_of_the_paper_and_its_baselines():
     assert [name for name, variant in VARIANTS.items() if variant.group in ("paper", "baseline")] == NAMES
     assert {variant.group for variant in VARIANTS.values()} == {"paper", "baseline", "bundled", "task", "ablation"}
 
@@ -21,7 +23,7 @@ def test_holds_the_ten_variants_of_the_paper_and_its_baselines():
 def test_config_is_consistent(name):
     variant = get_variant(name)
     assert variant.name == name
-    assert variant.family == ("mobilevit" if name.startswith("mobilevit") else "edgenext")
+    assert variant.family == (name.split("_")[0] if name.startswith("mobilevit") else "edgenext")
     assert variant.note or variant.group in ("paper", "baseline")
     config = variant.config
     if isinstance(config, EdgeNeXtConfig):
@@ -29,7 +31,7 @@ def test_config_is_consistent(name):
             assert config.sdta_blocks[stage] <= config.depths[stage]
             if config.sdta_blocks[stage]:
                 assert config.dims[stage] % config.heads[stage] == 0
-    else:
+    elif variant.family == "mobilevit":
         assert all(dim % config.heads == 0 for dim in config.transformer_dims)
 
 
@@ -43,7 +45,7 @@ def test_records_are_frozen_and_hashable(name):
 
 def test_checkpoints_have_their_own_cache_names_and_https_addresses():
     checkpoints = [checkpoint for variant in VARIANTS.values() for checkpoint in variant.checkpoints]
-    assert len({checkpoint.file for checkpoint in checkpoints}) == len(checkpoints) == 13
+    assert len({checkpoint.file for checkpoint in checkpoints}) == len(checkpoints) == 21
     for checkpoint in checkpoints:
         assert checkpoint.url.startswith("https://")
         assert "/" not in checkpoint.file
@@ -64,7 +66,8 @@ def test_published_figures_are_of_registered_variants():
 
 @pytest.mark.parametrize(("wrong", "near"), [
     ("xss", "xs"), ("mobilevit_ss", "mobilevit_s"), ("s-bn-hs", "s_bn_hs"), ("XXS", "xxs"), ("edgenext_xxs", "xxs"),
-    ("edgenext_xx_small", "xxs"), ("edgenext_small", "s"), ("edgenext_base", "b"), ("edgenext_s_ssdlite", "s_ssdlite")])
+    ("edgenext_xx_small", "xxs"), ("edgenext_small", "s"), ("edgenext_base", "b"),
+    ("edgenext_small_rw", "s_rw"), ("mobilevitv2_200.cvnets", "mobilevitv2_200"), ("edgenext_s_ssdlite", "s_ssdlite")])
 def test_unknown_variant_suggests_the_nearest(wrong, near):
     with pytest.raises(UsageError, match=f"{wrong}.*did you mean '{near}'") as caught:
         get_variant(wrong)
