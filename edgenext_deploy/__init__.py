@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from edgenext_deploy.networks.classifier import Classifier, Prediction
     from edgenext_deploy.networks.detector import DetectedObject, Detector
+    from edgenext_deploy.networks.feature_extractor import FeatureExtractor
     from edgenext_deploy.networks.open import open_network
     from edgenext_deploy.networks.segmenter import ClassShare, Segmentation, Segmenter
     from edgenext_deploy.networks.stream import CallTimings, StreamResult, StreamTimings
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadInputError", "CallTimings", "Camera", "ClassShare", "Classifier", "DetectedObject", "Detector",
-    "EdgeNextError", "Frame", "FrameSource", "IncompatibleError", "MissingRuntimeError", "Prediction",
-    "RuntimeOptions", "Segmentation", "Segmenter", "Session", "SessionTimings", "SourceLostError", "StreamResult",
-    "StreamTimings", "UsageError", "VerificationError", "__version__", "load_session", "open_network", "open_session",
-    "register_runtime", "register_source"]
+    "EdgeNextError", "FeatureExtractor", "Frame", "FrameSource", "IncompatibleError", "MissingRuntimeError",
+    "Prediction", "RuntimeOptions", "Segmentation", "Segmenter", "Session", "SessionTimings", "SourceLostError",
+    "StreamResult", "StreamTimings", "UsageError", "VerificationError", "__version__", "load_session", "open_network",
+    "open_session", "register_runtime", "register_source"]
 
 lazy_names(__name__, {
     "BadInputError": "edgenext_deploy.errors",
@@ -47,6 +48,7 @@ lazy_names(__name__, {
     "DetectedObject": "edgenext_deploy.networks.detector",
     "Detector": "edgenext_deploy.networks.detector",
     "EdgeNextError": "edgenext_deploy.errors",
+    "FeatureExtractor": "edgenext_deploy.networks.feature_extractor",
     "Frame": "edgenext_deploy.camera.reader",
     "FrameSource": "edgenext_deploy.camera.source",
     "IncompatibleError": "edgenext_deploy.errors",

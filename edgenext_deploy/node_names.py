@@ -59,17 +59,18 @@ register_words(
     "project", "project_pooled", "token_projection", "classifier", "enlarge", "shrink")
 register_words(ATTENTION, "xca", "attn")
 register_words(NORM, "norm", "norm_xca", "bn")
-register_words(ACTIVATION, "act")
+register_words(ACTIVATION, "act", "sigmoid")
 register_words(ELEMENTWISE, "sums", "scale", "shift", "pool")
 register_words(
     REFORMAT, "split", "concat", "join", "heads", "merge", "transpose", "key_transposed", "channels_first", "unfold",
     "fold", "flatten", "pad", "to_map", "to_maps", "to_tokens", "rows", "neighbours", "patches", "cells_last",
-    "corners", "without_background")
+    "corners", "without_background", "cast")
 
 # The backbone's parts are named alike in a classifier and in a detector, and so are what stands behind it.
 _BACKBONE = "backbone."
 _HEAD = frozenset((
-    "head", "pool", "flatten", "classifier", "resize", "classes", "join", "split", "softmax", "without_background"))
+    "head", "pool", "flatten", "classifier", "resize", "classes", "join", "split", "softmax", "sigmoid",
+    "without_background"))
 
 
 class NetworkPart(NamedTuple):

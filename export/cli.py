@@ -14,6 +14,7 @@ from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.limits import CHOICES, FRACTIONS, WHOLE_NUMBERS
 from edgenext_deploy.export.output_place import place_of
 from edgenext_deploy.export.verdict.cli import check_command
+from edgenext_deploy.export.wanted_options import answer_wanted
 
 
 class _Group(click.Group):
@@ -23,6 +24,7 @@ class _Group(click.Group):
         """Parse the arguments, in the spelling of earlier versions too."""
         # A subcommand reads its own.
         own = next((index for index, word in enumerate(args) if word in self.commands), len(args))
+        answer_wanted(args[:own])
         rest: List[str] = super().parse_args(context, without_old_json(args[:own]) + args[own:])
         return rest
 
@@ -42,7 +44,8 @@ class _Group(click.Group):
 @click.option("--pretrained", is_flag=True, help="Download the published weights (or take them from the cache).")
 @click.option("--image-size", metavar="N|HxW", help="Input size in pixels.  [default: the variant's]")
 @click.option("--batch", type=click.IntRange(*WHOLE_NUMBERS["batch"]), default=1, show_default=True,
-              help="Images of one inference; edgenext-run and edgenext-eval fill up the last one.")
+              help="Images of one inference, fixed (there is no dynamic batch); edgenext-run and edgenext-eval fill up "
+                   "the last one.")
 @click.option("--num-classes", type=click.IntRange(*WHOLE_NUMBERS["num_classes"]),
               help="Number of classes.  [default: the checkpoint's, or the variant's]")
 @click.option("--labels", type=INPUT, metavar="FILE",
@@ -58,6 +61,12 @@ class _Group(click.Group):
 @click.option("--activation", type=click.Choice(CHOICES["activation"]),
               help="What makes probabilities of a classifier's logits: softmax, or sigmoid for classes that do not "
                    "exclude each other.  [default: softmax; of one class, sigmoid]")
+@click.option("--outputs", type=click.Choice(CHOICES["outputs"]),
+              help="What a classifier's graph gives: logits; probabilities, with the --activation in the graph; or "
+                   "features, the embedding in front of the classifier.  [default: logits]")
+@click.option("--input", type=click.Choice(CHOICES["input"]), default="float", show_default=True,
+              help="What the graph takes: prepared numbers [B,3,H,W]; or pixels as bytes, [B,3,H,W] or [B,H,W,3], "
+                   "which it normalises itself.")
 @click.option("--crop-pct", type=click.FloatRange(*FRACTIONS["crop_pct"]),
               help="Share of the resized photo that is cropped.  [default: the published evaluation's]")
 @click.option("--resize-size", type=click.IntRange(*WHOLE_NUMBERS["resize_size"]),

@@ -55,9 +55,10 @@ def network_of(resolved: ResolvedExport, reference: Reference, training: Trainin
     _, _, height, width = resolved.shape
     published = PreprocessingOptions(crop_pct=reference.crop_pct)
     said = resolved.preprocessing.over(training.said.over(published))
-    preprocessing, notes = complete(said, variant, height, width, resolved.fold_normalization)
+    preprocessing, notes = complete(
+        said, variant, height, width, resolved.fold_normalization or resolved.form.pixels)
     labels, source = _labels_of(resolved, reference, training)
-    scores, score_notes = tasks.scores_of(variant, reference.num_classes, resolved.activation)
+    scores, score_notes = tasks.scores_of(resolved.form, reference.num_classes, resolved.activation)
     crop_notes = reference.notes if preprocessing.crop_pct == reference.crop_pct else ()
     return Network(preprocessing, labels, source, scores, (*training.notes, *crop_notes, *notes, *score_notes),
                    training.warnings)
@@ -68,6 +69,8 @@ def _labels_of(
 ) -> tuple[tuple[str, ...], str]:
     """Return the names of the classes and where they come from."""
     variant = resolved.variant
+    if resolved.task == "features":
+        return (), "none"
     if resolved.labels is not None:
         require_count(resolved.labels, reference.num_classes, f"labels file {resolved.labels_source}")
         return resolved.labels, resolved.labels_source
@@ -110,7 +113,7 @@ def describe(
     """Return the manifest of the graph."""
     target, variant, content = resolved.target, resolved.variant, graph.content
     described = Manifest(
-        schema=manifests.SCHEMA, toolkit_version=__version__, task=variant.task, variant=variant.name,
+        schema=manifests.SCHEMA, toolkit_version=__version__, task=resolved.task, variant=variant.name,
         weights=reference.weights, target=target.name,
         graph=GraphFile(f"{resolved.name}.onnx", sha256_of_bytes(content), len(content), target.opset,
                         target.ir_version),

@@ -6,9 +6,11 @@ import onnx
 import torch
 from torch import nn
 
-from edgenext_deploy.artifacts.manifest import Preprocessing, TensorSpec
+from edgenext_deploy.artifacts.manifest import Preprocessing, Scores, TensorSpec
+from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export import tasks
 from edgenext_deploy.export.checks.parity import Run, reference_function
+from edgenext_deploy.export.graph_ends import end_of, front_of
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.resolved import ResolvedExport
@@ -40,9 +42,17 @@ class Emitted:
 
 
 def emit_graph(
-    resolved: ResolvedExport, reference: Reference, preprocessing: Preprocessing, lower_module: Lower
+    resolved: ResolvedExport, reference: Reference, preprocessing: Preprocessing, scores: Scores | None,
+    lower_module: Lower,
 ) -> Emitted:
     """Lower the reference module and write it down as ONNX.
+
+    Args:
+        resolved: the options.
+        reference: the module.
+        preprocessing: of the manifest.
+        scores: of the manifest.
+        lower_module: the lowering.
 
     Raises:
         UsageError: an option that is not exact for this module.
@@ -50,14 +60,22 @@ def emit_graph(
     """
     batch, _, height, width = resolved.shape
     affine = _input_affine(preprocessing) if preprocessing.folded else None
-    context = LoweringContext(batch, height, width, resolved.layout, resolved.padding, affine)
-    inputs = (TensorSpec("image", resolved.shape, "float32"),)
-    outputs = tasks.output_specs(reference.module, batch, height, width, reference.num_classes)
-    model, islands = emit(lower_module(reference.module, context), inputs, outputs, resolved.target.opset,
-                          resolved.target.ir_version, resolved.variant.name)
+    features = resolved.task == "features"
+    context = LoweringContext(batch, height, width, resolved.layout, resolved.padding, affine,
+                              must_fold=resolved.fold_normalization, features=features)
+    answer = tasks.answer_of(reference.module, scores, features)
+    lowered = lower_module(reference.module, context)
+    if features and not context.applied["classifier_left_out"]:
+        raise UsageError(f"--outputs features: the lowering of {type(reference.module).__name__} has none",
+                         "leave it out, or see docs/extending.md")
+    in_front = None if context.applied["input_normalisation_folded"] else affine
+    inputs = (resolved.form.input_spec(resolved.shape),)
+    outputs = tasks.output_specs(reference.module, resolved.shape, reference.num_classes, resolved.form)
+    model, islands = emit(lowered, inputs, outputs, resolved.target.opset, resolved.target.ir_version,
+                          resolved.variant.name, front_of(resolved.form, in_front), end_of(scores))
     onnx.checker.check_model(model, full_check=True)
     return Emitted(model, islands, dict(sorted(context.applied.items())), inputs, outputs,
-                   reference_function(tasks.answer_of(reference.module), affine))
+                   reference_function(answer, affine))
 
 
 def _input_affine(preprocessing: Preprocessing) -> tuple[torch.Tensor, torch.Tensor]:

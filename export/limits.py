@@ -14,6 +14,8 @@ CHOICES = {
     "precision_mode": ("flag", "typed"),
     "io": ("fp32", "fp16"),
     "nms": ("host", "plugin"),
+    "outputs": ("logits", "probabilities", "features"),
+    "input": ("float", "uint8", "uint8-nhwc"),
 }
 # Smallest and largest value, both allowed.
 WHOLE_NUMBERS = {"batch": (1, 256), "num_classes": (1, 100000), "resize_size": (32, 40960)}

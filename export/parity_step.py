@@ -1,21 +1,27 @@
 """The export's parity step: how far the graph may be from the reference module, and what to do if it is further."""
+import numpy as np
 import onnx
 
-from edgenext_deploy.artifacts.manifest import Parity, Preprocessing
+from edgenext_deploy.artifacts.manifest import Parity, Preprocessing, Scores
+from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.export import tasks
 from edgenext_deploy.export.checks.parity import DEFECT, Run, compare, parity_inputs, runtime_function
 from edgenext_deploy.export.resolved import ResolvedExport
+from edgenext_deploy.networks.classifier import ACTIVATIONS
 
 # Relative to the largest logit. Runtimes accumulate FP32 in different orders; about 1e-6 was measured.
 PARITY_TOLERANCE = 1e-4
 # The same for a graph that computes in FP16; --auto-pin may have been allowed more.
 TYPED_TOLERANCE = 1e-2
+# Of a probability, by the type of the outputs: an activation computes in FP32.
+_PROBABILITY_ERROR = {"fp32": 1e-5, "fp16": 1e-3}
 
 
 def check_parity(
-    resolved: ResolvedExport, reference: Run, graph: onnx.ModelProto, preprocessing: Preprocessing
+    resolved: ResolvedExport, reference: Run, graph: onnx.ModelProto, preprocessing: Preprocessing,
+    scores: Scores | None,
 ) -> Parity:
-    """Compare the graph in ONNX Runtime with the reference module.
+    """Compare the graph in ONNX Runtime with the reference module; probabilities by the logits in front of them.
 
     Raises:
         VerificationError: the graph computes something else.
@@ -24,9 +30,32 @@ def check_parity(
     if resolved.typed:
         tolerance = max(TYPED_TOLERANCE, resolved.drift.tolerance) if resolved.drift.auto_pin else TYPED_TOLERANCE
         fix = _typed_fix(resolved)
-    return compare(
-        reference, runtime_function(tasks.observed(graph)), parity_inputs(resolved.shape, preprocessing), tolerance,
-        tasks.least_agreement(resolved.variant, resolved.typed), fix)
+    exported = runtime_function(tasks.observed(graph))
+    if scores is not None and scores.in_graph:
+        exported = _checked_logits(exported, scores, resolved.io)
+        reference = _logits(reference)
+    return compare(reference, exported, parity_inputs(resolved.shape, preprocessing), tolerance,
+                   tasks.least_agreement(resolved.variant, resolved.typed), fix, resolved.task != "features")
+
+
+def _logits(run: Run) -> Run:
+    """Return the first answer alone."""
+    return lambda image: run(image)[:1]
+
+
+def _checked_logits(run: Run, scores: Scores, io: str) -> Run:
+    """Return the logits of a graph that gives probabilities, once these are what the activation makes of the logits."""
+    def checked(image: np.ndarray) -> tuple[np.ndarray, ...]:
+        logits, found = run(image)
+        expected = np.stack([ACTIVATIONS[scores.activation](row) for row in logits])
+        error = float(np.abs(found - expected).max())
+        if not error <= _PROBABILITY_ERROR[io]:
+            raise VerificationError(
+                f"parity: the graph's probabilities are off the {scores.activation} of its logits by {error:.2g}, "
+                f"{_PROBABILITY_ERROR[io]:g} is allowed; nothing was written", DEFECT)
+        return (logits,)
+
+    return checked
 
 
 def _typed_fix(resolved: ResolvedExport) -> str:

@@ -74,12 +74,12 @@ class Export:
             self.resolved.variant, self.resolved.source, self.resolved.num_classes, progress)
         training = choose(self.resolved, reference)
         resolved = self.resolved = self.resolved.with_size_of(training.said)
-        require_replaceable(resolved, reference.weights)
         network = network_of(resolved, reference, training)
+        require_replaceable(resolved, reference.weights, network)
         progress("lowering")
-        emitted = emit_graph(resolved, reference, network.preprocessing, self.lower_module)
+        emitted = emit_graph(resolved, reference, network.preprocessing, network.scores, self.lower_module)
         graph = self._finish(emitted, network.preprocessing)
-        checks = self._check(emitted, graph, network.preprocessing)
+        checks = self._check(emitted, graph, network)
         progress("writing")
         manifest = describe(resolved, reference, network, emitted, graph, checks)
         return self._write(emitted, graph, checks, manifest, network)
@@ -91,14 +91,14 @@ class Export:
         result = apply_precision(simplified.model, emitted.islands, self.resolved, preprocessing, self.progress)
         return FinalGraph(result, result.model.SerializeToString(deterministic=True), simplified.warning)
 
-    def _check(self, emitted: Emitted, graph: FinalGraph, preprocessing: Preprocessing) -> Checks:
-        resolved, model = self.resolved, graph.result.model
+    def _check(self, emitted: Emitted, graph: FinalGraph, network: Network) -> Checks:
+        resolved, model, preprocessing = self.resolved, graph.result.model, network.preprocessing
         self.progress("judging operators")
         analysis = verdicts.analyse(model)
         verdicts.require_analysis(analysis, resolved.target)
         self.progress("comparing with the reference module")
-        parity = check_parity(resolved, emitted.reference, model, preprocessing)
-        golden = golden_answers(emitted.reference, resolved.shape, preprocessing, emitted.outputs)
+        parity = check_parity(resolved, emitted.reference, model, preprocessing, network.scores)
+        golden = golden_answers(emitted.reference, resolved.shape, preprocessing, emitted.outputs, network.scores)
         self.progress("building with TensorRT-RTX")
         rtx = require_build(graph.content, resolved.name, resolved.target, resolved.typed, self.build)
         return Checks(analysis, parity, golden, rtx)

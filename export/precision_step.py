@@ -120,12 +120,12 @@ def _analyse(
 
     warnings: list[str] = []
     samples = drift_samples(resolved.drift.samples, resolved.shape, preprocessing, warn=warnings.append)
-    numbers = tasks.without_class_map(model)
+    numbers = tasks.up_to_logits(model)
     proposal = None
     if resolved.drift.auto_pin:
         progress("looking for pins")
         proposal = propose_pins(numbers, pins, samples, resolved.drift.tolerance, progress, required=required,
-                                least_agreement=tasks.least_agreement_of_pins(resolved.variant))
+                                least_agreement=tasks.least_agreement_of_pins(resolved.variant, resolved.task))
         pins = proposal.pins
     progress("analysing drift")
     drift = analyse_drift(numbers, pins, samples, progress)

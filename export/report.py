@@ -3,6 +3,7 @@ import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.artifacts.nms_plugin import OP
 from edgenext_deploy.export.device_build import build_command
 from edgenext_deploy.export.lowering.context import RULES
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 
 # What a parity error is a part of, by task.
-_LARGEST = {"classification": "logit", "detection": "value of an output", "segmentation": "logit"}
+_LARGEST = {"classification": "logit", "detection": "value of an output", "segmentation": "logit",
+            "features": "feature"}
 
 
 def print_report(result: ExportResult, console: "Console", plan: str | None = None) -> None:
@@ -32,7 +34,8 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
     table.add_column()
     source = escape(manifest.weights.source)
     table.add_row("weights", f"[yellow]{source}[/]" if manifest.weights.random else source)
-    table.add_row("input", f"image float32 {list(manifest.inputs[0].shape)}, {in_words(manifest.preprocessing)}")
+    table.add_row("input", f"{_tensors(manifest.inputs)}, {in_words(manifest.preprocessing)}")
+    table.add_row("output", _tensors(manifest.outputs))
     table.add_row("lowering", "\n".join(
         f"{count:3d} x {RULES[rule]}" for rule, count in manifest.lowering["rules"].items()))
     table.add_row("graph", f"opset {manifest.graph.opset}, IR {manifest.graph.ir_version}, layout "
@@ -44,9 +47,10 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
     table.add_row("precision", _precision_line(result))
     parity = manifest.parity
     digits = 0 if manifest.task == "classification" else 2
+    agreement = f", top-1 agreement {parity.top1_agreement:.{digits}%}" if manifest.task != "features" else ""
     table.add_row("parity", f"[green]ok[/]: largest difference {parity.max_absolute_error:.2g}, "
                   f"{parity.max_relative_error:.2g} of the largest {_LARGEST[manifest.task]} ({parity.tolerance:g} "
-                  f"allowed), cosine {parity.min_cosine:.6f}, top-1 agreement {parity.top1_agreement:.{digits}%} "
+                  f"allowed), cosine {parity.min_cosine:.6f}{agreement} "
                   f"on {parity.inputs} inputs")
     table.add_row("files", f"{result.onnx_path}  {manifest.graph.bytes / 2**20:.2f} MiB  "
                   f"sha256 {manifest.graph.sha256[:16]}…\n" + "\n".join((result.manifest_path, *result.other_paths)))
@@ -105,6 +109,10 @@ def as_data(result: ExportResult, plan: str | None = None) -> dict[str, Any]:
         "warnings": list(result.warnings),
         "plan": plan, "next": next_commands(result, plan),
     }
+
+
+def _tensors(specs: Iterable[TensorSpec]) -> str:
+    return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)
 
 
 def _operator_line(result: ExportResult) -> str:

@@ -10,9 +10,10 @@ from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.export.image_size import parse_image_size, require_size
 from edgenext_deploy.export.limits import CHOICES, FRACTIONS, WHOLE_NUMBERS
 from edgenext_deploy.export.output_place import place_of
+from edgenext_deploy.export.pixel_input import require_pixels
 from edgenext_deploy.export.preprocessing_options import PreprocessingOptions
 from edgenext_deploy.export.preprocessing_request import Color, options_of
-from edgenext_deploy.export.resolved import DriftOptions, ResolvedExport, WeightsSource
+from edgenext_deploy.export.resolved import DriftOptions, GraphForm, ResolvedExport, WeightsSource
 from edgenext_deploy.files import why_not_writable
 from edgenext_deploy.models.variants.registry import Variant, get_variant
 from edgenext_deploy.networks.labels import SHIPPED, load_labels
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 PathLike = Union[str, os.PathLike[str]]
+# What a graph gives where nothing is said; the outputs of the other tasks are fixed.
+_OUTPUTS = {"classification": "logits"}
 Progress = Callable[[str], None]
 
 
@@ -53,6 +56,11 @@ class ExportRequest:
             network if the number of classes is the same.
         activation: what makes probabilities of a classifier's logits: ``softmax``, or ``sigmoid`` for classes that do
             not exclude each other. None takes softmax, and sigmoid where there is one class.
+        outputs: of a classifier's graph: ``logits``; ``probabilities``, with the activation in the graph; or
+            ``features``, the embedding `[B, C]` in front of the classifier. None takes logits, and of other tasks
+            their own outputs.
+        input: what the graph takes: ``float`` (prepared, see `io` for the type), or pixels as they are, which it
+            normalises: ``uint8`` `[B, 3, H, W]`, or ``uint8-nhwc`` `[B, H, W, 3]`.
         mean: three numbers for R, G and B in units of the 0..1 range, or text (``"0.5,0.5,0.5"``). None takes the
             checkpoint's, else the published network's; so do the next seven.
         std: as `mean`.
@@ -93,6 +101,8 @@ class ExportRequest:
     num_classes: int | None = None
     labels: PathLike | None = None
     activation: str | None = None
+    outputs: str | None = None
+    input: str = "float"
     mean: Color | None = None
     std: Color | None = None
     interpolation: str | None = None
@@ -133,6 +143,8 @@ class ExportRequest:
         require_size(height, width)
         if self.nms == "plugin":
             _require_plugin(variant, target, self.io)
+        if self.input != "float":
+            require_pixels(target)
         folder, stem = place_of(os.fspath(self.output), self.name, variant.name)
         _require_writable(Path(folder))
         labels = None if self.labels is None else load_labels(os.fspath(self.labels), self._known_classes(variant))
@@ -142,6 +154,8 @@ class ExportRequest:
             source=WeightsSource(module, _text(self.weights), self.pretrained, self.seed, self.state),
             shape=(self.batch, 3, height, width), num_classes=self.num_classes, labels=labels,
             labels_source=_labels_source(self.labels), activation=self.activation,
+            form=GraphForm(self.outputs or _OUTPUTS.get(variant.task, ""), self.input != "float",
+                           self.input == "uint8-nhwc"),
             preprocessing=self._preprocessing(variant.task), layout=self.layout or target.layout,
             padding=self.padding or target.padding, fold_normalization=self.fold_normalization,
             nms_plugin=self.nms == "plugin",
@@ -189,6 +203,11 @@ class ExportRequest:
                              "add --weights FILE, or leave it out")
         if self.activation is not None and variant.task != "classification":
             raise UsageError(f"--activation is for classifiers; {variant.name} is for {variant.task}", "leave it out")
+        if self.outputs is not None and variant.task != "classification":
+            raise UsageError(f"--outputs is for classifiers; {variant.name} is for {variant.task}", "leave it out")
+        for name, value in (("--labels", self.labels), ("--activation", self.activation)):
+            if self.outputs == "features" and value is not None:
+                raise UsageError(f"{name} is about classes, and --outputs features has none", f"leave {name} out")
         if (self.drift or self.auto_pin) and not self.fp16:
             raise UsageError("--drift and --auto-pin analyse FP16, and --fp16 is missing", "add --fp16")
         if self.samples is not None and not (self.drift or self.auto_pin):

@@ -3,7 +3,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgenext_deploy.artifacts.manifest import Precision
+from edgenext_deploy.artifacts.manifest import Precision, TensorSpec
 from edgenext_deploy.export.preprocessing_options import PreprocessingOptions
 from edgenext_deploy.models.variants.registry import Variant
 from edgenext_deploy.targets import Target
@@ -44,6 +44,27 @@ class DriftOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class GraphForm:
+    """What the graph takes and gives around the network.
+
+    Attributes:
+        outputs: of a classifier ``logits``, ``probabilities`` or ``features``; empty for other tasks.
+        pixels: it takes uint8 pixels 0..255, and normalises them.
+        channels_last: it takes `[B, H, W, 3]`.
+    """
+
+    outputs: str
+    pixels: bool = False
+    channels_last: bool = False
+
+    def input_spec(self, shape: tuple[int, int, int, int]) -> TensorSpec:
+        """Return the graph's input for images of `shape` `[B, 3, H, W]`, before any typing in FP16."""
+        batch, channels, height, width = shape
+        return TensorSpec("image", (batch, height, width, channels) if self.channels_last else shape,
+                          "uint8" if self.pixels else "float32")
+
+
+@dataclasses.dataclass(frozen=True)
 class ResolvedExport:
     """A request with every name looked up and every default filled in; the fields are as in `ExportRequest`.
 
@@ -52,10 +73,11 @@ class ResolvedExport:
         folder: gets the files.
         force: replace whatever is there.
         precision: without pins and counts, which come later.
-        shape: the input's, `[B, 3, H, W]`.
+        shape: of the images, `[B, 3, H, W]`.
         num_classes: None if the weights are to say.
         labels: names of the classes, as their file has them; None without a file.
         activation: ``softmax`` or ``sigmoid``; None where no option says it.
+        form: what the graph takes and gives around the network.
         preprocessing: what the options say of it.
         labels_source: the file's name, or the shipped list's; ``none`` without a file.
         nms_plugin: also write the graph that ends in TensorRT's NMS plugin.
@@ -74,6 +96,7 @@ class ResolvedExport:
     labels: tuple[str, ...] | None
     labels_source: str
     activation: str | None
+    form: GraphForm
     preprocessing: PreprocessingOptions
     layout: str
     padding: str
@@ -85,6 +108,11 @@ class ResolvedExport:
     def typed(self) -> bool:
         """Whether the graph itself computes in FP16."""
         return self.precision.mode == "typed"
+
+    @property
+    def task(self) -> str:
+        """The manifest's: an embedding is the answer of a task of its own."""
+        return "features" if self.form.outputs == "features" else self.variant.task
 
     def with_size_of(self, said: PreprocessingOptions) -> "ResolvedExport":
         """Return the export with the input size that the weights' file says, unless an option says one."""

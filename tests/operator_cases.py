@@ -40,6 +40,8 @@ CASES = {
     "multiply_broadcast": (elementwise_ops.Multiply(), [(2, 3, 4, 5), (2, 1, 4, 5)]),
     "sum_last": (shape_ops.SumLast(), [(2, 3, 4, 5)]),
     "relu": (elementwise_ops.Relu(), [(2, 30)]),
+    "sigmoid": (elementwise_ops.Sigmoid("a test"), [(2, 30)]),
+    "to_float": (elementwise_ops.ToFloat(), [(2, 30)]),
     "exp": (elementwise_ops.Exp("a test"), [(2, 30)]),
     "slice": (shape_ops.Slice(1, 5, axis=2), [(2, 3, 5)]),
     "concat_rows": (shape_ops.Concat(axis=2), [(1, 2, 3), (1, 2, 4)]),

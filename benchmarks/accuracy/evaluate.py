@@ -102,6 +102,9 @@ def _common_task(engines: Sequence[str]) -> str:
         if task != tasks[0]:
             raise UsageError("{} is {}, {} is {}; engines of one task can be compared".format(
                 engines[0], TASKS[tasks[0]], engine, TASKS[task]), "run one command for each task")
+    if tasks[0] not in _TASKS:
+        raise UsageError("{} is {}, whose answers are neither right nor wrong".format(engines[0], TASKS[tasks[0]]),
+                         "evaluate an export of the same weights with its classifier")
     return tasks[0]
 
 

@@ -11,6 +11,7 @@ from edgenext_deploy.benchmarks import latency_report
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.install import install_command
 from edgenext_deploy.preprocess import photo
+from edgenext_deploy.preprocess.input_form import as_input, image_shape
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.session import Session
 from edgenext_deploy.runtime.table import require_engine
@@ -126,8 +127,8 @@ def _image(path: str, session: Session, found: Optional[manifest.Manifest]) -> n
         raise UsageError("{}: input {!r} has a shape that is not fixed: {}".format(
             path, spec.name, list(spec.shape)), "export it with fixed shapes: edgenext-export --batch 1")
     if found is not None:
-        pixels = golden.golden_batch(found.golden.seed, spec.shape)
-        return photo.normalise(pixels, found.preprocessing).astype(spec.dtype)
+        pixels = golden.golden_batch(found.golden.seed, image_shape(spec))
+        return as_input(photo.normalise(pixels, found.preprocessing), spec)
     # numpy 1.13, which JetPack 4 brings, has no numpy.random.default_rng.
     noise = np.random.RandomState(_SYNTHETIC_SEED).randint(0, 256, size=spec.shape)
     dtype = np.dtype(spec.dtype)

@@ -3,6 +3,7 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
+from edgenext_deploy.artifacts import golden
 from edgenext_deploy.benchmarks.latency.engines import Engine
 from edgenext_deploy.benchmarks.latency_report import OutputCheck
 
@@ -48,7 +49,7 @@ def max_difference(outputs: Sequence[np.ndarray], expected: Sequence[np.ndarray]
             worst = max(worst, float(np.mean(output != right)))
             continue
         difference = np.abs(output.astype(np.float64) - right.astype(np.float64))
-        scale = float(np.max(np.abs(right.astype(np.float64)))) or 1.0
+        scale = golden.magnitude(right)
         if not np.isfinite(difference).all() or not np.isfinite(scale):
             return None
         worst = max(worst, float(difference.max()) / scale)

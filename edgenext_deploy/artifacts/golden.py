@@ -42,6 +42,17 @@ def digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
 
+def magnitude(output: np.ndarray) -> float:
+    """Return what a difference from an output of numbers is measured by: its largest magnitude.
+
+    A single logit for each image may be near zero, where it says "as likely as not" and no digit of it counts: it is
+    measured by 1 at least, the scale of the sigmoid.
+    """
+    largest = float(np.abs(output.astype(np.float64)).max())
+    least = 1.0 if output.ndim == 2 and output.shape[1] == 1 else 1e-30
+    return max(largest, least)
+
+
 def golden_batch(seed: int, shape: Sequence[int]) -> np.ndarray:
     """Return images `[B, 3, H, W]` uint8 for a network input of that shape; image i has seed `seed + i`."""
     batch, _, height, width = shape

@@ -162,8 +162,13 @@ class Scores(NamedTuple):
 class Manifest(NamedTuple):
     """Everything about one exported graph.
 
-    `task` is ``classification`` (output ``logits`` `[B, classes]`), ``detection`` (see `Detection`, which is None for
-    every other task) or ``segmentation`` (output ``classes`` int32 `[B, H, W]`, the most probable class of each pixel).
+    `task` is ``classification`` (output ``logits``, or with `Scores.in_graph` ``probabilities``, `[B, classes]`),
+    ``detection`` (see `Detection`, which is None for every other task), ``segmentation`` (output ``classes`` int32
+    `[B, H, W]`, the most probable class of each pixel) or ``features`` (output ``features`` `[B, C]`, the embedding in
+    front of a classifier; no labels).
+
+    The input ``image`` is `[B, 3, H, W]`, float32 or float16. Where the graph normalises, it may be pixels as uint8,
+    also `[B, H, W, 3]`; see `edgenext_deploy.preprocess.input_form`.
     """
 
     schema: int

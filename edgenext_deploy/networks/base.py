@@ -1,4 +1,4 @@
-"""What Classifier, Detector and Segmenter share: an open engine, its manifest, its labels, and prepared frames."""
+"""What Classifier, Detector and the other networks share: an open engine, its manifest, labels, prepared frames."""
 import abc
 import os
 import time
@@ -44,7 +44,8 @@ Answer = TypeVar("Answer")
 # The arguments after `engine`, in the order in which they were positional.
 OLD_ORDER = ("labels", "threads", "color", "trust", "preprocess_on", "zero_copy", "cuda_graph")
 # The kind of network for each task, in words.
-TASKS = {"classification": "a classifier", "detection": "a detector", "segmentation": "a segmenter"}
+TASKS = {"classification": "a classifier", "detection": "a detector", "segmentation": "a segmenter",
+         "features": "a feature extractor"}
 
 
 class Network(abc.ABC, Generic[Answer]):

@@ -10,6 +10,9 @@ from edgenext_deploy.networks.base import OLD_ORDER, Labels, Network, require_fi
 from edgenext_deploy.runtime.open import EngineSource
 from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keywords
 
+# The name of a graph's output that needs no activation any more.
+PROBABILITIES = "probabilities"
+
 
 class Prediction(NamedTuple):
     """One category.
@@ -63,9 +66,11 @@ class Classifier(Network[List[Prediction]]):
         return outputs[0].shape[1]
 
     def _answer(self, outputs: Tuple[np.ndarray, ...], size: Tuple[int, int]) -> List[Prediction]:
-        logits = outputs[0][0].astype(np.float32)
-        require_finite(logits)
-        probabilities = ACTIVATIONS[activation_of(self.manifest, len(logits))](logits)
+        values = outputs[0][0].astype(np.float32)
+        require_finite(values)
+        scores = self.manifest.scores
+        probabilities = (values.astype(np.float64) if scores is not None and scores.in_graph else
+                         ACTIVATIONS[activation_of(self.manifest, len(values))](values))
         count = min(self._top_k, len(probabilities))
         best = np.argpartition(-probabilities, count - 1)[:count]
         ordered = sorted(best.tolist(), key=lambda index: (-probabilities[index], index))
@@ -78,12 +83,14 @@ def activation_of(manifest: Manifest, classes: int) -> str:
     The manifest says it, or it is the softmax. Of one class that would be 1 for every photo, so it is the sigmoid.
 
     Raises:
-        BadInputError: the manifest names another, or has the graph do it, which this release does not export.
+        BadInputError: the manifest names another, or contradicts the output's name.
     """
     scores = manifest.scores
     if scores is None:
         return "softmax" if classes > 1 else "sigmoid"
-    if scores.activation not in ACTIVATIONS or scores.in_graph or (classes == 1 and scores.activation == "softmax"):
+    in_graph = manifest.outputs[0].name == PROBABILITIES
+    if scores.activation not in ACTIVATIONS or scores.in_graph != in_graph or (
+            classes == 1 and scores.activation == "softmax"):
         raise BadInputError("its manifest's scores cannot be read: {} of {} classes".format(scores, classes),
                             "use the toolkit version that exported it, or export again")
     return scores.activation

@@ -9,13 +9,14 @@ from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.networks.base import Labels, Network
 from edgenext_deploy.networks.classifier import Classifier
 from edgenext_deploy.networks.detector import Detector
+from edgenext_deploy.networks.feature_extractor import FeatureExtractor
 from edgenext_deploy.networks.segmenter import Segmenter
 from edgenext_deploy.runtime.open import EngineSource, read_engine
 from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keywords
 from edgenext_deploy.runtime.table import require_engine
 
 NETWORKS: Dict[str, Type[Network[Any]]] = {
-    "classification": Classifier, "detection": Detector, "segmentation": Segmenter}
+    "classification": Classifier, "detection": Detector, "segmentation": Segmenter, "features": FeatureExtractor}
 
 
 def task_of(engine: EngineSource) -> str:
@@ -39,7 +40,7 @@ def task_of(engine: EngineSource) -> str:
 @old_call("labels", "threads", "trust", adapt=runtime_from_keywords("runtime"))
 def open_network(engine: EngineSource, *, labels: Labels = None,
                  runtime: RuntimeOptions = RuntimeOptions(), **options: Any) -> Network[Any]:  # noqa: B008 - immutable
-    """Return the engine as a `Classifier`, `Detector` or `Segmenter`, as its manifest says.
+    """Return the engine as a `Classifier`, `Detector`, `Segmenter` or `FeatureExtractor`, as its manifest says.
 
     Args:
         engine: see `Network`, also for the errors.

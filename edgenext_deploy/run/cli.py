@@ -7,6 +7,7 @@ from edgenext_deploy.camera.open import forms
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
 from edgenext_deploy.commands.options import Command, examples, json_options
 from edgenext_deploy.commands.runtime_options import runtime_options
+from edgenext_deploy.errors import UsageError
 from edgenext_deploy.files import require_writable
 from edgenext_deploy.run.live import LiveOptions, chosen_stream, live_options, run_live
 from edgenext_deploy.run.photos import run_photos
@@ -69,6 +70,9 @@ def command(engine: str, sources: Tuple[str, ...], top_k: Optional[int], thresho
     with view.network:
         if stream is not None:
             view.network.require_single()
+        if (options.save or options.display) and not view.drawable:
+            raise UsageError("--save and --display draw answers, and features cannot be drawn",
+                             "leave them out; --json-file keeps the features")
         _warm_up(view)
         if stream is not None:
             return run_live(engine, stream, view, options, as_json, json_file)

@@ -33,9 +33,11 @@ class View(abc.ABC):
     Attributes:
         network: the network.
         columns: headings of the table; those of numbers begin with a space, which is not shown.
+        drawable: whether an answer can be drawn into a picture.
     """
 
     columns: Row
+    drawable = True
 
     def __init__(self, network: "Network[Any]") -> None:
         self.network = network
@@ -146,6 +148,34 @@ class SegmentationView(View):
         return drawing.draw_classes(image, answer)
 
 
+class FeaturesView(View):
+    """An embedding: what it measures, and in JSON all of it."""
+
+    drawable = False
+    columns = ("dtype", " features", " norm", " smallest", " largest")
+
+    def document(self, answer: np.ndarray) -> Dict[str, Any]:
+        """Return `features`, with their type and Euclidean norm."""
+        return {"features": [float(value) for value in answer], "dtype": answer.dtype.name, "norm": _norm(answer)}
+
+    def rows(self, answer: np.ndarray) -> List[Row]:
+        """Return type, number, norm and range."""
+        return [(answer.dtype.name, str(len(answer)), *("{:.4g}".format(value) for value in (
+            _norm(answer), float(answer.min()), float(answer.max()))))]
+
+    def headline(self, answer: np.ndarray) -> str:
+        """Return number and norm."""
+        return "{} features, norm {:.4g}".format(len(answer), _norm(answer))
+
+    def draw(self, image: "Image.Image", answer: np.ndarray) -> "Image.Image":
+        """Return a copy."""
+        return image.copy()
+
+
+def _norm(features: np.ndarray) -> float:
+    return float(np.linalg.norm(features.astype(np.float64)))
+
+
 class UntrainedView(View):
     """A network with random weights: JSON holds its answers, people see none, as they mean nothing."""
 
@@ -153,7 +183,7 @@ class UntrainedView(View):
 
     def __init__(self, view: View) -> None:
         super().__init__(view.network)
-        self._view = view
+        self._view, self.drawable = view, view.drawable
 
     def document(self, answer: Any) -> Dict[str, Any]:
         """Return the answer as the network's own view does."""
@@ -173,7 +203,8 @@ class UntrainedView(View):
 
 
 _VIEWS: Dict[str, Callable[["Network[Any]"], View]] = {
-    "classification": ClassificationView, "detection": DetectionView, "segmentation": SegmentationView}
+    "classification": ClassificationView, "detection": DetectionView, "segmentation": SegmentationView,
+    "features": FeaturesView}
 
 
 def open_view(engine: str, *, labels: Optional[str] = None, top_k: Optional[int] = None,
@@ -197,6 +228,9 @@ def open_view(engine: str, *, labels: Optional[str] = None, top_k: Optional[int]
 
     file = read_engine(engine, runtime)
     task = task_of(file)
+    if task == "features" and labels is not None:
+        raise UsageError("--labels names classes; {} gives features, which have none".format(engine),
+                         "leave --labels out")
     options: Dict[str, Any] = {}
     for name, value, owner, key, default in (
             ("--top-k", top_k, "classification", "top_k", DEFAULT_TOP_K),

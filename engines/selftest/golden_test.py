@@ -15,6 +15,7 @@ from edgenext_deploy.artifacts.manifest import GoldenOutput, Manifest
 from edgenext_deploy.artifacts.nms_plugin import ends_in_plugin
 from edgenext_deploy.engines.selftest.nms_test import compare_detections
 from edgenext_deploy.errors import BadInputError, VerificationError
+from edgenext_deploy.preprocess.input_form import as_input, image_shape
 from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.runtime.session import Session
 
@@ -85,7 +86,7 @@ def compare(session: Session, manifest: Manifest, precision: Optional[str] = Non
         raise BadInputError("the manifest has no golden tolerance for {}, only for {}".format(
             precision, ", ".join(sorted(manifest.golden.tolerance)) or "nothing"), _FIX)
     golden_answer = golden_outputs(manifest)
-    image = golden_input(manifest).astype(session.inputs[0].dtype, copy=False)
+    image = as_input(golden_input(manifest), session.inputs[0])
     # By name: a builder may number the outputs in another order.
     found = dict(zip((spec.name for spec in session.outputs), session.infer_all(image)))
     errors: List[Optional[float]] = []
@@ -102,7 +103,7 @@ def compare(session: Session, manifest: Manifest, precision: Optional[str] = Non
                 manifest.variant, "no such output" if answer is None else list(answer.shape), name,
                 list(expected.shape)), _FIX)
         errors.append(_error(answer, expected))
-        if name != "boxes":
+        if name not in ("boxes", "features"):
             same = same and bool((_first_class(answer) == _first_class(expected)).all())
     latency_ms = _latency_ms(session, image)
     error = None if None in errors else max(error for error in errors if error is not None)
@@ -122,7 +123,7 @@ def _error(found: np.ndarray, expected: np.ndarray) -> Optional[float]:
     if expected.dtype.kind != "f":
         return float((found != expected).mean())
     found = found.astype(np.float64)
-    return float(np.abs(found - expected).max() / np.abs(expected).max()) if np.isfinite(found).all() else None
+    return float(np.abs(found - expected).max() / golden.magnitude(expected)) if np.isfinite(found).all() else None
 
 
 def _first_class(output: np.ndarray) -> np.ndarray:
@@ -135,8 +136,8 @@ def _first_class(output: np.ndarray) -> np.ndarray:
 
 
 def golden_input(manifest: Manifest) -> np.ndarray:
-    """Return the golden input as the network takes it, float32 `[B, 3, H, W]`, proven by its digest."""
-    shape = manifest.inputs[0].shape if manifest.inputs else ()
+    """Return the golden input prepared for the network, float32 `[B, 3, H, W]`, proven by its digest."""
+    shape = image_shape(manifest.inputs[0]) if manifest.inputs else ()
     if len(shape) != 4 or shape[1] != 3 or min(shape) < 1:
         raise BadInputError("the manifest's input is {}, [B, 3, H, W] expected".format(list(shape)), _FIX)
     image = normalise(golden.golden_batch(manifest.golden.seed, shape), manifest.preprocessing)

@@ -3,8 +3,8 @@ import base64
 
 import numpy as np
 
-from edgenext_deploy.artifacts.golden import digest, golden_batch
-from edgenext_deploy.artifacts.manifest import Golden, GoldenOutput, Preprocessing, TensorSpec
+from edgenext_deploy.artifacts.golden import digest, golden_batch, magnitude
+from edgenext_deploy.artifacts.manifest import Golden, GoldenOutput, Preprocessing, Scores, TensorSpec
 from edgenext_deploy.export.checks.parity import Run
 from edgenext_deploy.preprocess.photo import normalise
 
@@ -16,14 +16,28 @@ _SEED = 7
 
 
 def golden_answers(
-    reference: Run, shape: tuple[int, ...], preprocessing: Preprocessing, outputs: tuple[TensorSpec, ...]
+    reference: Run, shape: tuple[int, ...], preprocessing: Preprocessing, outputs: tuple[TensorSpec, ...],
+    scores: Scores | None = None,
 ) -> Golden:
     """Return the answers to the golden image; the last of the reference's answers are the graph's `outputs`."""
     image = normalise(golden_batch(_SEED, shape), preprocessing)
-    first, *more = (_encoded(output) for output in reference(image)[-len(outputs):])
+    answers = reference(image)
+    first, *more = (_encoded(output) for output in answers[-len(outputs):])
     tolerance = _TOLERANCE if outputs[0].dtype == "float32" else _PIXELS
+    if scores is not None and scores.in_graph:
+        tolerance = _of_probabilities(*answers)
     return Golden(
         seed=_SEED, input_sha256=digest(image), tolerance=tolerance, more=tuple(more), **first._asdict())
+
+
+def _of_probabilities(logits: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Return the tolerances of probabilities: what an error of the logits by theirs makes of a probability.
+
+    Where every logit is off by e at most, a sigmoid is off by p (1 - p) e, and a softmax by twice that.
+    """
+    steepest = 2 * float((probabilities * (1 - probabilities)).max())
+    factor = max(steepest * magnitude(logits) / magnitude(probabilities), 1.0)
+    return {precision: float(f"{factor * tolerance:.3g}") for precision, tolerance in _TOLERANCE.items()}
 
 
 def _encoded(output: np.ndarray) -> GoldenOutput:

@@ -6,11 +6,13 @@ import numpy as np
 import onnx
 import torch
 
-from edgenext_deploy.artifacts.golden import golden_batch
+from edgenext_deploy.artifacts.golden import golden_batch, magnitude
 from edgenext_deploy.artifacts.manifest import Parity, Preprocessing
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
+from edgenext_deploy.export.graph.builder import input_spec
+from edgenext_deploy.preprocess.input_form import as_input
 from edgenext_deploy.preprocess.photo import normalise, preprocess
 from edgenext_deploy.telemetry import disable_telemetry
 
@@ -54,7 +56,7 @@ def reference_function(
 
 
 def runtime_function(graph: onnx.ModelProto) -> Run:
-    """Return the graph in ONNX Runtime as a function of arrays: from float32 to float32 (or classes)."""
+    """Return the graph in ONNX Runtime as a function of arrays: from float32 `[B, 3, H, W]` to float32 (or classes)."""
     disable_telemetry()
     import onnxruntime
 
@@ -62,10 +64,10 @@ def runtime_function(graph: onnx.ModelProto) -> Run:
     options.log_severity_level = 3
     options.intra_op_num_threads = 1  # the same bits, so the same manifest, on any number of cores
     session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    kind = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
+    taken = input_spec(graph)
 
     def run(image: np.ndarray) -> tuple[np.ndarray, ...]:
-        results = session.run(None, {"image": image.astype(kind, copy=False)})
+        results = session.run(None, {taken.name: as_input(image, taken)})
         return tuple(result.astype(np.float32, copy=False) if result.dtype.kind == "f" else result
                      for result in results)
 
@@ -74,13 +76,14 @@ def runtime_function(graph: onnx.ModelProto) -> Run:
 
 def compare(
     reference: Run, exported: Run, inputs: Iterable[np.ndarray], tolerance: float, least_agreement: float = 0.0,
-    fix: str = DEFECT,
+    fix: str = DEFECT, decides: bool = True,
 ) -> Parity:
     """Run both on every input and return the worst figures over all outputs.
 
-    Errors are relative to the largest magnitude of the same output in the reference. The last output says which
-    class is the most probable one: along its last axis, or as it is if it holds classes. Figures are rounded to
-    three digits, so that the manifest does not change with the last bit.
+    Errors are relative to the `magnitude` of the same output in the reference. The last output says which
+    class is the most probable one: along its last axis, or as it is if it holds classes; unless it `decides` nothing,
+    as an embedding, which counts as full agreement. Figures are rounded to three digits, so that the manifest does not
+    change with the last bit.
 
     Raises:
         VerificationError: beyond the tolerance, less agreement than the least, another shape, or a value that is not
@@ -91,9 +94,10 @@ def compare(
         expected, found = reference(image), exported(image)
         for left, right in zip(expected, found, strict=True):
             seen.add(left, right)
-        seen.add_agreement(expected[-1], found[-1])
+        if decides:
+            seen.add_agreement(expected[-1], found[-1])
         seen.inputs += 1
-    agreement = seen.agreed / max(seen.decisions, 1)
+    agreement = seen.agreed / seen.decisions if seen.decisions else 1.0
     parity = Parity(
         inputs=seen.inputs, max_absolute_error=_digits(seen.absolute), max_relative_error=_digits(seen.relative),
         min_cosine=round(seen.cosine, 6), top1_agreement=_digits(agreement), tolerance=tolerance)
@@ -134,7 +138,7 @@ class _Worst:
                 "nothing was written", self.fix)
         difference = float(np.abs(expected.astype(np.float64) - found).max())
         self.absolute = max(self.absolute, difference)
-        self.relative = max(self.relative, difference / max(float(np.abs(expected).max()), 1e-30))
+        self.relative = max(self.relative, difference / magnitude(expected))
         for left, right in zip(expected.reshape(len(expected), -1), found.reshape(len(found), -1)):
             norms = max(float(np.linalg.norm(left) * np.linalg.norm(right)), 1e-30)
             self.cosine = min(self.cosine, float(np.dot(left.astype(np.float64), right)) / norms)

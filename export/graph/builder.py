@@ -11,7 +11,8 @@ from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.version import __version__
 
 _ELEMENT_TYPE = {
-    "float32": onnx.TensorProto.FLOAT, "float16": onnx.TensorProto.FLOAT16, "int32": onnx.TensorProto.INT32}
+    "float32": onnx.TensorProto.FLOAT, "float16": onnx.TensorProto.FLOAT16, "int32": onnx.TensorProto.INT32,
+    "uint8": onnx.TensorProto.UINT8}
 
 
 class GraphBuilder:
@@ -85,3 +86,11 @@ class GraphBuilder:
 
 def _value_info(spec: TensorSpec) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(spec.name, _ELEMENT_TYPE[spec.dtype], list(spec.shape))
+
+
+def input_spec(model: onnx.ModelProto) -> TensorSpec:
+    """Return the one input of a model with fixed sizes."""
+    (value,) = model.graph.input
+    kinds = {kind: name for name, kind in _ELEMENT_TYPE.items()}
+    taken = value.type.tensor_type
+    return TensorSpec(value.name, tuple(dim.dim_value for dim in taken.shape.dim), kinds[taken.elem_type])

@@ -25,6 +25,7 @@ RULES = {
     "boxes_decoded": "anchors and variances of the boxes as constants",
     "pooled_branch_added": "mean of the map added behind the projection, not spread and concatenated before it",
     "input_normalisation_folded": "input normalisation folded into the stem",
+    "classifier_left_out": "classifier left out: the embedding in front of it is the output",
 }
 
 
@@ -40,6 +41,8 @@ class LoweringContext:
         padding: ``node`` or ``attribute``, see `targets.Target`.
         input_affine: scale and shift `[3]` that turn pixels 0..255 into what the network was trained on, to be
             folded into the stem; None leaves the normalisation to the caller.
+        must_fold: refuse where the stem cannot take the affine exactly; otherwise the caller looks in `applied`.
+        features: the head gives the embedding in front of its classifier, `[B, C]`, and counts `classifier_left_out`.
         applied: how often each rule fired, by its name in `RULES`.
     """
 
@@ -49,6 +52,8 @@ class LoweringContext:
     layout: str = "nchw"
     padding: str = "node"
     input_affine: tuple[Tensor, Tensor] | None = None
+    must_fold: bool = True
+    features: bool = False
     applied: Counter[str] = field(default_factory=Counter)
 
     def fired(self, rule: str) -> None:
@@ -95,6 +100,8 @@ def fold_input(context: LoweringContext, padded: bool) -> tuple[Tensor, Tensor] 
     if context.input_affine is None:
         return None
     if padded and bool(context.input_affine[1].any()):
+        if not context.must_fold:
+            return None
         raise UsageError(
             "--fold-normalization is not exact here: the stem convolution is padded and the mean is not zero",
             "export without --fold-normalization")

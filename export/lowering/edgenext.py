@@ -364,7 +364,10 @@ def lower_base(block: SDTAEncoder, size: tuple[int, int], context: LoweringConte
 
 
 class LoweredHead(nn.Module):
-    """Mean over the map, norm, linear; a BatchNorm commutes with the mean and folds into the linear layer."""
+    """Mean over the map, norm, linear; a BatchNorm commutes with the mean and folds into the linear layer.
+
+    With `context.features` without the linear layer: the norm then keeps its affine.
+    """
 
     def __init__(self, model: EdgeNeXt, size: tuple[int, int], context: LoweringContext) -> None:
         super().__init__()
@@ -372,15 +375,30 @@ class LoweredHead(nn.Module):
         self.to_map = context.to_map(width, size)
         self.pool = GlobalMean()
         self.flatten = Reshape(context.batch, width)
+        self.norm: nn.Module
+        self.fc: nn.Module
+        if context.features:
+            context.fired("classifier_left_out")
+            self.norm, self.fc = _whole_norm(model.norm), nn.Identity()
+            return
         weight, bias = _fold_norm(model.norm, model.head, context)
         self.norm = nn.Identity() if isinstance(model.norm, nn.BatchNorm2d) else Normalise(
             (-1,), LAYER_NORM_EPS, weight.new_ones(width))
         self.fc = Gemm(weight, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map the residual stream to logits `[B, classes]`."""
+        """Map the residual stream to logits `[B, classes]`, or to the embedding `[B, C]`."""
         logits: Tensor = self.fc(self.norm(self.flatten(self.pool(self.to_map(x)))))
         return logits
+
+
+def _whole_norm(norm: nn.Module) -> nn.Module:
+    """Return the norm of a head with its affine, for `[B, C]`."""
+    if isinstance(norm, nn.BatchNorm2d):
+        scale, shift = algebra.batch_norm_affine(norm)
+        return named(scale=MultiplyConstant(scale), shift=AddConstant(shift))
+    assert isinstance(norm, nn.LayerNorm)
+    return Normalise((-1,), LAYER_NORM_EPS, norm.weight.detach(), norm.bias.detach())
 
 
 lower_network.register(EdgeNeXt, LoweredEdgeNeXt)

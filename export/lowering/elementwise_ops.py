@@ -1,6 +1,7 @@
 """Operators on every element by itself: activations, and sums, differences and products."""
 import contextlib
 
+import onnx
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -91,6 +92,28 @@ class Relu(_OneNode):
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` to the same shape."""
         return F.relu(x)
+
+
+class Sigmoid(_OneNode):
+    """1 / (1 + exp(-x))."""
+
+    op_type = "Sigmoid"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` to the same shape."""
+        return x.sigmoid()
+
+
+class ToFloat(Op):
+    """Whole numbers, such as pixels, as floating-point numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map uint8 `x` to float32, and floating-point `x` to itself."""
+        return x if x.is_floating_point() else x.float()
+
+    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
+        """Cast, the one operator that TensorRT allows behind a uint8 input."""
+        return graph.node("Cast", list(inputs), name, to=onnx.TensorProto.FLOAT)
 
 
 class Exp(_OneNode):

@@ -246,10 +246,14 @@ class LoweredMobileViT(LoweredMobileViTBackbone):
         self.final_conv = lower_conv_norm(model.final_conv, context)
         self.pool = GlobalMean()
         self.flatten = Reshape(context.batch, model.head.fc.in_features)
-        self.head = Gemm(model.head.fc.weight.detach(), model.head.fc.bias.detach())
+        self.head: nn.Module = nn.Identity()
+        if context.features:
+            context.fired("classifier_left_out")
+        else:
+            self.head = Gemm(model.head.fc.weight.detach(), model.head.fc.bias.detach())
 
     def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]
-        """Map `[B, 3, H, W]` to logits `[B, classes]`."""
+        """Map `[B, 3, H, W]` to logits `[B, classes]`, or with `context.features` to the embedding `[B, C]`."""
         last = self.stage_outputs(image)[-1]
         logits: Tensor = self.head(self.flatten(self.pool(self.final_conv(last))))
         return logits

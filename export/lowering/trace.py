@@ -1,5 +1,5 @@
 """From a lowered module to an ONNX model: trace with torch.fx, then let every operator emit itself."""
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx
@@ -19,11 +19,21 @@ class _Tracer(fx.Tracer):
 
 def emit(
     lowered: nn.Module, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], opset: int, ir_version: int,
-    graph_name: str,
+    graph_name: str, front: Sequence[tuple[str, Op]] = (), end: Sequence[tuple[str, Op]] = (),
 ) -> tuple[onnx.ModelProto, dict[str, str]]:
     """Return the ONNX model of a lowered module, and its FP32 islands: node name to reason.
 
     Node names are the operators' paths in the module, such as ``stages.2.5.xca.scores``.
+
+    Args:
+        lowered: the module.
+        inputs: the graph's.
+        outputs: the graph's.
+        opset: of the graph.
+        ir_version: of the file.
+        graph_name: of the graph.
+        front: operators between the graph's one input and the module, with the names of their nodes.
+        end: operators between the module's one result and the graph's output.
 
     Raises:
         TypeError: the module does something that is not an `Op`.
@@ -34,7 +44,7 @@ def emit(
     specs = iter(inputs)
     for node in _Tracer().trace(lowered).nodes:
         if node.op == "placeholder":
-            values[node] = next(specs).name
+            values[node] = _chain(graph, front, next(specs).name)
         elif node.op == "call_module":
             operator = lowered.get_submodule(str(node.target))
             assert isinstance(operator, Op)
@@ -43,10 +53,17 @@ def emit(
             parts, index = node.args
             values[node] = values[parts][index]
         elif node.op == "output":
-            results = tuple(_flat(node.args[0], values))
+            results = tuple(_chain(graph, end, result) for result in _flat(node.args[0], values))
         else:
             raise TypeError(f"a lowered module may call only operators; found {node.op} {node.target}")
     return graph.model(graph_name, inputs, outputs, results, ir_version), graph.islands
+
+
+def _chain(graph: GraphBuilder, operators: Sequence[tuple[str, Op]], value: str) -> str:
+    """Emit operators one behind the other; return the name of the last one's result."""
+    for name, operator in operators:
+        value = str(operator.emit(graph, name, value))
+    return value
 
 
 def _flat(returned: Any, values: dict[fx.Node, str | tuple[str, ...]]) -> Iterator[str]:

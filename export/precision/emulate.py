@@ -13,9 +13,11 @@ from torch import Tensor
 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
+from edgenext_deploy.export.graph.builder import input_spec
 from edgenext_deploy.export.precision.arithmetic import Float16, Float32, float16
 from edgenext_deploy.export.precision.fp32_pins import Pins, fp32_nodes
 from edgenext_deploy.export.precision.semantics import RULES, Operands, Step, evaluate, refusal
+from edgenext_deploy.preprocess.input_form import as_input
 
 Values = dict[str, Tensor]
 
@@ -36,6 +38,7 @@ class Emulator:
         if len(model.graph.input) != 1:
             raise UsageError(f"the emulation takes graphs with one input, found {len(model.graph.input)}")
         self.input = model.graph.input[0].name
+        self._takes = input_spec(model)
         self.outputs = tuple(value.name for value in model.graph.output)
         self.constants = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
                           for tensor in model.graph.initializer}
@@ -53,7 +56,7 @@ class Emulator:
         """Return the outputs by name, float32.
 
         Args:
-            image: the input, float32.
+            image: prepared images `[B, 3, H, W]` float32; a graph that takes pixels gets them in its own form.
             pins: nodes that compute in FP32, the others in FP16. None runs every node in FP32.
             accumulate: precision of the sums in FP16 nodes: ``fp32``, or ``fp16`` for the worst case.
         """
@@ -69,7 +72,9 @@ class Emulator:
 
     def start(self, image: np.ndarray) -> Values:
         """Return the values that exist before the first step."""
-        return {self.input: torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))}
+        if self._takes.dtype == "float32":
+            return {self.input: torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))}
+        return {self.input: torch.from_numpy(as_input(image, self._takes))}
 
     def operands(self, step: Step, values: Mapping[str, Tensor]) -> Operands:
         """Return a step's inputs, unrounded."""

@@ -15,8 +15,9 @@ Pins = Mapping[str, str]
 
 # Operators that do arithmetic worth counting.
 COMPUTE = frozenset(node_work.COUNTED)
-# Operators that pass elements on as they are, in either precision.
-MOVES = frozenset({"Reshape", "Transpose", "Split", "Concat", "Identity", "Slice", "Squeeze", "Unsqueeze", "Flatten"})
+# Operators that pass elements on as they are, in either precision; a Cast here is one of pixels or of classes.
+MOVES = frozenset({
+    "Cast", "Reshape", "Transpose", "Split", "Concat", "Identity", "Slice", "Squeeze", "Unsqueeze", "Flatten"})
 
 
 def pins_of(model: onnx.ModelProto, islands: Pins) -> dict[str, str]:

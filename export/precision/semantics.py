@@ -179,9 +179,12 @@ def _arg_max(a: Float32, step: Step, x: Operands) -> Tensor:
 
 
 def _cast(a: Float32, step: Step, x: Operands) -> Tensor:
-    if x[0].is_floating_point() or step.get("to") != TensorProto.INT32:
-        raise refusal(step, "a Cast other than from one integer to int32")
-    return x[0].int()
+    kinds = {TensorProto.INT32: torch.int32, TensorProto.FLOAT: torch.float32}
+    kind = kinds.get(step.get("to"))
+    if kind is None or (x[0].is_floating_point() and kind is torch.int32):
+        raise refusal(step, "a Cast other than to float32, or from whole numbers to int32")
+    result = x[0].to(kind)
+    return a.round(result) if result.is_floating_point() else result
 
 
 RULES: dict[str, Rule] = {

@@ -85,6 +85,9 @@ class _Typing:
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
         copy.input[:], copy.output[:] = inputs, outputs
+        for attribute in copy.attribute:
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
+                attribute.i = wanted
         self.nodes.append(copy)
         self.nodes.extend(pending)
 

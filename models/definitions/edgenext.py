@@ -261,11 +261,16 @@ class EdgeNeXt(EdgeNeXtBackbone):
         self.head = nn.Linear(width, num_classes)
         _initialise(self.head)
 
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the embedding in front of the head, `[B, C]`, for `[B, 3, H, W]`."""
+        x = self.forward_features(x)[-1]
+        embedding: Tensor = (
+            self.norm(x).mean((-2, -1)) if self.config.norm == "batch" else self.norm(x.mean((-2, -1))))
+        return embedding
+
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `[B, num_classes]` for `[B, 3, H, W]`."""
-        x = self.forward_features(x)[-1]
-        x = self.norm(x).mean((-2, -1)) if self.config.norm == "batch" else self.norm(x.mean((-2, -1)))
-        logits: Tensor = self.head(x)
+        logits: Tensor = self.head(self.embed(x))
         return logits
 
 

@@ -218,6 +218,11 @@ class MobileViT(MobileViTBackbone):
         self.final_conv.apply(initialise)
         self.head.apply(initialise)
 
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the embedding in front of the head's linear layer, `[B, C]`, for `[B, 3, H, W]`."""
+        embedding: Tensor = self.final_conv(self.forward_features(x)[-1]).mean((-2, -1))
+        return embedding
+
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `[B, num_classes]` for `[B, 3, H, W]`."""
         logits: Tensor = self.head(self.final_conv(self.forward_features(x)[-1]))

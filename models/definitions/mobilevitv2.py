@@ -153,6 +153,10 @@ class MobileViTV2(MobileViTV2Backbone):
         self.head = ClassifierHead(config.dims[-1], num_classes)
         self.head.apply(initialise)
 
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the embedding in front of the head's linear layer, `[B, C]`, for `[B, 3, H, W]`."""
+        return self.forward_features(x)[-1].mean((-2, -1))
+
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `[B, num_classes]` for `[B, 3, H, W]`."""
         logits: Tensor = self.head(self.forward_features(x)[-1])

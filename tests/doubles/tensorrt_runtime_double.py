@@ -27,7 +27,9 @@ VERSIONS = {"8.0": "8.0.1.6", "8.2": "8.2.1.8", "8.4": "8.4.3.1", "8.5": "8.5.3.
 LAUNCH_MS = 1.0
 _SERIALS = {"8.2": 205, "8.4": 213, "8.5": 232}
 _TABLE = os.path.join(DATA, "trt_python_api.json")
-_TYPES = {"float32": "FLOAT", "float16": "HALF", "int8": "INT8", "int32": "INT32", "bool": "BOOL"}
+_TYPES = {"float32": "FLOAT", "float16": "HALF", "int8": "INT8", "int32": "INT32", "bool": "BOOL",
+          "uint8": "UINT8"}
+_NUMPY = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 _loaded = {}
 
 
@@ -71,7 +73,7 @@ class OnnxNetwork:
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         nodes = list(self.session.get_inputs()) + list(self.session.get_outputs())
-        self.specs = {node.name: (tuple(node.shape), "float32") for node in nodes}
+        self.specs = {node.name: (tuple(node.shape), _NUMPY[node.type]) for node in nodes}
         self.inputs = tuple(node.name for node in self.session.get_inputs())
 
     def run(self, arrays):

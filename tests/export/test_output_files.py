@@ -85,8 +85,8 @@ def test_an_equal_export_is_replaced_quietly(tmp_path):
     before = files(tmp_path)
     export(tmp_path)
     assert files(tmp_path) == before
-    result = export(tmp_path, crop_pct=0.9, layout="tokens")
-    assert manifests.read(result.manifest_path).preprocessing.crop_pct == 0.9
+    result = export(tmp_path, layout="tokens")
+    assert manifests.read(result.manifest_path).lowering["layout"] == "tokens"
 
 
 OTHERS = {
@@ -96,6 +96,13 @@ OTHERS = {
     "batch": (narrow, {"batch": 2}, r".*now it would be \[2, 3, 64, 64\]"),
     "target": (narrow, {"target": "thor"}, "it is for target orin"),
     "fp16": (narrow, {"fp16": True}, "its precision is FP32"),
+    "crop": (narrow, {"crop_pct": 0.9}, r"its preprocessing is .*crop 0\.875, and now it would be .*crop 0\.9"),
+    "channels": (narrow, {"channel_order": "bgr"}, r"its preprocessing is .*, and now it would be .*bgr"),
+    "activation": (narrow, {"activation": "sigmoid"}, r"its probabilities are the softmax, and now .* the sigmoid"),
+    "outputs": (narrow, {"outputs": "probabilities"}, "it gives logits, and now it would give probabilities"),
+    "features": (narrow, {"outputs": "features"}, "it gives logits, and now it would give features"),
+    "bytes": (narrow, {"input": "uint8"}, "its input is float32, and now it would be uint8"),
+    "packed bytes": (narrow, {"input": "uint8-nhwc"}, r".*now it would be \[1, 64, 64, 3\]"),
 }
 
 

@@ -33,6 +33,7 @@ from edgenext_deploy.errors import BadInputError, MissingRuntimeError, UsageErro
 from edgenext_deploy.preprocess import cuda as preprocess_cuda
 from edgenext_deploy.preprocess.cpu import CpuPreprocessor
 from edgenext_deploy.preprocess.cuda import CudaPreprocessor
+from edgenext_deploy.preprocess.input_form import as_input
 from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.session import SessionTimings
 
@@ -116,6 +117,35 @@ def test_half_precision(machine):
         exactly = CpuPreprocessor(preprocessing)(frame).astype(np.float16)
         assert (result == exactly).mean() > 0.99
         preprocess.close()
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("way", ["letterbox", "plain"])
+def test_pixels_as_bytes(machine, channels_last, way):
+    whole = OPTIONS["letterbox"] if way == "letterbox" else EDGENEXT
+    preprocessing = sized(whole, 64)._replace(folded=True)
+    preprocess = CudaPreprocessor(preprocessing, "uint8", channels_last=channels_last)
+    spec = TensorSpec("image", (2, 64, 64, 3) if channels_last else (2, 3, 64, 64), "uint8")
+    frames = [noise(90, 120), noise(70, 80, seed=1)]
+    (result,), _ = preprocess.infer_all(Reader(spec.shape, spec.dtype), frames, "bgr")
+    for image, frame in zip(result, frames):
+        expected = as_input(CpuPreprocessor(preprocessing)(frame), spec)[0]
+        off = np.abs(image.astype(int) - expected)
+        assert off.max() <= 1 and (off == 0).mean() > 0.999
+    preprocess.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_batch_of_frames_of_several_sizes(machine, count):
+    preprocessing = sized(EDGENEXT, 48)
+    preprocess, reference = CudaPreprocessor(preprocessing, "float32"), CpuPreprocessor(preprocessing)
+    for sizes in (((90, 120), (60, 50), (90, 120)), ((60, 50), (60, 50), (45, 61))):
+        frames = [noise(*size, seed=index) for index, size in enumerate(sizes)][:count]
+        (result,), _ = preprocess.infer_all(Reader((3, 3, 48, 48)), frames)
+        for index in range(3):  # the last one fills the batch up
+            expected = reference(frames[min(index, count - 1)])
+            assert (np.abs(result[index] - expected[0]) < 1e-5).mean() > 0.999
+    preprocess.close()
 
 
 def test_views_and_alternating_sizes_and_colors(machine):

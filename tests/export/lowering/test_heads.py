@@ -21,7 +21,7 @@ from edgenext_deploy.export.precision.drift import compare_outputs
 from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.fp32_pins import element_types
 from edgenext_deploy.export.request import ExportRequest
-from edgenext_deploy.export.tasks import without_class_map
+from edgenext_deploy.export.tasks import up_to_logits
 from edgenext_deploy.models.factory import create_model, randomise
 from edgenext_deploy.models.variants.registry import get_variant
 from edgenext_deploy.preprocess import photo
@@ -185,7 +185,7 @@ def test_a_wrong_weight_in_a_head_is_noticed(tmp_path):
 @pytest.mark.parametrize("name", HEADS)
 def test_the_drift_analysis_reads_both_heads(name, nano_head):
     result = nano_head(name)
-    graph = without_class_map(onnx.load(result.onnx_path))
+    graph = up_to_logits(onnx.load(result.onnx_path))
     pins = {node: reason for reason, nodes in result.manifest.precision.fp32_pins.items() for node in nodes}
     emulator = Emulator(graph)
     x = photo.normalise(golden.golden_batch(0, (1, 3, 96, 96)), result.manifest.preprocessing)

@@ -17,7 +17,7 @@ from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.typed import to_typed
 
 # They pass on what they are given, so there is nothing to round.
-MOVES = {"split", "split_rows", "concat", "concat_rows", "slice", "reshape", "transpose"}
+MOVES = {"to_float", "split", "split_rows", "concat", "concat_rows", "slice", "reshape", "transpose"}
 
 
 def ones(*shape):

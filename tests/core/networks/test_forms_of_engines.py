@@ -1,0 +1,157 @@
+"""Engines whose graph gives probabilities or features, or takes pixels: run, streamed, tested, and refused."""
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+from command_lines import run_here
+from doubles import gpu, kernel_double
+from frame_samples import frame_of, noise, photo
+from paths import DATA
+from PIL import Image
+
+from edgenext_deploy import Camera, Classifier, FeatureExtractor, Segmenter, open_network
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.benchmarks.accuracy.evaluate import evaluate
+from edgenext_deploy.data import path_of
+from edgenext_deploy.engines.selftest.engine_test import test_engine as run_self_test
+from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.preprocess import cuda
+from edgenext_deploy.preprocess.input_form import as_input, image_shape, is_channels_last
+from edgenext_deploy.preprocess.photo import normalise, scale_and_crop
+from edgenext_deploy.run import cli
+from edgenext_deploy.runtime.options import RuntimeOptions
+
+pytest.importorskip("onnxruntime")
+
+TINY, PROBABILITIES, FEATURES, PIXELS = (os.path.join(DATA, name + ".onnx") for name in (
+    "tiny_classifier", "tiny_probabilities", "tiny_features", "tiny_pixels"))
+COFFEE = path_of("photos", "coffee.jpg")
+RED = np.full((48, 64, 3), (0, 0, 255), np.uint8)
+
+
+def same(found, expected, tolerance=1e-5):
+    return [item.label for item in found] == [item.label for item in expected] and np.allclose(
+        [item.probability for item in found], [item.probability for item in expected], atol=tolerance)
+
+
+@pytest.mark.parametrize("engine", [PROBABILITIES, PIXELS])
+def test_the_answers_are_those_of_the_plain_graph(engine):
+    with Classifier(engine, top_k=10) as classify, Classifier(TINY, top_k=10) as plain:
+        for source in (RED, COFFEE, Image.open(COFFEE), frame_of("bgr", noise(50, 70))):
+            assert same(classify(source), plain(source))
+        assert sum(item.probability for item in classify(COFFEE)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_what_older_releases_would_ignore_is_schema_2():
+    for engine, schema in ((TINY, 1), (PROBABILITIES, 2), (PIXELS, 2), (FEATURES, 1)):
+        path = manifests.manifest_path(engine)
+        assert manifests.read(path).schema == schema
+        with open(path) as stream:
+            document = json.load(stream)
+        if schema == 2:
+            document["schema"] = 1
+            with pytest.raises(BadInputError, match="schema 1 with fields of schema 2"):
+                manifests.parse(json.dumps(document).encode(), "older.json")
+
+
+def test_an_embedding_is_a_task_of_its_own():
+    with FeatureExtractor(FEATURES) as embed:
+        one, other = embed([COFFEE, RED])
+        assert one.shape == (3,) and one.dtype == np.float32 and embed.labels == () and embed.batch == 2
+        pixels = np.asarray(scale_and_crop(Image.open(COFFEE).convert("RGB"), embed.manifest.preprocessing))
+        expected = normalise(pixels.transpose(2, 0, 1)[np.newaxis], embed.manifest.preprocessing).mean((2, 3))[0]
+        assert np.allclose(one, expected, atol=1e-5)
+        assert other[0] > 2 and other[1] < -1  # of red, green and blue
+    with open_network(FEATURES) as network:
+        assert isinstance(network, FeatureExtractor)
+    for network in (Classifier, Segmenter):
+        with pytest.raises(UsageError, match="its manifest says 'features'"):
+            network(FEATURES)
+    with pytest.raises(UsageError, match="is not a feature extractor"):
+        FeatureExtractor(TINY)
+
+
+def test_edgenext_run_measures_an_embedding(capsys, tmp_path):
+    code, out, _ = run_here(capsys, cli.command, "--engine", FEATURES, COFFEE)
+    assert code == 0 and "norm" in out and "float32" in out and "│        3 │" in out
+    kept = tmp_path / "kept.json"
+    code, out, _ = run_here(capsys, cli.command, "--engine", FEATURES, "--json", "--json-file", kept, COFFEE)
+    document = json.loads(out)
+    assert code == 0 and document["task"] == "features" and json.loads(kept.read_text()) == document
+    (image,) = document["images"]
+    assert image["dtype"] == "float32" and len(image["features"]) == 3
+    assert image["norm"] == pytest.approx(np.linalg.norm(image["features"]))
+
+
+@pytest.mark.parametrize("option, words", [
+    (("--save", "out.png"), "features cannot be drawn"), (("--top-k", "3"), "is a feature extractor"),
+    (("--threshold", "0.5"), "is a feature extractor"), (("--labels", "imagenet1k"), "which have none")])
+def test_what_makes_no_sense_for_features_is_refused_in_a_line(capsys, option, words):
+    code, out, err = run_here(capsys, cli.command, "--engine", FEATURES, COFFEE, *option)
+    assert code == 2 and out == "" and words in err and "fix: " in err
+
+
+def test_features_have_no_accuracy(tmp_path):
+    with pytest.raises(UsageError, match="neither right nor wrong"):
+        evaluate(FEATURES, data=str(tmp_path))
+
+
+def test_probabilities_of_a_stream():
+    with Classifier(PROBABILITIES) as classify, Camera("synthetic://64x48@100?frames=3&color=blue",
+                                                       every_frame=True) as camera:
+        assert [result.answer[0].label for result in classify.stream(camera)] == ["blue"] * 3
+
+
+@pytest.mark.parametrize("engine", [PROBABILITIES, PIXELS, FEATURES])
+def test_the_self_test_passes(engine):
+    found = run_self_test(engine).self_test
+    assert found.ok and found.max_relative_error < 1e-5
+
+
+def test_both_forms_of_an_input():
+    planar, packed = TensorSpec("x", (2, 3, 5, 7), "float32"), TensorSpec("x", (2, 5, 7, 3), "uint8")
+    assert (is_channels_last(planar), is_channels_last(packed)) == (False, True)
+    assert image_shape(planar) == image_shape(packed) == (2, 3, 5, 7)
+    images = np.arange(2 * 3 * 5 * 7, dtype=np.float32).reshape(2, 3, 5, 7)
+    assert as_input(images, planar) is images
+    found = as_input(images, packed)
+    assert found.dtype == np.uint8 and found.flags.c_contiguous and found[1, 4, 6].tolist() == [139, 174, 209]
+
+
+def test_an_input_that_its_manifest_does_not_prepare_is_refused(tmp_path):
+    from test_classifier import engine_with
+
+    def unfolded(data):
+        with open(manifests.manifest_path(PIXELS)) as stream:
+            data.update(json.load(stream))
+        data["preprocessing"]["folded"] = False
+
+    with pytest.raises(BadInputError, match="graph takes uint8"):
+        Classifier(engine_with(tmp_path, unfolded, PIXELS))
+
+
+@pytest.mark.parametrize("where", ["cpu", "gpu"])
+def test_plans(machine, tmp_path, monkeypatch, where):
+    if where == "gpu" and kernel_double.COMPILER is None:
+        pytest.skip("no g++ to compile the kernels with")
+    monkeypatch.setenv("EDGENEXT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cuda.shutil, "which", lambda name: "/cuda/bin/" + name)
+    for name, module in gpu.modules(machine, machine.release, machine.has_primary, compiler=True).items():
+        monkeypatch.setitem(sys.modules, name, module)
+    frames = [frame_of("bgr", photo("coffee.jpg")), RED, frame_of("bgr", noise(90, 60))]
+    options = RuntimeOptions(preprocess_on=where)
+    with Classifier(TINY) as plain, FeatureExtractor(FEATURES) as embed:
+        expected, embedded = plain(frames), embed(frames)
+    for engine in (PROBABILITIES, PIXELS):
+        if engine is PIXELS and machine.release == "8.2":
+            continue  # which has no uint8
+        name = os.path.basename(engine)[:-5]
+        with Classifier(gpu.write_plan(tmp_path, machine.release, engine, name), runtime=options) as classify:
+            assert all(same(found, right, 0.02) for found, right in zip(classify(frames), expected))
+            assert classify.frames.where == where
+    with FeatureExtractor(gpu.write_plan(tmp_path, machine.release, FEATURES, "f"), runtime=options) as embed:
+        assert np.allclose(embed(frames), embedded, atol=0.02)
+    assert machine.allocated_bytes() == 0
