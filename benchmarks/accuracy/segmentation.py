@@ -7,7 +7,9 @@ import numpy as np
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item, finish, listdir, read_lines, require_unique
 from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import require_file, shown
 from edgenext_deploy.preprocess.orientation import upright
+from edgenext_deploy.preprocess.photo import open_photo
 from edgenext_deploy.preprocess.photo_files import photos_in
 
 if TYPE_CHECKING:
@@ -76,14 +78,15 @@ def read_mask(path: str, classes: int) -> np.ndarray:
     Raises:
         BadInputError: no mask, one with colours instead of a palette, or a class that the engine does not have.
     """
-    from PIL import Image
-
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        require_file(path, "mask", _LAYOUT)
+        with open_photo(path, ["PNG"]) as image:
             mode = image.mode
             mask = np.asarray(upright(image, mode))
+    except BadInputError as error:
+        raise BadInputError("the mask {} cannot be read: {}".format(path, error.message)) from error
     except Exception as error:  # on damaged bytes, Pillow's decoders raise nearly anything
-        raise BadInputError("the mask {} cannot be read: {}".format(path, error)) from error
+        raise BadInputError("the mask {} cannot be read: {}".format(path, shown(str(error)))) from error
     if mode not in ("P", "L"):
         raise BadInputError("the mask {} has mode {}; a palette or grey levels of one byte expected".format(path, mode))
     strange = mask[(mask >= classes) & (mask != VOID)]

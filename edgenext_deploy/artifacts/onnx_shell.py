@@ -52,7 +52,7 @@ def _check(kind: str, message: memoryview, path: str, depth: int) -> None:
     if depth > _DEEPEST:
         raise BadInputError("{} has graphs inside of graphs, more than {} deep".format(path, _DEEPEST), _FIX)
     inside = _INSIDE.get(kind, {})
-    sizes = []  # type: List[int]
+    sizes: List[int] = []
     for number, value in _fields(message):
         if kind == "tensor" and ((number == 14 and value == _EXTERNAL) or number == 13):
             raise BadInputError(

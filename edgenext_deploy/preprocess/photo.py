@@ -13,18 +13,21 @@ become RGB the way Pillow's ``convert("RGB")`` does it: transparency is dropped,
 
 This is the exact way, for photos. `edgenext_deploy.preprocess.prepare` is the fast one for a camera's frames.
 """
+import contextlib
 import os
+import stat
 import warnings
-from typing import TYPE_CHECKING, Tuple, Union
+from typing import TYPE_CHECKING, Iterator, Sequence, Tuple, Union
 
 import numpy as np
 
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.files import require_file
+from edgenext_deploy.files import open_at_once, require_file, shown
+from edgenext_deploy.preprocess import photo_limits
 from edgenext_deploy.preprocess.orientation import orientation_of, upright
 from edgenext_deploy.preprocess.pixel_formats import frame_layout, nv12_to_rgb
-from edgenext_deploy.preprocess.placement import MAX_PIXELS, place
+from edgenext_deploy.preprocess.placement import place
 from edgenext_deploy.preprocess.possible import CHANNEL_ORDERS, INTERPOLATIONS, require_possible
 
 if TYPE_CHECKING:
@@ -142,7 +145,7 @@ def read_photo(path: str) -> "Tuple[Image.Image, int]":
     Raises:
         BadInputError: missing, empty, truncated, too large, or not a photo in one of `PHOTO_FORMATS`.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     require_file(path, "image", _PHOTO_FIX)
     with warnings.catch_warnings():
@@ -150,10 +153,7 @@ def read_photo(path: str) -> "Tuple[Image.Image, int]":
         warnings.simplefilter("ignore")
         try:
             # By its name, Pillow would map an uncompressed TIFF file into memory, and turn that wrongly.
-            with open(path, "rb") as stream, Image.open(stream, formats=list(PHOTO_FORMATS)) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise BadInputError("image {} has {}x{} pixels; at most {} million are read".format(
-                        path, image.width, image.height, MAX_PIXELS // 10**6), "scale it down first")
+            with open_photo(path, PHOTO_FORMATS) as image:
                 orientation = orientation_of(image)
                 return _to_rgb(image, path), orientation
         except BadInputError:
@@ -162,7 +162,36 @@ def read_photo(path: str) -> "Tuple[Image.Image, int]":
             raise BadInputError("{} is not an image that can be read".format(path), _PHOTO_FIX) from error
         except Exception as error:  # on hostile bytes, Pillow's decoders raise nearly anything
             raise BadInputError("image {} cannot be decoded: {}".format(
-                path, str(error) or type(error).__name__), _PHOTO_FIX) from error
+                path, shown(str(error)) or type(error).__name__), _PHOTO_FIX) from error
+
+
+@contextlib.contextmanager
+def open_photo(path: str, formats: Sequence[str]) -> "Iterator[Image.Image]":
+    """Open a picture of which nothing is decoded yet, and which can be decoded in bounded time and memory.
+
+    Args:
+        path: of the file.
+        formats: names of Pillow's formats that are taken.
+
+    Raises:
+        BadInputError: no regular file, or its header asks for too much; see `photo_limits`.
+        Exception: nearly anything, for bytes that are no picture.
+    """
+    from PIL import Image
+
+    # By its name, Pillow would map an uncompressed TIFF file into memory, and turn that wrongly.
+    with open(path, "rb", opener=open_at_once) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise BadInputError("image is not a file: {}".format(path), _PHOTO_FIX)
+        problem = photo_limits.problem_of_head(stream)
+        if problem is None:
+            with Image.open(stream, formats=list(formats)) as image:
+                problem = photo_limits.problem_of(image, stream)
+                if problem is None:
+                    with photo_limits.quiet_libtiff(image):
+                        yield image
+        if problem is not None:
+            raise BadInputError("image {} {}".format(path, problem), "scale it down, or save it anew as PNG or JPEG")
 
 
 def _to_rgb(image: "Image.Image", name: str) -> "Image.Image":

@@ -1,0 +1,111 @@
+"""Photos whose header claims more than a photo has: refused in a moment, in little memory, and quietly."""
+import io
+import os
+import resource
+import shutil
+import struct
+import time
+import zlib
+
+import pytest
+from paths import DATA
+from PIL import Image
+
+from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.preprocess import photo_limits
+from edgenext_deploy.preprocess.photo import load_photo
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data) & 0xFFFFFFFF)
+
+
+def png(width, height, depth=8, color=0):
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
+            + chunk(b"IEND", b""))
+
+
+def gif(width, height):
+    return (b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6) + b","
+            + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\2\2\x44\1\0;")
+
+
+def tiff(width, height):
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 5), (262, 3, 1, 1), (273, 4, 1, 8),
+            (277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, 16)]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return b"II*\0" + struct.pack("<I", 24) + bytes(16) + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def scanned(size, scans):
+    """Return a progressive JPEG file whose last scan is there many times."""
+    out = io.BytesIO()
+    Image.new("RGB", (size, size), (1, 2, 3)).save(out, "JPEG", progressive=True, quality=10)
+    data = out.getvalue()
+    last = data[data.rindex(b"\xff\xda"):-2]
+    return data[:-2] + last * scans + b"\xff\xd9"
+
+
+BOMBS = {
+    "png": (png(50000, 50000), r"50000x50000|2500000000 pixels"),
+    "column": (png(1, 1 << 26), "65535 on a side"),
+    "row": (png(1 << 26, 1), "65535 on a side"),
+    "deep": (png(8192, 8192, 16, 6), "33 million are read of PNG"),
+    "gif": (gif(65535, 65535), "65535x65535|4294836225 pixels"),
+    "tiff": (tiff(8000, 8000), "29 million are read of TIFF"),
+    "comment": (b"P6\n#" + b"x" * 5000000 + b"\n1 1\n255\nabc", "first 1024 bytes"),
+    "digits": (b"P6\n" + b"9" * 1000000 + b" 1\n255\n", "first 1024 bytes"),
+    "text": (b"P3\n4000 4000\n255\n" + b"1 " * 1000, "as text|not an image"),  # Pillow 8.4 knows no P3
+    "scans": (scanned(1500, 200), r"1500x1500 pixels in 21\d scans"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BOMBS))
+def test_refused_from_the_header(tmp_path, name):
+    content, said = BOMBS[name]
+    path = tmp_path / "photo"
+    path.write_bytes(content)
+    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BadInputError, match=said):
+        load_photo(str(path))
+    assert time.process_time() - start < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10
+
+
+def test_few_scans_and_comments_are_no_fault(tmp_path):
+    for name, content in (("a.jpg", scanned(64, 50)), ("a.ppm", b"P6 # a comment\n1 1\n255\nabc")):
+        (tmp_path / name).write_bytes(content)
+        assert load_photo(str(tmp_path / name)).mode == "RGB"
+
+
+def test_run_length_of_an_elongated_picture(tmp_path):
+    with pytest.raises(BadInputError, match="67108864x1 pixels|Unsupported BMP compression"):
+        load_photo(os.path.join(DATA, "hostile", "rle_eol.bmp"))
+
+
+def test_libtiff_says_nothing_itself(tmp_path, capfd):
+    (tmp_path / "a.tif").write_bytes(tiff(80, 80))
+    with pytest.raises(BadInputError, match="cannot be decoded"):
+        load_photo(str(tmp_path / "a.tif"))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "TIFF", "GIF"])
+def test_formats_with_known_holes_are_refused_by_an_old_pillow(tmp_path, monkeypatch, kind):
+    path = str(tmp_path / "photo")
+    Image.new("RGB", (8, 8)).save(path, kind)
+    assert load_photo(path).size == (8, 8)
+    monkeypatch.setattr(photo_limits, "_SOUND_PILLOW", (99,))
+    with pytest.raises(BadInputError, match="is {}, whose decoder in Pillow .* has known holes".format(kind)):
+        load_photo(path)
+    Image.new("RGB", (8, 8)).save(path, "PNG")
+    assert load_photo(path).size == (8, 8)
+
+
+def test_pipe_that_took_the_place_of_a_photo(tmp_path, monkeypatch):
+    os.mkfifo(str(tmp_path / "photo"))
+    monkeypatch.setattr("edgenext_deploy.preprocess.photo.require_file", lambda *_: None)
+    with pytest.raises(BadInputError, match="is not a file"):
+        load_photo(str(tmp_path / "photo"))
+    shutil.rmtree(str(tmp_path))
