@@ -11,33 +11,13 @@ import click
 import paths
 import pytest
 from command_lines import parse, scripts
+from documented import DOCUMENTS, commands
 from import_graph import STAGES
 
 ROOT = Path(paths.ROOT)
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 
 # A file of Python itself, and a name that no room has.
 NOT_OURS = {"pyvenv.cfg", "measure/"}
-
-# What may stand in front of a command in a shell.
-PREFIX = re.compile(r"^(?:\$ |sudo (?:-E )?|[A-Z_]+=\S+ )*")
-
-
-def lines_in_blocks(text):
-    """Return the commands in the blocks of a page, whole lines."""
-    found = set()
-    for block in re.findall(r"```[a-z]*\n(.*?)```", text, flags=re.S):
-        for line in block.replace("\\\n", " ").splitlines():
-            for part in re.split(r"&&|\||>|;", line.split("#")[0]):
-                words = PREFIX.sub("", part.strip()).replace("[", "").replace("]", "")
-                if words.startswith("edgenext-"):
-                    found.add(words)
-    return found
-
-
-def commands():
-    return sorted(set().union(*(lines_in_blocks(path.read_text(encoding="utf-8")) for path in DOCUMENTS)))
-
 
 def mentions():
     """Return the commands with an argument that are named within a sentence; they need not be complete."""
