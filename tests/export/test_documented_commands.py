@@ -1,8 +1,8 @@
 """Every command of README, docs and help texts runs, but for those that need a board, a camera or a download.
 
-`tests/test_readme.py` parses all of them. Here each runs in this process, in a folder of its own with the files that it
-names: exports of the named networks with random weights (tests/exports.py keeps them), pictures that ship, reports. Runs
-are cut short: a few frames, a few inferences. What exports runs with the real simplifier and TensorRT-RTX, in
+`tests/test_readme.py` parses all of them. Here each runs in this process, in a folder with the files that it names:
+exports of the named networks with random weights (tests/exports.py keeps them), pictures that ship, reports. Runs are
+cut short: a few frames, a few inferences. What exports runs with the real simplifier and TensorRT-RTX, in
 `make test-ci`; what exports several networks in `make test-all`.
 """
 import json
