@@ -1,4 +1,4 @@
-"""What stands in two places agrees: versions, numpy for a Nano, pictures and pages; a make variable does what it says."""
+"""What stands in two places agrees: versions, numpy for a Nano, pictures, pages; a make variable does what it says."""
 import ast
 import re
 import subprocess
