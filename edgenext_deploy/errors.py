@@ -67,6 +67,11 @@ class MissingRuntimeError(EdgeNextError):
     exit_code = 6
 
 
+# difflib's ratio of "nanno" and "nano" is 0.89, of "xss" and "xs" 0.8, of "jetson" and "thor" 0.4.
+_CLOSE = 0.7
+_MOST_LISTED = 10
+
+
 def suggestion(name: str, choices: Iterable[str], also: Optional[Mapping[str, str]] = None) -> str:
     """Return the end of a message about an unknown name, ``; did you mean 'nano'?``; empty if none is near.
 
@@ -78,12 +83,12 @@ def suggestion(name: str, choices: Iterable[str], also: Optional[Mapping[str, st
     import difflib
 
     spellings = {**(also or {}), **{choice: choice for choice in choices}}
-    near = difflib.get_close_matches(name.lower(), spellings, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name.lower(), spellings, n=1, cutoff=_CLOSE)
     return "; did you mean {!r}?".format(spellings[near[0]]) if near else ""
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str],
-                 also: Optional[Mapping[str, str]] = None) -> UsageError:
+                 also: Optional[Mapping[str, str]] = None, listing: str = "") -> UsageError:
     """Return the error for a name that is not in a table; its message suggests the nearest name.
 
     Args:
@@ -91,7 +96,10 @@ def unknown_name(kind: str, name: str, choices: Iterable[str],
         name: as given.
         choices: the names in the table, listed in the fix.
         also: see `suggestion`.
+        listing: a command that lists them; with it, the fix names ten at most.
     """
     names = list(choices)
+    listed = names[:_MOST_LISTED] if listing else names
     return UsageError("unknown {} {!r}{}".format(kind, name, suggestion(name, names, also)),
-                      "choose one of: " + ", ".join(names))
+                      "choose one of: {}{}".format(
+                          ", ".join(listed), "; {} lists all {}".format(listing, len(names)) if listing else ""))

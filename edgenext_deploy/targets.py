@@ -12,7 +12,7 @@ reasons.
 """
 from typing import Dict, NamedTuple, Optional, Tuple
 
-from edgenext_deploy.errors import unknown_name
+from edgenext_deploy.errors import UsageError, unknown_name
 
 # Python modules that build plans; see `Target.builder`.
 TENSORRT, TENSORRT_RTX = "tensorrt", "tensorrt_rtx"
@@ -171,14 +171,16 @@ def register_target(target: Target) -> Target:
 
 
 def get_target(name: str) -> Target:
-    """Return a target by its name, or by a name of its board.
+    """Return a target by its name, or by a name of its board; capitals and ``_`` for ``-`` do not matter.
 
     Raises:
         UsageError: no such target; the message suggests the nearest.
     """
+    name = _plain(name)
     board = _board(name)
     found = TARGETS.get(name) or TARGETS.get("" if board is None else board.target or board.name)
     if found is None:
+        _refuse_other_boards(name)
         raise unknown_name("target", name, target_names())
     return found
 
@@ -189,8 +191,10 @@ def get_board(name: str) -> Board:
     Raises:
         UsageError: no such board; the message suggests the nearest.
     """
+    name = _plain(name)
     found = _board(name) or (TARGETS[name].board if name in TARGETS else None)
     if found is None:
+        _refuse_other_boards(name)
         raise unknown_name("device", name, board_names())
     return found
 
@@ -213,6 +217,19 @@ def targets_with_plans() -> Tuple[str, ...]:
 def board_names() -> Tuple[str, ...]:
     """Return what ``--device`` takes: boards, then targets whose names are not a board's."""
     return (*BOARDS, *[name for name in TARGETS if name not in BOARDS])
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-").replace(" ", "-")
+
+
+def _refuse_other_boards(name: str) -> None:
+    if name == "jetson":
+        raise UsageError("there are several Jetsons", "choose one of: " + ", ".join(
+            board.name for board in BOARDS.values() if board.model_words))
+    if name.startswith(("raspberry", "rpi")):
+        raise UsageError("a Raspberry Pi has no GPU that TensorRT runs on",
+                         "run the .onnx file there with ONNX Runtime: --target onnxruntime, --device cpu")
 
 
 def _board(name: str) -> Optional[Board]:

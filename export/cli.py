@@ -3,6 +3,7 @@
 Like every command module it also loads under Python 3.6, to say there what is missing; so no `X | None`.
 """
 import os
+import shlex
 from typing import Any, List, Optional
 
 import click
@@ -18,22 +19,42 @@ from edgenext_deploy.export.wanted_options import answer_wanted
 
 
 class _Group(click.Group):
-    """A group whose own options include `json_options`."""
+    """A group whose own options include `json_options`, and whose first word may be a variant."""
 
     def parse_args(self, context: click.Context, args: List[str]) -> List[str]:
         """Parse the arguments, in the spelling of earlier versions too."""
         # A subcommand reads its own.
         own = next((index for index, word in enumerate(args) if word in self.commands), len(args))
         answer_wanted(args[:own])
-        rest: List[str] = super().parse_args(context, without_old_json(args[:own]) + args[own:])
+        words = without_old_json(args[:own])
+        rest: List[str] = super().parse_args(
+            context, (words if own < len(args) else self._with_variant(context, words)) + args[own:])
         return rest
+
+    def _with_variant(self, context: click.Context, args: List[str]) -> List[str]:
+        """Return the arguments with ``--variant`` before a variant's name that stands alone."""
+        alone = self._alone(context, args)
+        if not alone:
+            return args
+        if len(alone) > 1:
+            raise UsageError("one variant at a time expected, found {}".format(" ".join(alone)),
+                             "edgenext-export {}".format(shlex.quote(alone[0])))
+        index = next(index for index, word in enumerate(args)
+                     if word == alone[0] and not self._alone(context, args[:index] + args[index + 1:]))
+        return ["--variant", alone[0], *args[:index], *args[index + 1:]]
+
+    def _alone(self, context: click.Context, args: List[str]) -> List[str]:
+        """Return the arguments that are neither options nor their values."""
+        parser = self.make_parser(context)
+        parser.allow_interspersed_args = True
+        return list(parser.parse_args(args=list(args))[1])
 
 
 @click.group(cls=_Group, invoke_without_command=True, context_settings={"max_content_width": 110}, epilog=examples(
-    "edgenext-export --variant xxs --fp16",
-    "edgenext-export --variant s --weights mine.pth --fp16 --target orin",
+    "edgenext-export xxs --fp16",
+    "edgenext-export s --weights mine.pth --fp16 --target orin",
     "edgenext-export check model.onnx --target nano"))
-@click.option("--variant", metavar="NAME", help="Network to export; edgenext-models lists them.")
+@click.option("--variant", metavar="NAME", help="The same as the argument VARIANT: a network of edgenext-models.")
 @click.option("--fp16", is_flag=True, help="Aim at an FP16 engine.")
 @target_option("Where the engine will run: {names}.", default="nano", show_default=True)
 @click.option("--weights", type=INPUT, metavar="FILE",

@@ -1,4 +1,6 @@
 """``edgenext-eval``: how accurate engines are on labelled images."""
+import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Optional, Tuple
 
@@ -11,6 +13,7 @@ from edgenext_deploy.benchmarks.commands.progress import show_progress
 from edgenext_deploy.commands.entry import common_options, entry_point
 from edgenext_deploy.commands.options import Command, OutputFile, examples, json_options
 from edgenext_deploy.commands.runtime_options import runtime_options
+from edgenext_deploy.errors import UsageError
 from edgenext_deploy.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -20,12 +23,13 @@ _NAMED = 5
 
 
 @click.command("edgenext-eval", cls=Command, epilog=examples(
-    "edgenext-eval xxs.onnx --data imagenet/val",
+    "edgenext-eval xxs.onnx imagenet/val",
     "edgenext-eval xxs.onnx xxs.plan --data imagenet/val --resume rows.jsonl --json-file result.json",
     "edgenext-eval s_ssdlite.onnx --data coco/val2017 --labels coco/annotations/instances_val2017.json"))
 @engine_arguments()
-@click.option("--data", required=True, metavar="DIR",
-              help="Images. Classifier: a folder for each class, or with --labels a flat folder. Detector: the folder "
+@click.option("--data", metavar="DIR",
+              help="Images; the folder may also stand behind the engines. "
+                   "Classifier: a folder for each class, or with --labels a flat folder. Detector: the folder "
                    "of COCO's images. Segmenter: a folder in VOC's layout.")
 @click.option("--labels", metavar="FILE",
               help="Truth. Classifier: lines 'name class'. Detector: COCO's instances file [default: instances.json in "
@@ -41,7 +45,7 @@ _NAMED = 5
 @json_options
 @common_options
 @click.pass_context
-def eval_command(context: click.Context, engines: Tuple[str, ...], data: str, labels: Optional[str],
+def eval_command(context: click.Context, engines: Tuple[str, ...], data: Optional[str], labels: Optional[str],
                  class_order: Optional[str], limit: Optional[int], resume: Optional[str],
                  runtime: RuntimeOptions, as_json: bool, json_file: Optional[str]) -> None:
     """Measure the accuracy of engines on labelled images.
@@ -50,6 +54,7 @@ def eval_command(context: click.Context, engines: Tuple[str, ...], data: str, la
     mAP. Segmenters: mIoU. Images are prepared as each engine's manifest says. An image that cannot be read is left
     out and named; the exit code is still 0. docs/evaluation.md has the layouts.
     """
+    engines, data = _split_data(engines, data)
     check_outputs([("--json-file", json_file), ("--resume", resume)], [*engines, *([labels] if labels else [])])
     from edgenext_deploy.benchmarks.accuracy.evaluate import evaluate
     from edgenext_deploy.benchmarks.accuracy.report import dump, print_report
@@ -66,6 +71,16 @@ def eval_command(context: click.Context, engines: Tuple[str, ...], data: str, la
         context.exit(INTERRUPTED)
     _say_what_was_left_out(evaluation)
     hand_over(lambda: dump(evaluation), as_json, json_file, lambda: print_report(evaluation, sys.stdout))
+
+
+def _split_data(words: Tuple[str, ...], data: Optional[str]) -> Tuple[Tuple[str, ...], str]:
+    """Return the engines and the folder of images, which may be the last of the words."""
+    if data is None and len(words) > 1 and os.path.isdir(words[-1]):
+        return words[:-1], words[-1]
+    if data is None:
+        raise UsageError("no folder of images given", "edgenext-eval {} --data DIR".format(
+            " ".join(map(shlex.quote, words))))
+    return words, data
 
 
 def _say_what_was_left_out(evaluation: "Evaluation") -> None:

@@ -6,6 +6,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 import click
 from click.core import ParameterSource
 
+from edgenext_deploy.commands.engine_argument import ENGINE, is_engine
 from edgenext_deploy.errors import UsageError, suggestion
 
 Function = Callable[..., Any]
@@ -30,8 +31,8 @@ def engine_arguments(required: bool = True) -> Callable[[Function], Function]:
             return function(*arguments, engines=found, **options)
 
         option = click.option("--engine", "more_engines", multiple=True, metavar="FILE",
-                              help="The same as the argument ENGINE.")
-        return click.argument("engines", nargs=-1, metavar="ENGINE..." if required else "[ENGINE]")(
+                              type=ENGINE, help="The same as the argument ENGINE.")
+        return click.argument("engines", nargs=-1, type=ENGINE, metavar="ENGINE..." if required else "[ENGINE]")(
             option(with_engines))
     return decorated
 
@@ -67,7 +68,7 @@ class DefaultGroup(click.Group):
         if first in self.commands or first in ("--help", "--version"):
             rest: List[str] = super().parse_args(context, args)
             return rest
-        if first is not None and first.isalnum() and not os.path.exists(first):
+        if first is not None and first.isalnum() and not os.path.exists(first) and not is_engine(first):
             raise click.UsageError("No command and no engine file {!r}{}".format(
                 first, suggestion(first, self.commands) or "."), context)
         rest = super().parse_args(context, [str(self._default.name), *args])

@@ -107,13 +107,18 @@ def parse_address(text: str) -> Address:
     Raises:
         UsageError: no known form, an unknown option, or a character that has no place there.
     """
-    if not isinstance(text, str) or _is_number(text):
+    if not isinstance(text, str):
         raise UsageError("a camera is opened by its address, {!r} found".format(text), "pass " + forms())
     if not text or any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise UsageError("a source's address is empty or has control characters: {!r}".format(text), "pass " + forms())
+    if _is_number(text):
+        text = "/dev/video" + text
     kind = _kind_of(text)
     if kind is not None:
         return _parse_as(kind, text)
+    if text.lower().startswith(("http://", "https://")):
+        raise UsageError("streams over HTTP are not read: {!r}".format(without_user(text)),
+                         "pass the camera's rtsp:// address, which its manual or an ONVIF tool names")
     if "://" in text:
         raise UsageError("unknown kind of source: {!r}".format(without_user(text)), "pass " + forms())
     for kind in SOURCES.values():
@@ -149,7 +154,7 @@ def _kind_of(text: str) -> Optional[SourceKind]:
 
 
 def _is_number(text: str) -> bool:
-    """Return True for a camera as OpenCV counts them: not an address, but better said so than as a missing file."""
+    """Return True for a camera as people and OpenCV count them: 0 is ``/dev/video0``, unless a file is called so."""
     return text.isdigit() and not os.path.exists(text)
 
 

@@ -20,9 +20,17 @@ from edgenext_deploy.version import __version__
 Function = Callable[..., Any]
 # Characters beyond ASCII in tables and sentences.
 _LETTERS = "×–→…°·µ─"
+
+
+class _Input(click.Path):
+    def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> Any:
+        """Return the path; a shell leaves the ``~`` of ``--engine=~/xxs.onnx`` as it is."""
+        return os.path.expanduser(super().convert(value, param, ctx))
+
+
 # The type of a path that is read. Left to itself, click refuses what may not be read as an error of usage, and one
 # such photo among many would end the command.
-INPUT = click.Path(readable=False)
+INPUT = _Input(readable=False)
 
 
 def common_options(function: Function) -> Function:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Optional, Tuple
 import click
 
 from edgenext_deploy.camera.open import forms
+from edgenext_deploy.commands.engine_argument import ENGINE, split_engine
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
 from edgenext_deploy.commands.options import Command, examples, json_options
 from edgenext_deploy.commands.runtime_options import runtime_options
@@ -28,6 +29,8 @@ class _Command(Command):
 
 _HELP = """Run a classifier, detector or segmenter on photos or on the frames of a camera.
 
+ENGINE is an ONNX file or a plan, with its manifest next to it.
+
 IMAGE is a photo or a folder of photos, which are taken in the order of their names. A photo that cannot be read is
 reported, the others go on, and the exit code is 3. An engine that was exported with --batch N takes N at a time; the
 last batch is filled up.
@@ -39,11 +42,11 @@ With --json and --json-file a stream gives one JSON object per line."""
 
 
 @click.command(cls=_Command, epilog=examples(
-    "edgenext-run --engine xxs.onnx photo.jpg",
-    "edgenext-run --engine s_ssdlite.plan photos/ --save seen/",
-    "edgenext-run --engine xxs.plan csi://0 --fps 30 --json"))
-@click.option("--engine", required=True, type=INPUT, help="ONNX file or plan, with its .json manifest next to it.")
-@click.argument("sources", nargs=-1, required=True, type=INPUT, metavar="IMAGE...|STREAM")
+    "edgenext-run xxs.onnx photo.jpg",
+    "edgenext-run s_ssdlite.plan photos/ --save seen/",
+    "edgenext-run xxs.plan csi://0 --fps 30 --json"))
+@click.option("--engine", type=ENGINE, help="The same as the argument ENGINE.")
+@click.argument("words", nargs=-1, type=INPUT, metavar="ENGINE IMAGE...|STREAM")
 @click.option("--top-k", type=click.IntRange(1), metavar="N",
               help="Classifier: number of predictions per image.  [default: 5]")
 @click.option("--threshold", type=click.FloatRange(0, 1), metavar="SCORE",
@@ -55,12 +58,13 @@ With --json and --json-file a stream gives one JSON object per line."""
 @live_options
 @json_options
 @common_options
-def command(engine: str, sources: Tuple[str, ...], top_k: Optional[int], threshold: Optional[float],
+def command(engine: Optional[str], words: Tuple[str, ...], top_k: Optional[int], threshold: Optional[float],
             labels: Optional[str], anyway: bool, runtime: RuntimeOptions, as_json: bool, json_file: Optional[str],
             **live: Any) -> int:
     """Run a network on photos or on a stream; `_HELP` is what the user reads."""
     from edgenext_deploy.run.views import open_view
 
+    engine, sources = split_engine(engine, words)
     options = LiveOptions(**live)
     stream = chosen_stream(sources, options)
     if json_file is not None:

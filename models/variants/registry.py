@@ -158,18 +158,22 @@ def list_variants(pattern: str = "*", *, task: str | None = None) -> list[str]:
 
 
 def get_variant(name: str) -> Variant:
-    """Return the variant of that name.
+    """Return the variant of that name; ``XXS``, ``edgenext_xxs`` and timm's ``edgenext_xx_small`` mean ``xxs``.
 
     Raises:
         UsageError: no such variant; the message suggests the nearest.
     """
     if name in VARIANTS:
         return VARIANTS[name]
-    # What the authors and timm call them; otherwise such a name would look most like a MobileViT's.
+    # What the authors and timm call them, which could only mean these.
     also = {**{checkpoint.file.split(".")[0]: variant.name
                for variant in VARIANTS.values() for checkpoint in variant.published_files},
             **{f"{variant.family}_{variant.name}": variant.name for variant in VARIANTS.values()}}
-    raise unknown_name("variant", name, VARIANTS, also)
+    plain = name.lower().replace("-", "_")
+    for known in (plain, also.get(plain, "")):
+        if known in VARIANTS:
+            return VARIANTS[known]
+    raise unknown_name("variant", name, VARIANTS, also, listing="edgenext-models")
 
 
 def _official(path: str, top1: float, crop_pct: float = 0.875, hub: str = "") -> Checkpoint:

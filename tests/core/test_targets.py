@@ -45,7 +45,18 @@ def test_the_nearest_name_is_suggested():
     assert "did you mean" not in caught.value.message and "nano" in caught.value.fix
 
 
+@pytest.mark.parametrize("name, words", [
+    ("raspberry", "no GPU that TensorRT runs on"), ("raspberry-pi-4", "ONNX Runtime: --target onnxruntime"),
+    ("RPi5", "--device cpu"), ("jetson", "choose one of: nano, xavier-nx")])
+def test_a_name_that_is_no_board_gets_a_sentence(name, words):
+    for function in (get_target, get_board):
+        with pytest.raises(UsageError) as caught:
+            function(name)
+        assert words in str(caught.value) and "did you mean" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name, target", [
+    ("Jetson_Nano", "nano"), ("NANO", "nano"), ("jetson orin nano", "orin"),
     ("jetson-nano", "nano"), ("jetson-orin-nano", "orin"), ("agx-xavier", "xavier"), ("jetson-thor", "thor"),
     ("cpu", "onnxruntime"), ("orin-jp5", "orin-jp5"),
 ])

@@ -15,6 +15,7 @@ import onnx
 import paths
 import pytest
 import torch
+from command_lines import run_here
 from exports import build_nothing, export, quick_export, simplify_here
 from rich.console import Console
 
@@ -22,11 +23,13 @@ from edgenext_deploy import Classifier
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.artifacts.golden import digest, golden_batch
 from edgenext_deploy.errors import BadInputError, IncompatibleError, VerificationError
+from edgenext_deploy.export import api, cli
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.pipeline import Export
 from edgenext_deploy.export.report import print_report
 from edgenext_deploy.export.request import ExportRequest, no_progress
 from edgenext_deploy.models.factory import create_model
+from edgenext_deploy.models.variants.registry import get_variant
 from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.targets import get_target
 
@@ -209,6 +212,24 @@ def weights_file(tmp_path, variant, classes=1000):
     path = tmp_path / f"{variant}_{classes}.pth"
     torch.save(create_model(variant, num_classes=classes).state_dict(), path)
     return path
+
+
+@pytest.mark.parametrize("words", [
+    ("xxs",), ("XXS", "--target", "onnxruntime"), ("--target", "onnxruntime", "edgenext_xx_small"),
+    ("--name", "xxs", "--target", "orin", "xxs", "--fp16")])
+def test_the_variant_may_stand_alone(monkeypatch, capsys, words):
+    given = []
+    monkeypatch.setattr(api, "export_onnx", lambda variant, **options: given.append((variant, options)) or 1 / 0)
+    run_here(capsys, cli.export_command, *words)
+    ((variant, options),) = given
+    assert get_variant(variant).name == "xxs"
+    assert options["target"] == (words[words.index("--target") + 1] if "--target" in words else "nano")
+    assert options["fp16"] == ("--fp16" in words) and options["name"] == ("xxs" if "--name" in words else None)
+
+
+def test_two_variants_are_not_one(capsys):
+    code, _, err = run_here(capsys, cli.export_command, "xxs", "s")
+    assert code == 2 and "one variant at a time expected, found xxs s" in err
 
 
 def test_weights_of_another_variant_or_class_count(export_here, tmp_path):

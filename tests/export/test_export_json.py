@@ -67,7 +67,7 @@ def test_the_result_is_not_written_over_an_input(tmp_path, run, command, name):
 
 
 @pytest.mark.parametrize("arguments, start", [
-    (("--help",), "edgenext-export --variant"), (("check", "--help"), "edgenext-export check ")])
+    (("--help",), "edgenext-export xxs --fp16"), (("check", "--help"), "edgenext-export check ")])
 def test_help_ends_with_examples(run, arguments, start):
     code, out, _ = run(*arguments)
     examples = [line.strip() for line in out.partition("Examples:\n")[2].splitlines()]

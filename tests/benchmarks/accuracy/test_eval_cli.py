@@ -54,6 +54,15 @@ def worse(tmp_path):
     return engine
 
 
+def test_the_folder_may_stand_behind_the_engines(run, photos, worse):
+    code, out, _ = run(TINY, worse, photos, "--json")
+    assert code == 0 and len(json.loads(out)["engines"]) == 2
+    code, out, err = run(TINY)
+    assert code == 2 and out == "" and "no folder of images" in err and "--data DIR" in err
+    code, _, err = run(TINY, str(photos) + "-gone")
+    assert code == 2 and "no folder of images" in err
+
+
 def test_accuracy_is_the_share_of_right_answers(run, photos):
     code, out, err = run("--engine", TINY, "--data", photos, "--json", "--threads", "1")
     document = json.loads(out)

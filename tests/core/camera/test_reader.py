@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from camera_checks import add_up, check_newest
 
+from edgenext_deploy.camera.open import is_stream, parse_address
 from edgenext_deploy.camera.reader import Backoff, Camera, Clock
 from edgenext_deploy.camera.source import FrameSource, SourceLostError
 from edgenext_deploy.camera.synthetic import number_in
@@ -215,11 +216,18 @@ def test_a_source_that_cannot_be_closed_ends_and_comes_back_like_any_other(caplo
         assert camera.read(5.0).image[0, 0, 0] == 2 and camera.counters.reconnects == 1
 
 
-@pytest.mark.parametrize("source", [0, "0", None])
-def test_a_camera_by_number_is_told_the_device(source):
-    """As `cv2.VideoCapture` takes it."""
+@pytest.mark.parametrize("source", [0, None])
+def test_a_source_that_is_no_text_is_told_what_is_one(source):
     with pytest.raises(UsageError, match="/dev/video0"):
         Camera(source)
+
+
+@pytest.mark.parametrize("text, device", [("0", "/dev/video0"), ("12", "/dev/video12")])
+def test_a_number_is_the_camera_that_people_and_opencv_count(text, device, tmp_path, monkeypatch):
+    assert is_stream(text) and parse_address(text) == ("v4l2", device, {})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / text).mkdir()
+    assert not is_stream(text) and parse_address(text).kind == "folder"
 
 
 def test_the_first_opening_must_work():

@@ -110,7 +110,8 @@ def test_folder_stays_photos_unless_asked(run, tmp_path):
     (["synthetic://", "--duration", "0"], "--duration"), (["synthetic://", "--duration", "nan"], "--duration"),
     (["synthetic://", "--frames", "0"], "frames"), (["synthetic://", "--width", "9"], "width"),
     (["csi://0 ! filesink location=/tmp/x"], "csi://0"), (["rtsp://h/x ! fakesink"], "RTSP"),
-    (["http://h/x.mp4"], "unknown kind"), (["0"], "/dev/video0"),
+    (["http://h/x.mp4"], "over HTTP are not read"), (["https://u:secret@h/x"], "rtsp://"),
+    (["gopher://h/x"], "unknown kind"), (["0", "1"], "must be the only source"),
     (["synthetic://", "--display", "--pixel-format", "nv12"], "need bgr"),
     (["synthetic://", "--pixel-format", "yuv"], "pixel-format"),
     (["x.jpg", "--pixel-format", "nv12"], "--pixel-format is for streams")])

@@ -22,7 +22,7 @@ COFFEE = path_of("photos", "coffee.jpg")
 def run(capsys):
     """Run edgenext-run in this process; returns (exit code, stdout, stderr)."""
     def call(*arguments, engine=TINY):
-        return run_here(capsys, cli.command, "--engine", engine, *arguments)
+        return run_here(capsys, cli.command, *(() if engine is None else ("--engine", engine)), *arguments)
 
     return call
 
@@ -177,11 +177,38 @@ def test_file_name_with_markup_or_bytes_that_are_no_text(run, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, code, message", [
-    ([], 2, "IMAGE"), (["x.jpg", "--top-k", "0"], 2, "top-k"), (["x.jpg", "--threads", "0"], 2, "threads"),
+    ([], 2, "no photo and no stream given"),
+    (["x.jpg", "--top-k", "0"], 2, "top-k"), (["x.jpg", "--threads", "0"], 2, "threads"),
     (["x.jpg", "--no-such-option"], 2, "no-such-option")])
 def test_usage_errors(run, arguments, code, message):
     found, out, err = run(*arguments)
     assert found == code and out == "" and message in err
+
+
+def test_the_engine_may_stand_alone_first_or_last_and_without_its_ending(run, red, tmp_path, monkeypatch):
+    engine = str(tmp_path / "net.onnx")
+    shutil.copyfile(TINY, engine)
+    shutil.copyfile(TINY[:-5] + ".json", engine[:-5] + ".json")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    wanted = json.loads(run(red, "--json", engine=engine)[1])["images"][0]["predictions"]
+    for words in ((engine, red), (red, engine), (engine[:-5], red), ("~/net", red), ("--engine=~/net.onnx", red)):
+        code, out, _ = run(*words, "--json", engine=None)
+        assert code == 0 and json.loads(out)["images"][0]["predictions"] == wanted
+
+
+@pytest.mark.parametrize("words, message", [
+    (["a.jpg"], "no engine among the arguments: a.jpg"), ([], "no engine among the arguments: none"),
+    (["a.jpg", "b.onnx", "c.plan"], "more than one engine"), (["b.onnx"], "no photo and no stream given")])
+def test_what_is_missing_is_said_with_a_command_that_works(run, words, message):
+    code, out, err = run(*words, engine=None)
+    assert code == 2 and out == "" and message in err and "fix: edgenext-run xxs.onnx photo.jpg" in err
+
+
+def test_a_name_that_fits_two_engines_is_not_guessed(run, red, tmp_path):
+    for ending in (".onnx", ".plan"):
+        (tmp_path / ("net" + ending)).write_bytes(b"x")
+    code, _, err = run(str(tmp_path / "net"), red, engine=None)
+    assert code == 2 and "net.onnx or " in err and "name the one that is meant" in err
 
 
 def test_engine_problems_come_before_any_photo(run, red, tmp_path):
