@@ -6,7 +6,7 @@ there hangs whoever opens it. So are graphs whose inputs or outputs would not fi
 The format is protobuf's: https://protobuf.dev/programming-guides/encoding; the field numbers are those of onnx.proto.
 """
 import contextlib
-from typing import Iterator, Tuple, Union
+from typing import Iterator, List, Tuple, Union
 
 from edgenext_deploy.artifacts.manifest_limits import MOST_ELEMENTS
 from edgenext_deploy.errors import BadInputError
