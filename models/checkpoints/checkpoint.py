@@ -205,7 +205,9 @@ def _misfit(search: Search, variant: Variant, num_classes: int | None) -> BadInp
             f"holds {other.name} with {classes} classes, {variant.name} with {wanted} expected",
             f"run with --variant {other.name}{option}")
     fix = f"give a checkpoint of {variant.name}, or use --pretrained"
-    for family, layout in search.layouts_not_read():
+    not_read = search.layout_not_read()
+    if not_read is not None:
+        family, layout = not_read
         return BadInputError(f"is a {layout.name} checkpoint of {family.title}, which is not read", layout.way_out)
     fit, near = search.nearest(_network(variant)), variant
     if fit.share < _NEAR:

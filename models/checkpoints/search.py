@@ -1,7 +1,7 @@
 """The search of a weights file for the parameters of a network."""
 import itertools
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -99,12 +99,13 @@ class Search:
             notes.append(f"beside it: {listed(beside)}")
         return notes
 
-    def layouts_not_read(self) -> Iterator[tuple[Family, KeyLayout]]:
-        """Yield the layouts of this file that are known, but not read."""
-        for family, place in itertools.product(FAMILIES.values(), self.places):
-            for layout in family.key_layouts:
-                if layout.way_out and layout.is_of(place.tensors):
-                    yield family, layout
+    def layout_not_read(self) -> tuple[Family, KeyLayout] | None:
+        """Return the layout of this file that is known, but not read; of several, the one that most keys show."""
+        shown = [(sum(map(layout.marks, place.tensors)), family, layout)
+                 for family, place in itertools.product(FAMILIES.values(), self.places)
+                 for layout in family.key_layouts if layout.way_out]
+        count, family, layout = max(shown, key=lambda entry: entry[0])
+        return (family, layout) if count else None
 
     def _all(self, network: Network) -> list[Fit]:
         if network not in self._fits:

@@ -172,9 +172,8 @@ register_family(Family(
     key_layouts=(
         KeyLayout("timm", r"^stem\.conv\."),
         # Both homes of the published weights name every parameter otherwise, and their stems expect BGR.
-        KeyLayout("transformers", r"\.transformer\.layer\.\d+\.attention\.attention\.query\.",
-                  way_out=_CONVERTED_BY_TIMM),
-        KeyLayout("ml-cvnets", r"\.pre_norm_mha\.", way_out=_CONVERTED_BY_TIMM),
+        KeyLayout("transformers", r"(^|\.)conv_stem\.convolution\.", way_out=_CONVERTED_BY_TIMM),
+        KeyLayout("ml-cvnets", r"(^|\.)conv_1\.block\.conv\.", way_out=_CONVERTED_BY_TIMM),
     ),
     # ml-cvnets divides by 255 and does nothing else.
     mean=(0.0, 0.0, 0.0),
@@ -191,6 +190,7 @@ register_family(Family(
     lowering="edgenext_deploy.export.lowering.mobilevitv2",
     key_layouts=(
         KeyLayout("timm", r"^stem\.conv\."),
+        # Their stems have the names of MobileViT's.
         KeyLayout("transformers", r"\.transformer\.layer\.\d+\.attention\.qkv_proj\.", way_out=_CONVERTED_BY_TIMM),
         KeyLayout("ml-cvnets", r"\.pre_norm_attn\.", way_out=_CONVERTED_BY_TIMM),
     ),

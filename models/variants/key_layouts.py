@@ -27,7 +27,11 @@ class KeyLayout:
 
     def is_of(self, keys: Iterable[str]) -> bool:
         """Say whether keys are named in this layout."""
-        return any(re.search(self.marker, key) for key in keys)
+        return any(map(self.marks, keys))
+
+    def marks(self, key: str) -> bool:
+        """Say whether a key has the marker."""
+        return re.search(self.marker, key) is not None
 
     def rename(self, key: str) -> str:
         """Return what the reference module calls a key."""
