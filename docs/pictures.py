@@ -86,7 +86,7 @@ def draw_shapes(folder: Path, variant: str, labels: "tuple[str, ...]", save: Pat
         export_onnx(variant, str(folder), weights=shapes.weights_file(variant), num_classes=shapes.CLASSES[variant],
                     labels=str(folder / "labels.txt"))
     shutil.rmtree(str(folder / "drawn"), ignore_errors=True)
-    run(folder, "edgenext-run", "--engine", variant + ".onnx", "scenes", "--save", "drawn/")
+    run(folder, "edgenext-run", variant + ".onnx", "scenes", "--save", "drawn/")
     drawn = [Image.open(str(path)).convert("RGB") for path in sorted((folder / "drawn").iterdir())]
     sheet = Image.new("RGB", (sum(picture.width for picture in drawn) + 8 * (len(drawn) - 1), drawn[0].height), "white")
     left = 0
@@ -108,10 +108,10 @@ def main() -> None:
         answers.resize((720, 360), Image.LANCZOS).save(str(target / "answers.jpg"), quality=80)
         draw_shapes(folder, "shapes_ssdlite", shapes.SHAPES, target / "detection.jpg")
         draw_shapes(folder, "shapes_deeplabv3", ("background", *shapes.SHAPES), target / "segmentation.jpg")
-        run(folder, "edgenext-export", "--variant", "icons", "--fp16", "--drift", "--output", "fp16")
+        run(folder, "edgenext-export", "icons", "--fp16", "--drift", "--output", "fp16")
         shutil.copy(str(folder / "fp16" / "icons.drift.svg"), str(target / "drift.svg"))
         for variant in ("xxs", "xs", "s"):
-            run(folder, "edgenext-export", "--variant", variant)
+            run(folder, "edgenext-export", variant)
         command = ["edgenext-bench", "xxs.onnx", "xs.onnx", "s.onnx", "--threads", "1", "--duration", "20"]
         bench = run(folder, *command, "--no-samples")
         (target / "bench.svg").write_text(terminal(" ".join(command), bench, "bench"), encoding="utf-8")

@@ -123,7 +123,7 @@ def main() -> None:
         evaluation = evaluate(fp32.engine_path, fp16.engine_path, data=path_of("icons"))
         print("\n".join(accuracy_lines(evaluation)) + "\n")
     print("Latency   {:.1f} ms from file to label, on this processor\n".format(median_ms))
-    print("Next\n  edgenext-run --engine {0} YOUR_PHOTO.jpg\n  edgenext-bench {0}\n"
+    print("Next\n  edgenext-run {0} YOUR_PHOTO.jpg\n  edgenext-bench {0}\n"
                "  docs/tutorial.md   your own classes, on a Nano".format(fp32.engine_path))
 
 

@@ -74,7 +74,7 @@ def main() -> None:
         "arch": variant.name, "state_dict": model.eval().cpu().state_dict(), "pretrained_cfg": {
             "input_size": (3, variant.image_size, variant.image_size), "mean": variant.mean, "std": variant.std,
             "crop_pct": variant.crop_pct, "interpolation": "bicubic", "label_names": labels}}, options.out)
-    print("next: edgenext-export --variant {} --weights {} --fp16".format(variant.name, options.out))
+    print("next: edgenext-export {} --weights {} --fp16".format(variant.name, options.out))
 
 
 if __name__ == "__main__":

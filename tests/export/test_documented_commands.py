@@ -129,7 +129,7 @@ def engine(folder, name):
 
 def weights(path, line):
     """Save a state dict of the variant that the command names; a checkpoint of timm has it under a key."""
-    variant = line.split("--variant ")[1].split()[0]
+    variant = re.match(r"edgenext-export (?:--variant )?(\S+)", line).group(1)
     state = create_model(variant).state_dict()
     torch.save({"model": state, "model_ema": state, "epoch": 3} if path.name != "mine.pth" else state, str(path))
 
