@@ -82,6 +82,9 @@ class _Group(click.Group):
 @click.option("--activation", type=click.Choice(CHOICES["activation"]),
               help="What makes probabilities of a classifier's logits: softmax, or sigmoid for classes that do not "
                    "exclude each other.  [default: softmax; of one class, sigmoid]")
+@click.option("--threshold", type=click.FloatRange(*FRACTIONS["threshold"]), metavar="P",
+              help="Of --activation sigmoid and of one class: probability from which a class is present. "
+                   " [default: 0.5]")
 @click.option("--outputs", type=click.Choice(CHOICES["outputs"]),
               help="What a classifier's graph gives: logits; probabilities, with the --activation in the graph; or "
                    "features, the embedding in front of the classifier.  [default: logits]")

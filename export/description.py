@@ -58,7 +58,8 @@ def network_of(resolved: ResolvedExport, reference: Reference, training: Trainin
     preprocessing, notes = complete(
         said, variant, height, width, resolved.fold_normalization or resolved.form.pixels)
     labels, source = _labels_of(resolved, reference, training)
-    scores, score_notes = tasks.scores_of(resolved.form, reference.num_classes, resolved.activation)
+    scores, score_notes = tasks.scores_of(
+        resolved.form, reference.num_classes, resolved.activation, resolved.threshold)
     crop_notes = reference.notes if preprocessing.crop_pct == reference.crop_pct else ()
     return Network(preprocessing, labels, source, scores, (*training.notes, *crop_notes, *notes, *score_notes),
                    training.warnings)

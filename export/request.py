@@ -56,6 +56,7 @@ class ExportRequest:
             network if the number of classes is the same.
         activation: what makes probabilities of a classifier's logits: ``softmax``, or ``sigmoid`` for classes that do
             not exclude each other. None takes softmax, and sigmoid where there is one class.
+        threshold: of a sigmoid: the probability from which a class counts as present, 0..1. None takes 0.5.
         outputs: of a classifier's graph: ``logits``; ``probabilities``, with the activation in the graph; or
             ``features``, the embedding `[B, C]` in front of the classifier. None takes logits, and of other tasks
             their own outputs.
@@ -101,6 +102,7 @@ class ExportRequest:
     num_classes: int | None = None
     labels: PathLike | None = None
     activation: str | None = None
+    threshold: float | None = None
     outputs: str | None = None
     input: str = "float"
     mean: Color | None = None
@@ -154,6 +156,7 @@ class ExportRequest:
             source=WeightsSource(module, _text(self.weights), self.pretrained, self.seed, self.state),
             shape=(self.batch, 3, height, width), num_classes=self.num_classes, labels=labels,
             labels_source=_labels_source(self.labels), activation=self.activation,
+            threshold=self.threshold,
             form=GraphForm(self.outputs or _OUTPUTS.get(variant.task, ""), self.input != "float",
                            self.input == "uint8-nhwc"),
             preprocessing=self._preprocessing(variant.task), layout=self.layout or target.layout,
@@ -203,10 +206,12 @@ class ExportRequest:
                              "add --weights FILE, or leave it out")
         if self.activation is not None and variant.task != "classification":
             raise UsageError(f"--activation is for classifiers; {variant.name} is for {variant.task}", "leave it out")
-        if self.outputs is not None and variant.task != "classification":
-            raise UsageError(f"--outputs is for classifiers; {variant.name} is for {variant.task}", "leave it out")
-        for name, value in (("--labels", self.labels), ("--activation", self.activation)):
-            if self.outputs == "features" and value is not None:
+        for name, given in (("--outputs", self.outputs is not None), ("--threshold", self.threshold is not None)):
+            if given and variant.task != "classification":
+                raise UsageError(f"{name} is for classifiers; {variant.name} is for {variant.task}", "leave it out")
+        for name, given in (("--labels", self.labels is not None), ("--activation", self.activation is not None),
+                            ("--threshold", self.threshold is not None)):
+            if self.outputs == "features" and given:
                 raise UsageError(f"{name} is about classes, and --outputs features has none", f"leave {name} out")
         if (self.drift or self.auto_pin) and not self.fp16:
             raise UsageError("--drift and --auto-pin analyse FP16, and --fp16 is missing", "add --fp16")

@@ -77,6 +77,7 @@ class ResolvedExport:
         num_classes: None if the weights are to say.
         labels: names of the classes, as their file has them; None without a file.
         activation: ``softmax`` or ``sigmoid``; None where no option says it.
+        threshold: of a sigmoid, 0..1; None where no option says it.
         form: what the graph takes and gives around the network.
         preprocessing: what the options say of it.
         labels_source: the file's name, or the shipped list's; ``none`` without a file.
@@ -96,6 +97,7 @@ class ResolvedExport:
     labels: tuple[str, ...] | None
     labels_source: str
     activation: str | None
+    threshold: float | None
     form: GraphForm
     preprocessing: PreprocessingOptions
     layout: str

@@ -141,20 +141,26 @@ def detection_of(variant: Variant) -> Detection | None:
 
 
 def scores_of(
-    form: GraphForm, classes: int, activation: str | None
+    form: GraphForm, classes: int, activation: str | None, threshold: float | None
 ) -> tuple[Scores | None, tuple[str, ...]]:
     """Return how a classifier's logits become probabilities, None for the usual way; also what to say of it.
 
     Raises:
-        UsageError: a softmax of one class, which is 1 whatever the photo.
+        UsageError: a softmax of one class, which is 1 whatever the photo; or a threshold of a softmax.
     """
     if form.outputs not in ("logits", PROBABILITIES):
         return None, ()
     in_graph = form.outputs == PROBABILITIES
+    least = Scores._field_defaults["threshold"] if threshold is None else threshold
     if classes > 1:
         usual = activation != "sigmoid"
-        return (Scores("softmax" if usual else "sigmoid", in_graph) if in_graph or not usual else None), ()
+        if usual and threshold is not None:
+            raise UsageError("--threshold is for classes that do not exclude each other; of a softmax one always wins",
+                             "add --activation sigmoid, or leave it out")
+        if usual:
+            return (Scores("softmax", in_graph) if in_graph else None), ()
+        return Scores("sigmoid", in_graph, least), ()
     if activation == "softmax":
         raise UsageError("--activation softmax of one class is 1 for every photo",
                          "use --activation sigmoid, or train with a class for what it is not")
-    return Scores("sigmoid", in_graph), ("one class: its probability is the sigmoid of the logit, from 0 to 1",)
+    return Scores("sigmoid", in_graph, least), ("one class: its probability is the sigmoid of the logit, from 0 to 1",)

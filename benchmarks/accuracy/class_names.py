@@ -81,6 +81,45 @@ def map_classes(names: Sequence[str], labels: Sequence[str],
         "by name" if class_order is None else "in {} order".format(class_order), first, labels[0])
 
 
+def map_presence(names: Sequence[str], label: str, class_order: Optional[str] = None) -> Tuple[Dict[str, int], str]:
+    """Return of every name whether it stands for an engine's one class (1) or not (0), and which rule said so.
+
+    A name that matches the engine's label is the class, and every other name is not. Otherwise names ``0`` and ``1``
+    say it themselves; and of two sorted names the second is the class, because such a network is trained with the
+    dataset's indices 0 and 1.
+
+    Args:
+        names: of the classes in the data.
+        label: of the engine's one class.
+        class_order: a key of `CLASS_ORDERS` to choose a reading of two names; None as above, but two names that say
+            nothing are refused.
+
+    Raises:
+        BadInputError: nothing says which name is the class, or there is one name, so that nothing is told apart.
+    """
+    names = sorted(set(names))
+    if len(names) == 1:
+        raise BadInputError("the engine has one class, {!r}, and all images are of {!r}: it could be right on all of "
+                            "them whatever it sees".format(label, names[0]), "add images of something else")
+    if class_order is None:
+        found = matches(names, [label])
+        named = [name for name in names if found[name]]
+        if len(named) == 1:
+            return {name: int(name == named[0]) for name in names}, "{!r} is the engine's class, others are not".format(
+                named[0])
+    if len(names) == 2:
+        readings = _readings(names, ["", ""])
+        if class_order is None and "index" in readings:
+            class_order = "index"
+        if class_order is not None and class_order in readings:
+            mapping = readings[class_order]
+            return mapping, "{!r} is the engine's class, by {}".format(max(names, key=mapping.__getitem__), class_order)
+    raise BadInputError(
+        "the engine has one class, {!r}, and of {} folders or names ({}) nothing says which it is".format(
+            label, len(names), _shown(names)),
+        "name one {!r}, or of two sort the class behind the other and add --class-order text".format(label))
+
+
 def _folded(name: str) -> str:
     return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
 

@@ -6,7 +6,7 @@ from edgenext_deploy.benchmarks.accuracy.data import Data, Item
 from edgenext_deploy.benchmarks.accuracy.folders import read_folder
 from edgenext_deploy.benchmarks.accuracy.intervals import Paired, exact_mcnemar, paired_interval, wilson
 from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
-from edgenext_deploy.errors import UsageError, unknown_name
+from edgenext_deploy.errors import unknown_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,6 +19,9 @@ _TOP = 5
 class ClassificationTask(Task):
     """A row holds `top`: the five most probable class indices, the most probable first.
 
+    Of an engine of one class it holds in `top` whether the class is present (1 or 0), the `probability` that says so,
+    and the `threshold`.
+
     Args:
         class_order: see `class_names.map_classes`.
     """
@@ -30,23 +33,24 @@ class ClassificationTask(Task):
         self._class_order = class_order
 
     def read_data(self, folder: str, labels_file: Optional[str], labels: Sequence[str], limit: Optional[int]) -> Data:
-        """Return the images of class folders, or of a flat folder with a file of truths.
-
-        Raises:
-            UsageError: the engine has one class, and so no image whose best class is wrong.
-        """
-        if len(labels) == 1:
-            raise UsageError("the engine has one class, {!r}: its best class is right on every image, whatever it "
-                             "answers".format(labels[0]),
-                             "compare the probabilities of edgenext-run --json with your own threshold")
+        """Return the images of class folders, or of a flat folder with a file of truths."""
         return read_folder(folder, labels_file, labels, limit, self._class_order)
 
     def row(self, network: "Network[Any]", item: Item, image: "Image.Image", answer: Any) -> Row:
         """Return the best classes."""
+        if len(network.labels) == 1:
+            threshold: float = network.threshold  # type: ignore[attr-defined]
+            probability = answer[0].probability
+            return {"top": [int(probability >= threshold)], "probability": probability, "threshold": threshold}
         return {"top": [prediction.index for prediction in answer[:_TOP]]}
 
     def metrics(self, data: Data, items: Sequence[Item], rows: Sequence[Row], classes: int) -> List[Metric]:
-        """Return top-1, and top-5 where there are more than five classes, with Wilson's intervals."""
+        """Return top-1, and top-5 where there are more than five classes, with Wilson's intervals.
+
+        Of one class: the accuracy at the threshold, and the shares of the images with and without it that are right.
+        """
+        if classes == 1:
+            return _of_one_class(items, rows)
         made = []
         for count in (1, _TOP):
             if count < classes:
@@ -70,3 +74,17 @@ class ClassificationTask(Task):
             "top1_difference": pairs.difference, "top1_difference_low": low, "top1_difference_high": high,
             "mcnemar_p": exact_mcnemar(pairs), "only_first_right": pairs.first_only,
             "only_second_right": pairs.second_only, "agreement": 1 - len(changed) / len(items), "changed": changed}
+
+
+def _of_one_class(items: Sequence[Item], rows: Sequence[Row]) -> List[Metric]:
+    right = [item.truth == row["top"][0] for item, row in zip(items, rows)]
+    made = [_share("accuracy", "accuracy at {:g}".format(rows[0]["threshold"]), right)]
+    for truth, key, title in ((1, "sensitivity", "right where it is"), (0, "specificity", "right where it is not")):
+        made.append(_share(key, title, [good for good, item in zip(right, items) if item.truth == truth]))
+    return made
+
+
+def _share(key: str, title: str, right: Sequence[bool]) -> Metric:
+    if not right:
+        return Metric(key, title, None)
+    return Metric(key, title, sum(right) / len(right), *wilson(sum(right), len(right)))

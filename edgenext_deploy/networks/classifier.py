@@ -1,5 +1,5 @@
 """The classifier: a frame in, the most probable categories out."""
-from typing import Callable, Dict, List, NamedTuple, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -43,6 +43,10 @@ class Classifier(Network[List[Prediction]]):
     Args:
         engine: see `Network`, as for the arguments that are not listed here and for the errors.
         top_k: how many predictions a call returns (all, if there are fewer classes).
+        threshold: the probability from which a class of a sigmoid counts as present; None takes the manifest's.
+
+    Attributes:
+        threshold: of a sigmoid; None of a softmax, whose classes exclude each other.
     """
 
     task = "classification"
@@ -50,11 +54,19 @@ class Classifier(Network[List[Prediction]]):
     @old_call("labels", "top_k", *OLD_ORDER[1:], adapt=runtime_from_keywords("runtime"))
     def __init__(self, engine: EngineSource, *, labels: Labels = None,
                  runtime: RuntimeOptions = RuntimeOptions(), color: str = "bgr",  # noqa: B008 - immutable
-                 top_k: int = 5) -> None:
+                 top_k: int = 5, threshold: Optional[float] = None) -> None:
         if top_k < 1:
             raise UsageError("top_k must be at least 1, found {}".format(top_k))
+        if threshold is not None and not 0.0 <= threshold <= 1.0:
+            raise UsageError("threshold must be from 0 to 1, found {}".format(threshold))
         self._top_k = top_k
         super().__init__(engine, labels=labels, runtime=runtime, color=color)
+        own = threshold_of(self.manifest, len(self.labels))
+        if threshold is not None and own is None:
+            self.close()
+            raise UsageError("{} has a softmax, of which one class always wins: there is no threshold".format(
+                self.file.path), "leave it out, or export with --activation sigmoid")
+        self.threshold = own if threshold is None else threshold
 
     def _classes(self, path: str, outputs: Tuple[TensorSpec, ...]) -> int:
         if len(outputs) != 1 or len(outputs[0].shape) != 2:
@@ -89,11 +101,18 @@ def activation_of(manifest: Manifest, classes: int) -> str:
     if scores is None:
         return "softmax" if classes > 1 else "sigmoid"
     in_graph = manifest.outputs[0].name == PROBABILITIES
-    if scores.activation not in ACTIVATIONS or scores.in_graph != in_graph or (
+    if scores.activation not in ACTIVATIONS or scores.in_graph != in_graph or not 0 <= scores.threshold <= 1 or (
             classes == 1 and scores.activation == "softmax"):
         raise BadInputError("its manifest's scores cannot be read: {} of {} classes".format(scores, classes),
                             "use the toolkit version that exported it, or export again")
     return scores.activation
+
+
+def threshold_of(manifest: Manifest, classes: int) -> Optional[float]:
+    """Return the probability from which a class counts as present; None of a softmax. Raises as `activation_of`."""
+    if activation_of(manifest, classes) == "softmax":
+        return None
+    return 0.5 if manifest.scores is None else manifest.scores.threshold
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -50,7 +50,8 @@ With --json and --json-file a stream gives one JSON object per line."""
 @click.option("--top-k", type=click.IntRange(1), metavar="N",
               help="Classifier: number of predictions per image.  [default: 5]")
 @click.option("--threshold", type=click.FloatRange(0, 1), metavar="SCORE",
-              help="Detector: report objects with a higher score.  [default: 0.3]")
+              help="Detector: report objects with a higher score.  [default: 0.3]  Classes that do not exclude each "
+                   "other: the probability from which one is present.  [default: the manifest's]")
 @click.option("--labels", type=INPUT, metavar="FILE",
               help="Class names, as lines, JSON or simple YAML; or 'imagenet1k'.  [default: the manifest's]")
 @click.option("--anyway", is_flag=True, help="Show answers of random weights too; they mean nothing.")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from edgenext_deploy.artifacts.engine_file import EngineFile
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.networks.open import open_network
 from edgenext_deploy.run import drawing
@@ -23,6 +24,8 @@ RANDOM = "random weights: the network is untrained, its answers mean nothing"
 DEFAULT_THRESHOLD = 0.3
 DEFAULT_TOP_K = 5
 _NAMED = 3
+# All of them: which ones are present is seen only then.
+_MOST_CLASSES = 1 << 20
 
 Row = Tuple[str, ...]
 
@@ -73,7 +76,7 @@ class View(abc.ABC):
 class ClassificationView(View):
     """The most probable categories."""
 
-    columns = (" rank", "label", " probability")
+    columns: Row = (" rank", "label", " probability")
 
     def document(self, answer: "List[Prediction]") -> Dict[str, Any]:
         """Return `predictions`."""
@@ -86,18 +89,69 @@ class ClassificationView(View):
 
     def headline(self, answer: "List[Prediction]") -> str:
         """Return the best one."""
-        return "{} {:.1%}".format(answer[0].label, answer[0].probability)
+        return _line(answer[0])
 
     def draw(self, image: "Image.Image", answer: "List[Prediction]") -> "Image.Image":
         """Write the categories at the top left."""
-        return drawing.draw_lines(image, [
-            ((0, 0, 0), "{} {:.1%}".format(prediction.label, prediction.probability)) for prediction in answer])
+        return drawing.draw_lines(image, [((0, 0, 0), _line(prediction)) for prediction in answer])
 
     def draw_frame(self, frame: np.ndarray, answer: "List[Prediction]") -> None:
         """Write the best one at the bottom left: a line costs less than a picture."""
         from edgenext_deploy.run.video import draw_label
 
         draw_label(frame, self.headline(answer) + (" (random weights)" if self.network.random_weights else ""))
+
+
+class PresenceView(ClassificationView):
+    """Classes that do not exclude each other, or one class: which of them are there.
+
+    Args:
+        network: a classifier whose activation is the sigmoid.
+        shown: number of classes to show at least; more where more are present.
+    """
+
+    columns = (" rank", "label", " probability", "present")
+
+    def __init__(self, network: "Network[Any]", shown: int) -> None:
+        super().__init__(network)
+        self._shown = shown
+        self._threshold: float = network.threshold  # type: ignore[attr-defined]
+
+    def document(self, answer: "List[Prediction]") -> Dict[str, Any]:
+        """Return `predictions`, each with whether the class is `present`, and the `threshold` that it has to reach."""
+        return {"threshold": self._threshold, "predictions": [
+            dict(prediction._asdict(), present=self._present(prediction)) for prediction in self._trimmed(answer)]}
+
+    def rows(self, answer: "List[Prediction]") -> List[Row]:
+        """Return rank, label, probability and whether the class is present."""
+        trimmed = self._trimmed(answer)
+        return [(*row, "yes" if self._present(prediction) else "")
+                for row, prediction in zip(super().rows(trimmed), trimmed)]
+
+    def headline(self, answer: "List[Prediction]") -> str:
+        """Return the classes that are present, or that none is."""
+        present = [prediction for prediction in answer if self._present(prediction)]
+        if not present:
+            return "nothing from {:.0%} (best: {})".format(self._threshold, _line(answer[0]))
+        named = ", ".join(map(_line, present[:_NAMED]))
+        return named if len(present) <= _NAMED else "{}, {} classes".format(named, len(present))
+
+    def draw(self, image: "Image.Image", answer: "List[Prediction]") -> "Image.Image":
+        """Write the classes that are present at the top left, or that none is."""
+        present = [prediction for prediction in answer if self._present(prediction)]
+        return super().draw(image, present) if present else drawing.draw_lines(
+            image, [((0, 0, 0), self.headline(answer))])
+
+    def _present(self, prediction: "Prediction") -> bool:
+        return prediction.probability >= self._threshold
+
+    def _trimmed(self, answer: "List[Prediction]") -> "List[Prediction]":
+        return [prediction for rank, prediction in enumerate(answer)
+                if rank < self._shown or self._present(prediction)]
+
+
+def _line(prediction: "Prediction") -> str:
+    return "{} {:.1%}".format(prediction.label, prediction.probability)
 
 
 class DetectionView(View):
@@ -216,7 +270,8 @@ def open_view(engine: str, *, labels: Optional[str] = None, top_k: Optional[int]
         engine: see `open_network`, also for what is raised.
         labels: see `open_network`.
         top_k: predictions of a classifier, None for 5.
-        threshold: score that an object has to exceed, None for 0.3.
+        threshold: score that an object has to exceed, None for 0.3; or the probability from which a class of a sigmoid
+            is present, None for the manifest's.
         anyway: show the answers of random weights too.
         runtime: how the engine is run.
 
@@ -232,14 +287,30 @@ def open_view(engine: str, *, labels: Optional[str] = None, top_k: Optional[int]
         raise UsageError("--labels names classes; {} gives features, which have none".format(engine),
                          "leave --labels out")
     options: Dict[str, Any] = {}
-    for name, value, owner, key, default in (
-            ("--top-k", top_k, "classification", "top_k", DEFAULT_TOP_K),
-            ("--threshold", threshold, "detection", "score_threshold", DEFAULT_THRESHOLD)):
-        if task == owner:
+    presence = task == "classification" and _has_threshold(file)
+    for value, mine, key, default in (
+            (top_k, task == "classification", "top_k", DEFAULT_TOP_K),
+            (threshold, task == "detection", "score_threshold", DEFAULT_THRESHOLD),
+            (threshold, presence, "threshold", None)):
+        if mine:
             options[key] = default if value is None else value
-        elif value is not None:
-            raise UsageError("{} is for {}s; {} is {}".format(
-                name, TASKS[owner].split()[-1], engine, TASKS[task]),
+    for name, value, known, owners in (
+            ("--top-k", top_k, "top_k" in options, "classifiers"),
+            ("--threshold", threshold, {"threshold", "score_threshold"} & set(options),
+             "detectors, and for classes that do not exclude each other")):
+        if value is not None and not known:
+            raise UsageError("{} is for {}; {} is {}".format(name, owners, engine, TASKS[task]),
                              "leave {} out".format(name))
-    view = _VIEWS[task](open_network(file, labels=labels, runtime=runtime, **options))
+    shown = options.get("top_k", 0)
+    if presence:
+        options["top_k"] = max(shown, _MOST_CLASSES)
+    network = open_network(file, labels=labels, runtime=runtime, **options)
+    view = PresenceView(network, shown) if presence else _VIEWS[task](network)
     return UntrainedView(view) if view.network.random_weights and not anyway else view
+
+
+def _has_threshold(file: EngineFile) -> bool:
+    from edgenext_deploy.networks.classifier import threshold_of
+
+    shape = file.manifest().outputs[0].shape
+    return len(shape) == 2 and threshold_of(file.manifest(), shape[1]) is not None

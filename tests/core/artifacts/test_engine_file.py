@@ -1,6 +1,7 @@
 """What was checked is what runs: an engine file and what lies next to it are each read once."""
 import builtins
 import collections
+import json
 import os
 import shutil
 
@@ -12,7 +13,9 @@ from plan_samples import NANO, contents, nano_plan, put, written
 from edgenext_deploy import Classifier, RuntimeOptions, open_network, open_session
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.engine_file import open_engine_file, open_plan
+from edgenext_deploy.benchmarks.accuracy.evaluate import evaluate
 from edgenext_deploy.engines.inspection import inspect_plan
+from edgenext_deploy.engines.selftest.engine_test import test_engine as run_self_test
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import sha256_of_file
 from edgenext_deploy.run.views import open_view
@@ -194,3 +197,39 @@ def test_a_link_to_a_plan_finds_its_sidecar_and_its_manifest(new_machine, tmp_pa
     os.symlink("current.plan", link)  # a link to itself
     with pytest.raises(BadInputError):
         open_engine_file(link)
+
+
+# A way to open a plan with its manifest; the self-test and the networks are what an application uses.
+OPENERS = {
+    "manifest": lambda plan: open_engine_file(plan).manifest(),
+    "find_manifest": lambda plan: open_engine_file(plan).find_manifest(),
+    "class": Classifier,
+    "open_network": open_network,
+    "self-test": run_self_test,
+    "view": open_view,
+    "evaluation": lambda plan: evaluate(plan, data=os.path.dirname(plan)),
+}
+
+
+@pytest.mark.parametrize("opener", sorted(OPENERS))
+@pytest.mark.parametrize("change", [
+    {"labels": ["x"] * 10}, {"preprocessing": {"crop_pct": 0.5}}, {"scores": {"activation": "sigmoid"}}, {}],
+    ids=["labels", "preprocessing", "activation", "spaces"])
+def test_a_plan_does_not_take_an_exchanged_manifest(new_machine, tmp_path, opener, change):
+    """Of the same graph, valid, and different in what decides the answers, or in nothing but its bytes."""
+    plan = gpu.write_plan(tmp_path, "10.3")
+    path = str(tmp_path / "tiny_classifier.json")
+    with open(path) as stream:
+        document = json.load(stream)
+    for field, value in change.items():
+        document[field] = {**document.get(field, {}), **value} if isinstance(value, dict) else value
+    if "scores" in change:
+        document["schema"] = 2
+        document["scores"].update({"in_graph": False, "threshold": 0.5})
+    put(path, json.dumps(document).encode())
+    manifests.read(path)  # is one
+    with pytest.raises(BadInputError, match=r"not the manifest that .* was built with") as caught:
+        OPENERS[opener](plan)
+    assert "edgenext-build" in str(caught.value.fix) and "copy .plan, .plan.json and .json together" in caught.value.fix
+    shutil.copyfile(TINY_JSON, path)
+    assert open_engine_file(plan).manifest() == manifests.read(TINY_JSON)

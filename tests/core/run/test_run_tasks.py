@@ -73,7 +73,7 @@ def test_classes_as_table_and_as_json(run, segmenter, scene):
 
 def test_options_of_another_task_are_usage_errors(run, detector, segmenter):
     for engine, option, message in ((detector, "--top-k", "is for classifiers; "),
-                                    (TINY, "--threshold", "is for detectors; "),
+                                    (TINY, "--threshold", "is for detectors, "),
                                     (segmenter, "--threshold", "is a segmenter")):
         code, out, err = run(engine, COFFEE, option, "1")
         assert code == 2 and out == "" and message in err
