@@ -1,4 +1,5 @@
 """Plots as SVG files: the latencies of a run, and a profile."""
+import textwrap
 from typing import List, NamedTuple, Sequence, Tuple
 
 from edgenext_deploy import svg
@@ -10,6 +11,8 @@ from edgenext_deploy.benchmarks.report.printing import milliseconds
 
 _WIDTH = 760.0
 _MARGIN = 12.0
+# What surely fits into the width, and the height of a line, in pixels.
+_TITLE_LETTERS, _LINE = 90, 18.0
 
 
 class Panel(NamedTuple):
@@ -52,12 +55,18 @@ def profile_bars(profile: Profile) -> List[Tuple[str, List[Bar]]]:
             for name, shares in (("kind", profile.by_kind), ("stage", profile.by_stage), ("block", profile.by_block))]
 
 
+def _lines(title: str) -> List[str]:
+    return [title] if len(title) <= _TITLE_LETTERS else textwrap.wrap(title, _TITLE_LETTERS)
+
+
 def _stacked(panels: Sequence[Panel], title: str) -> bytes:
     """Return panels one below the other, as a file."""
     y = _MARGIN
     parts: List[str] = []
     for panel in panels:
-        parts.append(svg.text(_MARGIN, y + 14, panel.title, "strong"))
+        for number, line in enumerate(_lines(panel.title)):
+            y += _LINE if number else 0
+            parts.append(svg.text(_MARGIN, y + 14, line, "strong"))
         parts.append(panel.drawn.replace("<svg ", '<svg x="0" y="{:g}" width="{:g}" height="{:g}" '.format(
             y + 22, _WIDTH, panel.height), 1))
         y += 22 + panel.height + 14

@@ -185,6 +185,16 @@ def test_a_plot_of_a_run_is_one_svg_file_with_every_row():
     assert "slow.plan over the run" not in words  # no samples
 
 
+def test_a_title_with_a_long_name_of_a_processor_is_not_cut_off():
+    report = make_report(make_row()._replace(device_found="x86_64, Some(R) Processor of Many Words @ 2.40GHz"))
+    document = xml.dom.minidom.parse(io.BytesIO(plots.latency_plot(report)))
+    titles = [text for text in document.getElementsByTagName("text") if text.getAttribute("class") == "strong"]
+    words = [text.firstChild.data for text in titles]
+    assert max(map(len, words)) <= 90 and "Processor of Many Words" in words[0] and words[1].endswith("interval")
+    first, second = (float(text.getAttribute("y")) for text in titles[:2])
+    assert second - first == 18
+
+
 def test_a_spread_is_drawn_where_its_figures_are():
     latency = make_row().latency._replace(min_ms=2.0, p50_ms=5.0, p90_ms=8.0, p99_ms=10.0)
     drawn = svg_charts.spreads([("a", latency)], "d")
