@@ -28,21 +28,26 @@ PREPROCESSING = manifest.Preprocessing(
 # By the files' name, what differs from the plain network.
 FORMS = {
     "tiny_classifier": {}, "tiny_batch": {"batch": 3}, "tiny_probabilities": {"outputs": "probabilities"},
-    "tiny_features": {"outputs": "features", "batch": 2}, "tiny_pixels": {"pixels": True, "batch": 2}}
+    "tiny_features": {"outputs": "features", "batch": 2}, "tiny_pixels": {"pixels": True, "batch": 2},
+    "tiny_one": {"one": True}}
 
 
-def parameters():
-    """Return the weight `[10, 3]` and bias `[10]`, float32."""
+def parameters(one=False):
+    """Return the weight `[10, 3]` and bias `[10]`, float32; or of the one class red `[1, 3]` and `[1]`: red or grey?"""
     colors = np.array(list(COLORS.values()), dtype=np.uint8).reshape(-1, 3, 1, 1)
     centers = normalise(colors, PREPROCESSING)[:, :, 0, 0]
-    return 2 * SHARPNESS * centers, -SHARPNESS * (centers * centers).sum(axis=1)
+    weight, bias = 2 * SHARPNESS * centers, -SHARPNESS * (centers * centers).sum(axis=1)
+    if one:
+        red, grey = (list(COLORS).index(name) for name in ("red", "grey"))
+        return weight[red:red + 1] - weight[grey:grey + 1], bias[red:red + 1] - bias[grey:grey + 1]
+    return weight, bias
 
 
-def build_onnx(name, batch=1, outputs="logits", pixels=False):
+def build_onnx(name, batch=1, outputs="logits", pixels=False, one=False):
     """Return the ONNX file of a form, opset 13 and IR version 7, as bytes."""
     from onnx import TensorProto, helper, numpy_helper
 
-    weight, bias = parameters()
+    weight, bias = parameters(one)
     shape, taken = [batch, 3, SIZE, SIZE], "image"
     nodes, initializers = [], [
         numpy_helper.from_array(weight[:, :, None, None], "weight"), numpy_helper.from_array(bias, "bias")]
@@ -65,7 +70,7 @@ def build_onnx(name, batch=1, outputs="logits", pixels=False):
                   helper.make_node("Flatten", ["scores"], ["logits"], name="flatten", axis=1)]
     if outputs == "probabilities":
         nodes.append(helper.make_node("Softmax", ["logits"], ["probabilities"], name="softmax", axis=1))
-    given = 3 if outputs == "features" else len(COLORS)
+    given = 3 if outputs == "features" else len(bias)
     graph = helper.make_graph(
         nodes, name,
         [helper.make_tensor_value_info("image", TensorProto.UINT8 if pixels else TensorProto.FLOAT, shape)],
@@ -74,9 +79,9 @@ def build_onnx(name, batch=1, outputs="logits", pixels=False):
     return model.SerializeToString()
 
 
-def build_manifest(name, onnx_bytes, batch=1, outputs="logits", pixels=False):
+def build_manifest(name, onnx_bytes, batch=1, outputs="logits", pixels=False, one=False):
     """Return the manifest of these bytes."""
-    weight, bias = parameters()
+    weight, bias = parameters(one)
     preprocessing = PREPROCESSING._replace(folded=pixels)
     batch_of_pixels = golden.golden_batch(0, (batch, 3, SIZE, SIZE))
     mean = normalise(batch_of_pixels, PREPROCESSING).mean(axis=(2, 3), dtype=np.float64)
@@ -98,7 +103,7 @@ def build_manifest(name, onnx_bytes, batch=1, outputs="logits", pixels=False):
                 manifest.TensorSpec("image", (batch, 3, SIZE, SIZE), "float32"),),
         outputs=(manifest.TensorSpec(outputs, tuple(output.shape), "float32"),),
         preprocessing=preprocessing,
-        labels=() if outputs == "features" else tuple(COLORS),
+        labels=() if outputs == "features" else ("red",) if one else tuple(COLORS),
         labels_source="tests/data/make_tiny.py",
         precision=manifest.Precision("fp32", "none"),
         lowering={},
@@ -106,7 +111,8 @@ def build_manifest(name, onnx_bytes, batch=1, outputs="logits", pixels=False):
         parity=manifest.Parity(0, 0.0, 0.0, 1.0, 1.0, 1e-4),
         golden=manifest.Golden(0, golden.digest(normalise(batch_of_pixels, preprocessing)), tuple(output.shape),
                                base64.b64encode(output.tobytes()).decode("ascii"), {"fp32": 1e-4}),
-        scores=manifest.Scores("softmax", in_graph=True) if outputs == "probabilities" else None,
+        scores=(manifest.Scores("softmax", in_graph=True) if outputs == "probabilities" else
+                manifest.Scores("sigmoid", threshold=0.75) if one else None),
     )
     return described._replace(schema=manifest.schema_needed(described))
 

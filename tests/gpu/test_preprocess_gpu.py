@@ -17,9 +17,11 @@ from frame_samples import (
     sized,
 )
 
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import MissingRuntimeError
 from edgenext_deploy.preprocess.cpu import CpuPreprocessor
 from edgenext_deploy.preprocess.cuda import CudaPreprocessor
+from edgenext_deploy.preprocess.input_form import as_input
 from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.session import SessionTimings
 
@@ -39,9 +41,10 @@ def context():
 class Reader:
     """A session whose network hands back its input."""
 
-    def __init__(self, context, size, dtype="float32"):
+    def __init__(self, context, size, dtype="float32", shape=None):
         self.context = context
-        self.shape, self.dtype = (1, 3, size, size), np.dtype(dtype)
+        self.shape, self.dtype = shape or (1, 3, size, size), np.dtype(dtype)
+        self.inputs = (TensorSpec("image", self.shape, dtype),)
         with context.active() as driver:
             self.stream = driver.Stream()
             self.host = driver.pagelocked_empty(self.shape, self.dtype)
@@ -64,9 +67,9 @@ class Reader:
             self.marks = self.stream = self.host = None
 
 
-def open_preprocessor(preprocessing, dtype="float32"):
+def open_preprocessor(preprocessing, dtype="float32", channels_last=False):
     try:
-        return CudaPreprocessor(preprocessing, dtype)
+        return CudaPreprocessor(preprocessing, dtype, channels_last=channels_last)
     except MissingRuntimeError as error:
         pytest.skip(str(error))
 
@@ -90,6 +93,21 @@ def test_half_precision(context):
     frame = frame_of("bgr", photo("coffee.jpg"))
     (result,), _ = preprocess.infer_all(reader, [frame])
     check_close(result, "bgr", frame, EDGENEXT, rounding=0.07)
+    reader.close()
+    preprocess.close()
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_batch_of_frames_as_bytes(context, channels_last):
+    preprocessing = sized(EDGENEXT, 64)._replace(folded=True)
+    shape = (3, 64, 64, 3) if channels_last else (3, 3, 64, 64)
+    reader = Reader(context, 64, "uint8", shape)
+    preprocess, reference = open_preprocessor(preprocessing, "uint8", channels_last), CpuPreprocessor(preprocessing)
+    frames = [noise(90, 120), noise(70, 80, seed=1)]
+    (result,), _ = preprocess.infer_all(reader, frames)
+    for image, frame in zip(result, [*frames, frames[1]]):  # the last one fills the batch up
+        off = np.abs(image.astype(int) - as_input(reference(frame), reader.inputs[0])[0])
+        assert off.max() <= 1 and (off == 0).mean() > 0.999
     reader.close()
     preprocess.close()
 

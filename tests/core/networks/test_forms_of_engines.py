@@ -26,8 +26,8 @@ from edgenext_deploy.runtime.options import RuntimeOptions
 
 pytest.importorskip("onnxruntime")
 
-TINY, PROBABILITIES, FEATURES, PIXELS = (os.path.join(DATA, name + ".onnx") for name in (
-    "tiny_classifier", "tiny_probabilities", "tiny_features", "tiny_pixels"))
+TINY, PROBABILITIES, FEATURES, PIXELS, ONE = (os.path.join(DATA, name + ".onnx") for name in (
+    "tiny_classifier", "tiny_probabilities", "tiny_features", "tiny_pixels", "tiny_one"))
 COFFEE = path_of("photos", "coffee.jpg")
 RED = np.full((48, 64, 3), (0, 0, 255), np.uint8)
 
@@ -105,7 +105,53 @@ def test_probabilities_of_a_stream():
         assert [result.answer[0].label for result in classify.stream(camera)] == ["blue"] * 3
 
 
-@pytest.mark.parametrize("engine", [PROBABILITIES, PIXELS, FEATURES])
+def saved(folder, name, colors):
+    (folder / name).mkdir(parents=True)
+    for number, color in enumerate(colors):
+        Image.new("RGB", (40, 50), color).save(str(folder / name / (str(number) + ".png")))
+
+
+# By the network's threshold of 0.75 the last red is none.
+REDS, OTHERS = [(255, 0, 0), (230, 30, 20), (150, 60, 60)], [(128, 128, 128), (0, 0, 255), (150, 100, 90)]
+
+
+def test_one_class_is_measured_at_its_threshold(tmp_path):
+    saved(tmp_path, "red", REDS)
+    saved(tmp_path, "something else", OTHERS)
+    with Classifier(ONE) as classify:
+        assert classify.threshold == 0.75
+        found = [[classify(Image.new("RGB", (9, 9), color))[0].probability for color in colors]
+                 for colors in (REDS, OTHERS)]
+    right = [sum(value >= 0.75 for value in found[0]), sum(value < 0.75 for value in found[1])]
+    assert right[0] < 3 and right[1] == 3  # or the next lines would say nothing
+    (result,) = evaluate(ONE, data=str(tmp_path)).engines
+    metrics = {metric.key: metric.value for metric in result.metrics}
+    assert metrics == {"accuracy": sum(right) / 6.0, "sensitivity": right[0] / 3.0, "specificity": 1.0}
+    saved(tmp_path / "two", "0", OTHERS)
+    saved(tmp_path / "two", "1", REDS)
+    (again,) = evaluate(ONE, data=str(tmp_path / "two")).engines
+    assert again.metrics == result.metrics
+    with pytest.raises(BadInputError, match="all images are of 'red'"):
+        os.rename(str(tmp_path / "something else"), str(tmp_path / "two" / "2"))
+        os.rename(str(tmp_path / "two"), str(tmp_path) + ".two")
+        evaluate(ONE, data=str(tmp_path))
+
+
+def test_edgenext_run_says_whether_the_one_class_is_there(capsys, tmp_path):
+    saved(tmp_path, "red", REDS)
+    photos = sorted(str(path) for path in (tmp_path / "red").iterdir())
+    code, out, _ = run_here(capsys, cli.command, "--engine", ONE, "--json", *photos)
+    images = json.loads(out)["images"]
+    assert code == 0 and [image["predictions"][0]["present"] for image in images] == [True, True, False]
+    code, out, _ = run_here(capsys, cli.command, "--engine", ONE, "--json", "--threshold", "0", *photos)
+    assert all(image["predictions"][0]["present"] and image["threshold"] == 0 for image in json.loads(out)["images"])
+    code, out, _ = run_here(capsys, cli.command, "--engine", ONE, *photos)
+    assert code == 0 and "present" in out and out.count("yes") == 2
+    code, out, _ = run_here(capsys, cli.command, "--engine", ONE, "synthetic://64x48@100?frames=2&color=blue")
+    assert code == 0 and "nothing from 75%" in out
+
+
+@pytest.mark.parametrize("engine", [PROBABILITIES, PIXELS, FEATURES, ONE])
 def test_the_self_test_passes(engine):
     found = run_self_test(engine).self_test
     assert found.ok and found.max_relative_error < 1e-5
