@@ -8,6 +8,7 @@ from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.engine_file import open_graph
 from edgenext_deploy.artifacts.manifest import Manifest
+from edgenext_deploy.artifacts.missing_engine import engine_fix
 from edgenext_deploy.artifacts.nms_plugin import OP, ends_in_plugin
 from edgenext_deploy.artifacts.plan_check import (
     SCHEMA,
@@ -145,7 +146,7 @@ def build_plan(
 
 def _read_manifest(onnx: str) -> Manifest:
     """Return the manifest of an ONNX file; say so if it is something else."""
-    require_file(onnx, "ONNX file", "export one with edgenext-export")
+    require_file(onnx, "ONNX file", engine_fix(onnx))
     suffix = os.path.splitext(onnx)[1].lower()
     if suffix in manifests.PLAN_SUFFIXES:
         raise BadInputError("{} is a plan, and a plan is built from an ONNX file".format(onnx),
@@ -165,7 +166,7 @@ def choose_runtime(target: Target, manifest: Manifest) -> str:
     """
     if not target.compute_capability:
         raise UsageError("target {!r} runs the ONNX file itself, not a plan".format(target.name),
-                         "run it: edgenext-run --engine {}".format(shlex.quote(manifest.graph.file)))
+                         "run it: edgenext-run {} PHOTO.jpg".format(shlex.quote(manifest.graph.file)))
     if target.builder == TENSORRT_RTX:
         return TENSORRT_RTX
     if is_installed(TENSORRT):

@@ -143,6 +143,7 @@ def export_command(
     require_libraries("exporting", ("torch", "onnx", "onnxsim", "onnxruntime", "safetensors"))
     from rich.console import Console
 
+    from edgenext_deploy.commands.screen import make_console
     from edgenext_deploy.export.api import export_onnx
     from edgenext_deploy.export.device_build import build_if_here
     from edgenext_deploy.targets import get_target
@@ -153,7 +154,7 @@ def export_command(
     from edgenext_deploy.export.report import as_data, print_report
 
     plan = build_if_here(result.engine_path, get_target(result.manifest.target))
-    write_result(as_data(result, plan), as_json, json_file, lambda: print_report(result, Console(), plan))
+    write_result(as_data(result, plan), as_json, json_file, lambda: print_report(result, make_console(), plan))
 
 
 def _require_own_file(json_file: str, folder: str, stem: str) -> None:

@@ -87,7 +87,7 @@ def next_commands(result: ExportResult, plan: str | None = None) -> list[str]:
 def _commands_here(engine: str, result: ExportResult) -> list[str]:
     quoted = shlex.quote(engine)
     photos = "PHOTO.jpg" if result.manifest.inputs[0].shape[0] == 1 else "PHOTOS/"
-    return [f"edgenext-run --engine {quoted} {photos}", f"edgenext-bench {quoted}"]
+    return [f"edgenext-run {quoted} {photos}", f"edgenext-bench {quoted}"]
 
 
 def as_data(result: ExportResult, plan: str | None = None) -> dict[str, Any]:

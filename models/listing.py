@@ -3,7 +3,6 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
 Row = Dict[str, Any]  # see `summary.describe`
 
-_WIDTH = 110
 _NO_VALUE = "–"
 
 
@@ -24,13 +23,12 @@ class Table(NamedTuple):
 
 
 def print_tables(rows: Sequence[Row]) -> None:
-    """Print one table for each group that has rows, in the terminal's width or in 110 columns."""
+    """Print one table for each group that has rows, in the terminal's width."""
     from rich import box, table
-    from rich.console import Console
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH)
+    from edgenext_deploy.commands.screen import make_console
+
+    console = make_console(highlight=False)
     for group, (title, columns, footnote) in TABLES.items():
         members = [row for row in rows if row["group"] == group]
         if not members:

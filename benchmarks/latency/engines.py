@@ -67,7 +67,7 @@ def open_engine(path: str, name: str, runtime: RuntimeOptions = RuntimeOptions()
         return
     from edgenext_deploy.runtime.open import open_session
 
-    require_engine(path, "export one with edgenext-export, and give its path")
+    require_engine(path)
     opened = open_engine_file(path, trust=runtime.trust)
     found = opened.find_manifest()
     file = latency_report.EngineFile(os.path.basename(path), opened.sha256, opened.bytes, opened.manifest_sha256)

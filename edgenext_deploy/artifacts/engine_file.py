@@ -9,6 +9,7 @@ from typing import Iterator, Optional, Union
 
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.manifest import Manifest
+from edgenext_deploy.artifacts.missing_engine import engine_fix
 from edgenext_deploy.artifacts.onnx_shell import require_plain_graph
 from edgenext_deploy.artifacts.plan_check import record_for, require_digest
 from edgenext_deploy.artifacts.plan_header import (
@@ -135,7 +136,8 @@ def open_engine_file(path: Path, *, trust: bool = False) -> EngineFile:
 
 def open_graph(path: Path) -> EngineFile:
     """Read a file that is not a plan, such as an ONNX file; see `open_engine_file`."""
-    name, fix = os.fspath(path), "export one with edgenext-export"
+    name = os.fspath(path)
+    fix = engine_fix(name)
     require_file(name, "engine", fix)
     with _reading(name, fix):
         _require_size(name)

@@ -105,7 +105,7 @@ def require_fit(path: str, header: PlanHeader, record: Optional[PlanRecord], env
         raise MissingRuntimeError(
             "{} is a plan for {}; this machine has no {}".format(
                 shown(path), plan_title(header, record), " and no ".join(missing)),
-            "run it where it was built, or run the ONNX file here: edgenext-run --engine {}".format(
+            "run it where it was built, or run the ONNX file here: edgenext-run {} PHOTO.jpg".format(
                 shown(shlex.quote(os.path.splitext(path)[0] + ".onnx"))))
 
 

@@ -26,6 +26,7 @@ from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.files import open_at_once, require_file, shown
 from edgenext_deploy.preprocess import photo_limits
 from edgenext_deploy.preprocess.orientation import orientation_of, upright
+from edgenext_deploy.preprocess.photo_fix import missing_photo_fix, unreadable_photo_fix
 from edgenext_deploy.preprocess.pixel_formats import frame_layout, nv12_to_rgb
 from edgenext_deploy.preprocess.placement import place
 from edgenext_deploy.preprocess.possible import CHANNEL_ORDERS, INTERPOLATIONS, require_possible
@@ -147,7 +148,7 @@ def read_photo(path: str) -> "Tuple[Image.Image, int]":
     """
     from PIL import UnidentifiedImageError
 
-    require_file(path, "image", _PHOTO_FIX)
+    require_file(path, "image", _PHOTO_FIX if os.path.lexists(path) else missing_photo_fix(path, PHOTO_FORMATS))
     with warnings.catch_warnings():
         # Pillow's remarks on odd metadata are of no use to the reader; its size limit is replaced by ours.
         warnings.simplefilter("ignore")
@@ -159,10 +160,12 @@ def read_photo(path: str) -> "Tuple[Image.Image, int]":
         except BadInputError:
             raise
         except UnidentifiedImageError as error:
-            raise BadInputError("{} is not an image that can be read".format(path), _PHOTO_FIX) from error
+            raise BadInputError("{} is not an image that can be read".format(path),
+                                unreadable_photo_fix(path, "", PHOTO_FORMATS)) from error
         except Exception as error:  # on hostile bytes, Pillow's decoders raise nearly anything
-            raise BadInputError("image {} cannot be decoded: {}".format(
-                path, shown(str(error)) or type(error).__name__), _PHOTO_FIX) from error
+            reason = shown(str(error)) or type(error).__name__
+            raise BadInputError("image {} cannot be decoded: {}".format(path, reason),
+                                unreadable_photo_fix(path, reason, PHOTO_FORMATS)) from error
 
 
 @contextlib.contextmanager

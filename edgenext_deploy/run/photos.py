@@ -126,8 +126,9 @@ def _print_header(engine: str, view: "View") -> None:
 
 
 def _print_table(result: Dict[str, Any], view: "View", answer: Any) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from edgenext_deploy.commands.screen import make_console
 
     click.echo("\n{}{}".format(_printable(result["image"]),
                               " (random weights)" if view.network.random_weights else ""))
@@ -137,7 +138,7 @@ def _print_table(result: Dict[str, Any], view: "View", answer: Any) -> None:
     for row in view.rows(answer):
         table.add_row(*row)
     # Markup off: a label such as "[red]" is printed as it is.
-    console = Console(markup=False, highlight=False, emoji=False)
+    console = make_console(markup=False, highlight=False, emoji=False)
     with console.capture() as capture:
         console.print(table)
     click.echo(capture.get() if table.row_count else view.headline(answer) + "\n", nl=False)

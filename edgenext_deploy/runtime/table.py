@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union, cast
 
 from edgenext_deploy.artifacts.manifest import ONNX_SUFFIX, PLAN_SUFFIXES
+from edgenext_deploy.artifacts.missing_engine import engine_fix
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.files import require_file
 from edgenext_deploy.runtime.options import AUTO
@@ -76,12 +77,12 @@ def is_engine_name(path: str) -> bool:
     return _ending(path) in engine_endings()
 
 
-def require_engine(path: str, fix: str = "export one with edgenext-export") -> None:
+def require_engine(path: str) -> None:
     """Raise BadInputError unless `path` is a readable file with the name of an engine.
 
     Call it before the manifest is looked for: a photo's missing manifest is not what is wrong.
     """
-    require_file(path, "engine", fix)
+    require_file(path, "engine", engine_fix(path))
     if not is_engine_name(path):
         raise BadInputError(
             "{} is not an engine: a name ending in .onnx or .plan expected, {!r} found".format(path, _ending(path)),

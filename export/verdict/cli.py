@@ -41,9 +41,9 @@ def check_command(file: str, target: Optional[str], as_json: bool, json_file: Op
 
 
 def _print(verdicts: "Verdicts") -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from edgenext_deploy.commands.screen import make_console
     from edgenext_deploy.export.verdict.findings import group_findings
 
     groups = group_findings(verdicts.releases.values())
@@ -54,7 +54,7 @@ def _print(verdicts: "Verdicts") -> None:
         table.add_row(release, "supported" if judged.supported else "not supported", _opset_range(release),
                       ", ".join(numbers))
     click.echo(f"{verdicts.path}: opset {verdicts.opset}, IR version {verdicts.ir_version}, {verdicts.nodes} nodes")
-    Console(highlight=False).print(table)
+    make_console(highlight=False).print(table)
     for number, group in enumerate(listed, 1):
         click.echo(f"{number:3d}. {group.severity}: {_shown(group)}")
     notes = len(groups) - len(listed)

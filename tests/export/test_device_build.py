@@ -67,8 +67,8 @@ def test_commands_to_paste_are_quoted_for_the_shell():
     result = types.SimpleNamespace(manifest=manifest, nms=None, onnx_path="a b/it's.onnx", engine_path="a b/it's.onnx",
                                    manifest_path="a b/it's.json")
     assert next_commands(result, "my nets/x.plan") == [
-        "edgenext-run --engine 'my nets/x.plan' PHOTO.jpg", "edgenext-bench 'my nets/x.plan'"]
+        "edgenext-run 'my nets/x.plan' PHOTO.jpg", "edgenext-bench 'my nets/x.plan'"]
     for command, words in zip(next_commands(result), (
-            ["edgenext-run", "--engine", "a b/it's.onnx", "PHOTO.jpg"], ["edgenext-bench", "a b/it's.onnx"],
+            ["edgenext-run", "a b/it's.onnx", "PHOTO.jpg"], ["edgenext-bench", "a b/it's.onnx"],
             ["scp", "a b/it's.onnx", "a b/it's.json", "DEVICE:"], ["edgenext-build", "it's.onnx"])):
         assert shlex.split(command, comments=True) == words

@@ -172,7 +172,7 @@ def test_the_command_names_the_file_and_refuses_in_one_line(export_here, tmp_pat
         torch.save(randomise(reference_module(get_variant("xxs"), 3), seed).state_dict(), file)
     common = ("--variant", "xxs", "--image-size", 64, "-o", tmp_path / "model.onnx")
     done = export_here(*common, "--weights", path)
-    assert done.returncode == 0 and "edgenext-run --engine {}".format(tmp_path / "model.onnx") in done.stdout
+    assert done.returncode == 0 and "edgenext-run {}".format(tmp_path / "model.onnx") in done.stdout
     done = export_here(*common, "--weights", other)
     assert done.returncode == 2 and "a.pth" in done.stderr and "--force" in done.stderr
     done = export_here(*common, "--weights", other, "--force")

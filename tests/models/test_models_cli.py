@@ -52,7 +52,8 @@ def test_json_file_holds_what_json_prints(capsys, tmp_path):
     assert run(capsys, "--variant", "xs", "--json") == (0, path.read_text(encoding="utf-8"), "")
 
 
-def test_table_fits_110_columns(capsys):
+def test_table_fits_a_terminal_of_110_columns(capsys, monkeypatch):
+    monkeypatch.setattr(screen, "_WIDTH_OFF_A_TERMINAL", 110)
     code, out, _ = run(capsys)
     assert code == 0
     lines = out.splitlines()

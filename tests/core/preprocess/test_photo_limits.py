@@ -80,7 +80,7 @@ def test_few_scans_and_comments_are_no_fault(tmp_path):
 
 
 def test_run_length_of_an_elongated_picture(tmp_path):
-    with pytest.raises(BadInputError, match="67108864x1 pixels|Unsupported BMP compression"):
+    with pytest.raises(BadInputError, match=r"67108864x1 pixels|Unsupported BMP compression"):
         load_photo(os.path.join(DATA, "hostile", "rle_eol.bmp"))
 
 

@@ -95,7 +95,7 @@ def test_both_files_have_their_manifests(exported):
     assert as_data(exported)["nms_plugin"]["onnx"] == exported.nms.onnx_path
     assert [warning for warning in exported.warnings if "not to work on a Jetson Nano" in warning]
     commands = next_commands(exported)
-    assert commands[0].startswith("edgenext-run --engine " + exported.onnx_path)
+    assert commands[0].startswith("edgenext-run " + exported.onnx_path)
     assert commands[-1].startswith("edgenext-build xxs_ssdlite.nms.onnx")
 
 
