@@ -6,6 +6,7 @@ import sys
 import pytest
 from command_lines import run_here
 
+from edgenext_deploy.commands import screen
 from edgenext_deploy.models.cli import models_command
 
 PARAMETERS = {
