@@ -22,6 +22,7 @@ from edgenext_deploy.preprocess import cuda
 from edgenext_deploy.preprocess.input_form import as_input, image_shape, is_channels_last
 from edgenext_deploy.preprocess.photo import normalise, scale_and_crop
 from edgenext_deploy.run import cli
+from edgenext_deploy.run.views import open_view
 from edgenext_deploy.runtime.options import RuntimeOptions
 
 pytest.importorskip("onnxruntime")
@@ -147,8 +148,12 @@ def test_edgenext_run_says_whether_the_one_class_is_there(capsys, tmp_path):
     assert all(image["predictions"][0]["present"] and image["threshold"] == 0 for image in json.loads(out)["images"])
     code, out, _ = run_here(capsys, cli.command, "--engine", ONE, *photos)
     assert code == 0 and "present" in out and out.count("yes") == 2
-    code, out, _ = run_here(capsys, cli.command, "--engine", ONE, "synthetic://64x48@100?frames=2&color=blue")
-    assert code == 0 and "nothing from 75%" in out
+    view = open_view(ONE)
+    with view.network:
+        answers = view.network(photos)
+        assert view.headline(answers[0]) == "red 100.0%"
+        assert view.headline(answers[2]).startswith("nothing from 75% (best: red ")
+        assert view.draw(Image.open(photos[2]), answers[2]).size == (40, 50)
 
 
 @pytest.mark.parametrize("engine", [PROBABILITIES, PIXELS, FEATURES, ONE])
