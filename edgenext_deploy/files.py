@@ -2,15 +2,20 @@
 import contextlib
 import hashlib
 import os
+import re
 import stat
 import tempfile
-from typing import Callable, Dict, Iterator, Optional
+from typing import Callable, Dict, Iterator, List, Optional
 
 from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.folder_lock import locked_folder, try_lock
 
 _CHUNK_BYTES = 1 << 20
 # What Linux follows too.
 _MOST_LINKS = 40
+# What tempfile puts behind the prefix.
+_RANDOM = re.compile(r"[a-z0-9_]{8}\Z")
+_MOST_VOUCHING_BYTES = 64 << 20
 
 
 def cache_folder() -> str:
@@ -159,6 +164,9 @@ def write_files_atomically(files: Dict[str, bytes]) -> None:
     all of them are complete are they renamed, in the order given. Put the file that vouches for the
     others (the manifest) last. A device or a pipe (``/dev/stdout``) is written to, never renamed over.
 
+    Two processes that write the same files do it one after the other. One that is killed between two renames leaves
+    the rest under temporary names, with which a reader finishes (`settled`); the next writer removes others.
+
     Raises:
         UsageError: a folder cannot be written, the disk is full, or a folder has the name of a file.
     """
@@ -168,32 +176,107 @@ def write_files_atomically(files: Dict[str, bytes]) -> None:
                              "choose another folder with --output, or rename it")
     streams = [path for path in files if os.path.exists(path) and not os.path.isfile(path)]
     temporary: Dict[str, str] = {}
+    with contextlib.ExitStack() as held:
+        try:
+            for path, data in files.items():
+                if path not in streams:
+                    with _as_usage_error(path):
+                        _write_temporary(path, data, temporary, held)
+            for folder in sorted({_folder_of(path) for path in temporary}):
+                held.enter_context(locked_folder(folder))
+            for path, data in files.items():
+                with _as_usage_error(path):
+                    if path in streams:
+                        with open(path, "wb") as stream:
+                            stream.write(data)
+                        continue
+                    os.replace(temporary.pop(path), path)
+                    # Or the disk may hold the second name before the first.
+                    _flush_folder(_folder_of(path))
+                for left in _left_of(path):
+                    with contextlib.suppress(OSError):
+                        os.unlink(left)
+        finally:
+            for name in temporary.values():
+                with contextlib.suppress(OSError):
+                    os.unlink(name)
+
+
+@contextlib.contextmanager
+def settled(path: str, digest: Callable[[], str]) -> Iterator[None]:
+    """Hold back writers of a file's folder, and finish what a killed one began.
+
+    For a reader that found two files that do not fit: another process may be between the two renames of
+    `write_files_atomically`, or it was killed there. Then the second file is still there under its temporary name.
+
+    Args:
+        path: of the file that was to be renamed last: a manifest, or the sidecar of a plan.
+        digest: returns the SHA-256 of the file that it vouches for, which stands in it; asked for only if something
+            was left.
+    """
+    with locked_folder(_folder_of(path)):
+        for left in _left_of(path):
+            with contextlib.suppress(OSError), open(left, "rb") as stream:
+                if digest().encode("ascii") in stream.read(_MOST_VOUCHING_BYTES):
+                    os.replace(left, path)
+                    _flush_folder(_folder_of(path))
+        yield
+
+
+def _write_temporary(path: str, data: bytes, temporary: Dict[str, str], held: contextlib.ExitStack) -> None:
+    """Write the content of a file that is to be, and add its name to `temporary`."""
+    folder = _folder_of(path)
+    os.makedirs(folder, exist_ok=True)
+    with locked_folder(folder):
+        handle, name = tempfile.mkstemp(prefix=_temporary_prefix(path), dir=folder)
+        temporary[path] = name
+        # Open and locked until it has its name, so that nobody takes it for one that was left.
+        stream = held.enter_context(os.fdopen(handle, "wb"))
+        try_lock(handle)
+    stream.write(data)
+    stream.flush()
+    os.fsync(stream.fileno())
+    os.chmod(name, plain_mode())
+
+
+def _left_of(path: str) -> List[str]:
+    """Return the temporary files of `path` whose process was killed; the folder is locked."""
+    folder, prefix = _folder_of(path), _temporary_prefix(path)
     try:
-        for path, data in files.items():
-            if path in streams:
-                continue
-            folder = os.path.dirname(os.path.abspath(path))
-            with _as_usage_error(path):
-                os.makedirs(folder, exist_ok=True)
-                handle, name = tempfile.mkstemp(prefix="." + os.path.basename(path) + ".", dir=folder)
-                temporary[path] = name
-                with os.fdopen(handle, "wb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                os.chmod(name, plain_mode())
-        for path, data in files.items():
-            with _as_usage_error(path):
-                if path in streams:
-                    with open(path, "wb") as stream:
-                        stream.write(data)
-                    continue
-                os.replace(temporary[path], path)
-            del temporary[path]
+        names = [name for name in os.listdir(folder) if name.startswith(prefix) and _RANDOM.match(name[len(prefix):])]
+    except OSError:
+        return []
+    return [os.path.join(folder, name) for name in sorted(names) if _is_left(os.path.join(folder, name))]
+
+
+def _is_left(name: str) -> bool:
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(handle)
+        return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and try_lock(handle)
     finally:
-        for name in temporary.values():
-            with contextlib.suppress(OSError):
-                os.unlink(name)
+        os.close(handle)
+
+
+def _temporary_prefix(path: str) -> str:
+    return "." + os.path.basename(path) + "."
+
+
+def _folder_of(path: str) -> str:
+    return os.path.dirname(os.path.abspath(path))
+
+
+def _flush_folder(folder: str) -> None:
+    """Have the names in a folder on the disk, where the file system can do that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def plain_mode() -> int:

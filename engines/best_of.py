@@ -2,15 +2,12 @@
 
 The plans are run to compare them, so this needs the GPU and a TensorRT session.
 """
-import os
-import shutil
-import tempfile
 import time
 from typing import Optional, Tuple
 
-from edgenext_deploy.artifacts.manifest import find_manifest_path, manifest_path
-from edgenext_deploy.artifacts.plan_check import PlanRecord, write_plan
+from edgenext_deploy.artifacts.plan_check import PlanRecord
 from edgenext_deploy.engines.build_records import BuildRequest, BuildResult
+from edgenext_deploy.engines.candidate import candidate
 from edgenext_deploy.engines.isolated import build_in_child
 from edgenext_deploy.errors import MissingRuntimeError
 
@@ -47,15 +44,11 @@ def _median_s(result: BuildResult, record: PlanRecord, onnx_path: str) -> float:
 
     from edgenext_deploy.runtime.open import open_session
 
-    with tempfile.TemporaryDirectory(prefix="edgenext-best-of-") as folder:
-        path = os.path.join(folder, "candidate.plan")
-        shutil.copyfile(find_manifest_path(onnx_path), manifest_path(path))
-        write_plan(path, result.plan, record)
-        with open_session(path) as session:
-            image = np.zeros(session.inputs[0].shape, session.inputs[0].dtype)
-            times = []
-            for _ in range(_WARMUP + _RUNS):
-                started = time.perf_counter()
-                session.infer_all(image)
-                times.append(time.perf_counter() - started)
+    with candidate(result.plan, record, onnx_path) as path, open_session(path) as session:
+        image = np.zeros(session.inputs[0].shape, session.inputs[0].dtype)
+        times = []
+        for _ in range(_WARMUP + _RUNS):
+            started = time.perf_counter()
+            session.infer_all(image)
+            times.append(time.perf_counter() - started)
     return sorted(times[_WARMUP:])[_RUNS // 2]

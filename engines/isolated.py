@@ -5,10 +5,8 @@ only the child. Its memory is free again before the plan is tried.
 """
 import json
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 
 from edgenext_deploy import errors
 from edgenext_deploy.artifacts import json_records
@@ -16,6 +14,7 @@ from edgenext_deploy.child_process import python_command
 from edgenext_deploy.engines import workspace
 from edgenext_deploy.engines.build_records import BuildReport, BuildRequest, BuildResult
 from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.scratch import scratch_folder
 
 _CHILD = "edgenext_deploy.engines.build_child"
 _STDERR = 2
@@ -28,16 +27,13 @@ def build_in_child(request: BuildRequest) -> BuildResult:
         EdgeNextError: what `builder.build` raised in the child.
         IncompatibleError: the child crashed or was killed, most often because memory ran out.
     """
-    folder = tempfile.mkdtemp(prefix="edgenext-build-")
-    try:
+    with scratch_folder() as folder:
         with open(os.path.join(folder, "request.json"), "w", encoding="utf-8") as stream:
             json.dump(json_records.to_json(request._replace(onnx_path=os.path.abspath(request.onnx_path))), stream)
         # Native code may print to standard output, where the caller's result goes.
         code = subprocess.call(python_command(_CHILD, [folder]), stdin=subprocess.DEVNULL,
                                stdout=_STDERR)
         return _read_answer(folder, code)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read_answer(folder: str, code: int) -> BuildResult:

@@ -24,6 +24,7 @@ from edgenext_deploy.engines import timing_cache as timing_cache_files
 from edgenext_deploy.engines import workspace
 from edgenext_deploy.engines.best_of import keep_fastest
 from edgenext_deploy.engines.build_records import BuildReport, BuildRequest, BuildResult
+from edgenext_deploy.engines.candidate import candidate
 from edgenext_deploy.engines.isolated import build_in_child
 from edgenext_deploy.engines.plan_output import (
     manifest_copy_for,
@@ -37,7 +38,7 @@ from edgenext_deploy.engines.precision.pins import pins_of
 from edgenext_deploy.engines.selftest.engine_test import verify_in_child
 from edgenext_deploy.engines.selftest.golden_test import SelfTest
 from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
-from edgenext_deploy.files import require_file, sha256_of_file, write_files_atomically
+from edgenext_deploy.files import require_file, sha256_of_file
 from edgenext_deploy.machine.facts import is_jetson, read_memory
 from edgenext_deploy.machine.tree import Tree
 from edgenext_deploy.targets import TENSORRT, TENSORRT_RTX, Target, get_target
@@ -81,7 +82,7 @@ def build_plan(
     """Build a TensorRT plan from an ONNX file for the GPU of this machine, and write it with its sidecar.
 
     The build runs in a child process. The plan is then run once on the golden input of the manifest, if this machine
-    can run it; a plan with a wrong answer is deleted.
+    can run it; a plan with a wrong answer is not written.
 
     Args:
         onnx: the ONNX file that edgenext-export wrote, with its manifest next to it.
@@ -131,17 +132,21 @@ def build_plan(
         result, note = keep_fastest(result, record, request, best_of)
         warnings += [note] if note else []
         record = _record(result, onnx, manifest, environment)
-    write_files_atomically(manifest_copy)
-    written = write_plan(path, result.plan, record)
-    try:
-        tested, untested = verify_in_child(path)
-    except EdgeNextError:
-        # A plan that is known to be wrong must not stay.
-        for left in (path, sidecar_path(path)):
-            os.unlink(left)
-        raise
+    tested, untested = _test(result, record, onnx, path)
+    written = write_plan(path, result.plan, record, manifest_copy)
     return BuiltPlan(path, sidecar_path(path), written, result.report, tuple(warnings) + result.report.warnings,
                      tested, untested)
+
+
+def _test(result: BuildResult, record: PlanRecord, onnx: str, path: str) -> Tuple[Optional[SelfTest], str]:
+    """Test the plan before it is written to `path`: one that is wrong costs nothing that was there."""
+    with candidate(result.plan, record, onnx) as tried:
+        try:
+            tested, untested = verify_in_child(tried)
+        except EdgeNextError as error:
+            kept = "; what is at {} stays as it was".format(path) if os.path.lexists(path) else ""
+            raise type(error)(error.message.replace(tried, path) + kept, error.fix) from error
+    return tested, untested.replace(tried, path)
 
 
 def _read_manifest(onnx: str) -> Manifest:

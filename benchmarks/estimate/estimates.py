@@ -7,7 +7,6 @@ algorithm can: Winograd's transform needs fewer multiplications for a dense 3x3 
 The expected figure is `calibration`'s, where something was published to fit.
 """
 import os
-import tempfile
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.artifacts.engine_file import open_graph
@@ -15,6 +14,7 @@ from edgenext_deploy.benchmarks.estimate.calibration import Calibration, Feature
 from edgenext_deploy.benchmarks.estimate.graph_work import Kernel, StageWork, read_work
 from edgenext_deploy.benchmarks.estimate.peaks import get_peak
 from edgenext_deploy.benchmarks.latency.exports import export_variant
+from edgenext_deploy.scratch import scratch_folder
 from edgenext_deploy.targets import Peak
 
 KIND = "estimate"
@@ -96,7 +96,7 @@ def estimate_variant(variant: str, device: str, precision: str) -> Estimate:
         EdgeNextError: the export failed; the class is that of its exit code.
     """
     get_peak(device)
-    with tempfile.TemporaryDirectory(prefix="edgenext-estimate-") as folder:
+    with scratch_folder() as folder:
         # Always the flag-mode graph of the Nano, so that one network is estimated for all devices.
         return estimate_file(export_variant(variant, folder, CALIBRATED_TARGET), device, precision)
 

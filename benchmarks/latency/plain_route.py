@@ -6,7 +6,6 @@ stage), checked to compute the same, and timed in one interleaved run.
 """
 import contextlib
 import os
-import tempfile
 from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from edgenext_deploy.benchmarks.latency.exports import export_plain, export_vari
 from edgenext_deploy.benchmarks.latency.interleave import Limits, Progress
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.runtime.options import RuntimeOptions
+from edgenext_deploy.scratch import scratch_folder
 from edgenext_deploy.version import __version__
 
 # Both files hold the same float32 network, whose operations come in another order.
@@ -52,7 +52,7 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
     reports: List[latency_report.LatencyReport] = []
     interrupted = False
     stopped: Optional[run.EngineFailedError] = None
-    with tempfile.TemporaryDirectory(prefix="edgenext-routes-") as folder:
+    with scratch_folder() as folder:
         files = [(variant, *_export_both(variant, folder, tell)) for variant in variants]
         for variant, ours, plain in files:
             try:

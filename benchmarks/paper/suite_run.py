@@ -1,7 +1,6 @@
 """Measure the variants of a published table on ONNX Runtime, interleaved in one run."""
 import contextlib
 import os
-import tempfile
 from typing import Callable, Optional, Sequence
 
 from edgenext_deploy.benchmarks import latency_report
@@ -10,6 +9,7 @@ from edgenext_deploy.benchmarks.latency.exports import export_variant
 from edgenext_deploy.benchmarks.latency.interleave import Limits, Progress
 from edgenext_deploy.benchmarks.latency.run import Request, benchmark
 from edgenext_deploy.runtime.options import RuntimeOptions
+from edgenext_deploy.scratch import scratch_folder
 
 Tell = Callable[[str], None]
 
@@ -39,7 +39,7 @@ def measure_variants(
     """
     with contextlib.ExitStack() as stack:
         if folder is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgenext-table-"))
+            folder = stack.enter_context(scratch_folder())
         engines = tuple(_exported(variant, folder, tell) for variant in variants)
         return benchmark(Request(engines, device=CPU, runtime=RuntimeOptions(threads=threads), limits=limits,
                                  keep_samples=True), progress)

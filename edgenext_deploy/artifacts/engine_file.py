@@ -18,9 +18,17 @@ from edgenext_deploy.artifacts.plan_header import (
     parse_header,
     unreadable,
 )
-from edgenext_deploy.artifacts.plan_sidecar import PlanRecord, rebuild_command
+from edgenext_deploy.artifacts.plan_sidecar import PlanRecord, find_sidecar_path, rebuild_command
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import open_at_once, read_file, require_file, sha256_of_bytes, shown
+from edgenext_deploy.files import (
+    open_at_once,
+    read_file,
+    require_file,
+    settled,
+    sha256_of_bytes,
+    sha256_of_file,
+    shown,
+)
 
 # Protobuf has no larger messages; the largest variant's graph has 75 MB.
 _MOST_BYTES = 1 << 30
@@ -83,20 +91,37 @@ class EngineFile:
             BadInputError: no manifest, a broken one, or one for another file.
         """
         if self._manifest is None:
-            path = manifests.find_manifest_path(self.path)
-            data = manifests.read_bytes(path)
-            found = manifests.parse(data, path)
-            self.manifest_sha256 = sha256_of_bytes(data)
-            if self.header is None:
-                self._require_graph_of(found)
-            elif self.record is not None:
-                self._require_plan_of(found, self.record)
-            self._manifest = found
+            try:
+                self._manifest = self._checked_manifest()
+            except BadInputError:
+                with settled(manifests.find_manifest_path(self.path), self._digest_now):
+                    self._read_graph_again()
+                    self._manifest = self._checked_manifest()
         return self._manifest
 
     def find_manifest(self) -> Optional[Manifest]:
         """Return what `manifest` returns, or None when there is no such file."""
         return self.manifest() if os.path.exists(manifests.find_manifest_path(self.path)) else None
+
+    def _digest_now(self) -> str:
+        return self.sha256 if self._data is None else sha256_of_file(self.path)
+
+    def _checked_manifest(self) -> Manifest:
+        path = manifests.find_manifest_path(self.path)
+        data = manifests.read_bytes(path)
+        found = manifests.parse(data, path)
+        self.manifest_sha256 = sha256_of_bytes(data)
+        if self.header is None:
+            self._require_graph_of(found)
+        elif self.record is not None:
+            self._require_plan_of(found, self.record)
+        return found
+
+    def _read_graph_again(self) -> None:
+        """Take the graph that lies there now: with its manifest it was replaced after it was read."""
+        if self.header is None and self._data is not None:
+            self._data = _read_graph(self.path)
+            self.bytes, self.sha256 = len(self._data), sha256_of_bytes(self._data)
 
     def _require_graph_of(self, manifest: Manifest) -> None:
         if self.sha256 != manifest.graph.sha256:
@@ -137,14 +162,23 @@ def open_engine_file(path: Path, *, trust: bool = False) -> EngineFile:
 def open_graph(path: Path) -> EngineFile:
     """Read a file that is not a plan, such as an ONNX file; see `open_engine_file`."""
     name = os.fspath(path)
+    require_file(name, "engine", engine_fix(name))
+    with _reading(name, engine_fix(name)):
+        try:
+            _require_size(name)
+        except BadInputError:
+            with settled(manifests.find_manifest_path(name), lambda: sha256_of_file(name)):
+                _require_size(name)
+    return EngineFile(name, _read_graph(name))
+
+
+def _read_graph(name: str) -> bytes:
     fix = engine_fix(name)
-    require_file(name, "engine", fix)
     with _reading(name, fix):
-        _require_size(name)
         data = read_file(name, "engine", fix, _MOST_BYTES)
     if os.path.splitext(name)[1].lower() == manifests.ONNX_SUFFIX:
         require_plain_graph(data, name)
-    return EngineFile(name, data)
+    return data
 
 
 def _require_size(path: str) -> None:
@@ -164,6 +198,17 @@ def _require_size(path: str) -> None:
 def open_plan(path: Path, *, trust: bool = False) -> EngineFile:
     """Read a plan, whatever its name ends in; see `open_engine_file`."""
     name = os.fspath(path)
+    try:
+        return _open_plan(name, trust)
+    except BadInputError:
+        if "\0" in name or not os.path.isfile(name):
+            raise
+        # Both names may be about to change: see `settled`.
+        with settled(find_sidecar_path(name), lambda: sha256_of_file(name)):
+            return _open_plan(name, trust)
+
+
+def _open_plan(name: str, trust: bool) -> EngineFile:
     fix = "build the plan again: " + rebuild_command(name)
     with _reading(name, fix):
         require_file(name, "plan", "build a plan on this machine: edgenext-build MODEL.onnx")

@@ -7,7 +7,7 @@ deserialised on a machine. docs/plans.md says what this protects against.
 """
 import os
 import shlex
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from edgenext_deploy.artifacts.plan_header import (
     OTHER,
@@ -39,16 +39,18 @@ __all__ = [
 ]
 
 
-def write_plan(path: str, plan_bytes: bytes, record: PlanRecord) -> PlanRecord:
+def write_plan(path: str, plan_bytes: bytes, record: PlanRecord,
+               manifest: Optional[Dict[str, bytes]] = None) -> PlanRecord:
     """Write a plan and its sidecar.
 
-    Both are complete on the disk before either gets its name, the plan first. An interruption in between leaves a
-    new plan next to an old sidecar, whose digest does not fit.
+    All are complete on the disk before one gets its name, the sidecar last. What an interruption in between leaves
+    undone, the next reader finishes (`edgenext_deploy.files.settled`).
 
     Args:
         path: where the plan goes; an older plan there is replaced.
         plan_bytes: as TensorRT serialised it.
         record: what to say about it; its field `plan` is computed here.
+        manifest: path and content of a manifest to write with them.
 
     Returns:
         The record as written.
@@ -64,7 +66,7 @@ def write_plan(path: str, plan_bytes: bytes, record: PlanRecord) -> PlanRecord:
         parsed = parse_record(sidecar, "the new sidecar")
     except BadInputError as error:
         raise ValueError("cannot write the plan: {}".format(error.message)) from error
-    write_files_atomically({path: plan_bytes, sidecar_path(path): sidecar})
+    write_files_atomically({**(manifest or {}), path: plan_bytes, sidecar_path(path): sidecar})
     return parsed
 
 

@@ -4,7 +4,6 @@ import concurrent.futures
 import json
 import os
 import re
-import tempfile
 import time
 from typing import Any, Deque, Dict, Optional, Sequence, Tuple, Union
 
@@ -24,6 +23,7 @@ from edgenext_deploy.errors import (
 from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
 from edgenext_deploy.runtime.profile import LayerTimes, layers_of_trace
 from edgenext_deploy.runtime.session import Session, SessionTimings
+from edgenext_deploy.scratch import scratch_folder
 from edgenext_deploy.telemetry import disable_telemetry
 
 _DTYPES = {
@@ -138,7 +138,7 @@ class OnnxRuntimeSession(Session):
         file = open_graph(self._path)
         if file.sha256 != self._sha256:
             raise BadInputError("{} was replaced since it was opened".format(self._path), "open it again")
-        with tempfile.TemporaryDirectory(prefix="edgenext-profile-") as folder:
+        with scratch_folder() as folder:
             with OnnxRuntimeSession(file, options=self._options, profile_prefix=os.path.join(folder, "trace")) as other:
                 wall_ms = [other._run(image)[1].wall_ms for _ in range(warmup + runs)][warmup:]
                 trace = str(other._require_open().end_profiling())

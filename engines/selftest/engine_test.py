@@ -1,7 +1,6 @@
 """An engine file's answer to the golden input of its manifest, here or in a child process."""
 import json
 import os
-import tempfile
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
@@ -10,6 +9,7 @@ from edgenext_deploy.commands.child import run_module
 from edgenext_deploy.engines.selftest.golden_test import SelfTest, self_test
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, VerificationError
 from edgenext_deploy.runtime.options import RuntimeOptions
+from edgenext_deploy.scratch import scratch_folder
 
 _TIME_LIMIT_S = 300.0
 
@@ -74,7 +74,7 @@ def verify_in_child(path: str) -> Tuple[Optional[SelfTest], str]:
     Raises:
         VerificationError: the plan gives a wrong answer, crashes its process, or does not come to an end.
     """
-    with tempfile.TemporaryDirectory(prefix="edgenext-test-") as folder:
+    with scratch_folder() as folder:
         # Not from its standard output, on which TensorRT may print too.
         answer = os.path.join(folder, "answer.json")
         try:

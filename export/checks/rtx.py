@@ -10,7 +10,6 @@ import importlib.util
 import json
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from edgenext_deploy.child_process import python_command
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.files import require_file, write_files_atomically
 from edgenext_deploy.install import install_command
+from edgenext_deploy.scratch import scratch_folder
 from edgenext_deploy.targets import Target
 
 _CHILD = Path(__file__).with_name("rtx_child.py")
@@ -111,7 +111,7 @@ def require_build(content: bytes, name: str, target: Target, typed: bool, build:
     """
     if not target.compute_capability:
         return RtxReport(False, False, reason=f"target {target.name} has no GPU")
-    with tempfile.TemporaryDirectory(prefix="edgenext-export-") as folder:
+    with scratch_folder() as folder:
         path = Path(folder, f"{name}.onnx")
         path.write_bytes(content)
         report = build(str(path), (sm_for(target),))
@@ -146,7 +146,7 @@ def build_with_rtx(onnx_path: str, sms: Sequence[str] = ("80", "86"), timeout_s:
     require_file(onnx_path, "ONNX file", "export one with edgenext-export")
     if importlib.util.find_spec("tensorrt_rtx") is None:
         return RtxReport(False, False, reason=f"tensorrt_rtx is not installed ({install_command('rtx')})")
-    with tempfile.TemporaryDirectory(prefix="edgenext-rtx-") as folder:
+    with scratch_folder() as folder:
         result = Path(folder, "report.json")
         command = python_command(str(_CHILD), [
             str(Path(onnx_path).resolve()), str(result), folder if keep_plan else "", *sms])

@@ -1,12 +1,12 @@
 """onnx-simplifier in a child process: it may crash or hang, and then the graph goes on as it was."""
 import dataclasses
 import subprocess
-import tempfile
 from pathlib import Path
 
 import onnx
 
 from edgenext_deploy.child_process import python_command
+from edgenext_deploy.scratch import scratch_folder
 
 _CHILD = Path(__file__).with_name("simplify_child.py")
 
@@ -27,7 +27,7 @@ def simplify(model: onnx.ModelProto, timeout_s: float = 60.0, child: Path = _CHI
         timeout_s: wall time after which the child is killed.
         child: the script to run; tests give one that misbehaves.
     """
-    with tempfile.TemporaryDirectory(prefix="edgenext-simplify-") as folder:
+    with scratch_folder() as folder:
         source, destination = Path(folder, "in.onnx"), Path(folder, "out.onnx")
         source.write_bytes(model.SerializeToString(deterministic=True))
         try:

@@ -17,7 +17,7 @@ from edgenext_deploy.artifacts import plan_check as plans
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.engines import best_of, isolated, onnx_to_plan
 from edgenext_deploy.engines.cli import command
-from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError
+from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, VerificationError
 from edgenext_deploy.machine.environment import Environment
 
 
@@ -131,6 +131,28 @@ def test_elsewhere_the_plan_gets_its_manifest(machine, capfd, tmp_path):
     (out / "b.json").write_text("another")
     code, _, err = run(capfd, path, "--output", str(out / "b.plan"))
     assert code == 2 and "b.json" in err
+
+
+def test_a_failed_self_test_leaves_the_plan_that_was_there(machine, capfd, tmp_path, monkeypatch):
+    machine()
+    path = normed(tmp_path)
+    assert run(capfd, path)[0] == 0
+    before = {found.name: found.read_bytes() for found in tmp_path.glob("*net*")}
+    tried = []
+
+    def wrong(candidate):
+        tried.append(candidate)
+        raise VerificationError("the plan {} cannot be run".format(candidate), "build again")
+
+    monkeypatch.setattr(onnx_to_plan, "verify_in_child", wrong)
+    code, _, err = run(capfd, path, "--force")
+    plan = str(tmp_path / "net.plan")
+    assert code == 5 and "the plan {0} cannot be run; what is at {0} stays as it was".format(plan) in err
+    assert {found.name: found.read_bytes() for found in tmp_path.glob("*net*")} == before and "net.plan" in before
+    assert not os.path.exists(os.path.dirname(tried[0]))
+    other = tmp_path / "other"
+    code, _, err = run(capfd, path, "--output", str(other / "net.plan"))
+    assert code == 5 and "stays as it was" not in err and os.listdir(str(other)) == []
 
 
 def test_a_plan_is_named_like_one_and_its_model_like_a_model(machine, capfd, tmp_path):

@@ -1,6 +1,7 @@
 """What was checked is what runs: an engine file and what lies next to it are each read once."""
 import builtins
 import collections
+import itertools
 import json
 import os
 import shutil
@@ -106,11 +107,13 @@ def test_a_plan_that_is_replaced_after_the_check_does_not_run(new_machine, tmp_p
 def test_a_plan_that_changes_while_it_is_read(tmp_path, monkeypatch):
     """Without a sidecar no digest would find it; what is parsed has to be what is loaded."""
     path, size = str(tmp_path / "a.plan"), 1 << 16  # larger than what Python reads ahead
-    for other in (nano_plan(size=size + 1), nano_plan(size=size - 1)):
-        def swapped(name, header, trust, other=other):
-            with open(path, "r+b") as stream:  # in place, as the file that is open
+    for step in (1, -1):
+        sizes = itertools.count(size + step, step)
+
+        def swapped(name, header, trust, sizes=sizes):
+            with open(path, "r+b") as stream:  # in place, as the file that is open; again when it is read again
                 stream.truncate(0)
-                stream.write(other)
+                stream.write(nano_plan(size=next(sizes)))
 
         put(path, nano_plan(size=size))
         monkeypatch.setattr("edgenext_deploy.artifacts.engine_file.record_for", swapped)
