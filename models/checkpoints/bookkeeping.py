@@ -5,9 +5,9 @@ from collections.abc import Iterable
 # Profilers and averaging put these beside any module's parameters.
 _COUNTERS = {"total_ops", "total_params", "n_averaged"}
 _WORDS = {
-    "acc", "auroc", "auc", "center", "centers", "counter", "decay", "ema", "epoch", "f1", "initted", "iou", "lr", "map",
-    "mean", "miou", "momentum", "num", "precision", "prototypes", "queue", "recall", "scaler", "scheduler", "sigma",
-    "std", "step", "steps", "top", "total", "updates"}
+    "acc", "auroc", "auc", "center", "centers", "count", "counts", "counter", "decay", "ema", "epoch", "f1", "freq",
+    "initted", "iou", "lr", "map", "mean", "miou", "momentum", "num", "precision", "prototypes", "queue", "recall",
+    "scaler", "scheduler", "sigma", "std", "step", "steps", "top", "total", "updates"}
 _PARTS = ("accuracy", "confmat", "confusion", "criterion", "loss", "metric", "optim", "pos_weight", "class_weight")
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.models.checkpoints.bookkeeping import is_bookkeeping
-from edgenext_deploy.models.checkpoints.heads import other_channels, straightened
+from edgenext_deploy.models.checkpoints.heads import head_beside, other_channels, straightened
 from edgenext_deploy.models.checkpoints.tensor_sets import TensorSet, plain_names
 from edgenext_deploy.models.checkpoints.weights_file import listed
 from edgenext_deploy.models.variants.families import Family
@@ -143,8 +143,15 @@ def fit_of(tensors: TensorSet, network: Network) -> Fit:
     found = {key: tensors.tensor(name) for key, name in file_names.items() if not key.startswith(network.ignored)}
     changes: list[str] = []
     refusal = None
+    head: dict[str, str] = {}
     if network.class_weight:
+        beside = tensors.beside()
+        head = head_beside(found, network.class_weight, beside)
+        found.update((key, beside[name]) for key, name in head.items())
         found, changes, refusal = straightened(found, network.class_weight)
+        if head:
+            outer = head[network.class_weight].rsplit(".", 1)[0]
+            changes.insert(0, f"{outer} beside the backbone taken as its head, with nothing but dropout between them")
     classes = network.classes_of(found)
     expected = network.shapes(classes or network.usual_classes)
     state = {key: value for key, value in found.items() if key in expected}
@@ -157,7 +164,7 @@ def fit_of(tensors: TensorSet, network: Network) -> Fit:
     left_out = {key: name for key, name in others.items() if is_bookkeeping(key, modules)}
     strangers = {key: name for key, name in others.items() if key not in left_out}
     unused = {*others.values(), *(name for key, name in file_names.items() if key.startswith(network.ignored))}
-    used = frozenset(tensors.prefix + name for name in tensors.names if name not in unused)
+    used = frozenset([*(tensors.prefix + name for name in tensors.names if name not in unused), *head.values()])
     return Fit(tensors, layout, state, classes, expected, strangers, tuple(left_out.values()), used, tuple(changes),
                refusal or other_channels(state, expected))
 

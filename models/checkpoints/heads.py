@@ -1,12 +1,15 @@
 """A classifier's last layer under the names that people's own heads give it."""
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.models.checkpoints.bookkeeping import is_bookkeeping
 
+# Of a layer beside a backbone; a projector, say, is none.
+_CLASSIFIER = re.compile(r"(?:^|[._])(?:head|fc|cls|classifier|linear|logits|output)(?:[._]?\d+)?$")
 _SEVERAL = re.compile(r"(?:^|\.)(?:parametrizations\.(\w+)\.\w+|(\w+)_(?:g|v|orig|mask))$")
 
 
@@ -65,6 +68,27 @@ def straightened(
         taken[bias] = torch.zeros(weight.shape[0])
         notes.append(f"the head is without a bias: {bias} is zero")
     return taken, notes, None
+
+
+def head_beside(found: Iterable[str], class_weight: str, beside: Iterable[str]) -> dict[str, str]:
+    """Return the classifier that lies beside a backbone, as in a module of one's own: our names with the file's.
+
+    It is taken if it is the one layer there and is called a classifier; anything else may belong to another network.
+
+    Args:
+        found: names of the parameters, the reference module's.
+        class_weight: the reference module's name of the weight of its last layer.
+        beside: names of what lies next to the network, see `TensorSet.beside`.
+    """
+    layer = class_weight.rsplit(".", 1)[0]
+    others = [name for name in beside if not is_bookkeeping(name, ())]
+    if not others or any(name.startswith(layer + ".") for name in found):
+        return {}
+    outer = others[0].rsplit(".", 1)[0]
+    leaves = {name[len(outer) + 1:] for name in others if name.startswith(outer + ".")}
+    if len(leaves) < len(others) or not {"weight"} <= leaves <= {"weight", "bias"} or not _CLASSIFIER.search(outer):
+        return {}
+    return {f"{layer}.{leaf}": f"{outer}.{leaf}" for leaf in leaves}
 
 
 def other_channels(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> BadInputError | None:

@@ -127,7 +127,7 @@ class Search:
                          if key not in firsts and not (place.path == () and isinstance(value, Tensor)))
         prefixes = tuple(tensors.prefix for tensors in known if tensors.place is place)
         names.update((".".join((*place.path, name.split(".")[0])), None) for name in place.tensors
-                     if not name.startswith(prefixes))
+                     if not name.startswith(prefixes) and name not in fit.used)
         return list(names)
 
 

@@ -57,6 +57,13 @@ class TensorSet:
         """Return a tensor by its name without the prefix."""
         return self.place.tensors[self.prefix + name]
 
+    def beside(self) -> dict[str, Tensor]:
+        """Return the tensors next to the set, whose names have all of its prefix but the last word."""
+        parent = ".".join(self.prefix.split(".")[:-2])
+        start = parent + "." if parent else ""
+        return {name: tensor for name, tensor in self.place.tensors.items()
+                if self.prefix and name.startswith(start) and not name.startswith(self.prefix)}
+
     def is_called(self, state: str) -> bool:
         """Say whether a user who asks for `state` may mean this set: it is the set's name or a part of it."""
         return f".{state}." in f".{self.name}."

@@ -38,7 +38,8 @@ from edgenext_deploy.models.variants.registry import Variant  # noqa: E402
 @pytest.mark.parametrize("prefix", [
     "module.", "_orig_mod.", "model.", "net.", "model.model.", "model._orig_mod.", "backbone.", "encoder.",
     "timm_model.", "_forward_module.", "_fsdp_wrapped_module.", "_module.", "student.", "0.model.",
-    "learner.inner.network.", "model.module._orig_mod.", "stages.", "head.", "x y."])
+    "learner.inner.network.", "model.module._orig_mod.", "stages.", "head.", "x y.",
+    "base_model.model.", "policy.features_extractor.", "0.auto_model.", "model.vision_tower.0."])
 def test_any_prefix(load, prefix, layout):
     loaded = load({"state_dict": prefixed(prefix, {layout(key): value for key, value in GIVEN.items()})})
     assert_same(loaded, GIVEN)
@@ -72,6 +73,10 @@ def test_prefixes_of_other_networks(load, variant, given):
     ({"model": {"state_dict": GIVEN}}, "model.state_dict"), ({**GIVEN, "epoch": 3}, "bare"),
     ({"model_ema": {"module": GIVEN, "decay": 0.99}}, "model_ema.module"), ([GIVEN], "0"),
     ({"a": {"b": {"c": {"d": GIVEN}}}}, "a.b.c.d"), ({"agents": [{"policy": GIVEN}]}, "agents.0.policy"),
+    ({"state": {"model": prefixed("module.", GIVEN), "optimizers": {"AdamW": {}}}, "rng": [1]}, "state.model"),
+    ({"fold": 3, "best": (0.91, GIVEN)}, "best.1"),
+    ({key: torch.nn.Parameter(value.clone()) for key, value in GIVEN.items()}, "bare"),
+    ({"trainer": {"callbacks": {"EMA": {"ema_weights": GIVEN}}}}, "trainer.callbacks.EMA.ema_weights"),
     (collections.OrderedDict(model=collections.OrderedDict(GIVEN)), "model"), (({}, {"net": GIVEN}), "1.net")])
 def test_any_container(load, content, name):
     loaded = load(content)
@@ -100,6 +105,14 @@ def test_a_safetensors_file_with_a_prefix_and_a_metric(tmp_path):
     ({**GIVEN, **prefixed("ema_model.", OTHER)}, ["bare", "ema_model"]),
     ({**prefixed("module.", GIVEN), **OTHER}, ["module", "bare"]),
     ({"a": {"net": GIVEN}, "b": {"net": OTHER}}, ["a", "b"]),
+    ({"models": [GIVEN, OTHER]}, ["models.0", "models.1"]),
+    ({f"{who}.{'fc' if key.startswith('head') else 'body'}.{key.removeprefix('head.')}": value
+      for who, given in (("student", GIVEN), ("teacher", OTHER)) for key, value in given.items()},
+     ["student.body", "teacher.body"]),
+    ({**prefixed("online_model.", GIVEN), **prefixed("ema_model.", OTHER), "initted": torch.tensor(True),
+      "step": torch.tensor(5)}, ["online_model", "ema_model"]),
+    ({"net_q.encoder." + key: value for key, value in GIVEN.items()} | prefixed("net_k.encoder.", OTHER),
+     ["net_q.encoder", "net_k.encoder"]),
     ({"online_model": prefixed("module.", GIVEN), "ema": {"shadow": OTHER}}, ["online_model", "ema"])])
 def test_of_several_networks_one_must_be_asked_for(load, refusal, content, names):
     error = refusal(content)
@@ -160,7 +173,8 @@ def test_a_backbone_is_found_too(tmp_path):
     {"total_ops": 1, "total_params": 1, "stages.0.0.total_ops": 1}, {"criterion.weight": 10}, {"val_acc.confmat": 9},
     {"mean": 3, "std": 3}, {"normalize.mean": 3, "normalize.std": 3}, {"loss_fn.pos_weight": 10}, {"n_averaged": 1},
     {"train_metrics.accuracy.tp": 10}, {"top1.correct": 1}, {"ema_decay": 1}, {"step": 1, "initted": 1},
-    {"arcface_loss.weight": 10}])
+    {"arcface_loss.weight": 10}, {"class_freq": 10}, {"valid_f1.fp": 10, "valid_f1.fn": 10}, {"label_counts": 10},
+    {"mixup.epoch": 1, "logit_std": 1}, {"cls_num_list": 10}])
 @pytest.mark.parametrize("prefix", ["", "model."])
 def test_bookkeeping_is_left_out_with_one_note(load, extra, prefix):
     tensors = {prefix + key: torch.zeros(count) for key, count in extra.items()}
@@ -221,6 +235,33 @@ def test_a_linear_layer_inside_the_head_of_timm(load):
     for leaf in ("weight", "bias"):
         given["head.fc.1." + leaf] = given.pop("head.fc." + leaf)
     assert_same(load(given), GIVEN)
+
+
+@pytest.mark.parametrize("layout", [str, to_timm])
+@pytest.mark.parametrize("prefix, head", [
+    ("backbone.", "head"), ("encoder.", "fc"), ("model.", "classifier.1"), ("net.features.", "net.linear"),
+    ("module.backbone.", "module.cls_head"), ("student.body.", "student.head_fc2")])
+def test_a_classifier_beside_a_backbone(load, prefix, head, layout):
+    body = {layout(key): value for key, value in BODY.items()}
+    outer = {f"{head}.{leaf}": GIVEN["head." + leaf] for leaf in ("weight", "bias")}
+    loaded = load({"state_dict": {**prefixed(prefix, body), **outer, "criterion.weight": torch.ones(10)}})
+    assert_same(loaded, GIVEN)
+    assert loaded.notes[0].startswith(f"{head} beside the backbone taken as its head")
+    assert not any(note.startswith("beside it") and head.split(".")[-1] in note for note in loaded.notes)
+
+
+@pytest.mark.parametrize("beside", [
+    {"projector.weight": (10, 20)}, {"head.weight": (10, 20), "neck.weight": (20,)}, {"head.weight_g": (10, 1)},
+    {"fc1.weight": (20, 20), "fc2.weight": (10, 20)}, {"head.bias": (10,)},
+    {"head.weight": (10, 20), "head.scale": (1,)}])
+def test_what_may_be_more_than_a_classifier_beside_a_backbone_is_not_taken(refusal, beside):
+    given = {**prefixed("backbone.", BODY), **{key: torch.ones(shape) for key, shape in beside.items()}}
+    assert "it is a backbone without a head" in refusal(given).message
+
+
+def test_a_classifier_beside_a_backbone_of_another_width_is_named(refusal):
+    given = {**prefixed("backbone.", BODY), "head.weight": torch.ones(10, 32), "head.bias": torch.ones(10)}
+    assert "head.weight is [10, 32], [10, 20] expected" in refusal(given).message
 
 
 def test_a_head_without_a_bias(load):
