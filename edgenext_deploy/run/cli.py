@@ -47,21 +47,25 @@ With --json and --json-file a stream gives one JSON object per line."""
     "edgenext-run xxs.plan csi://0 --fps 30 --json"))
 @click.option("--engine", type=ENGINE, help="The same as the argument ENGINE.")
 @click.argument("words", nargs=-1, type=INPUT, metavar="ENGINE IMAGE...|STREAM")
-@click.option("--top-k", type=click.IntRange(1), metavar="N",
-              help="Classifier: number of predictions per image.  [default: 5]")
+@click.option("--top", "--top-k", "--max-objects", "top", type=click.IntRange(1), metavar="N",
+              help="Most predictions, objects or classes per image.  [default: classifier 5, detector 200 of its "
+                   "threshold, segmenter all]")
 @click.option("--threshold", type=click.FloatRange(0, 1), metavar="SCORE",
               help="Detector: report objects with a higher score.  [default: 0.3]  Classes that do not exclude each "
                    "other: the probability from which one is present.  [default: the manifest's]")
 @click.option("--labels", type=INPUT, metavar="FILE",
               help="Class names, as lines, JSON or simple YAML; or 'imagenet1k'.  [default: the manifest's]")
+@click.option("--font", type=INPUT, metavar="FILE",
+              help="Font of the names that --save and --display draw.  [default: one of this system that has the "
+                   "labels' letters]")
 @click.option("--anyway", is_flag=True, help="Show answers of random weights too; they mean nothing.")
 @runtime_options()
 @live_options
 @json_options
 @common_options
-def command(engine: Optional[str], words: Tuple[str, ...], top_k: Optional[int], threshold: Optional[float],
-            labels: Optional[str], anyway: bool, runtime: RuntimeOptions, as_json: bool, json_file: Optional[str],
-            **live: Any) -> int:
+def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], threshold: Optional[float],
+            labels: Optional[str], font: Optional[str], anyway: bool, runtime: RuntimeOptions, as_json: bool,
+            json_file: Optional[str], **live: Any) -> int:
     """Run a network on photos or on a stream; `_HELP` is what the user reads."""
     from edgenext_deploy.run.views import open_view
 
@@ -70,7 +74,7 @@ def command(engine: Optional[str], words: Tuple[str, ...], top_k: Optional[int],
     stream = chosen_stream(sources, options)
     if json_file is not None:
         require_writable(json_file, "give another file with --json-file")
-    view = open_view(engine, labels=labels, top_k=top_k, threshold=threshold, anyway=anyway,
+    view = open_view(engine, labels=labels, top=top, threshold=threshold, anyway=anyway,
                      runtime=runtime)
     with view.network:
         if stream is not None:
@@ -78,18 +82,36 @@ def command(engine: Optional[str], words: Tuple[str, ...], top_k: Optional[int],
         if (options.save or options.display) and not view.drawable:
             raise UsageError("--save and --display draw answers, and features cannot be drawn",
                              "leave them out; --json-file keeps the features")
+        if options.save or options.display:
+            _choose_letters(view, font)
+        elif font is not None:
+            raise UsageError("--font is for the names that --save and --display draw", "leave it out, or add --save")
         _warm_up(view)
         if stream is not None:
             return run_live(engine, stream, view, options, as_json, json_file)
         return run_photos(engine, sources, view, options.save, as_json, json_file)
 
 
-def _warm_up(view: "View") -> None:
-    """Run once on zeros, so that the first photo's time is not the cost of the first run."""
-    import numpy as np
+def _choose_letters(view: "View", font: Optional[str]) -> None:
+    """Find a font for the labels; say which letters it lacks."""
+    from edgenext_deploy.files import shown
+    from edgenext_deploy.run.lettering import lettering_for
 
-    taken = view.network.session.inputs[0]
-    view.network.session.infer_all(np.zeros(taken.shape, taken.dtype))
+    labels = getattr(view.network, "labels", ())
+    view.lettering = lettering_for(labels, font)
+    lacking = view.lettering.lacks("".join(labels))
+    if lacking:
+        click.echo("note: {} letters of the labels are drawn as '?' ({}): {} lacks them; --font FILE gives another "
+                   "font".format(len(lacking), shown("".join(lacking), 20),
+                                 view.lettering.path or "every font found here"), err=True)
+
+
+def _warm_up(view: "View") -> None:
+    """Answer a plain picture, so that the first photo's times hold no import and no first run."""
+    from PIL import Image
+
+    Image.preinit()  # imports the decoders
+    view.network([Image.new("RGB", (64, 64))])
 
 
 main = entry_point(command)

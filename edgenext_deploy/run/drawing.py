@@ -1,8 +1,9 @@
 """Answers drawn into pictures: boxes with names, the colours of classes, a few lines of text."""
-from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Optional, Sequence, Tuple
 
 import numpy as np
 
+from edgenext_deploy.run.lettering import OWN, Lettering
 from edgenext_deploy.run.palette import Color, voc_color, voc_palette
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 Line = Tuple[Color, str]
 
 
-def draw_objects(image: "Image.Image", objects: "Sequence[DetectedObject]") -> "Image.Image":
+def draw_objects(image: "Image.Image", objects: "Sequence[DetectedObject]",
+                 lettering: Lettering = OWN) -> "Image.Image":
     """Return a copy of an RGB picture with every object's box, name and score; the best lies on top."""
     picture, draw = _canvas(image)
     height = _text_height(picture)
@@ -32,12 +34,17 @@ def draw_objects(image: "Image.Image", objects: "Sequence[DetectedObject]") -> "
             draw.rectangle([left + inset, top + inset, right - inset, bottom - inset], outline=color)
     for found in reversed(objects):
         text = "{} {:.0%}".format(found.label, found.score)
-        _draw_line(picture, draw, (int(found.left), int(found.top)), class_color(found.index), text, height, above=True)
+        _draw_line(picture, draw, (int(found.left), int(found.top)), class_color(found.index),
+                   lettering.mask(text, height), above=True)
     return picture
 
 
-def draw_classes(image: "Image.Image", answer: "Segmentation") -> "Image.Image":
-    """Return a copy of an RGB picture under the colours of its classes, with a legend; class 0 is not coloured."""
+def draw_classes(image: "Image.Image", answer: "Segmentation", lettering: Lettering = OWN,
+                 top: Optional[int] = None) -> "Image.Image":
+    """Return a copy of an RGB picture under the colours of its classes; class 0 is not coloured.
+
+    The legend names the `top` largest classes, or all.
+    """
     from PIL import Image
 
     classes = answer.resized()
@@ -45,30 +52,42 @@ def draw_classes(image: "Image.Image", answer: "Segmentation") -> "Image.Image":
     colors = voc_palette()[classes].astype(np.float32)
     share = np.where(classes > 0, np.float32(_OVERLAY), np.float32(0))[:, :, np.newaxis]
     mixed = Image.fromarray((pixels * (1 - share) + colors * share + np.float32(0.5)).astype(np.uint8))
-    return draw_lines(mixed, [
-        (voc_color(item.index), "{} {:.1%}".format(item.label, item.share)) for item in answer.shares()])
+    lines = [(voc_color(item.index), "{} {:.1%}".format(item.label, item.share)) for item in answer.shares()[:top]]
+    return draw_lines(mixed, lines, lettering)
 
 
-def draw_lines(image: "Image.Image", lines: Sequence[Line]) -> "Image.Image":
+def draw_lines(image: "Image.Image", lines: Sequence[Line], lettering: Lettering = OWN) -> "Image.Image":
     """Return a copy of an RGB picture with lines of text at its top left, each on its colour."""
     picture, draw = _canvas(image)
     height = _text_height(picture)
     top = 0
     for color, text in lines:
-        top = _draw_line(picture, draw, (0, top), color, text, height)
+        top = _draw_line(picture, draw, (0, top), color, lettering.mask(text, height))
     return picture
 
 
 def draw_note(image: "Image.Image", text: str) -> "Image.Image":
     """Return a copy of an RGB picture with a line of text at its bottom left, white on black."""
     picture, draw = _canvas(image)
-    _draw_line(picture, draw, (0, picture.height), _BLACK, text, _text_height(picture))
+    _draw_line(picture, draw, (0, picture.height), _BLACK, OWN.mask(text, _text_height(picture)))
     return picture
 
 
 def draw_into(frame: np.ndarray, picture: "Image.Image") -> None:
     """Put an RGB picture into a frame, uint8 BGR `[H, W, 3]`, of the same size, in place."""
     frame[:] = np.asarray(picture)[:, :, ::-1]
+
+
+def draw_label(frame: np.ndarray, text: str, lettering: Lettering = OWN) -> None:
+    """Write a line at the bottom left of a frame, uint8 BGR `[H, W, 3]`, in place, white on a black block.
+
+    Only the block is touched, which costs less than a picture of the whole frame.
+    """
+    height, width = int(frame.shape[0]), int(frame.shape[1])
+    mask = np.asarray(lettering.mask(text, max(_SMALLEST_TEXT, min(height, width) // 28)))
+    margin = max(2, mask.shape[0] // 6)
+    block = np.pad(mask, margin, "constant")[:height, :width]
+    frame[height - block.shape[0]:, :block.shape[1]] = block[:, :, np.newaxis]
 
 
 def class_color(index: int) -> Color:
@@ -94,13 +113,12 @@ def _text_height(image: "Image.Image") -> int:
     return max(_SMALLEST_TEXT, min(image.size) // 28)
 
 
-def _draw_line(picture: "Image.Image", draw: "ImageDraw.ImageDraw", corner: Tuple[int, int], color: Color, text: str,
-               height: int, above: bool = False) -> int:
+def _draw_line(picture: "Image.Image", draw: "ImageDraw.ImageDraw", corner: Tuple[int, int], color: Color,
+               mask: "Image.Image", above: bool = False) -> int:
     """Write a line on a block of `color` at a corner, or above it if there is room; return the block's bottom."""
     from PIL import Image
 
-    mask = _text_mask(text, height)
-    margin = max(2, height // 5)
+    margin = max(2, mask.height // 6)
     width, tall = mask.width + 2 * margin, mask.height + 2 * margin
     left = max(0, min(corner[0], picture.width - width))
     top = corner[1] - tall if above and corner[1] >= tall else corner[1]
@@ -108,37 +126,3 @@ def _draw_line(picture: "Image.Image", draw: "ImageDraw.ImageDraw", corner: Tupl
     draw.rectangle([left, top, left + width - 1, top + tall - 1], fill=color)
     picture.paste(Image.new("RGB", mask.size, contrasting(color)), (left + margin, top + margin), mask)
     return top + tall
-
-
-def _text_mask(text: str, height: int) -> "Image.Image":
-    """Return a line as a mask, mode L, with Pillow's own font: an outline font since 10.1, a bitmap one before."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    outline = True
-    font: Any
-    try:
-        font = ImageFont.load_default(size=height)
-    except (TypeError, ImportError):  # Pillow before 10.1, or built without FreeType
-        font, outline = ImageFont.load_default(), False
-    plain = "".join(character if _drawable(character, outline) else "?" for character in text) or " "
-    left, top, right, bottom = _text_box(font, plain)
-    mask = Image.new("L", (max(1, right - left), max(1, bottom - top)))
-    ImageDraw.Draw(mask).text((-left, -top), plain, fill=255, font=font)
-    if outline:
-        return mask
-    factor = max(1, round(height / _SMALLEST_TEXT))
-    return mask.resize((mask.width * factor, mask.height * factor), 0)
-
-
-def _text_box(font: Any, text: str) -> List[int]:
-    """Return left, top, right and bottom of a line, as high as the tallest letter, so lines have one height."""
-    if hasattr(font, "getmetrics"):
-        ascent, descent = font.getmetrics()
-        return [0, 0, int(font.getlength(text)) + 1, ascent + descent]
-    width, height = font.getmask(text).size
-    return [0, 0, width, height]
-
-
-def _drawable(character: str, outline: bool) -> bool:
-    """Say whether Pillow's own font has a character: the outline font knows ASCII, the bitmap font Latin-1."""
-    return character.isprintable() and ord(character) < (128 if outline else 256)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, NamedTuple, Opt
 
 import click
 
-from edgenext_deploy.camera.open import PIXEL_FORMATS, is_stream
+from edgenext_deploy.camera.open import PIXEL_FORMATS, SOURCES, is_stream, parse_address
 from edgenext_deploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
     from edgenext_deploy.camera.reader import Camera
     from edgenext_deploy.run.live_report import Report
 
+    _quiet_opencv()
     # The first call imports and allocates; no frame should wait for that.
     view.network(np.zeros((64, 64, 3), np.uint8))
     with contextlib.ExitStack() as stack:
@@ -121,7 +122,7 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
             pixel_format=options.pixel_format or ("bgr" if _draws(options) else "bgrx")))
         video, window = _outputs(stack, options, camera)
         until = stack.enter_context(_Until(options))
-        report.start(engine, camera.name, camera)
+        report.start(engine, camera.name, camera, never_ends(source, options))
         for result in view.network.stream(camera, until):
             until.processed += 1
             report.frame(result, camera)
@@ -140,6 +141,23 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
             report.message("{}: {} frames".format(video.path, video.frames) if video.frames
                            else "{} was not written: no frame came".format(video.path))
     return until.exit_code
+
+
+def never_ends(source: str, options: LiveOptions) -> bool:
+    """Return whether only a signal, or closing the window, ends a stream."""
+    address = parse_address(source)
+    return (options.frames is None and options.duration is None and SOURCES[address.kind].is_path is None
+            and "frames" not in address.options)
+
+
+def _quiet_opencv() -> None:
+    """Keep OpenCV's and FFmpeg's own lines from the terminal, where they stand before ours; --debug lets them through.
+
+    Both read these variables when they are first used.
+    """
+    if not _debug():
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 class _Until:

@@ -156,14 +156,3 @@ class Window:
             raise MissingRuntimeError(
                 "this OpenCV cannot open a window: {}".format(str(error).strip().splitlines()[0]),
                 "leave out --display; or, in place of opencv-python-headless, pip install opencv-python") from error
-
-
-def draw_label(image: np.ndarray, text: str) -> None:
-    """Write a line at the bottom left of a frame, uint8 BGR `[H, W, 3]`, in place; OpenCV's fonts are ASCII only."""
-    cv2 = load_cv2()
-    height = int(image.shape[0])
-    scale, line = max(0.4, height / 720.0), max(1, height // 360)
-    plain = "".join(character if " " <= character <= "~" else "?" for character in text)
-    origin = (max(4, height // 60), height - max(6, height // 40))
-    for color, thickness in (((0, 0, 0), 3 * line), ((255, 255, 255), line)):
-        cv2.putText(image, plain, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA)

@@ -8,6 +8,7 @@ from edgenext_deploy.artifacts.engine_file import EngineFile
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.networks.open import open_network
 from edgenext_deploy.run import drawing
+from edgenext_deploy.run.lettering import OWN
 from edgenext_deploy.runtime.open import read_engine
 from edgenext_deploy.runtime.options import RuntimeOptions
 
@@ -37,13 +38,17 @@ class View(abc.ABC):
         network: the network.
         columns: headings of the table; those of numbers begin with a space, which is not shown.
         drawable: whether an answer can be drawn into a picture.
+        lettering: the letters that names are drawn with.
+        score_name: what the numbers of `seen` are.
     """
 
     columns: Row
     drawable = True
+    score_name = "score"
 
     def __init__(self, network: "Network[Any]") -> None:
         self.network = network
+        self.lettering = OWN
 
     @abc.abstractmethod
     def document(self, answer: Any) -> Dict[str, Any]:
@@ -61,6 +66,10 @@ class View(abc.ABC):
     def draw(self, image: "Image.Image", answer: Any) -> "Image.Image":
         """Return a copy of the RGB picture with the answer drawn into it."""
 
+    def seen(self, answer: Any) -> List[Tuple[str, float]]:
+        """Return what an answer counts for at the end of a stream: names, each once, with a score from 0 to 1."""
+        return []
+
     def picture(self, image: "Image.Image", answer: Any) -> "Image.Image":
         """Return what `draw` returns, marked if the network is untrained."""
         drawn = self.draw(image, answer)
@@ -77,6 +86,7 @@ class ClassificationView(View):
     """The most probable categories."""
 
     columns: Row = (" rank", "label", " probability")
+    score_name = "probability"
 
     def document(self, answer: "List[Prediction]") -> Dict[str, Any]:
         """Return `predictions`."""
@@ -91,15 +101,18 @@ class ClassificationView(View):
         """Return the best one."""
         return _line(answer[0])
 
+    def seen(self, answer: "List[Prediction]") -> List[Tuple[str, float]]:
+        """Return the best one."""
+        return [(answer[0].label, answer[0].probability)]
+
     def draw(self, image: "Image.Image", answer: "List[Prediction]") -> "Image.Image":
         """Write the categories at the top left."""
-        return drawing.draw_lines(image, [((0, 0, 0), _line(prediction)) for prediction in answer])
+        return drawing.draw_lines(image, [((0, 0, 0), _line(prediction)) for prediction in answer], self.lettering)
 
     def draw_frame(self, frame: np.ndarray, answer: "List[Prediction]") -> None:
         """Write the best one at the bottom left: a line costs less than a picture."""
-        from edgenext_deploy.run.video import draw_label
-
-        draw_label(frame, self.headline(answer) + (" (random weights)" if self.network.random_weights else ""))
+        drawing.draw_label(frame, self.headline(answer) + (" (random weights)" if self.network.random_weights else ""),
+                           self.lettering)
 
 
 class PresenceView(ClassificationView):
@@ -140,7 +153,11 @@ class PresenceView(ClassificationView):
         """Write the classes that are present at the top left, or that none is."""
         present = [prediction for prediction in answer if self._present(prediction)]
         return super().draw(image, present) if present else drawing.draw_lines(
-            image, [((0, 0, 0), self.headline(answer))])
+            image, [((0, 0, 0), self.headline(answer))], self.lettering)
+
+    def seen(self, answer: "List[Prediction]") -> List[Tuple[str, float]]:
+        """Return the classes that are present."""
+        return [(prediction.label, prediction.probability) for prediction in answer if self._present(prediction)]
 
     def _present(self, prediction: "Prediction") -> bool:
         return prediction.probability >= self._threshold
@@ -175,23 +192,40 @@ class DetectionView(View):
         named = ", ".join("{} {:.0%}".format(found.label, found.score) for found in answer[:_NAMED])
         return named if len(answer) <= _NAMED else "{}, {} objects".format(named, len(answer))
 
+    def seen(self, answer: "List[DetectedObject]") -> List[Tuple[str, float]]:
+        """Return each class with its highest score; the best object comes first."""
+        best: Dict[str, float] = {}
+        for found in answer:
+            best.setdefault(found.label, found.score)
+        return list(best.items())
+
     def draw(self, image: "Image.Image", answer: "List[DetectedObject]") -> "Image.Image":
         """Draw the boxes."""
-        return drawing.draw_objects(image, answer)
+        return drawing.draw_objects(image, answer, self.lettering)
 
 
 class SegmentationView(View):
-    """Classes and their shares of the picture."""
+    """Classes and their shares of the picture.
+
+    Args:
+        network: a segmenter.
+        top: number of classes to name; None for all that occur.
+    """
 
     columns = ("label", " share")
+    score_name = "share of the pixels"
+
+    def __init__(self, network: "Network[Any]", top: Optional[int] = None) -> None:
+        super().__init__(network)
+        self._top = top
 
     def document(self, answer: "Segmentation") -> Dict[str, Any]:
         """Return `classes`, the largest first, with their shares of the pixels."""
-        return {"classes": [share._asdict() for share in answer.shares()]}
+        return {"classes": [share._asdict() for share in answer.shares()[:self._top]]}
 
     def rows(self, answer: "Segmentation") -> List[Row]:
         """Return label and share."""
-        return [(share.label, "{:.2%}".format(share.share)) for share in answer.shares()]
+        return [(share.label, "{:.2%}".format(share.share)) for share in answer.shares()[:self._top]]
 
     def headline(self, answer: "Segmentation") -> str:
         """Return the largest classes."""
@@ -199,7 +233,11 @@ class SegmentationView(View):
 
     def draw(self, image: "Image.Image", answer: "Segmentation") -> "Image.Image":
         """Lay the colours of the classes over the picture."""
-        return drawing.draw_classes(image, answer)
+        return drawing.draw_classes(image, answer, self.lettering, self._top)
+
+    def seen(self, answer: "Segmentation") -> List[Tuple[str, float]]:
+        """Return the classes with their shares of the frame."""
+        return [(share.label, share.share) for share in answer.shares()]
 
 
 class FeaturesView(View):
@@ -261,7 +299,7 @@ _VIEWS: Dict[str, Callable[["Network[Any]"], View]] = {
     "features": FeaturesView}
 
 
-def open_view(engine: str, *, labels: Optional[str] = None, top_k: Optional[int] = None,
+def open_view(engine: str, *, labels: Optional[str] = None, top: Optional[int] = None,
               threshold: Optional[float] = None, anyway: bool = False,
               runtime: RuntimeOptions = RuntimeOptions()) -> View:  # noqa: B008 - immutable
     """Open an engine of any task.
@@ -269,7 +307,8 @@ def open_view(engine: str, *, labels: Optional[str] = None, top_k: Optional[int]
     Args:
         engine: see `open_network`, also for what is raised.
         labels: see `open_network`.
-        top_k: predictions of a classifier, None for 5.
+        top: number of a classifier's predictions, None for 5; of a detector's objects, None for the manifest's limit;
+            or of a segmenter's classes, None for all.
         threshold: score that an object has to exceed, None for 0.3; or the probability from which a class of a sigmoid
             is present, None for the manifest's.
         anyway: show the answers of random weights too.
@@ -289,23 +328,26 @@ def open_view(engine: str, *, labels: Optional[str] = None, top_k: Optional[int]
     options: Dict[str, Any] = {}
     presence = task == "classification" and _has_threshold(file)
     for value, mine, key, default in (
-            (top_k, task == "classification", "top_k", DEFAULT_TOP_K),
+            (top, task == "classification", "top_k", DEFAULT_TOP_K),
             (threshold, task == "detection", "score_threshold", DEFAULT_THRESHOLD),
             (threshold, presence, "threshold", None)):
         if mine:
             options[key] = default if value is None else value
     for name, value, known, owners in (
-            ("--top-k", top_k, "top_k" in options, "classifiers"),
+            ("--top", top, task != "features", "classifiers, detectors and segmenters"),
             ("--threshold", threshold, {"threshold", "score_threshold"} & set(options),
              "detectors, and for classes that do not exclude each other")):
         if value is not None and not known:
             raise UsageError("{} is for {}; {} is {}".format(name, owners, engine, TASKS[task]),
                              "leave {} out".format(name))
+    if task == "detection" and top is not None:
+        options["keep"] = top
     shown = options.get("top_k", 0)
     if presence:
         options["top_k"] = max(shown, _MOST_CLASSES)
     network = open_network(file, labels=labels, runtime=runtime, **options)
-    view = PresenceView(network, shown) if presence else _VIEWS[task](network)
+    view = (PresenceView(network, shown) if presence else SegmentationView(network, top)
+            if task == "segmentation" else _VIEWS[task](network))
     return UntrainedView(view) if view.network.random_weights and not anyway else view
 
 

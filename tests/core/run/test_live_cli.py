@@ -12,7 +12,7 @@ from command_lines import run_here
 from paths import ROOT
 from PIL import Image
 
-from edgenext_deploy.run import cli, live_report, video
+from edgenext_deploy.run import cli, live, live_report, video
 
 pytest.importorskip("onnxruntime")
 
@@ -46,6 +46,10 @@ def test_json_lines(run):
     assert all(0 < frame["inference_ms"] < frame["latency_ms"] for frame in frames)
     assert summary["reason"] == "end of source"
     assert (summary["captured"], summary["processed"], summary["dropped"]) == (8, 8, 0)
+    (seen,) = summary["seen"]
+    assert (seen["label"], seen["frames"], seen["share"]) == ("blue", 8, 1.0)
+    mean = sum(frame["predictions"][0]["probability"] for frame in frames) / 8
+    assert seen["mean_score"] == pytest.approx(mean, abs=1e-4)
     latencies = sorted(frame["latency_ms"] for frame in frames)
     assert summary["latency_p50_ms"] == latencies[3] and summary["latency_max_ms"] == latencies[-1]
 
@@ -86,6 +90,43 @@ def test_text_has_a_summary_on_stdout_and_the_state_on_stderr(run, monkeypatch):
     lines = err.splitlines()
     assert len(lines) == 20 and all(line.startswith("red ") and "FPS  latency" in line for line in lines)
     assert "\x1b" not in out + err
+
+
+def test_a_stream_ends_with_the_classes_by_their_share_of_the_frames(run, tmp_path):
+    for name, color in (("a.png", (255, 0, 0)), ("b.png", (0, 255, 0)), ("c.png", (0, 255, 0))):
+        Image.new("RGB", (64, 64), color).save(str(tmp_path / name))
+    code, out, _ = run("--stream", tmp_path)
+    lines = [line for line in out.splitlines() if " of the frames" in line]
+    assert code == 0 and len(lines) == 2
+    assert lines[0].startswith("green in 66.7% of the frames, mean probability there ")
+    assert lines[1].startswith("red in 33.3% of the frames, mean probability there ")
+
+
+@pytest.mark.parametrize("source, options, ends", [
+    ("synthetic://64x48@60", (), False), ("synthetic://64x48@60", ("--frames", "2"), True),
+    ("synthetic://64x48@60?frames=2", (), True), ("csi://0", (), False), (TINY, (), True)])
+def test_what_never_ends_is_known(source, options, ends):
+    frames = 2 if options else None
+    assert live.never_ends(source, live.LiveOptions(frames=frames)) is not ends
+
+
+def test_what_never_ends_says_how_to_end_it():
+    code = ("import os, signal, threading\n"
+            "threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+            "from edgenext_deploy.run.cli import main\nmain()")
+    done = subprocess.run([sys.executable, "-c", code, TINY, "synthetic://64x48@30", "--threads", "1"], cwd=ROOT,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    first = done.stdout.decode().splitlines()[0] if done.stdout else ""
+    assert done.returncode == 130 and (first.endswith("; Ctrl-C ends it") or not first), done.stderr
+
+
+def test_opencv_says_nothing_before_the_error_does(tmp_path):
+    pytest.importorskip("cv2")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 8)
+    done = subprocess.run([*CHILD, str(broken)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 3 and len(lines) == 2 and lines[0].startswith("error: ") and "fix: " in lines[1], lines
 
 
 def test_labels_cannot_write_to_the_terminal():
@@ -227,11 +268,11 @@ VISIBLE, AUTOSIZE = 4, 1
 def window_double(monkeypatch, keys, shown, answer):
     """Put a double of OpenCV's windows in place; `answer` is what getWindowProperty returns for a property."""
     double = types.SimpleNamespace(
-        WINDOW_NORMAL=0, WND_PROP_VISIBLE=VISIBLE, WND_PROP_AUTOSIZE=AUTOSIZE, FONT_HERSHEY_SIMPLEX=0, LINE_AA=16,
+        WINDOW_NORMAL=0, WND_PROP_VISIBLE=VISIBLE, WND_PROP_AUTOSIZE=AUTOSIZE,
         error=RuntimeError, namedWindow=lambda title, flags: None,
         imshow=lambda title, image: shown.append(image.shape),
         waitKey=lambda delay: keys.pop(0) if keys else -1, getWindowProperty=lambda title, name: answer(name),
-        putText=lambda *arguments: None, destroyAllWindows=lambda: shown.append("closed"))
+        destroyAllWindows=lambda: shown.append("closed"))
     monkeypatch.setattr(video, "load_cv2", lambda: double)
     monkeypatch.setenv("DISPLAY", ":0")
     return double

@@ -72,8 +72,7 @@ def test_classes_as_table_and_as_json(run, segmenter, scene):
 
 
 def test_options_of_another_task_are_usage_errors(run, detector, segmenter):
-    for engine, option, message in ((detector, "--top-k", "is for classifiers; "),
-                                    (TINY, "--threshold", "is for detectors, "),
+    for engine, option, message in ((TINY, "--threshold", "is for detectors, "),
                                     (segmenter, "--threshold", "is a segmenter")):
         code, out, err = run(engine, COFFEE, option, "1")
         assert code == 2 and out == "" and message in err
@@ -210,3 +209,15 @@ def test_the_overlay_leaves_the_background_alone(tmp_path):
     expected = 0.45 * 100 + 0.55 * np.array(voc_color(2))
     assert np.abs(pixels[100:, 200:] - expected).max() <= 1
     assert (pixels[:40, :100] != 100).any()  # the legend
+
+
+def test_top_limits_objects_and_classes(run, detector, segmenter, scene):
+    code, out, _ = run(detector, scene, "--json", "--threshold", "0.2", "--top", "1")
+    assert code == 0 and [item["label"] for item in json.loads(out)["images"][0]["objects"]] == ["cup"]
+    colors = Image.new("RGB", (60, 60), (255, 0, 0))
+    colors.paste((0, 255, 0), (0, 0, 25, 60))
+    colors.save(str(scene))
+    code, out, _ = run(segmenter, scene, "--json")
+    every = json.loads(out)["images"][0]["classes"]
+    code, out, _ = run(segmenter, scene, "--json", "--max-objects", "1")
+    assert code == 0 and json.loads(out)["images"][0]["classes"] == every[:1] and len(every) > 1
