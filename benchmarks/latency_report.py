@@ -5,8 +5,10 @@ from edgenext_deploy.artifacts import json_records as records
 from edgenext_deploy.artifacts.manifest import Weights
 from edgenext_deploy.benchmarks.hardware.host import Host
 from edgenext_deploy.benchmarks.hardware.state import Energy, Hardware
+from edgenext_deploy.benchmarks.report_limits import require_limits
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import shown
 
 SCHEMA = 2
 # More single inferences than this are thinned in a report; a histogram and a time line need no more.
@@ -323,11 +325,14 @@ def read(path: str) -> LatencyReport:
     """Read a report that `dump` wrote.
 
     Raises:
-        BadInputError: missing, not JSON, another schema, or a field that is missing or of another type.
+        BadInputError: missing, not JSON, another schema, or a field that is missing, of another type or beyond its
+            range.
     """
     fix = "give a file that edgenext-bench --json-file FILE wrote"
     data = records.read_file(path, "latency report", fix)
     if data.get("schema") != SCHEMA or "records" not in data:
-        raise BadInputError("{}: not a latency report of schema {}: schema {!r} found".format(
-            path, SCHEMA, data.get("schema")), fix)
-    return records.from_json(LatencyReport, data, path)
+        raise BadInputError("{}: not a latency report of schema {}: schema {} found".format(
+            path, SCHEMA, shown(repr(data.get("schema")), 60)), fix)
+    report = records.from_json(LatencyReport, data, path)
+    require_limits(report, path)
+    return report

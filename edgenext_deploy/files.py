@@ -9,6 +9,7 @@ from typing import Callable, Dict, Iterator, List, Optional
 
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.folder_lock import locked_folder, try_lock
+from edgenext_deploy.foreign_text import visible
 
 _CHUNK_BYTES = 1 << 20
 # What Linux follows too.
@@ -43,10 +44,7 @@ def sha256_of_file(path: str) -> str:
 
 def shown(text: str, limit: int = 200) -> str:
     """Return `text` for a person to read: nothing in it can steer a terminal, and it is not long."""
-    cut = text if len(text) <= limit else text[:limit] + "…"
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode("ascii")
-        for character in cut)
+    return visible(text if len(text) <= limit else text[:limit] + "…")
 
 
 def require_file(path: str, what: str, fix: str) -> None:

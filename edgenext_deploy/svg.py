@@ -4,7 +4,9 @@ Colours are CSS classes, so that a page can have a light and a dark face; `stand
 """
 import math
 from typing import Iterable, List, Optional, Tuple
-from xml.sax.saxutils import escape, quoteattr
+
+from edgenext_deploy.foreign_text import attribute as quoteattr
+from edgenext_deploy.foreign_text import markup as escape
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; light and dark face.
 SERIES = (("#0072b2", "#56b4e9"), ("#d55e00", "#f0a06a"), ("#009e73", "#4fd0a8"), ("#8a4f7d", "#cc79a7"),

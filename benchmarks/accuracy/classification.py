@@ -5,7 +5,7 @@ from edgenext_deploy.benchmarks.accuracy.class_names import CLASS_ORDERS
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item
 from edgenext_deploy.benchmarks.accuracy.folders import read_folder
 from edgenext_deploy.benchmarks.accuracy.intervals import Paired, exact_mcnemar, paired_interval, wilson
-from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
+from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task, is_index, is_number
 from edgenext_deploy.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -43,6 +43,15 @@ class ClassificationTask(Task):
             probability = answer[0].probability
             return {"top": [int(probability >= threshold)], "probability": probability, "threshold": threshold}
         return {"top": [prediction.index for prediction in answer[:_TOP]]}
+
+    def is_row(self, row: Row, classes: int) -> bool:
+        """Say whether a row is one of `row`."""
+        top = row.get("top")
+        if classes == 1:
+            return (isinstance(top, list) and len(top) == 1 and is_index(top[0], 2)
+                    and is_number(row.get("probability")) and is_number(row.get("threshold")))
+        return isinstance(top, list) and len(top) == min(_TOP, classes) == len({str(index) for index in top}) and all(
+            is_index(index, classes) for index in top)
 
     def metrics(self, data: Data, items: Sequence[Item], rows: Sequence[Row], classes: int) -> List[Metric]:
         """Return top-1, and top-5 where there are more than five classes, with Wilson's intervals.

@@ -5,6 +5,9 @@ import os
 from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.files import read_file
+
+_MAX_BYTES = 1 << 28
 
 
 class Item(NamedTuple):
@@ -75,11 +78,12 @@ def read_lines(path: str) -> List[str]:
     Raises:
         BadInputError: it cannot be read, or is no text.
     """
+    fix = "give a text file with --labels"
     try:
-        with open(path, encoding="utf-8-sig") as stream:
-            lines = [line.strip() for line in stream]
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError("cannot read {}: {}".format(path, error), "give a text file with --labels") from error
+        lines = [line.strip() for line in
+                 read_file(path, "list of truths", fix, _MAX_BYTES).decode("utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise BadInputError("cannot read {}: {}".format(path, error), fix) from error
     return [line for line in lines if line]
 
 
@@ -106,8 +110,7 @@ def _digest(items: Sequence[Item], annotations: str) -> str:
             truth = [os.path.basename(truth), _size(truth)]
         digest.update(json.dumps([item.key, _size(item.path), truth]).encode("ascii"))
     if annotations:
-        with open(annotations, "rb") as stream:
-            digest.update(stream.read())
+        digest.update(read_file(annotations, "COCO file", "give another one with --labels", 1 << 29))
     return digest.hexdigest()
 
 

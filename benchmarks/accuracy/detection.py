@@ -4,10 +4,10 @@ import io
 import os
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
-from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.benchmarks.accuracy.class_names import by_name, matches
+from edgenext_deploy.benchmarks.accuracy.coco_file import FIX, read_coco
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item, finish, require_unique
-from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
+from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task, is_index, is_number
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from edgenext_deploy.networks.base import Network
 
 DEFAULT_ANNOTATIONS = "instances.json"
-_FIX = "give a COCO instances file with --labels"
-# What pycocotools takes from every annotation, without asking whether it is there.
-_ANNOTATION = ("image_id", "category_id", "bbox", "area", "iscrowd")
 # The order of pycocotools' summary.
 _METRICS = (("map", "mAP"), ("map50", "mAP@.50"), ("map75", "mAP@.75"), ("map_small", "small"),
             ("map_medium", "medium"), ("map_large", "large"))
@@ -33,14 +30,10 @@ class DetectionTask(Task):
         """Return the images that a COCO file names; they lie in `folder`."""
         _require_pycocotools()
         path = os.path.join(folder, DEFAULT_ANNOTATIONS) if labels_file is None else labels_file
-        document = json_records.read_file(path, "COCO file", _FIX)
-        try:
-            categories, how = map_categories(document["categories"], labels)
-            items = [Item(str(image["file_name"]), os.path.join(folder, image["file_name"]), _whole(image["id"]))
-                     for image in sorted(document["images"], key=lambda image: _whole(image["id"]))]
-            _require_complete(document["annotations"], path)
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadInputError("{} is not a COCO file: {} is missing or wrong".format(path, error), _FIX) from error
+        document = read_coco(path)
+        categories, how = map_categories(document["categories"], labels)
+        items = [Item(image["file_name"], os.path.join(folder, image["file_name"]), image["id"])
+                 for image in sorted(document["images"], key=lambda image: int(image["id"]))]
         self._sizes = {str(image["file_name"]): (image.get("width"), image.get("height"))
                        for image in document["images"]}
         require_unique((item.key for item in items), path)
@@ -54,6 +47,13 @@ class DetectionTask(Task):
                 "the annotations are for a photo of {}x{} pixels, and upright it has {}x{}: their boxes lie in the "
                 "pixels as stored".format(image.height, image.width, image.width, image.height))
         return {"objects": [[found.index, found.score, *found[3:]] for found in answer]}
+
+    def is_row(self, row: Row, classes: int) -> bool:
+        """Say whether a row is one of `row`."""
+        objects = row.get("objects")
+        return isinstance(objects, list) and all(
+            isinstance(found, list) and len(found) == 6 and all(map(is_number, found[1:]))
+            and is_index(found[0], classes) for found in objects)
 
     def metrics(self, data: Data, items: Sequence[Item], rows: Sequence[Row], classes: int) -> List[Metric]:
         """Return COCO's six average precisions; the first is the mean over overlaps .50 to .95."""
@@ -88,7 +88,7 @@ def map_categories(categories: Sequence[Dict[str, Any]], labels: Sequence[str]) 
         BadInputError: neither fits.
     """
     require_unique((str(category["id"]) for category in categories), "the categories' ids")
-    ordered = sorted(categories, key=lambda category: _whole(category["id"]))
+    ordered = sorted(categories, key=lambda category: int(category["id"]))
     names, ids = [category["name"] for category in ordered], [category["id"] for category in ordered]
     named = by_name(labels, names) if len(set(labels)) == len(labels) else None
     if named is not None:
@@ -102,24 +102,7 @@ def map_categories(categories: Sequence[Dict[str, Any]], labels: Sequence[str]) 
     if len(ids) == len(labels):
         why += ", and sorted by id {!r} would be {!r}".format(wrong[0][0], names[wrong[0][1]])
     raise BadInputError("{} categories found, the engine has {} classes, and {}".format(
-        len(categories), len(labels), why), _FIX)
-
-
-def _whole(number: Any) -> int:
-    """Return an id; as text it would not be found again, for pycocotools compares it with what the file has."""
-    if not isinstance(number, int):
-        raise TypeError("the id {!r}".format(number))
-    return number
-
-
-def _require_complete(annotations: Sequence[Dict[str, Any]], path: str) -> None:
-    """Raise BadInputError unless pycocotools can use them: it fails only after the last image."""
-    for number, annotation in enumerate(annotations, 1):
-        missing = [field for field in _ANNOTATION if field not in annotation]
-        if missing:
-            raise BadInputError(
-                "{}: annotation {} of {} has no {}".format(path, number, len(annotations), ", ".join(missing)),
-                "write it as COCO has it: area in square pixels, iscrowd 0 for a single object and 1 for a crowd")
+        len(categories), len(labels), why), FIX)
 
 
 def _require_pycocotools() -> None:

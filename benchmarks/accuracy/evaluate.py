@@ -8,7 +8,7 @@ from edgenext_deploy.benchmarks.accuracy.data import Data, Item
 from edgenext_deploy.benchmarks.accuracy.detection import DetectionTask
 from edgenext_deploy.benchmarks.accuracy.results import Results
 from edgenext_deploy.benchmarks.accuracy.segmentation import SegmentationTask
-from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
+from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task, is_index
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.networks.base import TASKS, Network
 from edgenext_deploy.networks.open import open_network, task_of
@@ -91,7 +91,8 @@ def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Option
         images = task.read_data(data, labels, names, limit)
         described = [_described(path, network) for path, network in zip(paths, networks)]
         results = stack.enter_context(Results(
-            resume, _header(name, described, images), [item.key for item in images.items]))
+            resume, _header(name, described, images), [item.key for item in images.items],
+            lambda row: _is_row(row, task, len(networks), len(names))))
         _complete(results, task, networks, images.items, progress)
     return _judged(name, task, images, results, described, names)
 
@@ -168,6 +169,15 @@ def _row(task: Task, networks: "Sequence[Network[Any]]", item: Item, photo: Read
     if photo.orientation != 1:
         row["turned_upright_from"] = photo.orientation
     return row
+
+
+def _is_row(row: Row, task: Task, engines: int, classes: int) -> bool:
+    """Say whether a row that was read is one that `_complete` adds."""
+    if "error" in row:
+        return isinstance(row["error"], str)
+    answers, turned = row.get("engines"), row.get("turned_upright_from", 1)
+    return (isinstance(answers, list) and len(answers) == engines and is_index(turned, 9) and turned > 0
+            and all(isinstance(answer, dict) and task.is_row(answer, classes) for answer in answers))
 
 
 def _judged(name: str, task: Task, data: Data, results: Results, engines: List[Dict[str, Any]],

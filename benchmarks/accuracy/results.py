@@ -4,12 +4,17 @@ Its first line says what was evaluated on what; every other line is one image. A
 the process was killed or the disk was full, is dropped when the file is opened again.
 """
 import json
-from typing import IO, Any, Dict, List, Optional
+import os
+import stat
+from typing import IO, Any, Callable, Dict, List, Optional
 
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.files import open_at_once, shown
 
 _SCHEMA = 1
+# ImageNet's 50,000 images have 20 MB, COCO's 5,000 with 100 objects each 60 MB.
+_MAX_BYTES = 1 << 29
 _OTHER_FILE = "give another file with --resume, or remove this one"
 Row = Dict[str, Any]
 
@@ -21,6 +26,7 @@ class Results:
         path: the file; continued if it exists.
         header: what the rows depend on: engines, data, runtime. A file with another header is refused.
         keys: keys of the images, in order.
+        is_row: says whether a row that was read is one that is written.
 
     Attributes:
         rows: row of each image, by key.
@@ -31,19 +37,22 @@ class Results:
         UsageError: it is of another evaluation, another process writes it, or it cannot be written.
     """
 
-    def __init__(self, path: Optional[str], header: Dict[str, Any], keys: List[str]) -> None:
+    def __init__(self, path: Optional[str], header: Dict[str, Any], keys: List[str],
+                 is_row: Callable[[Row], bool]) -> None:
         self.rows: Dict[str, Row] = {}
         self._path = path
         # As JSON has it, so that it can be compared with what was read.
         self._header: Dict[str, Any] = json.loads(json.dumps(dict(header, schema=_SCHEMA)))
         self._keys = set(keys)
+        self._is_row = is_row
         self._stream: Optional[IO[bytes]] = None
         if path is not None:
             try:
-                self._stream = open(path, "a+b")  # noqa: SIM115  # closed by `close`
+                self._stream = open(path, "a+b", opener=open_at_once)  # noqa: SIM115  # closed by `close`
             except OSError as error:
                 raise UsageError("cannot write {}: {}".format(path, error.strerror or error), _OTHER_FILE) from error
             try:
+                self._require_file(path)
                 self._lock(path)
                 self._read(path)
             except Exception:
@@ -72,6 +81,15 @@ class Results:
     def __exit__(self, *exception: Any) -> None:
         self.close()
 
+    def _require_file(self, path: str) -> None:
+        assert self._stream is not None
+        status = os.fstat(self._stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise UsageError("{} is not a file that results can be kept in".format(path), _OTHER_FILE)
+        if status.st_size > _MAX_BYTES:
+            raise BadInputError("{} has {} bytes, at most {} are read of a results file".format(
+                path, status.st_size, _MAX_BYTES), _OTHER_FILE)
+
     def _lock(self, path: str) -> None:
         import fcntl
 
@@ -95,10 +113,13 @@ class Results:
         for number, line in enumerate(lines[1:], 2):
             row = _parsed(path, number, line)
             key = row.pop("image", None)
-            if key not in self._keys or key in self.rows:
-                raise BadInputError("{}: line {} is of {!r}, which is {}".format(
-                    path, number, key, "there already" if key in self.rows else "no image of this evaluation"),
+            known = isinstance(key, str) and key in self._keys
+            if not known or key in self.rows:
+                raise BadInputError("{}: line {} is of {}, which is {}".format(
+                    path, number, shown(repr(key)), "there already" if known else "no image of this evaluation"),
                     _OTHER_FILE)
+            if not self._is_row(row):
+                raise BadInputError("{}: line {} is no result of these engines".format(path, number), _OTHER_FILE)
             self.rows[key] = row
         # Only now is it known to be ours to change.
         self._stream.truncate(len(whole))
@@ -137,5 +158,5 @@ def _parsed(path: str, number: int, line: str) -> Dict[str, Any]:
 
 
 def _brief(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True)
+    text = shown(json.dumps(value, sort_keys=True))
     return text if len(text) <= 160 else text[:157] + "…"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 import numpy as np
 
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item, finish, listdir, read_lines, require_unique
-from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task
+from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task, is_index
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import require_file, shown
 from edgenext_deploy.preprocess.orientation import upright
@@ -58,6 +58,13 @@ class SegmentationTask(Task):
         counted = truth != VOID
         pairs = np.bincount(truth[counted].astype(np.int64) * 256 + answer[counted], minlength=256 * 256)
         return {"pixels": [[int(pair) // 256, int(pair) % 256, int(pairs[pair])] for pair in np.flatnonzero(pairs)]}
+
+    def is_row(self, row: Row, classes: int) -> bool:
+        """Say whether a row is one of `row`."""
+        pixels = row.get("pixels")
+        return isinstance(pixels, list) and all(
+            isinstance(pair, list) and len(pair) == 3 and is_index(pair[0], 256) and is_index(pair[1], 256)
+            and is_index(pair[2], 1 << 40) for pair in pixels)
 
     def metrics(self, data: Data, items: Sequence[Item], rows: Sequence[Row], classes: int) -> List[Metric]:
         """Return the mean IoU over the classes that occur in masks or answers, and the share of the pixels right."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from edgenext_deploy.networks.base import Network
 
 Row = Dict[str, Any]
+_LARGEST = 1e9
 
 
 class Metric(NamedTuple):
@@ -75,6 +76,15 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
+    def is_row(self, row: Row, classes: int) -> bool:
+        """Say whether a row that was read from a file of results is one that `row` returns.
+
+        Args:
+            row: of one engine.
+            classes: number of the engine's classes.
+        """
+
+    @abc.abstractmethod
     def metrics(self, data: Data, items: Sequence[Item], rows: Sequence[Row], classes: int) -> List[Metric]:
         """Return the metrics of one engine, the most important first.
 
@@ -92,3 +102,13 @@ class Task(abc.ABC):
     def compare(self, items: Sequence[Item], first: Sequence[Row], second: Sequence[Row]) -> Dict[str, Any]:
         """Return what can be said about two engines beyond the difference of their metrics."""
         return {}
+
+
+def is_index(value: Any, count: int) -> bool:
+    """Say whether a value from JSON is a whole number from 0 on, below `count`."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < count
+
+
+def is_number(value: Any) -> bool:
+    """Say whether a value from JSON is a number that can be computed with."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST

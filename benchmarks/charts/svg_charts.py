@@ -1,12 +1,12 @@
 """The charts of a report as inline SVG: distribution, time line, bars, and accuracy against latency."""
 from typing import List, NamedTuple, Optional, Sequence, Tuple
-from xml.sax.saxutils import escape
 
 import numpy as np
 
 from edgenext_deploy import svg
 from edgenext_deploy.benchmarks import statistics
 from edgenext_deploy.benchmarks.latency_report import Latency
+from edgenext_deploy.foreign_text import markup as escape
 from edgenext_deploy.svg import Axis, bar, drawing, line, text
 
 _WIDTH, HEIGHT = 460.0, 190.0

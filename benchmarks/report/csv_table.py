@@ -4,6 +4,7 @@ import io
 
 from edgenext_deploy.benchmarks.latency_report import LatencyReport
 from edgenext_deploy.benchmarks.report.columns import csv_values
+from edgenext_deploy.foreign_text import csv_cell
 
 
 def to_csv(report: LatencyReport) -> bytes:
@@ -12,5 +13,5 @@ def to_csv(report: LatencyReport) -> bytes:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return stream.getvalue().encode("utf-8")

@@ -5,6 +5,7 @@ from edgenext_deploy.benchmarks.latency_report import LatencyReport
 from edgenext_deploy.benchmarks.report.printing import Table
 from edgenext_deploy.benchmarks.report.sentences import notes
 from edgenext_deploy.benchmarks.report.tables import tables
+from edgenext_deploy.foreign_text import markdown
 
 
 def to_markdown(report: LatencyReport) -> bytes:
@@ -12,16 +13,12 @@ def to_markdown(report: LatencyReport) -> bytes:
     lines: List[str] = []
     for table in tables(report):
         lines += ["### " + table.title, "", *_table(table), ""]
-    lines += ["- " + _escaped(line) for line in notes(report)]
+    lines += ["- " + markdown(line) for line in notes(report)]
     return ("\n".join(lines) + "\n").encode("utf-8")
 
 
 def _table(table: Table) -> List[str]:
     rule = ["---" if index in table.text_columns else "--:" for index in range(len(table.headings))]
     return ["| {} |".format(" | ".join(cells)) for cells in (
-        table.headings, rule, *[[_escaped(cell) for cell in row] for row in table.rows])]
+        table.headings, rule, *[[markdown(cell) for cell in row] for row in table.rows])]
 
-
-def _escaped(text: str) -> str:
-    """Return text that Markdown shows as it is: names of files hold underscores, pipes and asterisks."""
-    return "".join("\\" + letter if letter in "\\|*_`<>[]" else letter for letter in text)

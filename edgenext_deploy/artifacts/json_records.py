@@ -3,7 +3,7 @@
 A record is a ``typing.NamedTuple``. Sidecars come from other machines and may be damaged, so reading one
 either gives a record whose fields all have the declared types, or raises BadInputError naming the field.
 Understood field types: ``str``, ``int``, ``float``, ``bool``, ``Any``, ``Optional[X]``, ``Tuple[X, ...]``,
-``Dict[str, X]`` and other records.
+``Dict[str, X]`` and other records. Strings come without controls, see `edgenext_deploy.foreign_text.visible`.
 """
 import json
 import sys
@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Tuple, Type, TypeVar, Union
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import read_file as file_content
 from edgenext_deploy.files import shown
+from edgenext_deploy.foreign_text import visible
 
 _MAX_DIGITS = 20
 # Of a file that names no limit of its own: the largest are COCO's annotations, 470 MB for its training images.
@@ -122,7 +123,7 @@ def from_json(record: Type[Record], data: Any, where: str) -> Record:
 
 def _convert(kind: Any, data: Any, where: str) -> Any:
     if kind is Any:
-        return data
+        return _visible(data)
     if hasattr(kind, "_fields"):
         return _convert_record(kind, data, where)
     origin = getattr(kind, "__origin__", None)
@@ -138,7 +139,7 @@ def _convert(kind: Any, data: Any, where: str) -> Any:
     if origin in (dict, Dict):
         if not isinstance(data, dict):
             raise _mismatch(where, "an object", data)
-        return {key: _convert(kind.__args__[1], item, "{}.{}".format(where, key)) for key, item in data.items()}
+        return {visible(key): _convert(kind.__args__[1], item, "{}.{}".format(where, key)) for key, item in data.items()}
     if kind is float and isinstance(data, (int, float)) and not isinstance(data, bool):
         # Python's JSON reader also takes NaN, 1e999 and integers beyond any float; `dump` writes none.
         if not abs(data) <= sys.float_info.max:
@@ -146,6 +147,16 @@ def _convert(kind: Any, data: Any, where: str) -> Any:
         return float(data)
     if not isinstance(data, kind) or (kind is int and isinstance(data, bool)):
         raise _mismatch(where, kind.__name__, data)
+    return visible(data) if kind is str else data
+
+
+def _visible(data: Any) -> Any:
+    if isinstance(data, str):
+        return visible(data)
+    if isinstance(data, list):
+        return [_visible(item) for item in data]
+    if isinstance(data, dict):
+        return {visible(key): _visible(item) for key, item in data.items()}
     return data
 
 

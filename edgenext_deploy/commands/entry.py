@@ -1,5 +1,6 @@
 """What every command shares: exit codes instead of tracebacks, ``--debug``, ``--version``."""
 import codecs
+import contextlib
 import errno
 import functools
 import gc
@@ -8,16 +9,18 @@ import io
 import os
 import sys
 import traceback
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Any, Callable, Iterator, List, Optional, Sequence
 
 import click
 
 from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
+from edgenext_deploy.foreign_text import VisibleStream, visible
 from edgenext_deploy.install import install_command
 from edgenext_deploy.telemetry import disable_telemetry
 from edgenext_deploy.version import __version__
 
 Function = Callable[..., Any]
+_LONGEST_LINE = 3000
 # Characters beyond ASCII in tables and sentences.
 _LETTERS = "×–→…°·µ─"
 
@@ -50,6 +53,11 @@ def run_command(command: click.Command, arguments: Optional[List[str]] = None) -
     debug = "--debug" in given
     disable_telemetry()
     _print_in_any_locale()
+    with _only_visible_text():
+        _run(command, given, debug)
+
+
+def _run(command: click.Command, given: List[str], debug: bool) -> None:
     try:
         # Not command.main: it turns a closed pipe into exit code 1, and click 8.0 (Python 3.6) refuses to
         # run in the C locale, which is that of a Jetson's cron jobs and services.
@@ -137,5 +145,21 @@ def _print_in_any_locale() -> None:
         sys.stdout = io.TextIOWrapper(stream.buffer, encoding, "replace", line_buffering=stream.isatty())
 
 
+@contextlib.contextmanager
+def _only_visible_text() -> Iterator[None]:
+    """Let nothing that a file or a name brings along steer the terminal, whatever prints it."""
+    before = sys.stdout, sys.stderr
+    after = [stream if stream is None else VisibleStream(stream) for stream in before]
+    sys.stdout, sys.stderr = after  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        # Unless somebody replaced them meanwhile.
+        if sys.stdout is after[0]:
+            sys.stdout = before[0]
+        if sys.stderr is after[1]:
+            sys.stderr = before[1]
+
+
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    click.echo(visible(line) if len(line) <= _LONGEST_LINE else visible(line[:_LONGEST_LINE]) + "…", err=True)

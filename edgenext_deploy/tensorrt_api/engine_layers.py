@@ -51,7 +51,7 @@ def from_inspector(text: str) -> List[EngineLayer]:
     """
     try:
         layers = list(json.loads(text)["Layers"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise VerificationError("the engine inspector's answer cannot be read: {}".format(error)) from error
     if any(not isinstance(layer, dict) for layer in layers):
         raise VerificationError("the engine was built without details of its layers, so its precision cannot be shown",
@@ -89,7 +89,7 @@ def _from_fields(fields: Dict[str, Any]) -> EngineLayer:
 
 
 def _types(tensors: Any) -> Tuple[str, ...]:
-    return tuple(_type_of(tensor) for tensor in tensors if isinstance(tensor, dict)) if tensors else ()
+    return tuple(_type_of(tensor) for tensor in tensors if isinstance(tensor, dict)) if isinstance(tensors, list) else ()
 
 
 def _type_of(tensor: Dict[str, Any]) -> str:
@@ -103,12 +103,19 @@ def _weights_type(fields: Dict[str, Any]) -> str:
     weights = fields.get("Weights")
     if isinstance(weights, dict) and weights.get("Count"):
         return element_type(str(weights.get("Type", "")))
-    constants = [tensor for tensor in fields.get("Constants") or () if isinstance(tensor, dict)]
+    listed = fields.get("Constants")
+    constants = [tensor for tensor in listed if isinstance(tensor, dict)] if isinstance(listed, list) else []
     # One dimension above 1 is a bias or a scale, not a kernel.
-    kernels = [tensor for tensor in constants if sum(size > 1 for size in tensor.get("Dimensions", ())) > 1]
+    kernels = [tensor for tensor in constants if sum(size > 1 for size in _sizes(tensor)) > 1]
     if not kernels:
         return ""
-    return _type_of(max(kernels, key=lambda tensor: _product(tensor["Dimensions"])))
+    return _type_of(max(kernels, key=lambda tensor: _product(_sizes(tensor))))
+
+
+def _sizes(tensor: Dict[str, Any]) -> List[int]:
+    """Return a tensor's sizes, as far as they are whole numbers; they come from a log or a library."""
+    sizes = tensor.get("Dimensions")
+    return [size for size in sizes if isinstance(size, int)] if isinstance(sizes, list) else []
 
 
 def _product(sizes: List[int]) -> int:
@@ -133,7 +140,7 @@ def _fields_of_line(line: str) -> Dict[str, Any]:
 
 
 def _tensor_of_text(text: str) -> Dict[str, Any]:
-    sizes = re.search(r"Dimensions: \[([\d,-]*)\]", text)
+    sizes = re.search(r"Dimensions: \[((?:-?\d{1,18},?)*)\]", text)
     kind = re.search(r"Data[tT]ype: (\w+)", text)
     return {"Dimensions": [int(size) for size in sizes.group(1).split(",") if size] if sizes else [],
             "Datatype": kind.group(1) if kind else ""}

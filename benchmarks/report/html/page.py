@@ -1,9 +1,10 @@
 """A self-contained page: its frame, its style, tables and notes. Everything from outside is escaped here."""
 import os
 from typing import Iterable, List, Optional, Sequence, Tuple
-from xml.sax.saxutils import escape, quoteattr
 
 from edgenext_deploy import svg
+from edgenext_deploy.foreign_text import attribute as quoteattr
+from edgenext_deploy.foreign_text import markup as escape
 
 # No network, no script: the page shows what is in it and nothing else.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"

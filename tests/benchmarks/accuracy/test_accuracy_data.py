@@ -77,7 +77,8 @@ def test_a_flat_folder_with_a_list(tmp_path):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("a.png\n", "line 1 is 'a.png'"), ("a.png 1\na.png 0\n", "comes twice"), ("", "no image"), ("a.png 7\n", "has 2")])
+    ("a.png\n", "line 1 is 'a.png'"), ("a.png 1\na.png 0\n", "comes twice"), ("", "is empty"), ("\n", "no image"),
+    ("a.png 7\n", "has 2")])
 def test_lists_that_are_wrong(tmp_path, text, message):
     (tmp_path / "truth.txt").write_text(text)
     with pytest.raises(BadInputError, match=message):
@@ -108,7 +109,7 @@ def test_categories_by_name_and_by_id():
 
 
 def written(path, rows=2):
-    with Results(str(path), HEADER, ["a", "b", "c"]) as results:
+    with Results(str(path), HEADER, ["a", "b", "c"], bool) as results:
         for key in "abc"[:rows]:
             results.add(key, {"engines": [{"top": [1]}]})
     return path.read_bytes()
@@ -117,7 +118,7 @@ def written(path, rows=2):
 def test_results_go_on_where_they_ended(tmp_path):
     path = tmp_path / "results.jsonl"
     content = written(path)
-    with Results(str(path), HEADER, ["a", "b", "c"]) as results:
+    with Results(str(path), HEADER, ["a", "b", "c"], bool) as results:
         assert results.resumed == 2 and results.rows["b"] == {"engines": [{"top": [1]}]}
         results.add("c", {"error": "x"})
     assert path.read_bytes() == content + b'{"error": "x", "image": "c"}\n'
@@ -128,7 +129,7 @@ def test_a_torn_end_is_dropped(tmp_path, cut):
     path = tmp_path / "results.jsonl"
     content = written(path)
     path.write_bytes(content[:-cut])
-    with Results(str(path), HEADER, ["a", "b", "c"]) as results:
+    with Results(str(path), HEADER, ["a", "b", "c"], bool) as results:
         for key in "ab":
             if key not in results.rows:
                 results.add(key, {"engines": [{"top": [1]}]})
@@ -140,9 +141,9 @@ def test_results_of_something_else_are_refused_and_left_as_they_are(tmp_path):
     path = tmp_path / "results.jsonl"
     content = written(path)
     with pytest.raises(UsageError, match=r"another evaluation: data is .*dddd.*here it is .*eeee"):
-        Results(str(path), {"task": "classification", "data": "e" * 64}, ["a", "b", "c"])
+        Results(str(path), {"task": "classification", "data": "e" * 64}, ["a", "b", "c"], bool)
     with pytest.raises(BadInputError, match="line 3 is of 'b', which is no image"):
-        Results(str(path), HEADER, ["a", "c"])
+        Results(str(path), HEADER, ["a", "c"], bool)
     assert path.read_bytes() == content
     for damage, message in (
             (content + b"xx\n", "line 4 is damaged"), (content + content.splitlines(True)[1], "already"),
@@ -150,7 +151,7 @@ def test_results_of_something_else_are_refused_and_left_as_they_are(tmp_path):
             (b'{"a": 1}\n', "another evaluation")):
         path.write_bytes(damage)
         with pytest.raises((BadInputError, UsageError), match=message):
-            Results(str(path), HEADER, ["a", "b", "c"])
+            Results(str(path), HEADER, ["a", "b", "c"], bool)
         assert path.read_bytes() == damage
 
 
@@ -158,17 +159,17 @@ def test_only_one_process_writes_a_file(tmp_path):
     path = tmp_path / "results.jsonl"
     code = ("import sys\nfrom edgenext_deploy.benchmarks.accuracy.results import Results\n"
             "from edgenext_deploy.errors import UsageError\n"
-            "try:\n    Results(sys.argv[1], {}, [])\nexcept UsageError as error:\n    print(error)")
-    with Results(str(path), HEADER, ["a"]):
+            "try:\n    Results(sys.argv[1], {}, [], bool)\nexcept UsageError as error:\n    print(error)")
+    with Results(str(path), HEADER, ["a"], bool):
         done = subprocess.run([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, check=True,
                               universal_newlines=True)
     assert "another process is writing" in done.stdout
     with pytest.raises(UsageError, match="cannot write"):
-        Results(str(tmp_path), HEADER, ["a"])
+        Results(str(tmp_path), HEADER, ["a"], bool)
 
 
 def test_rows_without_a_file_are_only_kept():
-    with Results(None, HEADER, ["a"]) as results:
+    with Results(None, HEADER, ["a"], bool) as results:
         results.add("a", {"engines": []})
         assert results.rows == {"a": {"engines": []}} and results.resumed == 0
     assert json.dumps(results.rows)

@@ -244,10 +244,10 @@ def test_annotations_that_would_fail_after_the_last_image_are_refused_before_the
         return err
 
     # As COCO's image_info files of the test sets, which have no truth.
-    assert "'annotations' is missing" in refusal(lambda document: document.pop("annotations"))
+    assert "annotations is missing or wrong" in refusal(lambda document: document.pop("annotations"))
     assert "annotation 2 of 3 has no iscrowd" in refusal(lambda document: document["annotations"][1].pop("iscrowd"))
     assert "annotation 3 of 3 has no area" in refusal(lambda document: document["annotations"][2].pop("area"))
-    assert "the id '5' is missing or wrong" in refusal(lambda document: document["images"][0].update(id="5"))
+    assert "has the id '5', a whole number expected" in refusal(lambda document: document["images"][0].update(id="5"))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def lines_of(report):
 def test_every_row_is_one_line_with_the_same_columns():
     reference, nano = lines_of(make_report(make_row("a,\"b\"\n.onnx"), make_nano_row()))
     assert list(reference) == list(nano)
-    assert reference["name"] == "a,\"b\"\n.onnx"
+    assert reference["name"] == "a,\"b\"\\n.onnx"
     assert (nano["p50_ms"], nano["p50_low_ms"], nano["p99_ms"], nano["n"]) == ("6.5", "6.4", "9.0", "300")
     assert (reference["compute_p50_ms"], nano["compute_p50_ms"], nano["enqueue_p50_ms"]) == ("", "5.0", "0.4")
     assert (nano["power_mode"], nano["clocks_locked"], nano["hottest_end_c"]) == ("MAXN", "True", "41.5")
