@@ -49,7 +49,7 @@ def clock_ranges(tree: Tree) -> Dict[str, ClockRange]:
     ranges: Dict[str, ClockRange] = {}
     for name, low, high, scale in sources:
         try:
-            ranges[name] = ClockRange(*[round(int(tree.read(path)) * scale, 6) for path in (low, high)])
+            ranges[name] = ClockRange(*[round(tree.integer(path) * scale, 6) for path in (low, high)])
         except (OSError, ValueError):
             continue
     return ranges

@@ -12,6 +12,8 @@ from edgenext_deploy.machine.tree import Tree
 # first, other ARM kernels one of the others or none.
 _PROCESSOR_FIELDS = ("model name", "Processor", "Hardware")
 
+_MOST_PROCESSES = 1e9
+
 
 class Host(NamedTuple):
     """One machine in the state it was in when the run began.
@@ -82,7 +84,8 @@ def _governor(tree: Tree) -> Optional[str]:
 
 def _load_average(tree: Tree) -> Optional[float]:
     try:
-        return float((tree.text("/proc/loadavg") or "").split()[0])
+        load = float((tree.text("/proc/loadavg") or "").split()[0])
+        return load if 0 <= load < _MOST_PROCESSES else None
     except (ValueError, IndexError):
         return None
 

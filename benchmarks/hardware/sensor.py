@@ -30,7 +30,7 @@ def from_files(tree: Tree, kind: str, name: str, paths: Sequence[str], scale: fl
     def read() -> float:
         product = scale
         for path in paths:
-            product *= int(tree.read(path))
+            product *= tree.integer(path)
         return round(product, 6)
 
     return Sensor(kind, name, paths[0], read)

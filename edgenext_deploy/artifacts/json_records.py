@@ -139,7 +139,8 @@ def _convert(kind: Any, data: Any, where: str) -> Any:
     if origin in (dict, Dict):
         if not isinstance(data, dict):
             raise _mismatch(where, "an object", data)
-        return {visible(key): _convert(kind.__args__[1], item, "{}.{}".format(where, key)) for key, item in data.items()}
+        return {visible(key): _convert(kind.__args__[1], item, "{}.{}".format(where, key))
+                for key, item in data.items()}
     if kind is float and isinstance(data, (int, float)) and not isinstance(data, bool):
         # Python's JSON reader also takes NaN, 1e999 and integers beyond any float; `dump` writes none.
         if not abs(data) <= sys.float_info.max:

@@ -1,4 +1,5 @@
 """Single facts of a machine that several rooms need: its board, its memory."""
+import re
 from typing import NamedTuple, Optional
 
 from edgenext_deploy.machine.jetpack import parse_l4t
@@ -47,7 +48,8 @@ def is_jetson_model(model: Optional[str]) -> bool:
 def read_memory(tree: Tree) -> Optional[Memory]:
     """Return the machine's memory; None where the kernel does not say what is available."""
     fields = [line.split() for line in (tree.text("/proc/meminfo") or "").splitlines()]
-    found = {words[0].rstrip(":"): int(words[1]) * 1024 for words in fields if len(words) >= 2 and words[1].isdigit()}
+    found = {words[0].rstrip(":"): int(words[1]) * 1024 for words in fields
+             if len(words) >= 2 and re.match("[0-9]{1,18}$", words[1])}
     if "MemAvailable" not in found:
         return None
     return Memory(found.get("MemTotal"), found["MemAvailable"], found.get("SwapTotal", 0), found.get("SwapFree", 0))

@@ -23,19 +23,19 @@ class NamedMode(NamedTuple):
 
 def mode_names(conf: Optional[str]) -> Dict[int, str]:
     """Return the power modes that a text of `NVPMODEL_CONF` defines: number to name."""
-    found = re.findall(r"^<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+?)\s*>", conf or "", flags=re.M)
+    found = re.findall(r"^<\s*POWER_MODEL\s+ID=([0-9]{1,9})\s+NAME=(\S+?)\s*>", conf or "", flags=re.M)
     return {int(number): name for number, name in found}
 
 
 def mode_number(status: Optional[str]) -> Optional[int]:
     """Return the number of the mode that a text of `NVPMODEL_STATUS` says is active."""
-    match = re.search(r"pmode:(\d+)", status or "")
+    match = re.search(r"pmode:([0-9]{1,9})", status or "")
     return int(match.group(1)) if match else None
 
 
 def mode_of_command(output: str) -> Optional[NamedMode]:
     """Return the mode that ``nvpmodel -q`` printed."""
-    named = re.search(r"NV Power Mode:\s*(\S+)(?:\s+(\d+))?", output)
+    named = re.search(r"NV Power Mode:\s*(\S+)(?:\s+([0-9]{1,9}))?", output)
     if named is None:
         return None
     return NamedMode(int(named.group(2)) if named.group(2) else None, named.group(1))

@@ -1,10 +1,14 @@
 """The one reader of a machine's files: ``/proc``, ``/sys``, ``/etc``, or a recorded copy of them."""
 import glob
 import os
+import re
 import subprocess
 from typing import List, Optional, Sequence
 
+from edgenext_deploy.files import shown
+
 _MAX_BYTES = 1 << 18
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}\Z")
 
 
 class Tree:
@@ -26,6 +30,18 @@ class Tree:
         """
         with open(self.path(path), "rb") as stream:
             return stream.read(_MAX_BYTES).decode("utf-8", "replace")
+
+    def integer(self, path: str) -> int:
+        """Return the whole number that a file holds.
+
+        Raises:
+            OSError: it cannot be read; PermissionError if this user may not read it.
+            ValueError: it holds something else, or a number that no sensor gives.
+        """
+        text = self.read(path).strip("\0 \t\r\n")
+        if not _INTEGER.match(text):
+            raise ValueError("a whole number expected, {} found".format(shown(repr(text), 40)))
+        return int(text)
 
     def text(self, path: str) -> Optional[str]:
         """Return a file's text as `read` does, None if it cannot be read."""

@@ -89,7 +89,8 @@ def _from_fields(fields: Dict[str, Any]) -> EngineLayer:
 
 
 def _types(tensors: Any) -> Tuple[str, ...]:
-    return tuple(_type_of(tensor) for tensor in tensors if isinstance(tensor, dict)) if isinstance(tensors, list) else ()
+    listed = tensors if isinstance(tensors, list) else []
+    return tuple(_type_of(tensor) for tensor in listed if isinstance(tensor, dict))
 
 
 def _type_of(tensor: Dict[str, Any]) -> str:
@@ -140,7 +141,7 @@ def _fields_of_line(line: str) -> Dict[str, Any]:
 
 
 def _tensor_of_text(text: str) -> Dict[str, Any]:
-    sizes = re.search(r"Dimensions: \[((?:-?\d{1,18},?)*)\]", text)
+    sizes = re.search(r"Dimensions: \[((?:-?\d{1,18}(?:,|(?=\])))*)\]", text)
     kind = re.search(r"Data[tT]ype: (\w+)", text)
     return {"Dimensions": [int(size) for size in sizes.group(1).split(",") if size] if sizes else [],
             "Datatype": kind.group(1) if kind else ""}
