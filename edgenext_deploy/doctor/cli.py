@@ -8,7 +8,7 @@ from edgenext_deploy.commands.entry import common_options, entry_point
 from edgenext_deploy.commands.options import Command, examples, json_options, write_result
 from edgenext_deploy.doctor.diagnosis import diagnose
 from edgenext_deploy.doctor.machine import Machine
-from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Diagnosis
+from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Diagnosis, Export
 from edgenext_deploy.errors import MissingRuntimeError
 
 _SCHEMA = 1
@@ -23,7 +23,7 @@ _RUNTIMES = {"onnxruntime": "ONNX Runtime on the CPU (.onnx)", "tensorrt": "Tens
 @json_options
 @common_options
 def command(timeout_s: float, as_json: bool, json_file: Optional[str]) -> int:
-    """Check this machine: Python, numpy, CUDA, TensorRT, pycuda, memory, power mode, cameras.
+    """Check this machine: Python, numpy, CUDA, TensorRT, pycuda, memory, power mode, cameras, export libraries.
 
     Prints one line for each: ok, problem or note, what was found, and the command that fixes it. Changes nothing and
     never needs root. Libraries are imported in child processes, so a broken one cannot stop the examination. The exit
@@ -41,6 +41,7 @@ def document(diagnosis: Diagnosis) -> Dict[str, Any]:
         "inference_possible": diagnosis.possible,
         "routes": to_json(diagnosis.routes),
         "checks": to_json(diagnosis.checks),
+        "export": to_json(diagnosis.export),
     }
 
 
@@ -60,9 +61,18 @@ def lines(diagnosis: Diagnosis) -> List[str]:
     for route in diagnosis.routes:
         verdict = "yes" if route.possible else "no, missing: " + ", ".join(route.missing)
         shown.append("{}: {}".format(_RUNTIMES[route.name], verdict))
+    shown += _export_lines(diagnosis.export)
     shown.append(click.style("inference is possible" if diagnosis.possible else "inference is not possible",
                              fg=_COLORS[OK if diagnosis.possible else PROBLEM]))
     return shown
+
+
+def _export_lines(export: Export) -> List[str]:
+    if export.possible:
+        return ["export possible: yes"]
+    if not export.missing:
+        return ["export possible: no: {}".format(export.fix)]
+    return ["export possible: no, missing: " + ", ".join(export.missing), "  fix: {}".format(export.fix)]
 
 
 def _printable(text: str) -> str:

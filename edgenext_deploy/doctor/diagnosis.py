@@ -1,7 +1,7 @@
 """All checks in their order, and whether inference is possible."""
 from typing import Callable, Tuple
 
-from edgenext_deploy.doctor import board_checks, gpu_checks, python_checks
+from edgenext_deploy.doctor import board_checks, gpu_checks, python_checks, workstation_checks
 from edgenext_deploy.doctor.findings import Findings, gather
 from edgenext_deploy.doctor.machine import Machine
 from edgenext_deploy.doctor.record import Check, Diagnosis, Route
@@ -21,14 +21,16 @@ def diagnose(machine: Machine) -> Diagnosis:
     """Examine a machine; takes as long as the slowest import, at most some multiples of its timeout."""
     findings = gather(machine)
     functions = _FIRST + (_JETSON if findings.jetson else ()) + _LAST
-    checks = tuple(function(machine, findings) for function in functions)
+    checks = (*(function(machine, findings) for function in functions),
+              *workstation_checks.check_workstation(machine, findings))
     status = {check.name: check for check in checks}
     cpu = (("numpy", findings.numpy.imported), ("onnxruntime", _runs_on_cpu(findings)))
     devices = findings.pycuda.facts.get("devices")
     gpu = (("numpy", findings.numpy.imported), ("driver", findings.has_gpu),
            ("tensorrt", findings.tensorrt.imported and status["tensorrt"].status != "problem"),
            ("pycuda", findings.pycuda.imported and isinstance(devices, int) and devices > 0))
-    return Diagnosis(checks, (_route("onnxruntime", cpu), _route("tensorrt", gpu)))
+    return Diagnosis(checks, (_route("onnxruntime", cpu), _route("tensorrt", gpu)),
+                     workstation_checks.export_route(findings))
 
 
 def _runs_on_cpu(findings: Findings) -> bool:

@@ -10,6 +10,9 @@ from edgenext_deploy.machine.power_mode import NVPMODEL_STATUS
 
 _LIBRARIES = ("numpy", "pip", "onnxruntime", "opencv", "tensorrt", "pycuda")
 CORETYPE = "OPENBLAS_CORETYPE"
+# What an export imports; see `commands.entry.require_libraries`.
+EXPORTS = ("torch", "onnx", "onnxsim", "onnxruntime", "safetensors")
+_WORKSTATION = (*(name for name in EXPORTS if name not in _LIBRARIES), "tensorrt_rtx")
 
 
 class Probe(NamedTuple):
@@ -55,6 +58,7 @@ class Findings(NamedTuple):
 
     Attributes:
         numpy: and the next five: the libraries' probes.
+        workstation: probes of what only exports use, by name; empty on a Jetson and before Python 3.10.
         numpy_armv8: numpy's probe with OPENBLAS_CORETYPE=ARMV8, run only if it died of an illegal instruction.
         environment: what the machine has for running plans.
         environment_failure: why `environment` could not be found out.
@@ -74,6 +78,7 @@ class Findings(NamedTuple):
     opencv: Probe
     tensorrt: Probe
     pycuda: Probe
+    workstation: Dict[str, Probe]
     numpy_armv8: Optional[Probe]
     environment: Environment
     environment_failure: Optional[str]
@@ -102,7 +107,9 @@ def gather(machine: Machine) -> Findings:
     nvcc = machine.which("nvcc")
     # The link to the chosen release first.
     elsewhere = machine.glob("/usr/local/cuda/bin/nvcc") + machine.glob("/usr/local/cuda-*/bin/nvcc")
-    commands = {name: machine.probe_command(name) for name in (*_LIBRARIES, "environment")}
+    jetson = is_jetson(machine)
+    exports = _WORKSTATION if not jetson and machine.python.version >= (3, 10) else ()
+    commands = {name: machine.probe_command(name) for name in (*exports, *_LIBRARIES, "environment")}
     compiler = nvcc or (elsewhere[0] if elsewhere else None)
     if compiler is not None:
         commands["nvcc"] = [compiler, "--version"]
@@ -118,11 +125,12 @@ def gather(machine: Machine) -> Findings:
     known: Dict[str, Any] = {name: surroundings.facts.get(name) for name in Environment._fields}
     l4t = l4t_release(machine)
     return Findings(
+        workstation={name: read_probe(outcomes[name]) for name in exports},
         numpy_armv8=armv8,
         environment=Environment(**dict(known, platform=known["platform"] or "unknown")),
         environment_failure=surroundings.failure,
         board=board_model(machine),
-        jetson=is_jetson(machine),
+        jetson=jetson,
         l4t=l4t,
         jetpack=find_jetpack(l4t),
         nvcc=nvcc,

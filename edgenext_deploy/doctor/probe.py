@@ -70,10 +70,13 @@ def _opencv(say: Callable[..., None]) -> None:
         say(imported=True, version=library.__version__, gstreamer=match.group(1) == "YES" if match else None)
 
 
-def _tensorrt(say: Callable[..., None]) -> None:
-    if _installed(say, "tensorrt"):
-        library = importlib.import_module("tensorrt")
-        say(imported=True, version=library.__version__)
+def _versioned(module: str) -> Callable[[Callable[..., None]], None]:
+    """Return the probe of a library that says its version and nothing else."""
+    def probe(say: Callable[..., None]) -> None:
+        if _installed(say, module):
+            say(imported=True, version=importlib.import_module(module).__version__.lstrip("v"))
+
+    return probe
 
 
 def _pycuda(say: Callable[..., None]) -> None:
@@ -92,8 +95,9 @@ def _environment(say: Callable[..., None]) -> None:
 
 
 _PROBES: Dict[str, Callable[[Callable[..., None]], None]] = {
-    "numpy": _numpy, "pip": _pip, "onnxruntime": _onnxruntime, "opencv": _opencv, "tensorrt": _tensorrt,
+    "numpy": _numpy, "pip": _pip, "onnxruntime": _onnxruntime, "opencv": _opencv, "tensorrt": _versioned("tensorrt"),
     "pycuda": _pycuda, "environment": _environment,
+    **{name: _versioned(name) for name in ("torch", "onnx", "onnxsim", "safetensors", "tensorrt_rtx")},
 }
 
 

@@ -36,11 +36,26 @@ class Route(NamedTuple):
     missing: Tuple[str, ...]
 
 
+class Export(NamedTuple):
+    """Whether networks can be exported.
+
+    Attributes:
+        possible: everything that exports need was seen to work.
+        missing: what they lack here.
+        fix: the command that makes them possible; None where they are.
+    """
+
+    possible: bool
+    missing: Tuple[str, ...]
+    fix: Optional[str]
+
+
 class Diagnosis(NamedTuple):
     """All checks, and what follows from them."""
 
     checks: Tuple[Check, ...]
     routes: Tuple[Route, ...]
+    export: Export
 
     @property
     def possible(self) -> bool:

@@ -1,16 +1,19 @@
 """The doctor on whole machines, and its command."""
+import ast
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
 
 import pytest
-from doctor_trees import Recorded, examine, laptop, library, nano, orin, write
+from doctor_trees import ABSENT, Recorded, broken, examine, laptop, library, nano, orin, said_nothing, write
 from paths import ROOT
 
 from edgenext_deploy.commands.entry import run_command
-from edgenext_deploy.doctor import cli
+from edgenext_deploy.doctor import cli, findings, workstation_checks
+from edgenext_deploy.install import install_command
 
 
 def statuses(checks, status):
@@ -103,20 +106,65 @@ def test_exit_codes_and_lines(run, tmp_path):
     assert "fix:" not in out and "TensorRT on the GPU (.plan): yes" in out and "\x1b" not in out
     code, out, err = run(laptop(tmp_path / "laptop"))
     assert (code, err) == (6, "")
-    assert "problem  numpy        not installed\n" in out
-    assert "\n                      fix: /usr/bin/python3 -m pip install numpy\n" in out
-    assert out.endswith("no, missing: numpy, driver, tensorrt, pycuda\ninference is not possible\n")
+    assert "problem  numpy         not installed\n" in out
+    assert "\n                       fix: /usr/bin/python3 -m pip install numpy\n" in out
+    assert "no, missing: numpy, driver, tensorrt, pycuda\nexport possible: no, missing: torch, onnx, " in out
+    assert out.endswith("inference is not possible\n")
 
 
 def test_json(run, tmp_path):
     code, out, err = run(laptop(tmp_path), "--json")
     data = json.loads(out)
     assert code == 6 and err == ""
-    assert sorted(data) == ["checks", "inference_possible", "routes", "schema"]
+    assert sorted(data) == ["checks", "export", "inference_possible", "routes", "schema"]
     assert data["schema"] == 1 and data["inference_possible"] is False
     assert all(sorted(check) == ["fix", "found", "name", "status"] for check in data["checks"])
     assert [sorted(route) for route in data["routes"]] == [["missing", "name", "possible"]] * 2
     assert data["routes"][0] == {"name": "onnxruntime", "possible": False, "missing": ["numpy", "onnxruntime"]}
+
+
+EXPORTS = {"torch": library("2.13.0"), "onnx": library("1.21.0"), "onnxsim": library("0.4.36"),
+           "safetensors": library("0.6.2"), "numpy": library("2.1.0"), "tensorrt_rtx": library("1.7.1.116"),
+           "onnxruntime": library("1.20.0", providers=["CPUExecutionProvider"])}
+
+
+def test_a_workstation_that_can_export(run, tmp_path):
+    checks, _, diagnosis = examine(laptop(tmp_path, answers=EXPORTS))
+    assert diagnosis.export == (True, (), None)
+    assert all(checks[name].status == "ok" for name in EXPORTS)
+    code, out, _ = run(laptop(tmp_path, answers=EXPORTS))
+    assert code == 0 and "\nexport possible: yes\n" in out
+
+
+@pytest.mark.parametrize("name, answer, status, words", [
+    ("torch", ABSENT, "note", "only edgenext-export needs it"), ("onnxsim", broken("ImportError: x"), "problem", "x"),
+    ("onnx", library("1.16.2"), "problem", "1.21 or newer"), ("safetensors", said_nothing(), "note", "unknown")])
+def test_a_workstation_that_cannot_export_says_what_is_missing_and_how_to_get_it(run, tmp_path, name, answer, status,
+                                                                                 words):
+    machine = laptop(tmp_path, answers=dict(EXPORTS, **{name: answer}))
+    checks, _, diagnosis = examine(machine)
+    assert checks[name].status == status and words in checks[name].found
+    assert diagnosis.export == (False, (name,), install_command("export"))
+    code, out, _ = run(machine)
+    assert code == 0 and "\nexport possible: no, missing: {}\n  fix: {}\n".format(
+        name, install_command("export")) in out
+
+
+def test_what_exports_need_is_what_the_command_requires_and_setup_demands():
+    with open(os.path.join(ROOT, "export", "cli.py")) as stream:
+        required = re.search(r'require_libraries\("exporting", (\(.*?\))\)', stream.read())
+    assert ast.literal_eval(required.group(1)) == findings.EXPORTS
+    with open(os.path.join(ROOT, "setup.cfg")) as stream:
+        demanded = stream.read()
+    for name, oldest in workstation_checks.OLDEST.items():
+        assert "\n    {}>={};".format(name, oldest) in demanded
+
+
+def test_a_jetson_exports_elsewhere(tmp_path):
+    for number, machine in enumerate((nano(tmp_path / "nano"), orin(tmp_path / "orin"))):
+        checks, _, diagnosis = examine(machine)
+        assert "torch" not in checks and not diagnosis.export.possible and "workstation" in diagnosis.export.fix
+        assert not {"torch", "onnx"} & {name for name, _ in machine.asked}, number
 
 
 def test_json_goes_to_a_file_and_the_lines_to_the_screen(run, tmp_path):
