@@ -6,14 +6,13 @@ from torch import Tensor, nn
 
 from edgenext_deploy.export.lowering import algebra
 from edgenext_deploy.export.lowering.context import LoweringContext, activation_op, named
-from edgenext_deploy.export.lowering.dispatch import lower_backbone, lower_network
+from edgenext_deploy.export.lowering.dispatch import lower_network
 from edgenext_deploy.export.lowering.elementwise_ops import Add, Multiply, Relu
 from edgenext_deploy.export.lowering.mobilevit import LoweredMobileViTBackbone, lower_conv_norm, lower_resize
 from edgenext_deploy.export.lowering.ops import Conv, Gemm, Normalise, Softmax
 from edgenext_deploy.export.lowering.shape_ops import GlobalMean, Reshape, SumLast, Transpose
 from edgenext_deploy.models.definitions.mobilevitv2 import (
     MobileViTV2,
-    MobileViTV2Backbone,
     MobileViTV2Block,
     SeparableAttention,
     TransformerLayer,
@@ -121,30 +120,21 @@ class LoweredMobileViTV2Block(nn.Module):
         return out
 
 
-class LoweredMobileViTV2Backbone(LoweredMobileViTBackbone):
-    """Stem and five stages as plain operators on fixed shapes."""
+class LoweredMobileViTV2(LoweredMobileViTBackbone):
+    """Stem, five stages and head as plain operators on fixed shapes."""
 
     transformer_block = LoweredMobileViTV2Block
-
-
-class LoweredMobileViTV2(LoweredMobileViTV2Backbone):
-    """The classifier: backbone and head."""
 
     def __init__(self, model: MobileViTV2, context: LoweringContext) -> None:
         super().__init__(model, context, maps=0)
         self.pool = GlobalMean()
         self.flatten = Reshape(context.batch, model.head.fc.in_features)
-        self.head: nn.Module = nn.Identity()
-        if context.features:
-            context.fired("classifier_left_out")
-        else:
-            self.head = Gemm(model.head.fc.weight.detach(), model.head.fc.bias.detach())
+        self.head = Gemm(model.head.fc.weight.detach(), model.head.fc.bias.detach())
 
     def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]
-        """Map `[B, 3, H, W]` to logits `[B, classes]`, or with `context.features` to the embedding `[B, C]`."""
+        """Map `[B, 3, H, W]` to logits `[B, classes]`."""
         logits: Tensor = self.head(self.flatten(self.pool(self.stage_outputs(image)[-1])))
         return logits
 
 
 lower_network.register(MobileViTV2, LoweredMobileViTV2)
-lower_backbone.register(MobileViTV2Backbone, LoweredMobileViTV2Backbone)

@@ -67,10 +67,10 @@ class MobileViTV2Block(nn.Module):
     A map whose sides are no multiple of the patch's is enlarged first, and stays so.
     """
 
-    def __init__(self, config: MobileViTV2Config, channels: int, dim: int, depth: int, dilation: int = 1) -> None:
+    def __init__(self, config: MobileViTV2Config, channels: int, dim: int, depth: int) -> None:
         super().__init__()
         self.patch = config.patch
-        self.conv_kxk = ConvNorm(channels, channels, 3, groups=channels, dilation=dilation)
+        self.conv_kxk = ConvNorm(channels, channels, 3, groups=channels)
         self.conv_1x1 = nn.Conv2d(channels, dim, 1, bias=False)
         self.transformer = nn.Sequential(*(TransformerLayer(dim, config.mlp_ratio) for _ in range(depth)))
         self.norm = nn.GroupNorm(1, dim)
@@ -99,48 +99,7 @@ class MobileViTV2Block(nn.Module):
         return out
 
 
-class MobileViTV2Backbone(nn.Module):
-    """Stem and stages, any input size from 32 up, fed RGB in 0..1 `[B, 3, H, W]`.
-
-    Args:
-        config: the variant's config.
-        output_stride: stride of the last map: 32, or 16 for segmentation. Then the last stage has stride 1, and the
-            depthwise convolution before its transformer has dilation 2, as in ml-cvnets.
-    """
-
-    def __init__(self, config: MobileViTV2Config, output_stride: int = 32) -> None:
-        super().__init__()
-        self.config = config
-        self.output_stride = output_stride
-        self.stem = ConvNorm(3, config.dims[0], 3, stride=2)
-        self.stages = nn.Sequential(*(nn.Sequential(*self._stage(stage)) for stage in range(5)))
-        self.apply(initialise)
-
-    def _stage(self, stage: int) -> list[nn.Module]:
-        config = self.config
-        inputs, outputs = config.dims[stage], config.dims[stage + 1]
-        keeps_size = stage == 4 and self.output_stride == 16
-        stride = 1 if stage == 0 or keeps_size else 2
-        blocks: list[nn.Module] = [InvertedResidual(inputs, outputs, stride, config.expansion)]
-        if stage == 1:
-            blocks.append(InvertedResidual(outputs, outputs, 1, config.expansion))
-        elif stage >= 2:
-            blocks.append(MobileViTV2Block(
-                config, outputs, config.transformer_dims[stage - 2], config.transformer_depths[stage - 2],
-                dilation=2 if keeps_size else 1))
-        return blocks
-
-    def forward_features(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the last four stages' outputs `[B, C, H / s, W / s]`, strides s = 4, 8, 16, `output_stride`."""
-        x = self.stem(x)
-        maps: list[Tensor] = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return tuple(maps[1:])
-
-
-class MobileViTV2(MobileViTV2Backbone):
+class MobileViTV2(nn.Module):
     """MobileViT-v2 for classification, any input size from 32 up, fed RGB in 0..1 `[B, 3, H, W]`.
 
     Args:
@@ -149,13 +108,35 @@ class MobileViTV2(MobileViTV2Backbone):
     """
 
     def __init__(self, config: MobileViTV2Config, num_classes: int = 1000) -> None:
-        super().__init__(config)
+        super().__init__()
+        self.config = config
+        self.stem = ConvNorm(3, config.dims[0], 3, stride=2)
+        self.stages = nn.Sequential(*(nn.Sequential(*self._stage(stage)) for stage in range(5)))
         self.head = ClassifierHead(config.dims[-1], num_classes)
-        self.head.apply(initialise)
+        self.apply(initialise)
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Return the embedding in front of the head's linear layer, `[B, C]`, for `[B, 3, H, W]`."""
-        return self.forward_features(x)[-1].mean((-2, -1))
+    def _stage(self, stage: int) -> list[nn.Module]:
+        config = self.config
+        inputs, outputs = config.dims[stage], config.dims[stage + 1]
+        blocks: list[nn.Module] = [InvertedResidual(inputs, outputs, 1 if stage == 0 else 2, config.expansion)]
+        if stage == 1:
+            blocks.append(InvertedResidual(outputs, outputs, 1, config.expansion))
+        elif stage >= 2:
+            blocks.append(MobileViTV2Block(
+                config, outputs, config.transformer_dims[stage - 2], config.transformer_depths[stage - 2]))
+        return blocks
+
+    def forward_features(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the last four stages' outputs `[B, C, H / s, W / s]`, strides s = 4, 8, 16, 32.
+
+        The sides of the last three are rounded up to even ones, which the heads of detectors do not expect.
+        """
+        x = self.stem(x)
+        maps: list[Tensor] = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return tuple(maps[1:])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `[B, num_classes]` for `[B, 3, H, W]`."""

@@ -185,7 +185,6 @@ register_family(Family(
     title="MobileViT-v2",
     config=MobileViTV2Config,
     classifier="edgenext_deploy.models.definitions.mobilevitv2:MobileViTV2",
-    backbone="edgenext_deploy.models.definitions.mobilevitv2:MobileViTV2Backbone",
     class_weight="head.fc.weight",
     lowering="edgenext_deploy.export.lowering.mobilevitv2",
     key_layouts=(

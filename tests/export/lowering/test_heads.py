@@ -72,6 +72,17 @@ def test_lowered_segmenter_is_exact(name, norm, layout, padding):
     assert torch.equal(lowered(x), model.segment(x))
 
 
+@pytest.mark.parametrize("layout", ["nchw", "tokens"])
+def test_heads_where_the_blocks_downsample(layout):
+    detector, segmenter = (random_model(dataclasses.replace(get_variant(head), config=get_variant("s_rw").config))
+                           for head in HEADS)
+    x = image(1, 3, 96, 64)
+    boxes, scores = lower(detector, LoweringContext(1, 96, 64, layout))(x)
+    expected_boxes, expected_scores = detector.detect(x)
+    assert error(boxes, expected_boxes) < TOLERANCE and error(scores, expected_scores) < TOLERANCE
+    assert error(lower(segmenter, LoweringContext(1, 96, 64, layout)).logits(x), segmenter(x)) < TOLERANCE
+
+
 @pytest.mark.parametrize("layout, padding", [("nchw", "node"), ("tokens", "attribute")])
 @pytest.mark.parametrize("name", ["s_no_branching_k579", "s_sdta_first", "s_sdta_1111"])
 def test_lowered_ablations_are_exact(name, layout, padding):

@@ -1,4 +1,5 @@
 """MobileViT-v2 and timm's edgenext_small_rw: the logits of timm's own definitions, recorded by make_timm_golden.py."""
+import dataclasses
 import json
 import pathlib
 
@@ -10,10 +11,11 @@ from sweeps import sweep
 
 torch = pytest.importorskip("torch")
 
+from edgenext_deploy.errors import UsageError  # noqa: E402
 from edgenext_deploy.models.checkpoints.checkpoint import load_checkpoint  # noqa: E402
 from edgenext_deploy.models.definitions.config import MobileViTV2Config  # noqa: E402
 from edgenext_deploy.models.definitions.edgenext import EdgeNeXtBackbone  # noqa: E402
-from edgenext_deploy.models.definitions.mobilevitv2 import MobileViTV2Backbone, MobileViTV2Block  # noqa: E402
+from edgenext_deploy.models.definitions.mobilevitv2 import MobileViTV2Block  # noqa: E402
 from edgenext_deploy.models.factory import create_model  # noqa: E402
 from edgenext_deploy.models.variants.registry import get_variant, list_variants  # noqa: E402
 
@@ -44,14 +46,26 @@ def test_widths_are_those_of_the_paper():
     assert all(dim % 8 == 0 for widths in dims.values() for dim in widths)
 
 
-@pytest.mark.parametrize("output_stride", [32, 16])
-@pytest.mark.parametrize("name, backbone", [("mobilevitv2_050", MobileViTV2Backbone), ("s_rw", EdgeNeXtBackbone)])
-def test_feature_maps_have_the_strides(name, backbone, output_stride):
+@pytest.mark.parametrize("name, output_stride", [("mobilevitv2_050", 32), ("s_rw", 32), ("s_rw", 16)])
+def test_feature_maps_have_the_strides(name, output_stride):
     config = get_variant(name).config
+    model = create_model(name) if output_stride == 32 else EdgeNeXtBackbone(config, output_stride).eval()
     with torch.no_grad():
-        maps = backbone(config, output_stride).eval().forward_features(torch.zeros(2, 3, 64, 128))
+        maps = model.forward_features(torch.zeros(2, 3, 64, 128))
     assert [tuple(feature.shape) for feature in maps] == [
         (2, dim, 64 // stride, 128 // stride) for dim, stride in zip(config.dims[-4:], (4, 8, 16, output_stride))]
+
+
+def test_maps_of_a_transformer_have_even_sides_as_in_timm():
+    with torch.no_grad():
+        maps = create_model("mobilevitv2_050").forward_features(torch.zeros(1, 3, 224, 96))
+    assert [tuple(feature.shape[2:]) for feature in maps] == [(56, 24), (28, 12), (14, 6), (8, 4)]
+
+
+def test_it_is_no_backbone_for_the_heads():
+    detector = dataclasses.replace(get_variant("xxs_ssdlite"), config=get_variant("mobilevitv2_050").config)
+    with pytest.raises(UsageError, match="MobileViT-v2 has no backbone for detectors and segmenters"):
+        create_model(detector)
 
 
 def test_fold_undoes_unfold_and_patches_come_last():
