@@ -52,12 +52,14 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
                   f"{parity.max_relative_error:.2g} of the largest {_LARGEST[manifest.task]} ({parity.tolerance:g} "
                   f"allowed), cosine {parity.min_cosine:.6f}{agreement} "
                   f"on {parity.inputs} inputs")
-    table.add_row("files", f"{result.onnx_path}  {manifest.graph.bytes / 2**20:.2f} MiB  "
-                  f"sha256 {manifest.graph.sha256[:16]}…\n" + "\n".join((result.manifest_path, *result.other_paths)))
+    table.add_row("files", f"{escape(result.onnx_path)}  {manifest.graph.bytes / 2**20:.2f} MiB  "
+                  f"sha256 {manifest.graph.sha256[:16]}…\n"
+                  + "\n".join(map(escape, (result.manifest_path, *result.other_paths))))
     if result.nms is not None:
         nms = result.nms
-        table.add_row("NMS", f"{nms.onnx_path}\n{nms.manifest_path}\nThis graph ends in TensorRT's plugin {OP}, which "
-                      "only TensorRT runs: not run here. All checks above are of the graph without it.")
+        table.add_row("NMS", f"{escape(nms.onnx_path)}\n{escape(nms.manifest_path)}\n"
+                      f"This graph ends in TensorRT's plugin {OP}, which only TensorRT runs: not run here. "
+                      "All checks above are of the graph without it.")
     console.print(table)
     if result.precision.proposal is not None:
         print_proposal(result.precision.proposal, console)
@@ -69,7 +71,7 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
         console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
     console.print("next:", highlight=False)
     for command in next_commands(result, plan):
-        console.print(f"  {command}", highlight=False, soft_wrap=True)
+        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
 
 
 def next_commands(result: ExportResult, plan: str | None = None) -> list[str]:
@@ -125,6 +127,8 @@ def _operator_line(result: ExportResult) -> str:
 def _verdict_line(verdicts: dict[str, Any]) -> str:
     able = [release for release, verdict in verdicts.items() if verdict["supported"]]
     unable = [release for release in verdicts if release not in able]
+    from rich.markup import escape
+
     line = f"[green]can run it:[/] {' '.join(able) or 'none'}" + (
         f"; [yellow]cannot:[/] {' '.join(unable)}" if unable else "")
     problems: dict[str, list[str]] = {}
@@ -133,7 +137,7 @@ def _verdict_line(verdicts: dict[str, Any]) -> str:
             if finding["severity"] == "error":
                 text = f"{finding['op'] + ': ' if finding['op'] else ''}{finding['reason']}"
                 problems.setdefault(text, []).append(release)
-    return "\n".join([line, *(f"{_span(releases)}: {text}" for text, releases in list(problems.items())[:4])])
+    return "\n".join([line, *(f"{_span(releases)}: {escape(text)}" for text, releases in list(problems.items())[:4])])
 
 
 def _span(releases: Iterable[str]) -> str:
@@ -142,9 +146,11 @@ def _span(releases: Iterable[str]) -> str:
 
 
 def _rtx_line(result: ExportResult) -> str:
+    from rich.markup import escape
+
     report = result.rtx
     if not report.available:
-        return f"TensorRT-RTX: not run, {report.reason}"
+        return f"TensorRT-RTX: not run, {escape(report.reason)}"
     builds = ", ".join(f"SM{build.sm} {build.seconds:.1f} s" for build in report.builds)
     return f"[green]ok[/]: parsed and built by TensorRT-RTX {report.version} ({builds})"
 

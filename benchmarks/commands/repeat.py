@@ -64,4 +64,4 @@ def _print(found: "Repetition", stream: TextIO) -> None:
         (pair.name, pair.other, "{:.3f} ×".format(pair.first), "{:.3f} ×".format(pair.second),
          "{:.1f} %".format(100.0 * pair.change)) for pair in found.pairs[:_SHOWN]], (0, 1)))
     for item in found.left_out:
-        console.print("not compared: {}: {}".format(item.name, item.reason), soft_wrap=True)
+        console.print("not compared: {}: {}".format(item.name, item.reason), soft_wrap=True, markup=False)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.artifacts.golden import digest, golden_batch
 from edgenext_deploy.errors import BadInputError, IncompatibleError, VerificationError
 from edgenext_deploy.export import api, cli
+from edgenext_deploy.export.checks.rtx import RtxReport
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.pipeline import Export
 from edgenext_deploy.export.report import print_report
@@ -85,6 +87,18 @@ def test_the_casts_of_a_typed_graph_are_not_taken_for_the_simplifiers_work(tmp_p
     print_report(dataclasses.replace(result, manifest=result.manifest._replace(weights=weights)),
                  Console(file=out, width=200))
     assert "a[/b].pth (net[0], official layout)" in out.getvalue()
+
+
+def test_names_and_reasons_with_brackets_are_printed_as_they_are(tmp_path):
+    """rich takes a word in brackets for a style and leaves it out: of pip install ".[rtx]" a dot would be left."""
+    result = quick_export(small(tmp_path / "a[b]"))
+    result = dataclasses.replace(result, rtx=RtxReport(False, False, reason='pip install ".[rtx]"'))
+    out = io.StringIO()
+    print_report(result, Console(file=out, width=300))
+    assert 'pip install ".[rtx]"' in out.getvalue()
+    for path in (result.onnx_path, result.manifest_path):
+        assert path in out.getvalue()
+    assert "edgenext-bench " + shlex.quote(result.onnx_path) in out.getvalue()
 
 
 def test_the_same_command_writes_the_same_bytes(exported, export_here, tmp_path):
