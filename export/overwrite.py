@@ -50,6 +50,8 @@ def _difference(
         return f"it has other weights, {there.variant} with {shown(there.weights.source)}"
     if there.target != resolved.target.name:
         return f"it is for target {shown(there.target)}"
+    if not there.inputs or not there.outputs:
+        return f"{manifest_path} names no input or no output"
     taken = resolved.form.input_spec(resolved.shape)
     if there.inputs[0].shape != taken.shape:
         return f"its input is {list(there.inputs[0].shape)}, and now it would be {list(taken.shape)}"

@@ -41,6 +41,8 @@ def _problems(manifest: Any) -> Iterator[Tuple[str, str]]:
         ("precision.fp16_share", manifest.precision.fp16_share, 0, 1),
         ("precision.casts", manifest.precision.casts, 0, _MOST_BYTES)]
     ranges += [("golden.tolerance." + name, value, 0, 1) for name, value in golden.tolerance.items()]
+    if manifest.scores is not None:
+        ranges.append(("scores.threshold", manifest.scores.threshold, 0, 1))
     if manifest.detection is not None:
         detection = manifest.detection
         ranges += [("detection.score_threshold", detection.score_threshold, 0, 1),

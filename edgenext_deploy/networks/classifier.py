@@ -100,8 +100,8 @@ def activation_of(manifest: Manifest, classes: int) -> str:
     scores = manifest.scores
     if scores is None:
         return "softmax" if classes > 1 else "sigmoid"
-    in_graph = manifest.outputs[0].name == PROBABILITIES
-    if scores.activation not in ACTIVATIONS or scores.in_graph != in_graph or not 0 <= scores.threshold <= 1 or (
+    in_graph = [spec.name for spec in manifest.outputs] == [PROBABILITIES]
+    if scores.activation not in ACTIVATIONS or scores.in_graph != in_graph or (
             classes == 1 and scores.activation == "softmax"):
         raise BadInputError("its manifest's scores cannot be read: {} of {} classes".format(scores, classes),
                             "use the toolkit version that exported it, or export again")

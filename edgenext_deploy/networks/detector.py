@@ -118,7 +118,7 @@ class Detector(Network[List[DetectedObject]]):
 
     def _classes_of_plugin(self, path: str, outputs: Tuple[TensorSpec, ...]) -> int:
         settings, golden = self.manifest.detection, self.manifest.golden
-        expected = None if settings is None else plugin_outputs(self.manifest.inputs[0].shape[0], settings)
+        expected = None if settings is None else plugin_outputs(sum(outputs[0].shape[:1]), settings)
         if expected is None or {spec[:2] for spec in outputs} != {spec[:2] for spec in expected}:
             raise BadInputError("{}: its manifest says {}, its outputs are {}".format(
                 path, settings, shown_outputs(outputs)), "export again with edgenext-export")

@@ -354,5 +354,5 @@ def open_view(engine: str, *, labels: Optional[str] = None, top: Optional[int] =
 def _has_threshold(file: EngineFile) -> bool:
     from edgenext_deploy.networks.classifier import threshold_of
 
-    shape = file.manifest().outputs[0].shape
-    return len(shape) == 2 and threshold_of(file.manifest(), shape[1]) is not None
+    shapes = [spec.shape for spec in file.manifest().outputs]
+    return len(shapes) == 1 and len(shapes[0]) == 2 and threshold_of(file.manifest(), shapes[0][1]) is not None

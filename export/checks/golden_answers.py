@@ -12,6 +12,8 @@ from edgenext_deploy.preprocess.photo import normalise
 _TOLERANCE = {"fp32": 5e-3, "fp16": 2e-2}
 # Share of the pixels whose class may differ.
 _PIXELS = {"fp32": 1e-2, "fp16": 5e-2}
+# Of probabilities that hang on large logits: half of the largest one is still another answer.
+_LOOSEST = 0.5
 _SEED = 7
 
 
@@ -37,7 +39,7 @@ def _of_probabilities(logits: np.ndarray, probabilities: np.ndarray) -> dict[str
     """
     steepest = 2 * float((probabilities * (1 - probabilities)).max())
     factor = max(steepest * magnitude(logits) / magnitude(probabilities), 1.0)
-    return {precision: float(f"{factor * tolerance:.3g}") for precision, tolerance in _TOLERANCE.items()}
+    return {precision: float(f"{min(factor * tolerance, _LOOSEST):.3g}") for precision, tolerance in _TOLERANCE.items()}
 
 
 def _encoded(output: np.ndarray) -> GoldenOutput:

@@ -184,6 +184,22 @@ def test_an_input_that_its_manifest_does_not_prepare_is_refused(tmp_path):
         Classifier(engine_with(tmp_path, unfolded, PIXELS))
 
 
+def sigmoid_scores(**changes):
+    return {"scores": dict({"activation": "sigmoid", "in_graph": False, "threshold": 0.5}, **changes)}
+
+
+@pytest.mark.parametrize("change, code", [
+    ({"outputs": []}, 0), ({"outputs": [{"name": "logits", "shape": [], "dtype": "float32"}]}, 0),  # the graph's count
+    (sigmoid_scores(), 0), (sigmoid_scores(threshold=1.5), 3), (sigmoid_scores(threshold=-1), 3),
+    (sigmoid_scores(in_graph=True), 3), (sigmoid_scores(activation="tanh"), 3)])
+def test_a_manifest_that_cannot_be_is_refused_in_a_line(tmp_path, capsys, change, code):
+    from test_classifier import engine_with
+
+    engine = engine_with(tmp_path, lambda data: data.update(change, schema=2))
+    found, _, err = run_here(capsys, cli.command, "--engine", engine, COFFEE)
+    assert found == code and err.count("error: ") == (code != 0)
+
+
 @pytest.mark.parametrize("where", ["cpu", "gpu"])
 def test_plans(machine, tmp_path, monkeypatch, where):
     if where == "gpu" and kernel_double.COMPILER is None:
