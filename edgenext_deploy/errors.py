@@ -13,6 +13,7 @@ A message says what happened, what was found and what was expected, and the comm
  4       target or plan cannot run this                      ``IncompatibleError``
  5       a result was computed and is wrong                  ``VerificationError``
  6       something is not installed, no GPU, no network      ``MissingRuntimeError``
+ 130    Ctrl-C; 143 is SIGTERM                             -
 ======  ==================================================  ======================
 """
 from typing import Iterable, Mapping, Optional

@@ -48,8 +48,8 @@ With --json and --json-file a stream gives one JSON object per line."""
 @click.option("--engine", type=ENGINE, help="The same as the argument ENGINE.")
 @click.argument("words", nargs=-1, type=INPUT, metavar="ENGINE IMAGE...|STREAM")
 @click.option("--top", "--top-k", "--max-objects", "top", type=click.IntRange(1), metavar="N",
-              help="Most predictions, objects or classes per image.  [default: classifier 5, detector 200 of its "
-                   "threshold, segmenter all]")
+              help="At most N predictions, objects or classes per image.  [default: a classifier's 5; a detector's "
+                   "limit in the manifest, often 200; all of a segmenter's]")
 @click.option("--threshold", type=click.FloatRange(0, 1), metavar="SCORE",
               help="Detector: report objects with a higher score.  [default: 0.3]  Classes that do not exclude each "
                    "other: the probability from which one is present.  [default: the manifest's]")
@@ -108,9 +108,9 @@ def _choose_letters(view: "View", font: Optional[str]) -> None:
 
 def _warm_up(view: "View") -> None:
     """Answer a plain picture, so that the first photo's times hold no import and no first run."""
-    from PIL import Image
+    from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - else the first one has Pillow import 40 formats
 
-    Image.preinit()  # imports the decoders
+    Image.preinit()  # imports the other decoders
     view.network([Image.new("RGB", (64, 64))])
 
 

@@ -4,6 +4,7 @@ Pillow's own font has no letters beyond ASCII. Where the labels need more, the f
 """
 import os
 import sys
+import unicodedata
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional, Set
 
 from edgenext_deploy.errors import BadInputError
@@ -20,6 +21,8 @@ _ENDINGS = (".ttf", ".otf", ".ttc")
 _PLAIN = ("sans-regular", "sanscjk-regular", "dejavusans.", "regular")
 _MOST_FONTS = 500
 _PROBE_HEIGHT = 16
+# What a line has besides a name. Some fonts have the letters of one script and no figures.
+_FIGURES = "0123456789.%"
 # Characters that no font has: what is drawn for them is the font's sign for a missing letter.
 _NOBODY_HAS = ("\uffff", "\U0010ffff")
 _FONT_FIX = "pass a TrueType or OpenType font with --font"
@@ -49,7 +52,7 @@ class Lettering:
 
     def lacks(self, text: Iterable[str]) -> List[str]:
         """Return the characters that the font cannot draw, each once, in order."""
-        return sorted({character for character in text if not self._has(character)})
+        return sorted({character for character in text if not (_is_mark(character) or self._has(character))})
 
     def mask(self, text: str, height: int) -> "Image.Image":
         """Return a line as a mask, mode L; ``?`` stands for a letter that the font lacks.
@@ -61,7 +64,8 @@ class Lettering:
         from PIL import Image, ImageDraw
 
         font = self._font(height)
-        plain = "".join(character if self._has(character) else "?" for character in text) or " "
+        plain = "".join(character if self._has(character) else "?"
+                        for character in text if not _is_mark(character)) or " "
         left, top, right, bottom = _text_box(font, plain)
         mask = Image.new("L", (max(1, right - left), max(1, bottom - top)))
         ImageDraw.Draw(mask).text((-left, -top), plain, fill=255, font=font)
@@ -112,7 +116,7 @@ def lettering_for(labels: Iterable[str], font: Optional[str] = None) -> Letterin
     """
     if font is not None:
         return Lettering(font)
-    letters = {character for label in labels for character in label}
+    letters = {character for label in labels for character in label}.union(_FIGURES)
     best, fewest = OWN, len(OWN.lacks(letters))
     for path in _system_fonts() if fewest else ():
         try:
@@ -136,6 +140,11 @@ def _system_fonts() -> Iterator[str]:
     rank = {path: next((index for index, word in enumerate(_PLAIN) if word in os.path.basename(path).lower()),
                        len(_PLAIN)) for path in found}
     yield from sorted(found, key=lambda path: (rank[path], path))[:_MOST_FONTS]
+
+
+def _is_mark(character: str) -> bool:
+    """Return whether a character only steers others, such as the joiner in Persian names; it is left out."""
+    return unicodedata.category(character) == "Cf"
 
 
 def _is_outline(font: Any) -> bool:

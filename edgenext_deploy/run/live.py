@@ -27,7 +27,7 @@ _OPTIONS = (
     click.option("--height", type=int, metavar="PIXELS", help="Stream: height of the frames.  [default: the source's]"),
     click.option("--fps", type=float, metavar="N", help="Stream: frames per second.  [default: the source's]"),
     click.option("--every-frame", is_flag=True,
-                 help="Stream: wait for the network and drop no frame (files and folders)."),
+                 help="Stream: wait for the network and drop no frame (files, folders, synthetic://)."),
     click.option("--pixel-format", type=click.Choice(PIXEL_FORMATS),
                  help="Stream: format that GStreamer hands over.  [default: bgrx; bgr with --save and --display]"),
     click.option("--save", type=click.Path(), metavar="PATH",

@@ -5,9 +5,11 @@ import math
 import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Deque, Dict, List, NamedTuple, Optional, TextIO, Tuple
+from typing import TYPE_CHECKING, Any, Deque, Dict, List, NamedTuple, Optional, TextIO
 
 import click
+
+from edgenext_deploy.run.tally import LabelShare, Tally
 
 if TYPE_CHECKING:
     from edgenext_deploy.camera.reader import Camera
@@ -19,7 +21,6 @@ _KEPT = 10000
 _RATE_OVER = 30
 _TERMINAL_EVERY_S = 0.1
 _LOG_EVERY_S = 5.0
-_NAMED = 5
 
 
 class Summary(NamedTuple):
@@ -36,7 +37,7 @@ class Summary(NamedTuple):
         latency_p50_ms: median latency of the last 10,000 frames, None without a frame.
         latency_p95_ms: their 95th percentile.
         latency_max_ms: largest latency of all frames.
-        seen: what the frames showed, the most frequent first: name, number of frames, mean score in those.
+        seen: what the frames showed, the most frequent first.
     """
 
     reason: str
@@ -49,7 +50,7 @@ class Summary(NamedTuple):
     latency_p50_ms: Optional[float]
     latency_p95_ms: Optional[float]
     latency_max_ms: Optional[float]
-    seen: Tuple[Tuple[str, int, float], ...]
+    seen: List[LabelShare]
 
 
 class Report:
@@ -73,8 +74,7 @@ class Report:
         self._latencies_ms: Deque[float] = collections.deque(maxlen=_KEPT)
         self._moments: Deque[float] = collections.deque(maxlen=_RATE_OVER)
         self._max_ms = 0.0
-        # By name: in how many frames, and the sum of the scores there.
-        self._seen: Dict[str, Tuple[int, float]] = {}
+        self._tally = Tally()
         self._line_open = False
 
     def start(self, engine: str, source: str, camera: "Camera", never_ends: bool = False) -> None:
@@ -106,9 +106,7 @@ class Report:
         self._latencies_ms.append(latency_ms)
         self._max_ms = max(self._max_ms, latency_ms)
         self._moments.append(now)
-        for name, score in self._view.seen(result.answer):
-            frames, scores = self._seen.get(name, (0, 0.0))
-            self._seen[name] = frames + 1, scores + score
+        self._tally.add(self._view.seen(result.answer))
         if self._as_json or self._json_lines is not None:
             document: Dict[str, Any] = {
                 "type": "frame", "number": result.frame.number, "dropped": camera.counters.dropped}
@@ -140,8 +138,8 @@ class Report:
         document.update((name, round(value, 3) if isinstance(value, float) else value)
                         for name, value in summary._asdict().items())
         document["seen"] = [
-            {"label": name, "frames": frames, "share": round(frames / summary.processed, 4),
-             "mean_score": round(mean, 4)} for name, frames, mean in summary.seen]
+            {"index": item.index, "label": item.label, "frames": item.frames, "share": round(item.share, 4),
+             "mean_score": round(item.mean, 4)} for item in summary.seen]
         self._write_json(document)
         if self._as_json:
             return
@@ -151,11 +149,8 @@ class Report:
         if summary.processed:
             click.echo("latency from captured frame to answer: p50 {:.1f} ms, p95 {:.1f} ms, max {:.1f} ms".format(
                 summary.latency_p50_ms or 0.0, summary.latency_p95_ms or 0.0, summary.latency_max_ms or 0.0))
-        for name, frames, mean in summary.seen[:_NAMED]:
-            click.echo(printable("{} in {:.1%} of the frames, mean {} there {:.1%}".format(
-                name, frames / summary.processed, self._view.score_name, mean)))
-        if len(summary.seen) > _NAMED:
-            click.echo("{} other classes; --json has them all".format(len(summary.seen) - _NAMED))
+            for line in self._view.summary(summary.seen):
+                click.echo(printable(line))
 
     def _summary(self, reason: str, camera: "Camera") -> Summary:
         seconds = time.perf_counter() - self._started
@@ -163,9 +158,7 @@ class Report:
         return Summary(
             reason, seconds, counters.processed / max(seconds, 1e-9), counters.captured, counters.processed,
             counters.dropped, counters.reconnects, _percentile(ordered, 0.5), _percentile(ordered, 0.95),
-            self._max_ms if ordered else None,
-            tuple(sorted(((name, frames, scores / frames) for name, (frames, scores) in self._seen.items()),
-                         key=lambda found: (-found[1], -found[2], found[0]))))
+            self._max_ms if ordered else None, self._tally.shares())
 
     def _rate(self) -> float:
         if len(self._moments) < 2:

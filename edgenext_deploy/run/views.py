@@ -9,6 +9,7 @@ from edgenext_deploy.errors import UsageError
 from edgenext_deploy.networks.open import open_network
 from edgenext_deploy.run import drawing
 from edgenext_deploy.run.lettering import OWN
+from edgenext_deploy.run.tally import LabelShare, Seen
 from edgenext_deploy.runtime.open import read_engine
 from edgenext_deploy.runtime.options import RuntimeOptions
 
@@ -25,6 +26,7 @@ RANDOM = "random weights: the network is untrained, its answers mean nothing"
 DEFAULT_THRESHOLD = 0.3
 DEFAULT_TOP_K = 5
 _NAMED = 3
+_SUMMED = 5
 # All of them: which ones are present is seen only then.
 _MOST_CLASSES = 1 << 20
 
@@ -66,9 +68,18 @@ class View(abc.ABC):
     def draw(self, image: "Image.Image", answer: Any) -> "Image.Image":
         """Return a copy of the RGB picture with the answer drawn into it."""
 
-    def seen(self, answer: Any) -> List[Tuple[str, float]]:
-        """Return what an answer counts for at the end of a stream: names, each once, with a score from 0 to 1."""
+    def seen(self, answer: Any) -> List[Seen]:
+        """Return the labels that an answer gives to a frame, for the end of a stream."""
         return []
+
+    def summary(self, shares: List[LabelShare]) -> List[str]:
+        """Return what a stream showed, in lines."""
+        random = " (random weights)" if self.network.random_weights else ""
+        lines = ["{} in {:.1%} of the frames, mean {} there {:.1%}{}".format(
+            item.label, item.share, self.score_name, item.mean, random) for item in shares[:_SUMMED]]
+        if len(shares) > _SUMMED:
+            lines.append("{} other classes; --json has them all".format(len(shares) - _SUMMED))
+        return lines or ["nothing found in any frame"]
 
     def picture(self, image: "Image.Image", answer: Any) -> "Image.Image":
         """Return what `draw` returns, marked if the network is untrained."""
@@ -101,9 +112,9 @@ class ClassificationView(View):
         """Return the best one."""
         return _line(answer[0])
 
-    def seen(self, answer: "List[Prediction]") -> List[Tuple[str, float]]:
+    def seen(self, answer: "List[Prediction]") -> List[Seen]:
         """Return the best one."""
-        return [(answer[0].label, answer[0].probability)]
+        return [Seen(*answer[0])]
 
     def draw(self, image: "Image.Image", answer: "List[Prediction]") -> "Image.Image":
         """Write the categories at the top left."""
@@ -155,9 +166,9 @@ class PresenceView(ClassificationView):
         return super().draw(image, present) if present else drawing.draw_lines(
             image, [((0, 0, 0), self.headline(answer))], self.lettering)
 
-    def seen(self, answer: "List[Prediction]") -> List[Tuple[str, float]]:
+    def seen(self, answer: "List[Prediction]") -> List[Seen]:
         """Return the classes that are present."""
-        return [(prediction.label, prediction.probability) for prediction in answer if self._present(prediction)]
+        return [Seen(*prediction) for prediction in answer if self._present(prediction)]
 
     def _present(self, prediction: "Prediction") -> bool:
         return prediction.probability >= self._threshold
@@ -192,12 +203,9 @@ class DetectionView(View):
         named = ", ".join("{} {:.0%}".format(found.label, found.score) for found in answer[:_NAMED])
         return named if len(answer) <= _NAMED else "{}, {} objects".format(named, len(answer))
 
-    def seen(self, answer: "List[DetectedObject]") -> List[Tuple[str, float]]:
-        """Return each class with its highest score; the best object comes first."""
-        best: Dict[str, float] = {}
-        for found in answer:
-            best.setdefault(found.label, found.score)
-        return list(best.items())
+    def seen(self, answer: "List[DetectedObject]") -> List[Seen]:
+        """Return the classes of the objects."""
+        return [Seen(*found[:3]) for found in answer]
 
     def draw(self, image: "Image.Image", answer: "List[DetectedObject]") -> "Image.Image":
         """Draw the boxes."""
@@ -235,9 +243,9 @@ class SegmentationView(View):
         """Lay the colours of the classes over the picture."""
         return drawing.draw_classes(image, answer, self.lettering, self._top)
 
-    def seen(self, answer: "Segmentation") -> List[Tuple[str, float]]:
+    def seen(self, answer: "Segmentation") -> List[Seen]:
         """Return the classes with their shares of the frame."""
-        return [(share.label, share.share) for share in answer.shares()]
+        return [Seen(*share) for share in answer.shares()]
 
 
 class FeaturesView(View):
@@ -258,6 +266,10 @@ class FeaturesView(View):
     def headline(self, answer: np.ndarray) -> str:
         """Return number and norm."""
         return "{} features, norm {:.4g}".format(len(answer), _norm(answer))
+
+    def summary(self, shares: List[LabelShare]) -> List[str]:
+        """Return none: an embedding names nothing."""
+        return []
 
     def draw(self, image: "Image.Image", answer: np.ndarray) -> "Image.Image":
         """Return a copy."""
@@ -288,6 +300,14 @@ class UntrainedView(View):
     def headline(self, answer: Any) -> str:
         """Say why nothing is shown."""
         return "answered; not shown, as the network is untrained (--anyway shows it)"
+
+    def seen(self, answer: Any) -> List[Seen]:
+        """Return what the network's own view does, for JSON."""
+        return self._view.seen(answer)
+
+    def summary(self, shares: List[LabelShare]) -> List[str]:
+        """Say why nothing is shown."""
+        return [self.headline(None)]
 
     def draw(self, image: "Image.Image", answer: Any) -> "Image.Image":
         """Return a copy."""

@@ -233,6 +233,9 @@ def test_the_example_runs():
     assert done.returncode == 0 and done.stderr == "", done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 2 and all(line.startswith("red ") and "ms after the frame" in line for line in lines)
+    done = subprocess.run([sys.executable, os.path.join(ROOT, "examples", "camera_app.py"), "none.onnx", "synthetic://"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, env=environment)
+    assert done.returncode == 1 and done.stderr.startswith("error: engine not found") and "Traceback" not in done.stderr
 
 
 def test_the_old_name_of_the_answer_works_with_a_warning(classify):

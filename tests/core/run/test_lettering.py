@@ -35,6 +35,20 @@ def test_without_a_font_letters_are_named_as_missing(fonts):
     assert lettering_for(["\u732b", "cat"]).lacks("\u732bcat\u732b") == ["\u732b"]
 
 
+def test_marks_that_only_steer_other_letters_are_left_out(fonts):
+    joined, plain = (np.asarray(OWN.mask(text, 20)).tobytes() for text in ("c\u200cup", "cup"))
+    assert joined == plain and OWN.lacks("c\u200cup") == []
+
+
+@WITH_FONT
+def test_a_font_without_figures_is_not_taken(fonts, monkeypatch):
+    look_up = Lettering._look_up
+    monkeypatch.setattr(Lettering, "_look_up", lambda self, character: look_up(self, character) and not (
+        self.path is not None and character.isdigit()))
+    fonts(DEJAVU)
+    assert lettering_for(["\u0416"]) is OWN
+
+
 @WITH_FONT
 def test_the_font_with_the_letters_is_taken(fonts, tmp_path):
     broken = tmp_path / "broken.ttf"

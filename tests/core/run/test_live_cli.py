@@ -1,6 +1,7 @@
 """edgenext-run on streams: limits, JSON lines, signals, what it saves, and what it refuses."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,14 +111,30 @@ def test_what_never_ends_is_known(source, options, ends):
     assert live.never_ends(source, live.LiveOptions(frames=frames)) is not ends
 
 
-def test_what_never_ends_says_how_to_end_it():
-    code = ("import os, signal, threading\n"
-            "threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
-            "from edgenext_deploy.run.cli import main\nmain()")
-    done = subprocess.run([sys.executable, "-c", code, TINY, "synthetic://64x48@30", "--threads", "1"], cwd=ROOT,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
-    first = done.stdout.decode().splitlines()[0] if done.stdout else ""
-    assert done.returncode == 130 and (first.endswith("; Ctrl-C ends it") or not first), done.stderr
+def test_what_never_ends_says_how_to_end_it_and_answers_then():
+    child = subprocess.Popen([*CHILD, "synthetic://64x48@60?color=green"], cwd=ROOT, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, universal_newlines=True)
+    first = child.stdout.readline()
+    time.sleep(0.5)
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=30)
+    assert first.endswith("60 FPS; Ctrl-C ends it\n") and child.returncode == 130
+    assert "green in 100.0% of the frames" in out
+
+
+def test_an_untrained_network_ends_with_why_there_is_no_answer(capsys, tmp_path):
+    engine = str(tmp_path / "random.onnx")
+    shutil.copyfile(TINY, engine)
+    with open(os.path.splitext(TINY)[0] + ".json") as stream:
+        data = json.load(stream)
+    data["weights"]["random"] = True
+    (tmp_path / "random.json").write_text(json.dumps(data))
+    arguments = (engine, "synthetic://64x48@60?frames=3&color=blue", "--every-frame", "--threads", "1")
+    assert run_here(capsys, cli.command, *arguments)[1].splitlines()[-1].startswith("answered; not shown")
+    out = run_here(capsys, cli.command, *arguments, "--anyway")[1]
+    assert out.splitlines()[-1].startswith("blue in 100.0%") and out.endswith("(random weights)\n")
+    out = run_here(capsys, cli.command, *arguments, "--json")[1]
+    assert [item["label"] for item in lines_of(out)[2]["seen"]] == ["blue"]
 
 
 def test_opencv_says_nothing_before_the_error_does(tmp_path):

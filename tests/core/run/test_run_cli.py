@@ -90,6 +90,18 @@ def test_table_names_rank_label_probability_and_times(run, red):
     assert "random" not in out
 
 
+def test_the_first_photos_time_has_no_imports(tmp_path):
+    photo = str(tmp_path / "red.webp")
+    Image.new("RGB", (64, 64), (255, 0, 0)).save(photo)
+    code = ("import sys\nfrom edgenext_deploy.preprocess import photo_batches\nread = photo_batches._read\n"
+            "def look(*arguments):\n    before = set(sys.modules)\n    photo = read(*arguments)\n"
+            "    print('imported', sorted(set(sys.modules) - before))\n    return photo\n"
+            "photo_batches._read = look\nfrom edgenext_deploy.run.cli import main\nmain()\n")
+    out = subprocess.run([sys.executable, "-c", code, "--threads", "1", TINY, photo], cwd=ROOT,
+                         stdout=subprocess.PIPE, universal_newlines=True).stdout
+    assert "imported []" in out
+
+
 def test_json_is_the_only_thing_on_stdout(run, red):
     code, out, err = run(red, COFFEE, "--json", "--threads", "1")
     document = json.loads(out)

@@ -138,7 +138,7 @@ def test_a_picture_of_an_untrained_network_says_so(run, tmp_path):
 def test_pictures_of_several_photos_go_into_a_folder(run, detector, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        Image.new("RGB", (40, 30)).save(str(tmp_path / folder / "x.gif"))
+        Image.new("RGB", (40, 30)).save(str(tmp_path / folder / "x.ppm"))
     target = tmp_path / "new" / "drawn"
     code, out, _ = run(detector, tmp_path / "a", tmp_path / "b", COFFEE, "--save", target, "--json")
     assert code == 0 and sorted(os.listdir(str(target))) == ["coffee.jpg", "x-2.png", "x.png"]
@@ -173,6 +173,8 @@ def test_streams(run, request, tmp_path, task):
     assert len(lines) == 6 and all(isinstance(line[key], list) for line in lines[1:-1])
     code, out, _ = run(engine, "synthetic://64x48@60?frames=4", "--every-frame")
     assert code == 0 and "end of source: 4 frames" in out
+    assert {"detector": "nothing found in any frame",
+            "segmenter": " of the frames, mean share of the pixels"}[task] in out.splitlines()[-1]
 
 
 def test_boxes_are_drawn_where_they_are():
