@@ -11,7 +11,7 @@ from edgenext_deploy.folder_lock import try_lock
 
 _PREFIX = "edgenext-scratch-"
 _LOCK = ".lock"
-_FIX = "free some space there, or name another folder in TMPDIR"
+TMPDIR_FIX = "free some space there, or name another folder in TMPDIR"
 
 
 @contextlib.contextmanager
@@ -25,7 +25,7 @@ def scratch_folder() -> Iterator[str]:
         _clear_left(tempfile.gettempdir())
         folder, lock = _make()
     except OSError as error:
-        raise UsageError("cannot make a folder for temporary files: {}".format(error), _FIX) from error
+        raise UsageError("cannot make a folder for temporary files: {}".format(error), TMPDIR_FIX) from error
     try:
         yield folder
     finally:

@@ -8,6 +8,10 @@ import sys
 import traceback
 from typing import Any, Dict
 
+from edgenext_deploy.commands.resources import out_of_resources
+from edgenext_deploy.errors import UsageError
+from edgenext_deploy.scratch import TMPDIR_FIX
+
 
 def _build(folder: str) -> Dict[str, Any]:
     from edgenext_deploy.artifacts import json_records
@@ -27,8 +31,9 @@ def _build(folder: str) -> Dict[str, Any]:
         with open(os.path.join(folder, "plan"), "wb") as plan:
             plan.write(result.plan)
     except OSError as error:
+        os.truncate(os.path.join(folder, "plan"), 0)  # room for the answer
         return {"error": "UsageError", "message": "cannot write {}: {}".format(folder, error.strerror or error),
-                "fix": "free some space there, or name another folder in TMPDIR"}
+                "fix": TMPDIR_FIX}
     return {"report": json_records.to_json(result.report)}
 
 
@@ -36,12 +41,18 @@ def main(folder: str) -> None:
     """Build, and write the answer."""
     try:
         answer = _build(folder)
-    except Exception as error:  # a bug: the parent says so, and shows the traceback with --debug
-        answer = {"bug": "{}: {}".format(type(error).__name__, error), "traceback": traceback.format_exc()}
+    except Exception as error:
+        known = out_of_resources(error)
+        # Else a bug: the parent says so, and shows the traceback with --debug.
+        answer = {"error": type(known).__name__, "message": known.message, "fix": known.fix} if known else {
+            "bug": "{}: {}".format(type(error).__name__, error), "traceback": traceback.format_exc()}
     path = os.path.join(folder, "answer.json")
-    with open(path + ".tmp", "w", encoding="utf-8") as stream:
-        json.dump(answer, stream)
-    os.replace(path + ".tmp", path)
+    try:
+        with open(path + ".tmp", "w", encoding="utf-8") as stream:
+            json.dump(answer, stream)
+        os.replace(path + ".tmp", path)
+    except OSError:  # no room for the answer: the exit code is one
+        os._exit(UsageError.exit_code)
 
 
 if __name__ == "__main__":

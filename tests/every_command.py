@@ -33,13 +33,14 @@ def prepare(here):
     return here
 
 
-def run_command_line(command, here, *, before=(), **extra):
+def run_command_line(command, here, *, before=(), preexec=None, **extra):
     """Run one command as its console script does: by the path of a script that lies elsewhere.
 
     Args:
         command: a key of `COMMANDS`.
         here: the current folder, from `prepare`.
         before: words in front of the command line.
+        preexec: is called in the new process before the command starts.
         extra: environment variables.
 
     Returns:
@@ -49,8 +50,9 @@ def run_command_line(command, here, *, before=(), **extra):
     script = here.parent / "script"
     script.mkdir(exist_ok=True)
     (script / "command.py").write_text("from {} import main\nmain()\n".format(module))
-    environ = dict(os.environ, EDGENEXT_CACHE=str(here.parent / "cache"), **extra)
+    environ = {**os.environ, "EDGENEXT_CACHE": str(here.parent / "cache"), **extra}
     environ["PYTHONPATH"] = os.pathsep.join([*filter(None, [extra.get("PYTHONPATH")]), ROOT])
     done = subprocess.run([*before, sys.executable, str(script / "command.py"), *arguments], cwd=str(here), env=environ,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120,
+                          preexec_fn=preexec)
     return done.returncode, done.stderr.decode("utf-8", "replace")

@@ -1,18 +1,20 @@
 """What every command shares: exit codes instead of tracebacks, ``--debug``, ``--version``."""
 import codecs
 import contextlib
-import errno
 import functools
 import gc
 import importlib.util
 import io
 import os
+import signal
 import sys
 import traceback
-from typing import Any, Callable, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Iterator, List, NoReturn, Optional, Sequence
 
 import click
 
+from edgenext_deploy.commands.process import Terminated, orderly_process
+from edgenext_deploy.commands.resources import out_of_resources, require_address_space
 from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
 from edgenext_deploy.foreign_text import VisibleStream, visible
 from edgenext_deploy.install import install_command
@@ -23,6 +25,8 @@ Function = Callable[..., Any]
 _LONGEST_LINE = 3000
 # Characters beyond ASCII in tables and sentences.
 _LETTERS = "×–→…°·µ─"
+# With less it aborts in native code: an export of xxs at 64x64 fails with 600 MiB and works with 1500.
+_TORCH_BYTES = 1 << 30
 
 
 class _Input(click.Path):
@@ -52,9 +56,10 @@ def run_command(command: click.Command, arguments: Optional[List[str]] = None) -
     given = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in given
     disable_telemetry()
-    _print_in_any_locale()
-    with _only_visible_text():
-        _run(command, given, debug)
+    with orderly_process():
+        _print_in_any_locale()
+        with _only_visible_text():
+            _run(command, given, debug)
 
 
 def _run(command: click.Command, given: List[str], debug: bool) -> None:
@@ -69,16 +74,14 @@ def _run(command: click.Command, given: List[str], debug: bool) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except Terminated:
+        _say("terminated")
+        sys.exit(128 + signal.SIGTERM)
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted")
-        sys.exit(130)
+        sys.exit(128 + signal.SIGINT)
     except EdgeNextError as error:
-        if debug:
-            traceback.print_exc()
-        _say("error: " + error.message)
-        if error.fix:
-            _say("  fix: " + error.fix)
-        sys.exit(error.exit_code)
+        _fail(error, debug)
     except BrokenPipeError:
         # The reader (head, a closed pager) has gone; there is no one left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -87,14 +90,23 @@ def _run(command: click.Command, given: List[str], debug: bool) -> None:
         # rich ends the process itself when its reader has gone, and calls that a failure.
         sys.exit(0 if isinstance(stop.__context__, BrokenPipeError) else stop.code)
     except Exception as error:
+        known = out_of_resources(error)
+        if known is not None:
+            _fail(known, debug)
         if debug:
             traceback.print_exc()
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            _say("error: cannot write the output: {}".format(error.strerror))
-            sys.exit(2)
         _say("error: this is a bug in edgenext-deploy: {}: {}".format(type(error).__name__, error))
         _say("  fix: run the same command with --debug and report what it prints")
         sys.exit(1)
+
+
+def _fail(error: EdgeNextError, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    _say("error: " + error.message)
+    if error.fix:
+        _say("  fix: " + error.fix)
+    sys.exit(error.exit_code)
 
 
 def entry_point(command: click.Command) -> Callable[[], None]:
@@ -125,6 +137,8 @@ def require_libraries(purpose: str, names: Sequence[str]) -> None:
                 purpose, " with " + ", ".join(names) if names else "", sys.version_info[0], sys.version_info[1],
                 " without " + ", ".join(missing) if missing else ""),
             install_command("export"))
+    if "torch" in names:
+        require_address_space(purpose, _TORCH_BYTES)
 
 
 def _print_in_any_locale() -> None:
@@ -162,4 +176,5 @@ def _only_visible_text() -> Iterator[None]:
 
 
 def _say(line: str) -> None:
-    click.echo(visible(line) if len(line) <= _LONGEST_LINE else visible(line[:_LONGEST_LINE]) + "…", err=True)
+    with contextlib.suppress(OSError):  # a full disk behind standard error
+        click.echo(visible(line) if len(line) <= _LONGEST_LINE else visible(line[:_LONGEST_LINE]) + "…", err=True)

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import re
+import threading
 import time
 from typing import Any, Deque, Dict, Optional, Sequence, Tuple, Union
 
@@ -78,6 +79,9 @@ class OnnxRuntimeSession(Session):
         self._version = str(onnxruntime.__version__)
         self._threads = options.threads or available_threads()
         self._session: Optional[Any] = _open(onnxruntime, file, self._threads, options, profile_prefix)
+        self._pid = os.getpid()
+        # Between submit and close: a worker that was shut down takes no more work.
+        self._lock = threading.Lock()
         self._worker: Optional[concurrent.futures.ThreadPoolExecutor] = None
         self._pending: Deque[concurrent.futures.Future[_Results]] = collections.deque()
         self._provider = str(self._session.get_providers()[0])
@@ -99,9 +103,12 @@ class OnnxRuntimeSession(Session):
         """Start one inference on the worker thread; `image` is copied, its buffer may be reused at once."""
         self._require_open()
         self.check_input(image)
-        if self._worker is None:
-            self._worker = concurrent.futures.ThreadPoolExecutor(1)
-        self._pending.append(self._worker.submit(self._run, image.copy()))
+        image = image.copy()
+        with self._lock:
+            self._require_open()
+            if self._worker is None:
+                self._worker = concurrent.futures.ThreadPoolExecutor(1)
+            self._pending.append(self._worker.submit(self._run, image))
 
     def collect(self) -> Tuple[np.ndarray, ...]:
         """Wait for the oldest submitted inference and return its outputs.
@@ -149,13 +156,19 @@ class OnnxRuntimeSession(Session):
 
     def close(self) -> None:
         """Wait for running inferences, drop their results, and release the graph."""
-        if self._worker is not None:
-            self._worker.shutdown()
-        self._worker = None
+        if os.getpid() != self._pid:  # a fork has none of the threads to wait for
+            return
+        with self._lock:
+            worker, self._worker, self._session = self._worker, None, None
+        if worker is not None:
+            worker.shutdown()
         self._pending.clear()
-        self._session = None
 
     def _require_open(self) -> Any:
+        if os.getpid() != self._pid:
+            raise UsageError("the session of {} was opened in process {} and is used in its fork {}, which has none "
+                             "of its threads".format(self._path, self._pid, os.getpid()),
+                             "open the session in the child, started by multiprocessing's 'spawn'")
         if self._session is None:
             raise UsageError("the session of {} is closed".format(self._path), "open it again")
         return self._session

@@ -2,7 +2,10 @@
 import base64
 import collections
 import os
+import signal
 import sys
+import threading
+import time
 import warnings
 from unittest import mock
 
@@ -349,3 +352,61 @@ def test_a_provider_that_fails_while_it_runs_is_not_replaced_by_the_processor(mo
         with pytest.raises(BadInputError, match="the GPU is gone"):
             session.infer_all(np.zeros(session.inputs[0].shape, np.float32))
     assert "Falling back" not in capsys.readouterr().out
+
+
+def in_a_fork(work):
+    """Return what `work` says in a forked child, as text; a child that hangs is killed after 20 s."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        try:
+            answer = work()
+        except BaseException as error:
+            answer = "{}: {}".format(type(error).__name__, error)
+        os.write(writing, str(answer).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        said = stream.read().decode()
+    assert os.waitpid(child, 0)[1] == 0, "the child hung"
+    return said
+
+
+def test_a_session_is_refused_in_a_fork():
+    """Its threads do not exist there: collect waited for ever."""
+    (image,) = images(1)
+    with OnnxRuntimeSession(TINY, options=RuntimeOptions(threads=2)) as session:
+        session.submit(image)
+        for work in (session.collect, lambda: session.submit(image), lambda: session.infer(image)):
+            said = in_a_fork(work)
+            assert said.startswith("UsageError: the session of") and str(os.getpid()) in said and "spawn" in said
+        assert in_a_fork(session.close) == "None"
+        assert session.collect()[0].shape == session.infer(image).shape
+
+
+def test_calls_that_race_close_are_refused_as_calls_after_it_are():
+    unexpected, (image,) = [], images(1)
+    for step in range(40):
+        session = OnnxRuntimeSession(TINY, options=RuntimeOptions(threads=1))
+        session.submit(image)
+
+        def call(session=session):
+            try:
+                while True:
+                    session.submit(image)
+                    session.collect()
+            except UsageError as error:
+                if "is closed" not in str(error) and "nothing submitted" not in str(error):
+                    unexpected.append(error)
+            except Exception as error:
+                unexpected.append(error)
+
+        threads = [threading.Thread(target=call) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.0005 * (step % 8))
+        session.close()
+        for thread in threads:
+            thread.join()
+    assert unexpected == []

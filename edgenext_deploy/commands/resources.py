@@ -1,0 +1,50 @@
+"""A system that gives no more of something: no fault of ours, and one line that says what ran out."""
+import errno
+import resource
+from typing import Optional
+
+from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError, UsageError
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_SYSTEM = {
+    errno.ENOMEM: "memory", errno.EMFILE: "open files", errno.ENFILE: "open files",
+    errno.EAGAIN: "processes or threads"}
+_FIX = "free some, or raise the limit that `ulimit -a` shows"
+
+
+def out_of_resources(error: BaseException) -> Optional[EdgeNextError]:
+    """Return what to report in place of an exception if the system refused memory, disk space or the like.
+
+    A compiled library that cannot be loaded is refused memory more often than it is broken; its own message is kept.
+    """
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return UsageError("cannot write the output: {}".format(error.strerror),
+                          "free some space, raise the limit of `ulimit -f`, or write to another folder")
+    if isinstance(error, MemoryError):
+        return _missing("memory", error)
+    if isinstance(error, OSError) and error.errno in _SYSTEM:
+        return _missing(_SYSTEM[error.errno], error)
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return _missing("threads", error)
+    if isinstance(error, ImportError) and not (error.name or "edgenext_deploy").startswith("edgenext_deploy"):
+        return MissingRuntimeError("a library cannot be loaded: {}".format(" ".join(str(error).split())[:300]),
+                                   "install it again; if memory is limited, raise the limit (ulimit -v)")
+    return None
+
+
+def _missing(what: str, error: BaseException) -> MissingRuntimeError:
+    return MissingRuntimeError("the system gives no more {}{}".format(what, ": {}".format(error) if str(error) else ""),
+                               _FIX)
+
+
+def require_address_space(purpose: str, least_bytes: int) -> None:
+    """Raise MissingRuntimeError if a limit leaves less than a native library needs, which would abort the process.
+
+    Args:
+        purpose: what needs it, as the subject of a sentence.
+        least_bytes: of address space (``ulimit -v``).
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < least_bytes:
+        raise MissingRuntimeError("{} needs at least {} MiB of address space, the limit is {} MiB".format(
+            purpose, least_bytes >> 20, limit >> 20), "raise the limit: ulimit -v unlimited")

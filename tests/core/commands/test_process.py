@@ -1,0 +1,91 @@
+"""A command in a process that lacks something: one line and an exit code of ours, whatever the system refuses."""
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import every_command
+import pytest
+from paths import ROOT
+from sweeps import sweep
+
+from edgenext_deploy.commands.resources import out_of_resources
+from edgenext_deploy.errors import MissingRuntimeError, UsageError
+
+CODES = {0, 2, 3, 4, 5, 6}
+# One command of each package; the others differ in what they do, not in how they end.
+SOME = {"run", "build"}
+
+
+def end(command, here, preexec=None, shell=None, **extra):
+    """Return exit code and standard error of a command that was started in an odd way."""
+    words = [] if shell is None else ["sh", "-c", '"$@" ' + shell, "sh"]
+    return every_command.run_command_line(command, here, before=words, preexec=preexec, **extra)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", sweep(sorted(every_command.COMMANDS), always=SOME))
+def test_closed_standard_streams(command, closed, here):
+    plain = end(command, here)
+    code, errors = end(command, here, shell=closed)
+    assert "Traceback" not in errors and code == plain[0], errors
+
+
+LIMITS = {
+    "FSIZE": (resource.RLIMIT_FSIZE, 2000), "NOFILE": (resource.RLIMIT_NOFILE, 8),
+    "AS 150": (resource.RLIMIT_AS, 150 << 20), "AS 600": (resource.RLIMIT_AS, 600 << 20),
+}
+
+
+@pytest.mark.parametrize("limit", sorted(LIMITS))
+@pytest.mark.parametrize("command", sweep(sorted(every_command.COMMANDS), always=SOME | {"export"}))
+def test_small_limits(command, limit, here):
+    kind, value = LIMITS[limit]
+    code, errors = end(command, here, preexec=lambda: resource.setrlimit(kind, (value, value)))
+    assert code in CODES and "this is a bug" not in errors and "Traceback" not in errors, (code, errors)
+
+
+@pytest.mark.parametrize("folder", ["/dev/null", "/nonexistent"])
+@pytest.mark.parametrize("command", sweep(sorted(every_command.COMMANDS), always=SOME))
+def test_a_home_that_cannot_be_written(command, folder, here):
+    plain = end(command, here)
+    code, errors = end(command, here, HOME=folder, XDG_CACHE_HOME="", EDGENEXT_CACHE="")
+    assert "Traceback" not in errors and code == plain[0], errors
+
+
+@pytest.mark.parametrize("error, kind, words", [
+    (OSError(errno.EFBIG, "File too large"), UsageError, "File too large"),
+    (OSError(errno.EMFILE, "Too many open files"), MissingRuntimeError, "open files"),
+    (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), MissingRuntimeError, "processes"),
+    (MemoryError(), MissingRuntimeError, "memory"),
+    (RuntimeError("can't start new thread"), MissingRuntimeError, "threads"),
+    (ImportError("libx.so: failed to map segment", name="onnx"), MissingRuntimeError, "failed to map"),
+])
+def test_what_ran_out_is_said(error, kind, words):
+    found = out_of_resources(error)
+    assert type(found) is kind and words in found.message and found.fix
+
+
+@pytest.mark.parametrize("error", [
+    OSError(errno.ENOENT, "x"), RuntimeError("x"), ImportError("no such name", name="edgenext_deploy.files"),
+    ValueError()])
+def test_a_bug_stays_one(error):
+    assert out_of_resources(error) is None
+
+
+def test_sigterm_cleans_up_as_ctrl_c_does(tmp_path):
+    code = ("import sys, time, click\nfrom edgenext_deploy.commands.entry import run_command\n"
+            "from edgenext_deploy.scratch import scratch_folder\n"
+            "@click.command()\ndef command():\n"
+            "    with scratch_folder() as folder:\n        print(folder, flush=True)\n        time.sleep(60)\n"
+            "run_command(command, [])\n")
+    for number, word in ((signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")):
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   universal_newlines=True, env=dict(os.environ, PYTHONPATH=ROOT, TMPDIR=str(tmp_path)))
+        assert os.path.exists(process.stdout.readline().strip())
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=20)
+        assert (process.returncode, errors) == (128 + number, word + "\n")
+        assert os.listdir(str(tmp_path)) == []
