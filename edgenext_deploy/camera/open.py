@@ -19,6 +19,7 @@ PIXEL_FORMATS = ("bgr", "bgrx", "nv12")
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".h264", ".h265")
 # Called as ``(address, width=, height=, fps=, pixel_format=)``, each of them None where it was not asked for.
 SourceMaker = Callable[..., "FrameSource"]
+_LONGEST_ADDRESS = 1000
 
 
 class SourceKind(NamedTuple):
@@ -109,6 +110,9 @@ def parse_address(text: str) -> Address:
     """
     if not isinstance(text, str):
         raise UsageError("a camera is opened by its address, {!r} found".format(text), "pass " + forms())
+    if len(text) > _LONGEST_ADDRESS:
+        raise UsageError("a source's address has {} characters, at most {} expected".format(
+            len(text), _LONGEST_ADDRESS), "pass " + forms())
     if not text or any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise UsageError("a source's address is empty or has control characters: {!r}".format(text), "pass " + forms())
     if _is_number(text):

@@ -1,4 +1,5 @@
 """Weights files of every kind, read without executing anything in them."""
+import errno
 import os
 import re
 import sys
@@ -59,10 +60,10 @@ def _read_pickled(path: str) -> Any:
         with open(path, "rb") as stream, warnings.catch_warnings(), allowed:
             warnings.simplefilter("ignore")
             return torch.load(stream, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
     except Exception as error:  # a damaged pickle can fail in any way
-        wanted = re.search(r"GLOBAL (\S+)", str(error))
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which a place before the file's start gives
+            raise
+        wanted = re.search(r"GLOBAL (\S{1,120})", str(error))
         if wanted:
             raise _wants_code(path, wanted[1]) from error
         raise BadInputError(f"is cut off, damaged, or not a checkpoint ({_in_short(error)})") from error
