@@ -183,6 +183,8 @@ class OutputCheck(NamedTuple):
             `[B, classes]`.
         tolerance: the largest `max_relative_difference` allowed.
         passed: the difference is within the tolerance.
+        another_model: in what the two are different networks, so that they were not compared; None if they are not
+            known to be.
     """
 
     reference: str
@@ -190,6 +192,12 @@ class OutputCheck(NamedTuple):
     top1_equal: Optional[bool]
     tolerance: float
     passed: bool
+    another_model: Optional[str] = None
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the outputs are not what this network should give."""
+        return self.another_model is None and not self.passed
 
 
 class Caution(NamedTuple):

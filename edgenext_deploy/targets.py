@@ -254,11 +254,22 @@ register_target(Target("nano", "Jetson Nano, JetPack 4.6.x", Board(
 register_board(Board(
     "xavier-nx", "Jetson Xavier NX", "7.2", aliases=("jetson-xavier-nx",), target="xavier",
     model_words=(("jetson", "xavier nx"),), gpu_clock="gv11b", total_rails=("VDD_IN",),
-    full_power_modes=("MODE_20W_6CORE", "MODE_15W_6CORE")))
+    full_power_modes=("MODE_20W_6CORE", "MODE_15W_6CORE"),
+    # A tensor core of Volta does 64 multiply-adds a cycle in FP16 and knows no TF32: FP32 is the CUDA cores' rate.
+    # FP16: 48 x 64 x 2 x 1.1 GHz; FP32: 384 x 2 x 1.1 GHz. The first data sheets have 51.2 GB/s.
+    peak=Peak("xavier-nx", "Jetson Xavier NX, 20 W: 384 Volta cores and 48 tensor cores at 1100 MHz, 128-bit LPDDR4x",
+              845e9, 6.76e12, 59.7e9, 512 << 10, 5.0,
+              "cores x clock x 2, tensor cores x 64 x clock x 2; NVIDIA's Jetson Xavier NX data sheet: 384 cores, 48 "
+              "tensor cores, 1100 MHz; NVIDIA's table of modules: 59.7 GB/s; L2 of Xavier: 512 KB")))
 register_board(Board(
     "agx-xavier", "Jetson AGX Xavier", "7.2", aliases=("jetson-agx-xavier",), target="xavier",
     model_words=(("jetson", "agx xavier"), ("jetson-agx",)), model_without=("orin", "thor"),
-    gpu_clock="gv11b"))
+    gpu_clock="gv11b",
+    # FP16: 64 tensor cores x 64 x 2 x 1.377 GHz, which NVIDIA rounds to 11 TFLOPS; FP32: 512 x 2 x 1.377 GHz.
+    peak=Peak("agx-xavier", "Jetson AGX Xavier, MAXN: 512 Volta cores and 64 tensor cores at 1377 MHz, 256-bit LPDDR4x",
+              1.41e12, 11.28e12, 136.5e9, 512 << 10, 5.0,
+              "cores x clock x 2, tensor cores x 64 x clock x 2; NVIDIA's Jetson AGX Xavier data sheet: 512 cores, 64 "
+              "tensor cores, 1377 MHz, 136.5 GB/s; L2 of Xavier: 512 KB (CUDA's deviceQuery)")))
 _XAVIER = Board(
     "xavier", "Jetson Xavier, any", "7.2", aliases=("jetson-xavier",),
     model_words=(("jetson", "xavier"), ("jetson-agx",)), model_without=("orin", "thor"),
@@ -266,18 +277,33 @@ _XAVIER = Board(
 register_target(Target("xavier", "Jetson Xavier, JetPack 5.1", _XAVIER, ("8.5",), 13, 7, "flag"))
 register_target(Target("xavier-jp4", "Jetson Xavier, JetPack 4.6.x", _XAVIER, ("8.2",), 13, 7, "flag"))
 
+# Rates of the fastest mode there is, so that the lower bound holds in every mode. TF32 is half of FP16, as on every
+# tensor core of Ampere; NVIDIA prints FP16, or INT8 with sparsity, which is four times FP16 without.
 register_board(Board(
     "orin-nano", "Jetson Orin Nano", "8.7", aliases=("jetson-orin-nano",), target="orin",
     model_words=(("jetson", "orin nano"), ("nvidia orin nano",)), gpu_clock="ga10b",
-    total_rails=("VDD_IN",)))
+    total_rails=("VDD_IN",),
+    peak=Peak("orin-nano", "Jetson Orin Nano 8 GB, MAXN_SUPER: 1024 Ampere cores and 32 tensor cores at 1020 MHz, "
+              "128-bit LPDDR5", 8.5e12, 17e12, 102e9, 2 << 20, 5.0,
+              "NVIDIA on the Jetson Orin Nano Super (developer.nvidia.com/blog, December 2024): 17 TFLOPS (FP16), "
+              "102 GB/s; L2 of an Orin with 8 multiprocessors: 2 MB (CUDA's deviceQuery)")))
 register_board(Board(
     "orin-nx", "Jetson Orin NX", "8.7", aliases=("jetson-orin-nx",), target="orin",
     model_words=(("jetson", "orin nx"), ("nvidia orin nx",)), gpu_clock="ga10b",
-    total_rails=("VDD_IN",)))
+    total_rails=("VDD_IN",),
+    # 157 TOPS with those of the two DLAs; of the GPU's, NVIDIA prints the clock. 32 x 256 x 2 x 1.173 GHz.
+    peak=Peak("orin-nx", "Jetson Orin NX 16 GB, MAXN_SUPER: 1024 Ampere cores and 32 tensor cores at 1173 MHz, "
+              "128-bit LPDDR5", 9.6e12, 19.2e12, 102.4e9, 2 << 20, 5.0,
+              "tensor cores x 256 x clock x 2; NVIDIA's Jetson Orin NX data sheet: 1024 cores, 32 tensor cores, "
+              "102.4 GB/s; NVIDIA on JetPack 6.2's super mode: 1173 MHz; L2: 2 MB (CUDA's deviceQuery)")))
 register_board(Board(
     "agx-orin", "Jetson AGX Orin", "8.7", aliases=("jetson-agx-orin",), target="orin",
     model_words=(("jetson", "agx orin"),), gpu_clock="ga10b",
-    total_rails=("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")))
+    total_rails=("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"),
+    peak=Peak("agx-orin", "Jetson AGX Orin 64 GB, MAXN: 2048 Ampere cores and 64 tensor cores at 1.3 GHz, "
+              "256-bit LPDDR5", 21.3e12, 42.5e12, 204.8e9, 4 << 20, 5.0,
+              "NVIDIA's Jetson AGX Orin technical brief: 170 TOPS of the GPU (INT8 tensor, sparse), of which FP16 "
+              "without sparsity is a quarter; 204.8 GB/s, 4 MB L2")))
 _ORIN = Board(
     "orin", "Jetson Orin, any", "8.7", aliases=("jetson-orin",), model_words=(("jetson", "orin"), ("nvidia orin",)),
     gpu_clock="ga10b")

@@ -94,7 +94,9 @@ def _of_file(
     module = reference_module(variant, loaded.num_classes)
     apply(module, loaded)
     described = ("bundled " if published and variant.bundled_weights else "") + _described(path, loaded)
-    weights = Weights(described, False, digest_of(module.state_dict()))
+    is_published = published or (state is None and _is_published_file(variant, loaded))
+    weights = Weights(described, False, digest_of(module.state_dict()), published=is_published
+                      and not variant.bundled_weights and loaded.num_classes == variant.num_classes)
     crop_pct = _crop_pct(variant, path)
     # How a published network is evaluated is known; its file says how it was trained.
     training = NO_RECORD if published else loaded.training
@@ -104,6 +106,11 @@ def _of_file(
                 f"network, give its own with --crop-pct, such as --crop-pct {variant.crop_pct}")
         notes = (note,)
     return Reference(module.eval(), weights, crop_pct, loaded.num_classes, training, notes)
+
+
+def _is_published_file(variant: Variant, loaded: LoadedWeights) -> bool:
+    """Return whether a file is one of the variant's published ones, by the digest that its publisher gave."""
+    return loaded.sha256.startswith(tuple(file.sha256 for file in variant.published_files if file.sha256))
 
 
 def _described(path: str, loaded: LoadedWeights) -> str:

@@ -59,9 +59,13 @@ def latency_command(context: click.Context, engines: Tuple[str, ...], reference:
     require_no_command(engines, context)
     paths = [path for path in (*engines, reference) if path is not None]
     outputs = outputs_for(paths)
+    from edgenext_deploy.benchmarks.latency.engines import is_same_engine
     from edgenext_deploy.benchmarks.latency.interleave import Limits
     from edgenext_deploy.benchmarks.latency.run import Request, benchmark
 
+    for path in engines:
+        if is_same_engine(path, reference):
+            say("{} is the reference itself: it is measured once, and not checked".format(path))
     request = Request(
         engines, reference, device, allow_mismatch, exclude_transfers=not transfers,
         runtime=runtime, limits=Limits(duration_s=duration_s, warmup_s=warmup_s, iterations=iterations),
@@ -73,7 +77,7 @@ def latency_command(context: click.Context, engines: Tuple[str, ...], reference:
 
 def _profiles(paths: Sequence[str], runtime: RuntimeOptions) -> "List[Profile]":
     """Profile each engine file once; a failure is printed, and the latencies are kept."""
-    from edgenext_deploy.benchmarks.latency.engines import TORCH
+    from edgenext_deploy.benchmarks.latency.devices import TORCH
     from edgenext_deploy.benchmarks.profile.layer_times import profile_engine
 
     found = []

@@ -47,7 +47,7 @@ def defects(row: LatencyRecord) -> Tuple[str, ...]:
         found.append("throttled: " + ", ".join(row.hardware.throttled))
     found += ["sensor {} {}".format(trouble.sensor, trouble.kind) for trouble in row.hardware.troubles
               if trouble.kind == "lost"]
-    if row.outputs is not None and not row.outputs.passed:
+    if row.outputs is not None and row.outputs.wrong:
         found.append("outputs differ from {}".format(row.outputs.reference))
     return tuple(found)
 

@@ -42,7 +42,7 @@ def _device(row: LatencyRecord) -> Iterator[Caution]:
 
 def _outputs(row: LatencyRecord) -> Iterator[Caution]:
     check = row.outputs
-    if check is None or (check.passed and check.top1_equal is not False):
+    if check is None or check.another_model is not None or (check.passed and check.top1_equal is not False):
         return
     if check.max_relative_difference is None:
         yield Caution(OUTPUTS_DIFFER, "its outputs cannot be compared with those of {} (another input or shape, or "

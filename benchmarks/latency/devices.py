@@ -1,14 +1,19 @@
 """Whether this machine is the device that was asked for."""
-from typing import Any, Dict, NamedTuple, Optional
+import shlex
+from typing import Any, Dict, NamedTuple, Optional, Sequence
 
+from edgenext_deploy.artifacts.manifest import ONNX_SUFFIX
 from edgenext_deploy.benchmarks.hardware.host import Host
 from edgenext_deploy.errors import EdgeNextError, IncompatibleError, MissingRuntimeError
-from edgenext_deploy.targets import BOARDS, PROCESSOR, TARGETS, find_board, get_board
+from edgenext_deploy.targets import BOARDS, PROCESSOR, TARGETS, Board, find_board, get_board
 
 CPU = PROCESSOR.name
+# In front of a variant's name: its reference module in PyTorch, in place of an engine file.
+TORCH = "torch:"
 # Providers of ONNX Runtime and of torch that compute on the processor.
 _ON_PROCESSOR = ("CPUExecutionProvider", "CPU")
 _FIX = "run this command on that device, ask for --device cpu, or add --allow-mismatch, which marks every row"
+_ESTIMATE = "edgenext-bench estimate {} --device {} estimates without the device; to measure, "
 
 
 class Match(NamedTuple):
@@ -37,12 +42,13 @@ def is_processor(asked: str) -> bool:
     return get_board(asked) == PROCESSOR
 
 
-def match_device(asked: str, host: Host) -> Match:
+def match_device(asked: str, host: Host, engines: Sequence[str] = ()) -> Match:
     """Compare this machine with the device that was asked for.
 
     Args:
         asked: the name of a board, or of a target, which stands for its board.
         host: this machine.
+        engines: what is to be measured; the refusal names the command that estimates the first that can be.
 
     Raises:
         UsageError: there is no such device.
@@ -53,13 +59,15 @@ def match_device(asked: str, host: Host) -> Match:
         return Match(here, None)
     if device.gpu_word and not host.gpus:
         return Match(here, MissingRuntimeError(
-            "--device {} needs an NVIDIA GPU, and this machine ({}) has none".format(asked, here), _FIX))
+            "--device {} needs an NVIDIA GPU, and this machine ({}) has none".format(asked, here),
+            _estimate(device, engines) + _FIX))
     if device.gpu_word:
         found = any(device.is_gpu(model) for model in host.gpus)
     else:
         found = device.is_model(host.board)
     return Match(here, None if found else IncompatibleError(
-        "--device {} was asked for ({}), and this machine is {}".format(asked, device.title, here), _FIX))
+        "--device {} was asked for ({}), and this machine is {}".format(asked, device.title, here),
+        _estimate(device, engines) + _FIX))
 
 
 def match_session(asked: str, session: Dict[str, Any]) -> Optional[EdgeNextError]:
@@ -100,6 +108,13 @@ def recognise(host: Host, session: Dict[str, Any]) -> str:
 def runs_on_processor(session: Dict[str, Any]) -> bool:
     """Return whether that session, as it describes itself, computes on the processor."""
     return session.get("provider") in _ON_PROCESSOR
+
+
+def _estimate(device: Board, engines: Sequence[str]) -> str:
+    """Return the words that offer an estimate; empty where none can be made."""
+    graphs = [shlex.quote(engine) for engine in engines if engine.lower().endswith(ONNX_SUFFIX)]
+    modules = ["--variant " + shlex.quote(engine[len(TORCH):]) for engine in engines if engine.startswith(TORCH)]
+    return _ESTIMATE.format((graphs + modules)[0], device.name) if device.peak and (graphs or modules) else ""
 
 
 def _here(host: Host) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from edgenext_deploy.artifacts import golden, manifest
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.benchmarks import latency_report
+from edgenext_deploy.benchmarks.latency.devices import TORCH
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.install import install_command
 from edgenext_deploy.preprocess import photo
@@ -16,7 +17,6 @@ from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.session import Session
 from edgenext_deploy.runtime.table import require_engine
 
-TORCH = "torch:"
 _SYNTHETIC_SEED = 0
 # The seed of every manifest's golden input, for a module that has no manifest.
 _GOLDEN_SEED = 7
@@ -76,6 +76,13 @@ def open_engine(path: str, name: str, runtime: RuntimeOptions = RuntimeOptions()
         tolerance = found.golden.tolerance.get(model.precision) if found is not None and model is not None else None
         yield Engine(name, file, session, model, _image(path, session, found),
                      "synthetic" if found is None else "golden", tolerance)
+
+
+def is_same_engine(path: str, other: Optional[str]) -> bool:
+    """Return whether two names are one engine: the same file, or the same module."""
+    if other is None or TORCH in (path[:len(TORCH)], other[:len(TORCH)]):
+        return path == other
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def names_of(paths: Sequence[str]) -> List[str]:

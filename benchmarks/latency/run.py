@@ -15,7 +15,7 @@ from edgenext_deploy.benchmarks.latency.devices import (
     match_session,
     recognise,
 )
-from edgenext_deploy.benchmarks.latency.engines import Engine, names_of, open_engine
+from edgenext_deploy.benchmarks.latency.engines import Engine, is_same_engine, names_of, open_engine
 from edgenext_deploy.benchmarks.latency.interleave import Limits, Measurement, Progress, Series, measure
 from edgenext_deploy.errors import EdgeNextError
 from edgenext_deploy.runtime.options import RuntimeOptions
@@ -28,7 +28,7 @@ class Request(NamedTuple):
     Attributes:
         engines: engine files, or ``torch:VARIANT``, in the order of the report.
         reference: an engine whose outputs are right and to which ratios refer; with None ratios refer to the first
-            engine, and no outputs are compared.
+            engine, and no outputs are compared. It is measured once, also if it is among the engines.
         device: ``cpu``, a device or a target; None for the one that each engine is found to run on.
         allow_mismatch: measure elsewhere too, and mark every row.
         exclude_transfers: the latency is that of the GPU alone, if the session reports it.
@@ -96,11 +96,12 @@ def benchmark(request: Request, progress: Optional[Progress] = None) -> latency_
         EngineFailedError: an engine raised; what was measured until then is in the error's `report`.
     """
     host = describe_host()
-    match = match_device(request.device or CPU, host)
+    paths = ([] if request.reference is None else [request.reference]) + [
+        path for path in request.engines if not is_same_engine(path, request.reference)]
+    match = match_device(request.device or CPU, host, [*request.engines, *paths])
     if match.refusal is not None and not request.allow_mismatch:
         raise match.refusal
     wants_gpu = request.device is not None and match.refusal is None and not is_processor(request.device)
-    paths = ([] if request.reference is None else [request.reference]) + list(request.engines)
     contenders: List[Contender] = []
     with contextlib.ExitStack() as stack:
         for path, name in zip(paths, names_of(paths)):

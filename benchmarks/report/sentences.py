@@ -82,6 +82,9 @@ def agreement(row: LatencyRecord) -> str:
     """Return how far the row's outputs are from the reference's; the row has a check."""
     check = row.outputs
     assert check is not None
+    if check.another_model is not None:
+        return "another model than {} ({}), so its outputs are not compared".format(
+            check.reference, check.another_model)
     if check.max_relative_difference is None:
         return "outputs NOT comparable with {}".format(check.reference)
     top1 = {None: "", True: ", same top-1", False: ", ANOTHER top-1"}[check.top1_equal]

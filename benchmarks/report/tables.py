@@ -28,8 +28,10 @@ def title_of(row: LatencyRecord) -> str:
         title += " (reference)"
     if not row.device_matches:
         title += " [not {}]".format(row.device)
-    if row.outputs is not None and not row.outputs.passed:
+    if row.outputs is not None and row.outputs.wrong:
         title += " [WRONG OUTPUTS]"
+    if row.outputs is not None and row.outputs.another_model is not None:
+        title += " [another model]"
     if row.failure is not None and row.failure.engine == row.name:
         title += " [FAILED]"
     return title

@@ -56,11 +56,19 @@ class Preprocessing(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Where the parameters came from. `sha256` is over all parameter names and values as loaded."""
+    """Where the parameters came from.
+
+    Attributes:
+        source: in words.
+        random: not trained.
+        sha256: over all parameter names and values as loaded.
+        published: the file that the variant's accuracy was published with, whole; what ``--pretrained`` takes.
+    """
 
     source: str
     random: bool
     sha256: str
+    published: bool = False
 
 
 class GraphFile(NamedTuple):

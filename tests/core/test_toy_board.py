@@ -52,7 +52,7 @@ def test_help_texts_list_it(toy, capsys, name, arguments, option):
 
 def test_help_texts_list_it_only_once_it_is_there(capsys):
     text = help_of(capsys, command_of("edgenext-bench"), "estimate")
-    assert "toy" not in text and "nano, a100, h100" in text
+    assert "toy" not in text and "agx-orin, a100, h100" in text
 
 
 def test_an_export_takes_it(toy):

@@ -80,7 +80,7 @@ def test_an_export_without_options_has_the_trained_weights(engine):
 
 
 def test_pretrained_means_the_same_and_fetches_nothing(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "_download", None)
+    monkeypatch.setattr(download, "_fetched", None)
     manifest = quick_export(ExportRequest("icons", tmp_path, pretrained=True)).manifest
     assert manifest.weights == engine.manifest.weights
 

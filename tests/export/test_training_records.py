@@ -133,8 +133,13 @@ def test_a_published_network_is_evaluated_as_published_whatever_its_file_says_of
     args = argparse.Namespace(input_size=96, imagenet_default_mean_and_std=False, crop_pct=None)
     torch.save({"model": create_model("s").state_dict(), "args": args}, tmp_path / file)
     monkeypatch.setattr("edgenext_deploy.export.weights.fetch", lambda variant: str(tmp_path / file))
-    fetched = quick_export(ExportRequest("s", tmp_path / "out", pretrained=True, image_size=64)).manifest.preprocessing
+    manifest = quick_export(ExportRequest("s", tmp_path / "out", pretrained=True, image_size=64)).manifest
+    fetched = manifest.preprocessing
     assert (fetched.mean, fetched.crop_pct) == (IMAGENET, get_variant("s").checkpoints[0].crop_pct)
+    # Published accuracy is that of the published file alone, not of what has its name.
+    assert manifest.weights.published
+    own = quick_export(ExportRequest("s", tmp_path / "own", weights=tmp_path / file, image_size=64)).manifest
+    assert not own.weights.published
 
 
 def test_arguments_without_a_crop_leave_it_to_the_published_file_of_that_name(tmp_path):

@@ -88,9 +88,9 @@ def accuracy(reports: Sequence[LatencyReport]) -> str:
     many = [Series(_NANO, True, _families([
         (figure.variant, figure.image_size, figure.value, "published: {}".format(figure.source))
         for figure in published.figures(quantity="nano_latency")]))]
-    # An engine with other outputs than the network's has not the network's accuracy.
+    # Other weights than the published ones, and an engine with other outputs, have not the published accuracy.
     rows = [row for report in reports for row in report.records
-            if row.model is not None and (row.outputs is None or row.outputs.passed)]
+            if row.model is not None and row.model.weights.published and not (row.outputs and row.outputs.wrong)]
     many += [Series(name, False, families) for name, points in _by_setting(rows).items()
                for families in (_families(points),) if families]
     if len(many) < 2:
@@ -99,7 +99,7 @@ def accuracy(reports: Sequence[LatencyReport]) -> str:
     keys = [(svg_charts.series_key(index, series.published), series.name) for index, series in enumerate(many)]
     words = ("As the paper's Fig. 1, over latency. Accuracy is the published figure of the network at this input size, "
              "as it was trained; nothing here measured it. Hollow: published by others. Filled: p50 measured by this "
-             "toolkit.")
+             "toolkit with the published weights; rows with other weights are not drawn.")
     return card("", legend(keys), '<div class="wide">{}</div>'.format(drawn or ""), paragraph(words, "quiet small"))
 
 

@@ -222,6 +222,19 @@ def test_an_engine_that_fails_before_anything_was_measured_is_named(capsys, fake
                    "  fix: restart the process\n")
 
 
+def test_a_reference_among_the_engines_is_measured_once(capsys, fakes):
+    path = fakes.engine("a.onnx")
+    code, out, err = run(capsys, path, os.path.relpath(path), "--reference", path, "--json", *QUICK)
+    [row] = json.loads(out)["records"]
+    assert code == 0 and (row["name"], row["is_reference"], row["outputs"]) == ("a.onnx", True, None)
+    assert err.count("is the reference itself") == 2
+
+
+def test_a_device_that_is_not_here_is_answered_with_the_estimate(capsys, fakes):
+    code, _, err = run(capsys, fakes.engine("a.onnx"), "--device", "jetson-nano", *QUICK)
+    assert code == 4 and "a.onnx --device nano estimates without the device" in err
+
+
 def test_an_engine_that_fails_beside_its_reference_is_no_bug_of_the_command(capsys, fakes):
     engine = fakes.engine("a.onnx", raising_at(0, RuntimeError("CUDA out of memory")))
     code, out, err = run(capsys, "--engine", engine, "--reference", fakes.engine("ref.onnx"), *QUICK)

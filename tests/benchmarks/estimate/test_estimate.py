@@ -151,8 +151,11 @@ def test_unknown_devices_and_broken_files(tmp_path):
         get_peak("abacus")
     with pytest.raises(UsageError, match="no peak rates") as raised:
         get_peak("t4")
-    assert "nano, a100, h100" in str(raised.value)
-    assert get_peak("jetson-nano") is get_peak("nano")
+    assert "nano, xavier-nx, agx-xavier, orin-nano, orin-nx, agx-orin, a100, h100" in str(raised.value)
+    for family in ("orin", "xavier"):  # which of them is not said
+        with pytest.raises(UsageError, match="no peak rates"):
+            get_peak(family)
+    assert get_peak("jetson-nano") is get_peak("nano") and get_peak("Jetson Orin Nano") is get_peak("orin-nano")
     pytest.importorskip("onnx")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no graph")
@@ -163,7 +166,28 @@ def test_unknown_devices_and_broken_files(tmp_path):
 def test_an_fp32_network_is_bound_by_the_tensor_cores_in_tf32():
     assert get_peak("a100").flops("fp32") == 156e12
     peaks = [get_peak(name) for name in devices_with_peak()]
-    assert [peak.flops("fp16") / peak.flops("fp32") for peak in peaks] == [2.0, 2.0, 2.0]
+    # Volta's tensor cores know no TF32.
+    volta = [peak for peak in peaks if "Volta" in peak.title]
+    assert [peak.device for peak in volta] == ["xavier-nx", "agx-xavier"]
+    assert [peak.flops("fp16") / peak.flops("fp32") for peak in volta] == pytest.approx([8.0, 8.0], rel=0.01)
+    assert all(peak.flops("fp16") / peak.flops("fp32") == pytest.approx(2.0, rel=0.01)
+               for peak in peaks if peak not in volta)
+
+
+@pytest.mark.parametrize("device, cores, multiply_adds, clock_hz", [
+    ("xavier-nx", 48, 64, 1.1e9), ("agx-xavier", 64, 64, 1.377e9),
+    ("orin-nano", 32, 256, 1.02e9), ("orin-nx", 32, 256, 1.173e9), ("agx-orin", 64, 256, 1.3e9)])
+def test_a_jetsons_rate_is_that_of_its_tensor_cores(device, cores, multiply_adds, clock_hz):
+    """The one that is printed and the ones that are worked out follow the same rule."""
+    assert get_peak(device).flops("fp16") == pytest.approx(2 * cores * multiply_adds * clock_hz, rel=0.02)
+
+
+def test_no_board_has_a_faster_bound_than_a_weaker_one(exported):
+    path = exported("xxs").onnx_path
+    bounds = [estimate_file(path, name, "fp16").total.roofline_ms for name in (
+        "nano", "xavier-nx", "agx-xavier", "agx-orin", "a100")]
+    assert bounds == sorted(bounds, reverse=True)
+    assert estimate_file(path, "orin-nano", "fp16").total.expected_ms is None
 
 
 def test_a_published_latency_is_named_only_for_its_input(exported, monkeypatch):

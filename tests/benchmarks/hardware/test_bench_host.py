@@ -129,6 +129,18 @@ def test_another_device_is_refused_with_what_was_asked_and_what_this_is(asked, h
     assert "--allow-mismatch" in match.refusal.fix
 
 
+@pytest.mark.parametrize(("asked", "engines", "offered"), [
+    ("nano", ["xxs.onnx"], "edgenext-bench estimate xxs.onnx --device nano"),
+    ("jetson-nano", ["my net.plan", "my net.onnx"], "edgenext-bench estimate 'my net.onnx' --device nano"),
+    ("orin-jp5", ["xxs.onnx"], ""), ("h200", ["xxs.onnx"], ""), ("nano", ["xxs.plan"], ""),
+    ("a100", ["torch:xs"], "edgenext-bench estimate --variant xs --device a100"),
+])
+def test_a_device_that_is_not_here_is_estimated_where_its_rates_are_known(asked, engines, offered):
+    fix = match_device(asked, host(), engines).refusal.fix
+    assert offered in fix and "--allow-mismatch" in fix
+    assert ("estimate" in fix) == bool(offered)
+
+
 def test_a_server_target_needs_a_gpu():
     refusal = match_device("h100", host()).refusal
     assert isinstance(refusal, MissingRuntimeError)

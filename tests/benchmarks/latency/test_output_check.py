@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from bench_doubles import FakeSession
 
+from edgenext_deploy.artifacts.manifest import TensorSpec, Weights
 from edgenext_deploy.benchmarks.latency import output_check
 from edgenext_deploy.benchmarks.latency.engines import Engine
-from edgenext_deploy.benchmarks.latency_report import EngineFile
+from edgenext_deploy.benchmarks.latency_report import EngineFile, Model
 
 
 class Answering(FakeSession):
@@ -66,6 +67,28 @@ def test_other_inputs_are_not_compared():
     other = engine(LOGITS, image_source="synthetic")
     check = output_check.check_outputs(other, engine(LOGITS))
     assert (check.max_relative_difference, check.passed) == (None, False)
+
+
+def model(variant="xxs", digest="cd"):
+    return Model(variant, "nano", "fp32", Weights("seed " + digest, True, digest * 32))
+
+
+@pytest.mark.parametrize(("one", "other", "reason"), [
+    (model("xs"), model("xxs"), "xs against xxs"),
+    (model(digest="ab"), model(), "other weights: seed ab against seed cd"),
+    (model(), model(), None), (None, model("xs"), None)])
+def test_another_network_is_called_so_and_not_wrong(one, other, reason):
+    check = output_check.check_outputs(engine(-LOGITS, model=one), engine(LOGITS, model=other))
+    assert check.another_model == reason
+    assert check.wrong == (reason is None) and not check.passed
+    assert (check.max_relative_difference is None) == (reason is not None)
+
+
+def test_a_network_for_another_input_size_is_another_one():
+    small = engine(LOGITS, model=model())
+    small.session.inputs = (TensorSpec("image", (1, 3, 2, 2), "float32"),)
+    check = output_check.check_outputs(small, engine(LOGITS, model=model()))
+    assert check.another_model == "input 1×3×2×2 against 1×3×4×4" and not check.wrong
 
 
 def test_an_engine_without_a_manifest_gets_the_references_input():
