@@ -3,6 +3,7 @@
 A few bytes of a pickle can hash or print for hours, and a few kilobytes of a zip can become gigabytes. torch notices
 neither, and Ctrl-C does not reach into it.
 """
+import errno
 import json
 import os
 import pickletools
@@ -90,9 +91,8 @@ def _check_zip(stream: IO[bytes], size: int) -> None:
     try:
         archive = zipfile.ZipFile(stream)
         members = sorted(archive.infolist(), key=lambda member: member.header_offset)
-    except OSError:
-        raise
     except Exception as error:  # a damaged directory fails in many ways, not only as BadZipFile
+        _raise_if_unreadable(error)
         raise BadInputError(cut) from error
     names = [member.filename.rsplit("/", 1)[-1] for member in members]
     if "data.pkl" not in names:
@@ -114,12 +114,17 @@ def _check_zip(stream: IO[bytes], size: int) -> None:
         raise BadInputError(f"has a data.pkl of {content.file_size} bytes, at most {_MAX_PICKLE_BYTES} expected")
     try:
         opened = archive.open(content)
-    except OSError:
-        raise
     except Exception as error:  # the member's own header is damaged
+        _raise_if_unreadable(error)
         raise BadInputError(cut) from error
     with opened:
         _check_pickle(opened, size, _MOST_OPCODES)
+
+
+def _raise_if_unreadable(error: Exception) -> None:
+    """Raise an error of the disk again; a place before the file's start, which a damaged file may name, is none."""
+    if isinstance(error, OSError) and error.errno != errno.EINVAL:
+        raise error
 
 
 def _entries(stream: IO[bytes], size: int) -> int:
@@ -175,10 +180,8 @@ def _check_pickle(stream: IO[bytes], size: int, most: int) -> int:
         raise
     except MemoryError as error:
         raise BadInputError("is cut off or damaged: its pickle claims more bytes than memory has") from error
-    except OSError:
-        raise
-    except Exception:  # damaged in any way, or no pickle any more; torch's own reader says how
-        pass
+    except Exception as error:  # damaged in any way, or no pickle any more; torch's own reader says how
+        _raise_if_unreadable(error)
     return most - count
 
 
