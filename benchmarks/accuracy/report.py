@@ -3,7 +3,7 @@ import json
 from typing import Any, Dict, List, Optional, TextIO
 
 from edgenext_deploy.benchmarks.accuracy.evaluate import EngineResult, Evaluation
-from edgenext_deploy.benchmarks.report.printing import Table, console_for, print_table
+from edgenext_deploy.benchmarks.report.printing import Table, console_for, print_line, print_table
 from edgenext_deploy.files import shown
 from edgenext_deploy.version import __version__
 
@@ -41,7 +41,7 @@ def print_report(evaluation: Evaluation, stream: TextIO) -> None:
     """Print what was evaluated, a table of the engines, and how each compares with the first."""
     console = console_for(stream)
     data = evaluation.data
-    console.print("{} of {} images: {}".format(evaluation.used, data.total, shown(data.description)), soft_wrap=True)
+    print_line(console, "{} of {} images: {}".format(evaluation.used, data.total, shown(data.description)))
     headings = ["engine"]
     for metric in evaluation.engines[0].metrics:
         headings += [metric.title, "95 %"] if metric.low is not None else [metric.title]
@@ -55,10 +55,10 @@ def print_report(evaluation: Evaluation, stream: TextIO) -> None:
         rows.append(cells)
     print_table(console, Table("Accuracy", headings, rows))
     for result in evaluation.engines:
-        console.print("{}: {}".format(shown(result.engine["file"]), result.engine["preprocessing"]), soft_wrap=True)
+        print_line(console, "{}: {}".format(shown(result.engine["file"]), result.engine["preprocessing"]))
     for result in evaluation.engines[1:]:
         for line in _comparison(evaluation, result):
-            console.print(line, soft_wrap=True)
+            print_line(console, line)
 
 
 def _comparison(evaluation: Evaluation, result: EngineResult) -> List[str]:

@@ -51,7 +51,7 @@ def repeat_command(first: str, second: str, within_percent: float, as_json: bool
 
 
 def _print(found: "Repetition", stream: TextIO) -> None:
-    from edgenext_deploy.benchmarks.report.printing import Table, console_for, milliseconds, print_table
+    from edgenext_deploy.benchmarks.report.printing import Table, console_for, milliseconds, print_line, print_table
 
     console = console_for(stream)
     print_table(console, Table("p50, ms per inference", ("engine", "first run", "second run", "change"), [
@@ -64,4 +64,4 @@ def _print(found: "Repetition", stream: TextIO) -> None:
         (pair.name, pair.other, "{:.3f} ×".format(pair.first), "{:.3f} ×".format(pair.second),
          "{:.1f} %".format(100.0 * pair.change)) for pair in found.pairs[:_SHOWN]], (0, 1)))
     for item in found.left_out:
-        console.print("not compared: {}: {}".format(item.name, item.reason), soft_wrap=True, markup=False)
+        print_line(console, "not compared: {}: {}".format(item.name, item.reason))

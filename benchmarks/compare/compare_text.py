@@ -6,7 +6,7 @@ from edgenext_deploy.benchmarks.compare.comparable import Ratio
 from edgenext_deploy.benchmarks.compare.reports import Across, Compared, Group, Row
 from edgenext_deploy.benchmarks.latency_report import Comparison
 from edgenext_deploy.benchmarks.report.columns import COMPARED, cells, shown_columns
-from edgenext_deploy.benchmarks.report.printing import EMPTY, Table, console_for, print_table
+from edgenext_deploy.benchmarks.report.printing import EMPTY, Table, console_for, print_line, print_table
 from edgenext_deploy.benchmarks.report.sentences import relative_speed, runtime_text
 from edgenext_deploy.data.published import PublishedFigure
 
@@ -23,7 +23,8 @@ def group_table(group: Group) -> Table:
     columns = shown_columns(COMPARED)
     headings = ["engine", "rank", *[column.title for column in columns], "times the reference", "not ranked because"]
     rows = [[row.label, EMPTY if row.rank is None else str(row.rank), *cells(columns, row.record, row.source),
-             EMPTY if row.ratio is None else ratio_text(row.ratio), "; ".join(row.reasons)] for row in group.rows]
+             EMPTY if row.ratio is None else ratio_text(row.ratio) + _mark(group, row), "; ".join(row.reasons)]
+            for row in group.rows]
     words = [0, *[index for index, column in enumerate(columns, 2) if not column.is_number], len(headings) - 1]
     shown = len(headings) if any(row.reasons for row in group.rows) else len(headings) - 1
     return Table("{}, ms per inference; the reference is {}".format(group.machine.title, group.reference),
@@ -31,11 +32,21 @@ def group_table(group: Group) -> Table:
 
 
 def sentences(group: Group) -> List[str]:
-    """Return the relative speed of every ranked row against the reference, and what is known against that one."""
+    """Return the relative speed of every row against the reference, and what is known against that one.
+
+    A row that is not ranked has one if the two were interleaved, and the sentence says what to think of it.
+    """
     against = next((row.reasons for row in group.rows if row.label == group.reference), ())
     doubt = "; known against {}: {}".format(group.reference, "; ".join(against)) if against else ""
-    return [_sentence(row.label, group.reference, row.ratio) + doubt for row in group.rows
+    return [_sentence(row.label, group.reference, row.ratio) + _mark(group, row) + doubt for row in group.rows
             if row.ratio is not None and row.label != group.reference]
+
+
+def _mark(group: Group, row: Row) -> str:
+    """Return what is put behind the ratio of a row that is not ranked; empty for one that is."""
+    pair = [one.record for one in group.rows if one is row or one.label == group.reference]
+    unstable = not all(record.stable and record.warmup.stable for record in pair)
+    return "" if not row.reasons else ", unstable" if unstable else ", not ranked"
 
 
 def across_sentences(compared: Compared) -> List[str]:
@@ -57,10 +68,10 @@ def print_compared(compared: Compared, stream: TextIO) -> None:
     for group in compared.groups:
         print_table(console, group_table(group))
         for line in sentences(group):
-            console.print(line, soft_wrap=True)
+            print_line(console, line)
         console.print()
     for line in across_sentences(compared):
-        console.print(line, soft_wrap=True)
+        print_line(console, line)
     if compared.published:
         console.print()
         print_table(console, Table(PUBLISHED_TITLE, PUBLISHED_HEADINGS, list(map(published_cells, compared.published)),

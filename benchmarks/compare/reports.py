@@ -30,7 +30,8 @@ class Row(NamedTuple):
         record: the measured row.
         source: the report itself.
         rank: among the comparable rows of its machine, 1 for the fastest; None if it is not ranked.
-        ratio: its latency over the reference's; None when it is not ranked, 1 for the reference.
+        ratio: its latency over the reference's, 1 for the reference; of a row that is not ranked that of its run, if
+            the two were interleaved and its outputs are right, else None.
         reasons: why it is not ranked.
     """
 
@@ -119,15 +120,20 @@ def published_speeds(variants: Sequence[str]) -> Tuple[published.PublishedFigure
 def ratio_between(row: LatencyRecord, reference: LatencyRecord, report: LatencyReport,
                   reference_report: LatencyReport) -> Ratio:
     """Return the ratio of two rows: the interleaved one where their run has it, else that of their p50s."""
-    if report is reference_report:
-        for comparison in report.comparisons:
-            if (comparison.slower, comparison.faster) == (row.name, reference.name):
-                return _of_comparison(comparison)
-            if (comparison.slower, comparison.faster) == (reference.name, row.name):
-                return _of_comparison(comparison).inverse()
-        interleaved = reference.name in row.interleaved_with
-        return ratio_of_rounds(row, reference) or ratio_of_medians(row, reference)._replace(interleaved=interleaved)
-    return ratio_of_medians(row, reference)
+    if report is not reference_report:
+        return ratio_of_medians(row, reference)
+    interleaved = reference.name in row.interleaved_with
+    return _ratio_of_run(row, reference, report) or ratio_of_medians(row, reference)._replace(interleaved=interleaved)
+
+
+def _ratio_of_run(row: LatencyRecord, reference: LatencyRecord, report: LatencyReport) -> Optional[Ratio]:
+    """Return the paired ratio of two rows of one report; None if they were not interleaved."""
+    for comparison in report.comparisons:
+        if (comparison.slower, comparison.faster) == (row.name, reference.name):
+            return _of_comparison(comparison)
+        if (comparison.slower, comparison.faster) == (reference.name, row.name):
+            return _of_comparison(comparison).inverse()
+    return ratio_of_rounds(row, reference)
 
 
 def _of_comparison(comparison: Comparison) -> Ratio:
@@ -144,14 +150,15 @@ def _judge(row: LatencyRecord, label: str, first: LatencyRecord, source: Tuple[s
     name, report = source
     reasons = defects(row) + differences(row, first)
     if reasons:
-        return Row(name, label, row, report, None, None, reasons)
+        paired = row is not first and report is first_report and not (row.outputs and row.outputs.wrong)
+        return Row(name, label, row, report, None, _ratio_of_run(row, first, report) if paired else None, reasons)
     ratio = Ratio(1.0, None, True) if row is first else ratio_between(row, first, report, first_report)
     return Row(name, label, row, report, None, ratio, ())
 
 
 def _ranked(rows: Sequence[Row]) -> Tuple[Row, ...]:
-    comparable = sorted((row for row in rows if row.ratio is not None), key=lambda row: row.record.latency.p50_ms)
-    others = [row for row in rows if row.ratio is None]
+    comparable = sorted((row for row in rows if not row.reasons), key=lambda row: row.record.latency.p50_ms)
+    others = [row for row in rows if row.reasons]
     return tuple(row._replace(rank=rank) for rank, row in enumerate(comparable, start=1)) + tuple(others)
 
 

@@ -2,7 +2,15 @@
 from typing import List, TextIO
 
 from edgenext_deploy.benchmarks.estimate.estimates import CALIBRATED_TARGET, Estimate, StageEstimate
-from edgenext_deploy.benchmarks.report.printing import EMPTY, Table, console_for, milliseconds, number, print_table
+from edgenext_deploy.benchmarks.report.printing import (
+    EMPTY,
+    Table,
+    console_for,
+    milliseconds,
+    number,
+    print_line,
+    print_table,
+)
 
 STAGE_HEADINGS = ("part", "kernels", "M MAdds", "MB moved", "lower bound", "kernel by kernel", "with launches",
                   "expected")
@@ -71,4 +79,4 @@ def print_estimate(found: Estimate, stream: TextIO) -> None:
         print_table(console, Table("How far the estimate misses published points that it has not seen, ms",
                                    POINT_HEADINGS, points))
     for line in summary(found):
-        console.print(line, soft_wrap=True)
+        print_line(console, line)

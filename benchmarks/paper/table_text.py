@@ -5,7 +5,15 @@ from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.benchmarks.compare.compare_text import ratio_text
 from edgenext_deploy.benchmarks.paper.suites import Published
 from edgenext_deploy.benchmarks.paper.table import FilledTable, TableRow
-from edgenext_deploy.benchmarks.report.printing import EMPTY, Table, console_for, milliseconds, number, print_table
+from edgenext_deploy.benchmarks.report.printing import (
+    EMPTY,
+    Table,
+    console_for,
+    milliseconds,
+    number,
+    print_line,
+    print_table,
+)
 
 NOT_MEASURED = "not measured"
 # The published columns, in their order, and the field of `suites.Published` that each shows.
@@ -73,7 +81,7 @@ def print_filled(table: FilledTable, stream: TextIO) -> None:
     console = console_for(stream)
     print_table(console, Table(caption(table), headings(table), [row_cells(table, row) for row in table.rows]))
     for line in notes(table):
-        console.print(line, soft_wrap=True)
+        print_line(console, line)
 
 
 def dump_filled(table: FilledTable) -> bytes:

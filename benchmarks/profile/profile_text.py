@@ -2,7 +2,7 @@
 from typing import List, TextIO
 
 from edgenext_deploy.benchmarks.profile.layer_times import Profile, Share
-from edgenext_deploy.benchmarks.report.printing import Table, console_for, milliseconds, print_table
+from edgenext_deploy.benchmarks.report.printing import Table, console_for, milliseconds, print_line, print_table
 
 _BAR = 24
 _SLOWEST = 12
@@ -45,5 +45,5 @@ def print_profile(profile: Profile, stream: TextIO) -> None:
     print_table(console, Table("slowest layers", ("layer", "kind", "block", "ms", "share"), slowest(profile),
                                (0, 1, 2)))
     for line in summary(profile):
-        console.print(line, soft_wrap=True)
+        print_line(console, line)
 

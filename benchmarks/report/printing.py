@@ -7,10 +7,8 @@ from edgenext_deploy.benchmarks.statistics import Interval
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Where the width is unknown (a pipe, a file) no column is cut.
+# Where the width is unknown (a pipe, a file): more than rich takes for it, and a table takes what it needs.
 _WIDTH_OF_A_FILE = 200
-# A column of words is broken to this many letters at least.
-_LEAST_WORD = 12
 EMPTY = "–"
 
 
@@ -30,7 +28,7 @@ class Table(NamedTuple):
     text_columns: Tuple[int, ...] = (0,)
 
 
-def console_for(stream: TextIO, width_of_a_file: int = _WIDTH_OF_A_FILE) -> "Console":
+def console_for(stream: TextIO) -> "Console":
     """Return a console that prints text as it is; it raises BrokenPipeError when its reader has gone."""
     from rich.console import Console
 
@@ -40,37 +38,66 @@ def console_for(stream: TextIO, width_of_a_file: int = _WIDTH_OF_A_FILE) -> "Con
             raise
 
     return Plain(file=stream, markup=False, highlight=False, emoji=False,
-                 width=None if stream.isatty() else width_of_a_file)
+                 width=None if stream.isatty() else _WIDTH_OF_A_FILE)
+
+
+def print_line(console: "Console", line: str) -> None:
+    """Print a line: whole where it may go to a file, broken between words, never within one, on a terminal."""
+    text = textwrap.fill(line, console.width - 1, subsequent_indent="  ", break_long_words=False,
+                         break_on_hyphens=False) if console.is_terminal else line
+    console.print(text, soft_wrap=True)
 
 
 def print_table(console: "Console", table: Table) -> None:
-    """Print a table under its title; a console that is too narrow breaks lines, and no figure is cut."""
+    """Print a table under its title, in a file with every cell on one line.
+
+    On a terminal texts are broken between words; no figure, name or other word is broken. One that is too narrow for
+    that gets a block of lines for each row.
+    """
     from rich import box
     from rich.table import Table as RichTable
 
-    widths = [max([0, *map(len, column)]) for column in zip(*table.rows)] or [0] * len(table.headings)
-    wide = sum(2 + max(len(heading), width) for heading, width in zip(table.headings, widths)) > console.width
+    words = [index in table.text_columns for index in range(len(table.headings))]
+    headings = [heading if is_words else "\n".join(heading.split())
+                for heading, is_words in zip(table.headings, words)]
+    columns = [[heading, *cells] for heading, *cells in zip(headings, *table.rows)]
+    # What a column takes at least: its longest word, or its longest figure. Each has a space before and one behind.
+    least = [max(len(word) for cell in column for word in ((cell.split() if is_words else cell.split("\n")) or [""]))
+             for column, is_words in zip(columns, words)]
+    widths = [max(least[index], *map(len, column)) if words[index] else least[index]
+              for index, column in enumerate(columns)]
+    natural = [max(width, len(heading)) for width, heading in zip(widths, table.headings)]
+    if not console.is_terminal or sum(natural) + 2 * len(natural) <= console.width:
+        headings, widths = list(table.headings), natural
+    if console.is_terminal and sum(least) + 2 * len(least) > console.width:
+        _print_blocks(console, table)
+        return
+    while console.is_terminal and sum(widths) + 2 * len(widths) > console.width:
+        widest = max((index for index in range(len(widths)) if widths[index] > least[index]), key=widths.__getitem__)
+        widths[widest] -= 1
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    least = 0
-    for index, (heading, width) in enumerate(zip(table.headings, widths)):
-        if index in table.text_columns:
-            drawn.add_column(heading, overflow="fold")
-            width = min(max(width, len(heading)), _LEAST_WORD)
-        else:
-            longest = max(map(len, heading.split()), default=0)
-            if wide:
-                heading = textwrap.fill(heading, max(width, longest, 1), break_long_words=False)
-            drawn.add_column(heading, justify="right", no_wrap=True)
-            width = max(width, longest)
-        # Each column has a space before it and one behind it.
-        least += 2 + width
+    for heading, width, is_words in zip(headings, widths, words):
+        drawn.add_column(heading, width=width, justify="left" if is_words else "right")
     for row in table.rows:
         drawn.add_row(*row)
-    console.print(table.title, soft_wrap=True)
-    # On a console that is narrower still, rich would cut the figures.
-    width, console.width = console.width, max(console.width, least)
+    print_line(console, table.title)
+    width, console.width = console.width, max(console.width, sum(widths) + 2 * len(widths))
     console.print(drawn)
     console.width = width
+
+
+def _print_blocks(console: "Console", table: Table) -> None:
+    """Print the cells of each row one below the other, each behind its heading."""
+    print_line(console, table.title)
+    indent = max(map(len, table.headings)) + 2
+    for row in table.rows:
+        console.print()
+        for heading, cell in zip(table.headings, row):
+            text = textwrap.fill(cell, max(console.width - 1 - indent, 1), break_long_words=False,
+                                 break_on_hyphens=False)
+            console.print("{:<{}}{}".format(heading, indent, text.replace("\n", "\n" + " " * indent)),
+                          soft_wrap=True)
+    console.print()
 
 
 def number(value: Optional[float], digits: int = 2) -> str:

@@ -1,4 +1,6 @@
+import io
 import json
+import re
 
 import pytest
 from bench_doubles import make_hardware, make_nano_row, make_reading, make_report, make_row
@@ -6,7 +8,14 @@ from bench_doubles import make_hardware, make_nano_row, make_reading, make_repor
 from edgenext_deploy.benchmarks import latency_report
 from edgenext_deploy.benchmarks.commands.cli import bench_command
 from edgenext_deploy.benchmarks.compare.comparable import defects, differences, ratio_of_medians
-from edgenext_deploy.benchmarks.compare.compare_text import across_sentences, dump_compared, published_cells, sentences
+from edgenext_deploy.benchmarks.compare.compare_text import (
+    across_sentences,
+    dump_compared,
+    group_table,
+    print_compared,
+    published_cells,
+    sentences,
+)
 from edgenext_deploy.benchmarks.compare.reports import compare
 from edgenext_deploy.benchmarks.hardware.state import PowerMode, SensorError
 from edgenext_deploy.benchmarks.latency_report import Comparison, Mode, OutputCheck, WarmUp
@@ -77,6 +86,44 @@ def test_an_unlike_row_is_named_with_the_reason_and_not_ranked(changes, reason):
     assert other.rank is None and other.ratio is None
     assert reason in "; ".join(other.reasons)
     assert not any("other" in sentence for sentence in sentences(group))
+
+
+def interleaved(**changes):
+    rows = [row(name, p50_ms, interleaved_with=("a-long-name-of-an-engine.onnx", "b.onnx"), **changes)
+            for name, p50_ms in (("a-long-name-of-an-engine.onnx", 133.3), ("b.onnx", 49.0))]
+    return rows, Comparison("b.onnx", "a-long-name-of-an-engine.onnx", 2.72, Interval(2.52, 2.92), 40)
+
+
+def test_a_runs_paired_ratio_is_shown_where_nothing_is_ranked_and_marked_unstable():
+    rows, comparison = interleaved(stable=False, window_spread=0.5)
+    group = only_group(*rows, comparisons=(comparison,))
+    assert [entry.rank for entry in group.rows] == [None, None]
+    [sentence] = sentences(group)
+    assert sentence.startswith("b.onnx is 2.72 × faster than a-long-name-of-an-engine.onnx (interval 2.52–2.92), "
+                               "interleaved in one run, unstable; known against")
+    assert "0.37 × (0.34–0.40), unstable" in group_table(group).rows[1]
+    steady, comparison = interleaved(stable=True)
+    other = only_group(steady[0], steady[1]._replace(batch=8), comparisons=(comparison,))
+    assert sentences(other)[0].endswith("interleaved in one run, not ranked")
+    wrong = steady[1]._replace(outputs=OutputCheck("a", 0.5, False, 0.01, False))
+    assert sentences(only_group(steady[0], wrong, comparisons=(comparison,))) == []
+
+
+@pytest.mark.parametrize("columns", [200, 80, 60])
+def test_no_figure_and_no_name_is_broken_on_a_terminal(monkeypatch, columns):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    rows, comparison = interleaved(stable=False, window_spread=0.5)
+    stream = Terminal()
+    print_compared(compare([("a.json", make_report(*rows, comparisons=(comparison,)))]), stream)
+    text = re.sub("\x1b\\[[0-9;]*m", "", stream.getvalue())
+    for whole in ("132.0–134.6", "48.51–49.49", "a-long-name-of-an-engine.onnx", "(0.34–0.40)", "onnxruntime"):
+        assert whole in text
+    assert max(map(len, text.splitlines())) <= columns
 
 
 def test_power_modes_and_cuda_graphs_of_a_jetson():
