@@ -15,6 +15,7 @@ from edgenext_deploy.run.photos import run_photos
 from edgenext_deploy.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
+    from edgenext_deploy.run.lettering import Lettering
     from edgenext_deploy.run.views import View
 
 
@@ -74,6 +75,7 @@ def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], t
     stream = chosen_stream(sources, options)
     if json_file is not None:
         require_writable(json_file, "give another file with --json-file")
+    given = _given_letters(font, options)
     view = open_view(engine, labels=labels, top=top, threshold=threshold, anyway=anyway,
                      runtime=runtime)
     with view.network:
@@ -83,27 +85,39 @@ def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], t
             raise UsageError("--save and --display draw answers, and features cannot be drawn",
                              "leave them out; --json-file keeps the features")
         if options.save or options.display:
-            _choose_letters(view, font)
-        elif font is not None:
-            raise UsageError("--font is for the names that --save and --display draw", "leave it out, or add --save")
+            _choose_letters(view, given)
         _warm_up(view)
         if stream is not None:
             return run_live(engine, stream, view, options, as_json, json_file)
         return run_photos(engine, sources, view, options.save, as_json, json_file)
 
 
-def _choose_letters(view: "View", font: Optional[str]) -> None:
-    """Find a font for the labels; say which letters it lacks."""
+def _given_letters(font: Optional[str], options: LiveOptions) -> "Optional[Lettering]":
+    """Return the font that was asked for, before seconds go into opening the engine."""
+    from edgenext_deploy.run.lettering import Lettering
+
+    if font is None:
+        return None
+    if not (options.save or options.display):
+        raise UsageError("--font is for the names that --save and --display draw", "leave it out, or add --save")
+    return Lettering(font)
+
+
+def _choose_letters(view: "View", given: "Optional[Lettering]") -> None:
+    """Find a font for the labels; say which letters it lacks, or which one it is, as that depends on the machine."""
     from edgenext_deploy.files import shown
     from edgenext_deploy.run.lettering import lettering_for
 
     labels = getattr(view.network, "labels", ())
-    view.lettering = lettering_for(labels, font)
+    view.lettering = given or lettering_for(labels)
     lacking = view.lettering.lacks("".join(labels))
     if lacking:
         click.echo("note: {} letters of the labels are drawn as '?' ({}): {} lacks them; --font FILE gives another "
                    "font".format(len(lacking), shown("".join(lacking), 20),
                                  view.lettering.path or "every font found here"), err=True)
+    elif given is None and view.lettering.path is not None:
+        click.echo("note: labels are drawn with the font {}; --font FILE gives another".format(view.lettering.path),
+                   err=True)
 
 
 def _warm_up(view: "View") -> None:

@@ -108,14 +108,8 @@ class Lettering:
 OWN = Lettering()
 
 
-def lettering_for(labels: Iterable[str], font: Optional[str] = None) -> Lettering:
-    """Return letters for these labels: those of `font`, else Pillow's own, else of the system's font with the most.
-
-    Raises:
-        BadInputError: `font` is no font that Pillow reads.
-    """
-    if font is not None:
-        return Lettering(font)
+def lettering_for(labels: Iterable[str]) -> Lettering:
+    """Return letters for these labels: Pillow's own, else those of the system's font that has the most of them."""
     letters = {character for label in labels for character in label}.union(_FIGURES)
     best, fewest = OWN, len(OWN.lacks(letters))
     for path in _system_fonts() if fewest else ():

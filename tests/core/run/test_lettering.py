@@ -105,7 +105,15 @@ def test_a_command_draws_the_letters_or_says_which_it_lacks(capsys, fonts, tmp_p
     assert code == 0 and err.startswith("note: 1 letters") and DEJAVU in err
     pictures = [np.asarray(Image.open(str(tmp_path / name))) for name in ("a.png", "b.png")]
     assert not np.array_equal(*pictures)
+    labels.write_bytes("".join("\u017c {}\n".format(number) for number in range(10)).encode("utf-8"))
+    fonts(DEJAVU)
+    code, _, err = run("--save", tmp_path / "c.png")
+    assert code == 0 and err == "note: labels are drawn with the font {}; --font FILE gives another\n".format(DEJAVU)
+    code, _, err = run("--save", tmp_path / "c.png", "--font", DEJAVU)
+    assert code == 0 and err == ""
     code, _, err = run()
     assert code == 0 and err == ""
+    code, _, err = run_here(capsys, cli.command, "none.onnx", CAT, "--save", tmp_path / "d.png", "--font", labels)
+    assert code == 3 and "not a font" in err
     code, _, err = run("--font", DEJAVU)
     assert code == 2 and "--save" in err
