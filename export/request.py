@@ -1,7 +1,7 @@
 """What an export is asked for, and what that stands for: all of it is checked before any work is done."""
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
@@ -16,7 +16,7 @@ from edgenext_deploy.export.preprocessing_request import Color, options_of
 from edgenext_deploy.export.resolved import DriftOptions, GraphForm, ResolvedExport, WeightsSource
 from edgenext_deploy.files import why_not_writable
 from edgenext_deploy.models.variants.registry import Variant, get_variant
-from edgenext_deploy.networks.labels import SHIPPED, load_labels
+from edgenext_deploy.networks.labels import SHIPPED, load_labels, require_count
 from edgenext_deploy.targets import Target, get_target
 from edgenext_deploy.tensorrt_api.precision_modes import refusal_of_mode
 
@@ -27,6 +27,7 @@ PathLike = Union[str, os.PathLike[str]]
 # What a graph gives where nothing is said; the outputs of the other tasks are fixed.
 _OUTPUTS = {"classification": "logits"}
 Progress = Callable[[str], None]
+_TOLERANCE = 0.01
 
 
 def no_progress(step: str) -> None:
@@ -52,8 +53,8 @@ class ExportRequest:
             (``"224x320"``). None takes the variant's.
         batch: images of one inference, fixed; what runs the engine fills up the last batch.
         num_classes: number of classes; None takes the checkpoint's, else the variant's.
-        labels: file with the class names, see `networks.labels.load_labels`. None takes those of the published
-            network if the number of classes is the same.
+        labels: the class names, or the file that has them, see `networks.labels.load_labels`. None takes those of the
+            published network if the number of classes is the same.
         activation: what makes probabilities of a classifier's logits: ``softmax``, or ``sigmoid`` for classes that do
             not exclude each other. None takes softmax, and sigmoid where there is one class.
         threshold: of a sigmoid: the probability from which a class counts as present, 0..1. None takes 0.5.
@@ -100,7 +101,7 @@ class ExportRequest:
     image_size: int | tuple[int, int] | str | None = None
     batch: int = 1
     num_classes: int | None = None
-    labels: PathLike | None = None
+    labels: PathLike | Sequence[str] | None = None
     activation: str | None = None
     threshold: float | None = None
     outputs: str | None = None
@@ -123,7 +124,7 @@ class ExportRequest:
     drift: bool = False
     samples: PathLike | None = None
     auto_pin: bool = False
-    tolerance: float = 0.01
+    tolerance: float = _TOLERANCE
     progress: Progress = dataclasses.field(default=no_progress, repr=False, compare=False)
 
     def resolve(self) -> ResolvedExport:
@@ -149,7 +150,7 @@ class ExportRequest:
             require_pixels(target)
         folder, stem = place_of(os.fspath(self.output), self.name, variant.name)
         _require_writable(Path(folder))
-        labels = None if self.labels is None else load_labels(os.fspath(self.labels), self._known_classes(variant))
+        labels = _names(self.labels, self._known_classes(variant))
         return ResolvedExport(
             name=stem, folder=Path(folder), force=self.force, variant=variant, target=target,
             precision=precision_for(target, self.fp16, self.precision_mode, self.io), io=self.io,
@@ -215,6 +216,9 @@ class ExportRequest:
                 raise UsageError(f"{name} is about classes, and --outputs features has none", f"leave {name} out")
         if (self.drift or self.auto_pin) and not self.fp16:
             raise UsageError("--drift and --auto-pin analyse FP16, and --fp16 is missing", "add --fp16")
+        if self.tolerance != _TOLERANCE and not self.auto_pin:
+            raise UsageError("--tolerance is the error that --auto-pin allows, and --auto-pin is missing",
+                             "add --auto-pin, or leave --tolerance out")
         if self.samples is not None and not (self.drift or self.auto_pin):
             raise UsageError("--samples are the photos of --drift and --auto-pin, and both are missing", "add --drift")
 
@@ -268,9 +272,22 @@ def _require_writable(folder: Path) -> None:
         raise UsageError(f"cannot write to {folder}: {reason}", "choose another --output")
 
 
-def _labels_source(labels: PathLike | None) -> str:
+def _names(labels: "PathLike | Sequence[str] | None", classes: int | None) -> tuple[str, ...] | None:
+    if labels is None:
+        return None
+    if isinstance(labels, (str, os.PathLike)):
+        return load_labels(os.fspath(labels), classes)
+    if not all(isinstance(name, str) and name for name in labels):
+        raise UsageError("labels must be a file or a list of names, none of them empty", "pass one name for each class")
+    require_count(labels, classes, "labels")
+    return tuple(labels)
+
+
+def _labels_source(labels: "PathLike | Sequence[str] | None") -> str:
     if labels is None:
         return "none"
+    if not isinstance(labels, (str, os.PathLike)):
+        return "a list"
     return str(labels) if labels in SHIPPED else Path(labels).name
 
 

@@ -4,12 +4,10 @@ from typing import Any, Callable, Optional, Sequence, Tuple
 
 import click
 
-from edgenext_deploy.commands.options import OutputFile
+from edgenext_deploy.commands.options import STDOUT, OutputFile
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.files import require_writable, write_files_atomically
 
-# Given as a file's name, it means standard output, in place of the table.
-STDOUT = "-"
 # The shell's code for a process that Ctrl-C ended.
 INTERRUPTED = 130
 

@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple
 
 import click
+from click.core import ParameterSource
 
 from edgenext_deploy.benchmarks.commands.options import duration_option, warmup_option
 from edgenext_deploy.benchmarks.commands.outputs import INTERRUPTED, check_outputs, hand_over, html_option, say
@@ -58,8 +59,8 @@ def table_command(name: str, reports: Tuple[str, ...], run: bool, report_file: O
     was not measured stays empty.
     """
     suite = get_suite(name)
-    if not run and (also or folder or report_file):
-        raise UsageError("--also, --folder and --report go with --run", "add --run, or leave them out")
+    if not run:
+        _refuse_options_of_run(click.get_current_context())
     check_outputs([("--report", report_file), ("--json-file", json_file), ("--html", html_file)], reports)
     from edgenext_deploy.benchmarks import latency_report
     from edgenext_deploy.benchmarks.compare.reports import read_reports
@@ -81,6 +82,15 @@ def table_command(name: str, reports: Tuple[str, ...], run: bool, report_file: O
         raise error
     if measured is not None and measured.interrupted:
         click.get_current_context().exit(INTERRUPTED)
+
+
+def _refuse_options_of_run(context: click.Context) -> None:
+    """Raise UsageError for an option that says how ``--run`` measures."""
+    for parameter in context.command.params:
+        if parameter.name in (*RunOptions._fields, "report_file") and context.get_parameter_source(
+                parameter.name) is ParameterSource.COMMANDLINE:
+            raise UsageError("{} goes with --run, which is missing".format(parameter.opts[0]),
+                             "add --run, or leave {} out".format(parameter.opts[0]))
 
 
 def _measured(suite: "Suite", options: RunOptions) -> "Tuple[LatencyReport, Optional[EngineFailedError]]":

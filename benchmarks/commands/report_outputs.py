@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, List, NamedTuple, Opt
 
 import click
 
-from edgenext_deploy.benchmarks.commands.outputs import INTERRUPTED, STDOUT, PlotFile, check_outputs, say, write_file
-from edgenext_deploy.commands.options import OutputFile, json_options
+from edgenext_deploy.benchmarks.commands.outputs import INTERRUPTED, PlotFile, check_outputs, say, write_file
+from edgenext_deploy.commands.options import STDOUT, OutputFile, json_options
 from edgenext_deploy.errors import EdgeNextError
 
 if TYPE_CHECKING:

@@ -93,8 +93,9 @@ def read_work(path: str) -> Tuple[StageWork, ...]:
         # Shapes alone are wanted, so one that contradicts itself is found below as one that is missing.
         model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(content))
     except Exception as error:  # protobuf's and onnx's exceptions have no common base below Exception
-        raise BadInputError("{}: not a valid ONNX file: {}".format(path, " ".join(str(error).split())[:200]),
-                            _FIX) from error
+        # protobuf's words are about its own format.
+        why = "" if type(error).__name__ == "DecodeError" else ": " + " ".join(str(error).split())[:200]
+        raise BadInputError("{} is not a valid ONNX file{}".format(path, why), _FIX) from error
     return work_of(model.graph, path)
 
 

@@ -81,13 +81,15 @@ SUITES: Dict[str, Suite] = {suite.name: suite for suite in _TABLE}
 
 
 def get_suite(name: str) -> Suite:
-    """Return the suite of that name.
+    """Return the suite of that name; ``3`` and ``"Table 3"`` mean ``table3``.
 
     Raises:
         UsageError: there is none; the message suggests the nearest.
     """
-    if name in SUITES:
-        return SUITES[name]
+    plain = name.lower().replace(" ", "")
+    for known in (plain, "table" + plain):
+        if known in SUITES:
+            return SUITES[known]
     raise unknown_name("table", name, SUITES)
 
 

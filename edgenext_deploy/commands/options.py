@@ -1,4 +1,5 @@
 """What several commands share: ``--json``, ``--json-file``, files that a command writes, examples in the help."""
+import functools
 import json
 import os
 import shlex
@@ -15,6 +16,9 @@ Function = Callable[..., Any]
 _GUARDED_BYTES = 32 << 20
 
 
+STDOUT = "-"
+
+
 class OutputFile(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.0
     """The path of a data file that a command writes: never an engine, its manifest or sidecar, or a photo."""
 
@@ -28,6 +32,18 @@ class OutputFile(click.ParamType):  # type: ignore[type-arg]  # not generic in c
             option = parameter.opts[0] if parameter is not None else "the option"
             raise UsageError("{} would write over {}: {}".format(option, kind, path),
                              "give another file with " + option)
+        return path
+
+
+class JsonFile(OutputFile):
+    """The path of a JSON file that a command writes: not over a file that is something else."""
+
+    def convert(self, value: Any, parameter: Optional[click.Parameter], context: Optional[click.Context]) -> str:
+        """Return the path; raise UsageError if a file there does not begin as JSON does."""
+        path = super().convert(value, parameter, context)
+        if os.path.isfile(path) and os.path.getsize(path) and not _begins_as_json(path):
+            raise UsageError("--json-file would write over a file that is not JSON: {}".format(path),
+                             "give another file with --json-file")
         return path
 
 
@@ -55,9 +71,15 @@ def json_options(function: Function) -> Function:
     The command gets ``as_json`` and ``json_file``. Until 0.1.0 some commands took a file's name behind ``--json``;
     give the command ``cls=Command`` (a group ``Group``), which still reads that.
     """
-    function = click.option("--json-file", type=OutputFile(), metavar="FILE",
-                            help="Write the result as JSON to FILE.")(function)
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
+    @functools.wraps(function)
+    def call(*arguments: Any, as_json: bool, json_file: Optional[str], **options: Any) -> Any:
+        if json_file == STDOUT:
+            as_json, json_file = True, None
+        return function(*arguments, as_json=as_json, json_file=json_file, **options)
+
+    call = click.option("--json-file", type=JsonFile(), metavar="FILE",
+                        help="Write the result as JSON to FILE; - is --json.")(call)
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(call)
 
 
 def write_result(data: Any, as_json: bool, json_file: Optional[str], show: Callable[[], None],
@@ -126,6 +148,14 @@ class Command(click.Command):
         """Parse the arguments, in the spelling of earlier versions too."""
         rest: List[str] = super().parse_args(context, without_old_json(args))
         return rest
+
+
+def _begins_as_json(path: str) -> bool:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(256).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+    except OSError:
+        return True  # whether it can be written is found later, in better words
 
 
 def _is_manifest(path: str) -> bool:

@@ -3,11 +3,18 @@
 ``flag``: an FP32 graph, the FP16 flag, and FP32 pins (up to TensorRT 10). ``typed``: a graph whose own dtypes
 say FP16 (TensorRT 10 and later, and the only way from 11 on). ``fp32``: an FP32 graph as it is.
 """
+import os
+import re
+import shlex
+
 from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.targets import TARGETS
 from edgenext_deploy.tensorrt_api.builder_api import Release
 
+# In the manifest's words about the weights.
+_SEED = re.compile(r"\(seed (\d+)\)")
+_STATE = re.compile(r" \((.+?), [^,;]+ layout")
 FLAG, TYPED, FP32 = "flag", "typed", "fp32"
 
 
@@ -47,10 +54,20 @@ def choose_mode(manifest: Manifest, precision: str, release: Release, target: st
 
 def export_command(manifest: Manifest, target: str, fp16: bool) -> str:
     """Return the command that exports the same network for a target, in place of the graph that does not fit."""
-    words = ["edgenext-export", "--variant", manifest.variant, "--target", target]
-    if not manifest.weights.random:
-        words += ["--weights", manifest.weights.source.split(" (")[0]]
-    return " ".join(words + (["--fp16"] if fp16 else []) + ["--force"])
+    words = ["edgenext-export", manifest.variant, "--target", target]
+    source = manifest.weights.source
+    seed = _SEED.search(source) if manifest.weights.random else None
+    if seed is not None and seed.group(1) != "0":
+        words += ["--seed", seed.group(1)]
+    if not manifest.weights.random and not source.startswith("bundled "):
+        words += ["--weights", source.split(" (")[0]]
+        state = _STATE.search(source) if "(fits too)" in source else None
+        words += [] if state is None else ["--state", state.group(1)]
+    words += ["--image-size", "{}x{}".format(manifest.preprocessing.height, manifest.preprocessing.width)]
+    batch, stem = manifest.inputs[0].shape[0], os.path.splitext(manifest.graph.file)[0]
+    words += ["--batch", str(batch)] if batch != 1 else []
+    words += ["--name", stem] if stem != manifest.variant else []
+    return " ".join(map(shlex.quote, words + (["--fp16"] if fp16 else []) + ["--force"]))
 
 
 def _target_for(mode: str, target: str, release: Release) -> str:

@@ -198,7 +198,7 @@ def test_a_crash_is_explained():
 def test_errors_of_the_child_keep_their_code_and_fix(machine, capfd, tmp_path):
     machine("11.1", "8.0")
     code, _, err = run(capfd, normed(tmp_path), "--fp16")
-    assert code == 4 and "fix: edgenext-export --variant xxs --target a100 --fp16" in err and "Traceback" not in err
+    assert code == 4 and "fix: edgenext-export xxs --target a100 --image-size " in err and "Traceback" not in err
     machine(gpu=False)
     assert run(capfd, normed(tmp_path))[0] == 6
 

@@ -5,11 +5,14 @@ import struct
 import weakref
 
 import pytest
+from command_lines import parse
 from doubles import onnx_reader
 from doubles import onnx_writer as ow
 from engine_cases import ALL_RELEASES, FLAG_RELEASES, MIB, TYPED_RELEASES, install, normed, request, tiny
 
+from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.engines.builder import build
+from edgenext_deploy.engines.precision.mode import export_command
 from edgenext_deploy.engines.precision.proof import BUILDER_LOG, INSPECTOR
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, VerificationError
 from edgenext_deploy.targets import TARGETS
@@ -108,7 +111,7 @@ def test_an_fp32_graph_on_11_names_the_export_that_fixes_it(monkeypatch, tmp_pat
 
 def assert_exports(fix, mode):
     words = fix.split()
-    assert words[:3] == ["edgenext-export", "--variant", "xxs"] and words[-2:] == ["--fp16", "--force"]
+    assert words[:2] == ["edgenext-export", "xxs"] and words[-2:] == ["--fp16", "--force"]
     target = TARGETS[words[words.index("--target") + 1]]
     assert target.precision_mode == mode and refusal_of_mode(target, mode) is None
 
@@ -309,3 +312,18 @@ def test_the_builders_memory_is_free_before_the_plan_is_opened(monkeypatch, tmp_
     monkeypatch.setattr(Release, "inspect", opened)
     build(request(normed(tmp_path)))
     assert len(held) == 2 and alive == []
+
+
+@pytest.mark.parametrize("source, file, words", [
+    ("random weights (seed 7)", "net.onnx", "--seed 7 --image-size 32x32 --name net"),
+    ("bundled icons.safetensors (bare, official layout)", "xxs.onnx", "--image-size 32x32"),
+    ("my net.pth (bare, official layout)", "xxs.onnx", "--weights 'my net.pth' --image-size 32x32"),
+    ("m.pth (model_ema, timm layout; beside it: model (fits too))", "xxs.onnx",
+     "--weights m.pth --state model_ema --image-size 32x32")])
+def test_the_export_that_fixes_it_has_what_the_manifest_knows(tmp_path, source, file, words):
+    manifest = manifests.read(manifests.manifest_path(normed(tmp_path)))
+    manifest = manifest._replace(weights=manifest.weights._replace(source=source, random="seed" in source),
+                                 graph=manifest.graph._replace(file=file))
+    line = export_command(manifest, "a100", fp16=True)
+    assert line == "edgenext-export xxs --target a100 {} --fp16 --force".format(words)
+    parse(line)

@@ -136,3 +136,10 @@ def test_the_same_seed_paints_the_same_pictures():
                             for seed in (1, 1, 2))
     assert first.shape == (2, 3, 96, 96) and first.min() >= 0 and first.max() <= 1
     assert np.array_equal(first, second) and not np.array_equal(first, third)
+
+
+def test_the_camera_app_ends_in_one_line_where_the_engine_is_missing():
+    done = subprocess.run([sys.executable, os.path.join(paths.ROOT, "examples", "camera_app.py"), "no.onnx", "synthetic://"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 1 and done.stderr.decode().startswith("error: engine not found: no.onnx")
+    assert len(done.stderr.splitlines()) == 1

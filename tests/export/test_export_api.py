@@ -113,7 +113,8 @@ def test_a_module_with_weights_that_are_no_numbers_is_refused(tmp_path):
 
 @pytest.mark.parametrize("options, words", [
     ({"layout": "nhwc"}, "layout 'nhwc' found, nchw or tokens expected"), ({"batch": 0}, "batch 0 found, 1 to 256"),
-    ({"tolerance": 2.0}, "tolerance 2.0 found"), ({"image_size": (64, 65)}, "image size 64x65"),
+    ({"tolerance": 2.0}, "tolerance 2.0 found"), ({"tolerance": 0.2}, "--auto-pin is missing"),
+    ({"labels": ["a", ""]}, "none of them empty"), ({"image_size": (64, 65)}, "image size 64x65"),
     ({"image_size": "64 by 64"}, "N or HxW expected"), ({"target": "nanno"}, "did you mean 'nano'")])
 def test_what_the_command_would_refuse_the_function_refuses(options, words):
     with pytest.raises(UsageError, match=words):
@@ -123,6 +124,14 @@ def test_what_the_command_would_refuse_the_function_refuses(options, words):
 @pytest.mark.parametrize("size", [(64, 96), "64x96"])
 def test_image_sizes(size):
     assert ExportRequest("xxs", image_size=size).resolve().shape == (1, 3, 64, 96)
+
+
+def test_labels_may_be_a_list():
+    names = [f"thing {number}" for number in range(1000)]
+    found = ExportRequest("xxs", labels=names).resolve()
+    assert found.labels == tuple(names) and found.labels_source == "a list"
+    with pytest.raises(BadInputError, match="2 labels found, 1000 expected"):
+        ExportRequest("xxs", labels=["a", "b"]).resolve()
 
 
 def test_a_wrong_keyword_is_an_error_and_options_have_no_positions():

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 from bench_doubles import make_nano_row, make_report, make_row
+from command_lines import run_here
 
 from edgenext_deploy.benchmarks import latency_report
 from edgenext_deploy.benchmarks.commands.cli import bench_command
@@ -210,3 +211,16 @@ def test_run_says_which_variant_failed_before_anything_was_measured(tmp_path, mo
     captured = capsys.readouterr()
     assert (stopped.value.code, captured.out) == (3, "")
     assert "xxs.onnx failed: bad data; nothing was measured" in captured.err
+
+
+@pytest.mark.parametrize("name", ["3", "Table 3", "TABLE3", "table3"])
+def test_a_table_goes_by_its_number_too(name):
+    assert get_suite(name) is get_suite("table3")
+
+
+@pytest.mark.parametrize("option, value", [
+    ("--threads", "2"), ("--duration", "1"), ("--warmup", "1"), ("--rounds", "2"), ("--also", "s"), ("--folder", "x"),
+    ("--report", "x.json")])
+def test_what_says_how_to_run_needs_run(capsys, option, value):
+    code, _, err = run_here(capsys, bench_command, "table", "table3", option, value)
+    assert code == 2 and "{} goes with --run".format(option) in err

@@ -4,8 +4,16 @@ import os
 
 import click
 import pytest
+from command_lines import run_here
 
-from edgenext_deploy.commands.options import Command, OutputFile, json_options, kind_of_input, without_old_json
+from edgenext_deploy.commands.options import (
+    Command,
+    OutputFile,
+    json_options,
+    kind_of_input,
+    without_old_json,
+    write_result,
+)
 from edgenext_deploy.errors import UsageError
 
 
@@ -76,3 +84,21 @@ def test_the_option_is_named_and_nothing_is_written(tmp_path):
 
 def test_the_home_folder_is_understood():
     assert OutputFile().convert("~/rows.json", None, None) == os.path.expanduser("~/rows.json")
+
+
+def test_a_json_file_is_not_written_over_what_is_something_else(capsys, tmp_path):
+    @click.command(cls=Command)
+    @json_options
+    def command(as_json, json_file):
+        write_result([1], as_json, json_file, lambda: click.echo("text"))
+
+    foreign = tmp_path / "clip.mp4"
+    foreign.write_bytes(b"\0\0ftyp")
+    code, _, err = run_here(capsys, command, "--json-file", foreign)
+    assert code == 2 and "not JSON" in err and foreign.read_bytes() == b"\0\0ftyp"
+    for content in (b"", b"[]", b"\n {}", b"\xef\xbb\xbf{}"):
+        foreign.write_bytes(content)
+        assert run_here(capsys, command, "--json-file", foreign)[:2] == (0, "text\n")
+        assert json.loads(foreign.read_text()) == [1]
+    code, out, _ = run_here(capsys, command, "--json-file", "-")
+    assert code == 0 and json.loads(out) == [1] and not os.path.exists("-")
