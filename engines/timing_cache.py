@@ -7,6 +7,7 @@ writing it stops a build.
 """
 import os
 import re
+import stat
 from typing import Optional, Tuple
 
 from edgenext_deploy.errors import UsageError
@@ -33,9 +34,18 @@ def read(path: str) -> Tuple[bytes, Optional[str]]:
         if os.path.getsize(path) > _MAX_BYTES:
             raise OSError("{} bytes are too large for one".format(os.path.getsize(path)))
         with open(path, "rb") as stream:
+            _require_own(os.fstat(stream.fileno()))
             return stream.read(), None
     except OSError as error:
         return b"", "timing cache {} is ignored: {}".format(path, error.strerror or error)
+
+
+def _require_own(found: os.stat_result) -> None:
+    """Raise OSError if another user could have made the file up: TensorRT's own code parses it."""
+    if found.st_uid not in (0, os.geteuid()):
+        raise OSError("it belongs to another user")
+    if found.st_mode & stat.S_IWOTH:
+        raise OSError("every user may change it")
 
 
 def write(path: str, content: bytes) -> Optional[str]:

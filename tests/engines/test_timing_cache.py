@@ -1,5 +1,6 @@
 """One cache file per TensorRT and GPU; trouble with it is a warning and never an error."""
 import os
+from unittest import mock
 
 import pytest
 
@@ -64,3 +65,16 @@ def test_what_cannot_be_written_is_a_warning(tmp_path):
     (tmp_path / "file").write_text("in the way")
     assert "not kept" in timing_cache.write(str(tmp_path / "file" / "cache"), b"times")
     assert "not kept" in timing_cache.write(str(tmp_path), b"times")
+
+
+def test_what_another_user_may_have_made_up_is_ignored(folders, monkeypatch):
+    path = str(folders / "cache")
+    assert timing_cache.write(path, b"times") is None
+    assert timing_cache.read(path) == (b"times", None)
+    os.chmod(path, 0o666)
+    assert timing_cache.read(path) == (b"", "timing cache {} is ignored: every user may change it".format(path))
+    os.chmod(path, 0o644)
+    real = os.fstat
+    monkeypatch.setattr(timing_cache.os, "fstat", lambda handle: mock.Mock(
+        st_mode=real(handle).st_mode, st_uid=os.geteuid() + 1))
+    assert timing_cache.read(path) == (b"", "timing cache {} is ignored: it belongs to another user".format(path))
