@@ -82,8 +82,11 @@ def print_table(console: "Console", table: Table) -> None:
         drawn.add_row(*row)
     print_line(console, table.title)
     width, console.width = console.width, max(console.width, sum(widths) + 2 * len(widths))
-    console.print(drawn)
+    with console.capture() as captured:
+        console.print(drawn)
     console.width = width
+    # rich fills each line up with blanks.
+    console.file.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
 def _print_blocks(console: "Console", table: Table) -> None:
