@@ -36,12 +36,13 @@ def watched(module, name):
         here = isinstance(place, int) or str(place).startswith(folder)
         counts = here and (len(arguments) < 2 and name != "open" or changes(name, (*arguments, "r")))
         calls += bool(counts)
-        if counts and calls == last and not after:
+        number = calls  # another call may follow within this one
+        if counts and number == last and not after:
             os.kill(os.getpid(), signal.SIGKILL)
         try:
             return real(*arguments, **options)
         finally:
-            if counts and calls == last and after:
+            if counts and number == last and after:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     setattr(module, name, call)
