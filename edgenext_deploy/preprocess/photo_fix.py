@@ -40,6 +40,8 @@ def unreadable_photo_fix(path: str, reason: str, formats: Sequence[str]) -> str:
     if brand in _AVIF_BRANDS:
         return "it is an AVIF picture; convert it: avifdec {} {} (Debian's package libavif-bin)".format(
             shlex.quote(path), copy)
+    if "exceeds limit" in reason:  # Pillow's, of pixels
+        return "scale it down: convert {} -resize 4000x4000 {} (ImageMagick)".format(shlex.quote(path), copy)
     if "truncated" in reason.lower():
         return "the file is cut short: copy it again from where it came"
     return "pass a photo in one of the formats " + ", ".join(formats)

@@ -1,6 +1,8 @@
 """What is said about an engine or a photo that is not there or cannot be read."""
 import io
 import shutil
+import struct
+import zlib
 
 import pytest
 from paths import DATA
@@ -62,3 +64,16 @@ def test_a_photo_that_is_cut_short_is_copied_again(tmp_path, kind):
     with pytest.raises(BadInputError) as caught:
         load_photo(str(tmp_path / "cut.jpg"))
     assert kind == "WEBP" or "copy it again" in caught.value.fix, caught.value
+
+
+def test_a_photo_with_too_many_pixels_is_scaled_down(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # A header is all that is read of it.
+    head = struct.pack(">IIBBBBB", 20000, 15000, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + head
+    (tmp_path / "my map.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(head)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        + struct.pack(">I", 64) + b"IDAT" + bytes(68))
+    with pytest.raises(BadInputError) as caught:
+        load_photo("my map.png")
+    assert caught.value.fix.startswith("scale it down"), caught.value

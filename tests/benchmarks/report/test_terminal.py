@@ -51,6 +51,7 @@ def test_the_table_holds_every_figure_uncut():
                    "random weights"):
         assert figure in text
     assert "[bold].onnx" in text.replace("\n", "")
+    assert not [line for line in text.splitlines() if line.endswith(" ")]
     assert "…" not in text
 
 
