@@ -12,7 +12,7 @@ from edgenext_deploy.benchmarks.commands.outputs import INTERRUPTED, check_outpu
 from edgenext_deploy.benchmarks.commands.progress import show_progress
 from edgenext_deploy.commands.entry import common_options, entry_point
 from edgenext_deploy.commands.options import Command, OutputFile, examples, json_options
-from edgenext_deploy.commands.runtime_options import runtime_options
+from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.runtime.options import RuntimeOptions
 
@@ -55,6 +55,7 @@ def eval_command(context: click.Context, engines: Tuple[str, ...], data: Optiona
     out and named; the exit code is still 0. docs/evaluation.md has the layouts.
     """
     engines, data = _split_data(engines, data)
+    say_what_is_unused(runtime, engines)
     check_outputs([("--json-file", json_file), ("--resume", resume)], [*engines, *([labels] if labels else [])])
     from edgenext_deploy.benchmarks.accuracy.evaluate import evaluate
     from edgenext_deploy.benchmarks.accuracy.report import dump, print_report

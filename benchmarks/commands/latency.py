@@ -15,7 +15,7 @@ from edgenext_deploy.benchmarks.commands.report_outputs import ReportOutputs, re
 from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.commands.name_options import device_option
 from edgenext_deploy.commands.options import Command, examples
-from edgenext_deploy.commands.runtime_options import runtime_options
+from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.errors import EdgeNextError
 from edgenext_deploy.runtime.options import RuntimeOptions
 
@@ -59,6 +59,7 @@ def latency_command(context: click.Context, engines: Tuple[str, ...], reference:
     require_no_command(engines, context)
     paths = [path for path in (*engines, reference) if path is not None]
     outputs = outputs_for(paths)
+    say_what_is_unused(runtime, paths)
     from edgenext_deploy.benchmarks.latency.engines import is_same_engine
     from edgenext_deploy.benchmarks.latency.interleave import Limits
     from edgenext_deploy.benchmarks.latency.run import Request, benchmark

@@ -8,7 +8,7 @@ from edgenext_deploy.benchmarks.commands.options import engine_arguments, only_e
 from edgenext_deploy.benchmarks.commands.outputs import PlotFile, check_outputs, hand_over
 from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.commands.options import Command, examples, json_options
-from edgenext_deploy.commands.runtime_options import runtime_options
+from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.runtime.options import RuntimeOptions
 
 
@@ -30,6 +30,7 @@ def profile_command(engines: Tuple[str, ...], runs: int, runtime: RuntimeOptions
     so take latencies from edgenext-bench ENGINE.
     """
     engine = only_engine(engines, "profile")
+    say_what_is_unused(runtime, [engine])
     check_outputs([("--json-file", json_file), ("--plot", plot_file)], engines)
     from edgenext_deploy.artifacts import json_records
     from edgenext_deploy.benchmarks.charts.plots import profile_plot

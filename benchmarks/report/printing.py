@@ -3,7 +3,6 @@ import textwrap
 from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence, TextIO, Tuple
 
 from edgenext_deploy.benchmarks.statistics import Interval
-from edgenext_deploy.commands.screen import WithoutTrailingBlanks
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,10 +37,8 @@ def console_for(stream: TextIO) -> "Console":
             """Pass on the error in whose handler this is called; rich would end the process, files unwritten."""
             raise
 
-    if stream.isatty():
-        return Plain(file=stream, markup=False, highlight=False, emoji=False)
-    return Plain(file=WithoutTrailingBlanks(stream), markup=False, highlight=False,  # type: ignore[arg-type]
-                 emoji=False, width=_WIDTH_OF_A_FILE)
+    return Plain(file=stream, markup=False, highlight=False, emoji=False,
+                 width=None if stream.isatty() else _WIDTH_OF_A_FILE)
 
 
 def print_line(console: "Console", line: str) -> None:

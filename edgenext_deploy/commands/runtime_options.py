@@ -51,6 +51,31 @@ _DECLARED: Dict[str, Dict[str, Any]] = {
 _PREFIX = "runtime_option_"
 
 
+# Fields that mean nothing to a runtime.
+_UNUSED_BY = {"onnxruntime": ("cuda_graph", "zero_copy"), "tensorrt": ("provider", "threads")}
+
+
+def say_what_is_unused(runtime: RuntimeOptions, engines: Sequence[str]) -> None:
+    """Print a note for each option that does nothing for any of the engines.
+
+    Args:
+        runtime: the options as given.
+        engines: paths; what is no engine file, such as ``torch:xxs``, takes no part.
+    """
+    from edgenext_deploy.runtime.table import choose_runtime, is_engine_name
+
+    names = {choose_runtime(path, runtime.runtime).name for path in engines if is_engine_name(path)}
+    unused = [set(_UNUSED_BY.get(name, ())) for name in names]
+    if "onnxruntime" in names and runtime.provider is None:
+        unused = [fields | {"device"} if names == {"onnxruntime"} else fields for fields in unused]
+    for field in RuntimeOptions._fields:
+        if unused and all(field in fields for fields in unused) and (
+                getattr(runtime, field) != RuntimeOptions._field_defaults[field]):
+            click.echo("note: {} does nothing for {}".format(
+                _DECLARED[field]["option"].split("/")[0], ", ".join(sorted(RUNTIMES[name].title for name in names))),
+                err=True)
+
+
 def runtime_options(*, without: Sequence[str] = ()) -> Decorator:
     """Return a decorator: the command has the options of `RuntimeOptions` and gets ``runtime``, one record.
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 _WIDTH_OFF_A_TERMINAL = 4096
 
 
-class WithoutTrailingBlanks:
+class _WithoutTrailingBlanks:
     """A text stream that drops the blanks with which the cells of a table are filled up at the end of a line."""
 
     def __init__(self, stream: Any) -> None:
@@ -33,5 +33,5 @@ def make_console(**options: Any) -> "Console":
 
     if sys.stdout.isatty():
         return Console(**options)
-    return Console(file=WithoutTrailingBlanks(sys.stdout), width=_WIDTH_OFF_A_TERMINAL,  # type: ignore[arg-type]
+    return Console(file=_WithoutTrailingBlanks(sys.stdout), width=_WIDTH_OFF_A_TERMINAL,  # type: ignore[arg-type]
                    **options)

@@ -7,7 +7,7 @@ from edgenext_deploy.camera.open import forms
 from edgenext_deploy.commands.engine_argument import ENGINE, split_engine
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
 from edgenext_deploy.commands.options import Command, examples, json_options
-from edgenext_deploy.commands.runtime_options import runtime_options
+from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.files import require_writable
 from edgenext_deploy.run.live import LiveOptions, chosen_stream, live_options, run_live
@@ -71,6 +71,7 @@ def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], t
     from edgenext_deploy.run.views import open_view
 
     engine, sources = split_engine(engine, words)
+    say_what_is_unused(runtime, [engine])
     options = LiveOptions(**live)
     stream = chosen_stream(sources, options)
     if json_file is not None:

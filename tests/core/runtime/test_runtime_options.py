@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from doubles.gpu import TINY
 
 from edgenext_deploy import Classifier, Detector, RuntimeOptions, load_session, open_network, open_session
-from edgenext_deploy.commands.runtime_options import runtime_options
+from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.networks import base
 from edgenext_deploy.runtime import table
@@ -211,3 +211,15 @@ def test_what_cannot_be_registered(runtimes):
             table.register_runtime(name, endings=endings, session=ToySession)
     with pytest.raises(BadInputError, match="is not an engine"):
         table.require_engine(__file__)
+
+
+@pytest.mark.parametrize("options, engines, notes", [
+    (RuntimeOptions(cuda_graph=True, device=3), ["a.onnx"], ["--gpu does nothing for ONNX Runtime",
+                                                             "--cuda-graph does nothing for ONNX Runtime"]),
+    (RuntimeOptions(device=1, provider="CUDAExecutionProvider"), ["a.onnx"], []),
+    (RuntimeOptions(threads=2), ["a.plan"], ["--threads does nothing for TensorRT"]),
+    (RuntimeOptions(threads=2, cuda_graph=False, device=1), ["a.plan", "b.onnx", "torch:xxs"], []),
+    (RuntimeOptions(threads=2), ["torch:xxs", "photos"], []), (RuntimeOptions(), ["a.onnx"], [])])
+def test_an_option_that_does_nothing_is_named(capsys, options, engines, notes):
+    say_what_is_unused(options, engines)
+    assert capsys.readouterr().err.splitlines() == ["note: " + note for note in notes]
