@@ -24,7 +24,7 @@ from edgenext_deploy.errors import (
 from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
 from edgenext_deploy.runtime.profile import LayerTimes, layers_of_trace
 from edgenext_deploy.runtime.session import Session, SessionTimings
-from edgenext_deploy.scratch import scratch_folder
+from edgenext_deploy.scratch import TMPDIR_FIX, scratch_folder
 from edgenext_deploy.telemetry import disable_telemetry
 
 _DTYPES = {
@@ -137,7 +137,7 @@ class OnnxRuntimeSession(Session):
 
         Raises:
             BadInputError: the file was replaced since it was opened.
-            UsageError: another shape or dtype, or a closed session.
+            UsageError: another shape or dtype, a closed session, or no room for the trace in TMPDIR.
             VerificationError: the trace cannot be divided among the inferences.
         """
         self._require_open()
@@ -150,7 +150,11 @@ class OnnxRuntimeSession(Session):
                 wall_ms = [other._run(image)[1].wall_ms for _ in range(warmup + runs)][warmup:]
                 trace = str(other._require_open().end_profiling())
             with open(trace, encoding="utf-8") as stream:
-                events = json.load(stream)
+                try:
+                    events = json.load(stream)
+                except ValueError as error:
+                    raise UsageError("ONNX Runtime's trace of the layers is cut short: {}".format(error),
+                                     TMPDIR_FIX) from error
         layers = layers_of_trace(events, warmup + runs, warmup)
         return LayerTimes(layers, runs, float(np.median(wall_ms)), self.describe())
 

@@ -410,3 +410,18 @@ def test_calls_that_race_close_are_refused_as_calls_after_it_are():
         for thread in threads:
             thread.join()
     assert unexpected == []
+
+
+def test_a_trace_that_a_full_disk_cut_short_is_said(monkeypatch):
+    (image,) = images(1)
+    real = open
+
+    def cut(name, *arguments, **options):
+        if "trace" in str(name):
+            with real(name, "r+b") as trace:
+                trace.truncate(500)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr("edgenext_deploy.runtime.ort.open", cut, raising=False)
+    with OnnxRuntimeSession(TINY) as session, pytest.raises(UsageError, match=r"cut short.*TMPDIR"):
+        session.profile_layers(image, runs=2, warmup=0)
