@@ -63,7 +63,8 @@ def test_a_photo_that_is_cut_short_is_copied_again(tmp_path, kind):
     (tmp_path / "cut.jpg").write_bytes(stream.getvalue()[:len(stream.getvalue()) * 2 // 3])
     with pytest.raises(BadInputError) as caught:
         load_photo(str(tmp_path / "cut.jpg"))
-    assert kind == "WEBP" or "copy it again" in caught.value.fix, caught.value
+    # An old Pillow has decoders that are not trusted with any TIFF or WebP.
+    assert kind == "WEBP" or "copy it again" in caught.value.fix or "known holes" in str(caught.value), caught.value
 
 
 def test_a_photo_with_too_many_pixels_is_scaled_down(tmp_path, monkeypatch):
