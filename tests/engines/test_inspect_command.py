@@ -138,7 +138,7 @@ def test_hostile_texts_are_printed_harmlessly(inspect, tmp_path):
     assert code == 0 and len(out) < 10000
     assert all(character.isprintable() for character in out.replace("\n", ""))
     assert r"\x1b[2J[bold red]\ud800\n" in out and r"\x1b]0;owned\x07" in out
-    assert json.loads(inspect(NANO, path, "--json")[1])["sidecar"]["built_at"] == "\r\x00"
+    assert json.loads(inspect(NANO, path, "--json")[1])["sidecar"]["built_at"] == r"\r\x00"
 
 
 COMMAND = ("import sys; from edgenext_deploy.commands.entry import run_command; "
