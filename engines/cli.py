@@ -58,7 +58,8 @@ class _ModelOrCommand(click.Group):
 
 @click.command("", cls=_Nameless, help="Build MODEL.onnx.")
 @click.argument("onnx", metavar="MODEL.onnx", type=INPUT)
-@click.option("--output", "-o", type=click.Path(), metavar="F.plan", help="Path of the plan.  [default: next to the model]")
+@click.option("--output", "-o", type=click.Path(), metavar="F.plan",
+              help="Path of the plan.  [default: next to the model]")
 @target_option("Where the plan will run: {names}.  [default: the manifest's]", targets_with_plans)
 @click.option("--fp16", is_flag=True, help="Build in FP16, or fail.  [default: as exported]")
 @click.option("--fp32", is_flag=True, help="Build in FP32.")
