@@ -129,10 +129,14 @@ class LoweredMobileViTV2(LoweredMobileViTBackbone):
         super().__init__(model, context, maps=0)
         self.pool = GlobalMean()
         self.flatten = Reshape(context.batch, model.head.fc.in_features)
-        self.head = Gemm(model.head.fc.weight.detach(), model.head.fc.bias.detach())
+        self.head: nn.Module = nn.Identity()
+        if context.features:
+            context.fired("classifier_left_out")
+        else:
+            self.head = Gemm(model.head.fc.weight.detach(), model.head.fc.bias.detach())
 
     def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]
-        """Map `[B, 3, H, W]` to logits `[B, classes]`."""
+        """Map `[B, 3, H, W]` to logits `[B, classes]`, or with `context.features` to the embedding `[B, C]`."""
         logits: Tensor = self.head(self.flatten(self.pool(self.stage_outputs(image)[-1])))
         return logits
 

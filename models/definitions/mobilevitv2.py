@@ -138,6 +138,11 @@ class MobileViTV2(nn.Module):
             maps.append(x)
         return tuple(maps[1:])
 
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the embedding in front of the head's linear layer, `[B, C]`, for `[B, 3, H, W]`."""
+        embedding: Tensor = self.forward_features(x)[-1].mean((-2, -1))
+        return embedding
+
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `[B, num_classes]` for `[B, 3, H, W]`."""
         logits: Tensor = self.head(self.forward_features(x)[-1])

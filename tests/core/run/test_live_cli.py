@@ -79,7 +79,8 @@ def test_limits(run):
     code, out, _ = run("synthetic://64x48@50", "--duration", "0.5", "--json")
     assert code == 0 and 0.5 <= time.perf_counter() - start < 4.0
     _, frames, summary = lines_of(out)
-    assert summary["reason"] == "time limit" and 0.5 <= summary["seconds"] < 1.5 and len(frames) >= 10
+    # The report starts a moment after the limit does, or before it.
+    assert summary["reason"] == "time limit" and 0.4 <= summary["seconds"] < 1.5 and len(frames) >= 10
 
 
 def test_text_has_a_summary_on_stdout_and_the_state_on_stderr(run, monkeypatch):
