@@ -79,7 +79,9 @@ def test_sigterm_cleans_up_as_ctrl_c_does(tmp_path):
     code = ("import sys, time, click\nfrom edgenext_deploy.commands.entry import run_command\n"
             "from edgenext_deploy.scratch import scratch_folder\n"
             "@click.command()\ndef command():\n"
-            "    with scratch_folder() as folder:\n        print(folder, flush=True)\n        time.sleep(60)\n"
+            "    with scratch_folder() as folder:\n        print(folder, flush=True)\n"
+            # Not one long sleep: a signal just before it would be looked at only after it.
+            "        for _ in range(6000):\n            time.sleep(0.01)\n"
             "run_command(command, [])\n")
     for number, word in ((signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")):
         process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
