@@ -3,9 +3,10 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 import stat
 import tempfile
-from typing import Callable, Dict, Iterator, List, Optional
+from typing import IO, Callable, Dict, Iterator, List, Optional
 
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.folder_lock import locked_folder, try_lock
@@ -79,13 +80,11 @@ def read_file(path: str, what: str, fix: str, most_bytes: int) -> bytes:
     require_file(path, what, fix)
     name = shown(path, 600)
     try:
-        with open(path, "rb", opener=open_at_once) as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise BadInputError("{} is not a file: {}".format(what, name), fix)
-            if status.st_size > most_bytes:
+        with open_regular(path, what, fix) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > most_bytes:
                 raise BadInputError("{}: {} bytes is too large for a {}, at most {} expected".format(
-                    name, status.st_size, what, most_bytes), fix)
+                    name, size, what, most_bytes), fix)
             content = stream.read(most_bytes + 1)
     except OSError as error:
         raise BadInputError("{} cannot be read: {}: {}".format(what, name, error.strerror or error), fix) from error
@@ -94,9 +93,34 @@ def read_file(path: str, what: str, fix: str, most_bytes: int) -> bytes:
     return content
 
 
+@contextlib.contextmanager
+def open_regular(path: str, what: str, fix: str) -> Iterator[IO[bytes]]:
+    """Open a regular file for reading; raise BadInputError for anything else that has taken its place."""
+    with open(path, "rb", opener=open_at_once) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise BadInputError("{} is not a file: {}".format(what, shown(path, 600)), fix)
+        yield stream
+
+
 def open_at_once(path: str, flags: int) -> int:
     """Open a file, as the ``opener`` of `open`; a pipe that took its place meanwhile does not hang the process."""
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def some_beside(path: str, wanted: Callable[[str], bool], most: int) -> List[str]:
+    """Return files in the folder of a path that is not there, for a message: quoted for the shell, sorted by name.
+
+    Args:
+        path: of the file that was asked for.
+        wanted: says whether the name of a file is of the kind that was asked for.
+        most: number of them at most.
+    """
+    folder = os.path.dirname(path) or "."
+    try:
+        names = sorted(name for name in os.listdir(folder) if wanted(name))
+    except OSError:
+        return []
+    return [shlex.quote(name if folder == "." else os.path.join(folder, name)) for name in names[:most]]
 
 
 def find_beside(path: str, name_of: Callable[[str], str]) -> str:

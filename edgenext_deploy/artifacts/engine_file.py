@@ -21,7 +21,7 @@ from edgenext_deploy.artifacts.plan_header import (
 from edgenext_deploy.artifacts.plan_sidecar import PlanRecord, find_sidecar_path, rebuild_command
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import (
-    open_at_once,
+    open_regular,
     read_file,
     require_file,
     settled,
@@ -211,8 +211,9 @@ def open_plan(path: Path, *, trust: bool = False) -> EngineFile:
 def _open_plan(name: str, trust: bool) -> EngineFile:
     fix = "build the plan again: " + rebuild_command(name)
     with _reading(name, fix):
-        require_file(name, "plan", "build a plan on this machine: edgenext-build MODEL.onnx")
-        with open(name, "rb", opener=open_at_once) as stream:
+        missing = "build a plan on this machine: edgenext-build MODEL.onnx"
+        require_file(name, "plan", missing)
+        with open_regular(name, "plan", missing) as stream:
             head = stream.read(HEAD_BYTES)
             header = parse_header(head, os.fstat(stream.fileno()).st_size, shown(name), name)
             # Before the rest is read: a file of another size than its sidecar says may be a large one.

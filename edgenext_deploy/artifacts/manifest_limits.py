@@ -49,8 +49,6 @@ def _problems(manifest: Any) -> Iterator[Tuple[str, str]]:
                    ("detection.iou_threshold", detection.iou_threshold, 0, 1),
                    ("detection.candidates", detection.candidates, 1, _MOST_LABELS),
                    ("detection.keep", detection.keep, 1, _MOST_LABELS)]
-    if manifest.scores is not None:
-        ranges.append(("scores.threshold", manifest.scores.threshold, 0, 1))
     for field, value, low, high in ranges:
         if not low <= value <= high:
             yield field, "is {}; {} to {} expected".format(value, low, high)

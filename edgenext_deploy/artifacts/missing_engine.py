@@ -3,6 +3,7 @@ import os
 import shlex
 
 from edgenext_deploy.artifacts.manifest import ONNX_SUFFIX, PLAN_SUFFIXES
+from edgenext_deploy.files import some_beside
 
 _MOST_NAMED = 5
 
@@ -17,18 +18,12 @@ def engine_fix(path: str) -> str:
     is_plan = ending.lower() in PLAN_SUFFIXES
     if is_plan and os.path.isfile(stem + ONNX_SUFFIX):
         return "build it on this machine: edgenext-build {}".format(shlex.quote(stem + ONNX_SUFFIX))
-    there = _engines_in(os.path.dirname(path) or ".")
+    there = some_beside(path, _is_engine, _MOST_NAMED)
     if there:
-        return "give one that is there: {}".format(", ".join(shlex.quote(name) for name in there))
+        return "give one that is there: " + ", ".join(there)
     make = "edgenext-export xxs --fp16"
     return "make one: " + (make + ", and on the machine that will run it edgenext-build xxs.onnx" if is_plan else make)
 
 
-def _engines_in(folder: str) -> "list[str]":
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return []
-    found = [os.path.join(folder, name) if folder != "." else name for name in names
-             if os.path.splitext(name)[1].lower() in (ONNX_SUFFIX, *PLAN_SUFFIXES)]
-    return found[:_MOST_NAMED]
+def _is_engine(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in (ONNX_SUFFIX, *PLAN_SUFFIXES)

@@ -16,7 +16,8 @@ import click
 from edgenext_deploy.commands.process import Terminated, orderly_process
 from edgenext_deploy.commands.resources import out_of_resources, require_address_space
 from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
-from edgenext_deploy.foreign_text import VisibleStream, visible
+from edgenext_deploy.files import shown
+from edgenext_deploy.foreign_text import VisibleStream
 from edgenext_deploy.install import install_command
 from edgenext_deploy.telemetry import disable_telemetry
 from edgenext_deploy.version import __version__
@@ -177,4 +178,4 @@ def _only_visible_text() -> Iterator[None]:
 
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):  # a full disk behind standard error
-        click.echo(visible(line) if len(line) <= _LONGEST_LINE else visible(line[:_LONGEST_LINE]) + "…", err=True)
+        click.echo(shown(line, _LONGEST_LINE), err=True)

@@ -13,10 +13,9 @@ from edgenext_deploy.preprocess.photo_files import is_photo
 from edgenext_deploy.runtime.table import engine_endings, is_engine_name
 
 Function = Callable[..., Any]
-_GUARDED_BYTES = 32 << 20
-
-
+# Given as a file's name, it means standard output, in place of the table.
 STDOUT = "-"
+_GUARDED_BYTES = 32 << 20
 
 
 class OutputFile(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.0

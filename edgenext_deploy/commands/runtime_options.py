@@ -6,7 +6,7 @@ import click
 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.runtime.options import AUTO, PREPARED_ON, RuntimeOptions
-from edgenext_deploy.runtime.table import RUNTIMES
+from edgenext_deploy.runtime.table import RUNTIMES, choose_runtime, is_engine_name
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
@@ -49,8 +49,6 @@ _DECLARED: Dict[str, Dict[str, Any]] = {
 }
 # In front of a field's name, because a command may have an option of its own of that name.
 _PREFIX = "runtime_option_"
-
-
 # Fields that mean nothing to a runtime.
 _UNUSED_BY = {"onnxruntime": ("cuda_graph", "zero_copy"), "tensorrt": ("provider", "threads")}
 
@@ -62,8 +60,6 @@ def say_what_is_unused(runtime: RuntimeOptions, engines: Sequence[str]) -> None:
         runtime: the options as given.
         engines: paths; what is no engine file, such as ``torch:xxs``, takes no part.
     """
-    from edgenext_deploy.runtime.table import choose_runtime, is_engine_name
-
     names = {choose_runtime(path, runtime.runtime).name for path in engines if is_engine_name(path)}
     unused = [set(_UNUSED_BY.get(name, ())) for name in names]
     if "onnxruntime" in names and runtime.provider is None:

@@ -15,7 +15,6 @@ This is the exact way, for photos. `edgenext_deploy.preprocess.prepare` is the f
 """
 import contextlib
 import os
-import stat
 import warnings
 from typing import TYPE_CHECKING, Iterator, Sequence, Tuple, Union
 
@@ -23,10 +22,10 @@ import numpy as np
 
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.files import open_at_once, require_file, shown
+from edgenext_deploy.files import open_regular, require_file, shown
 from edgenext_deploy.preprocess import photo_limits
 from edgenext_deploy.preprocess.orientation import orientation_of, upright
-from edgenext_deploy.preprocess.photo_fix import missing_photo_fix, unreadable_photo_fix
+from edgenext_deploy.preprocess.photo_fix import PHOTO_FIX, PHOTO_FORMATS, missing_photo_fix, unreadable_photo_fix
 from edgenext_deploy.preprocess.pixel_formats import frame_layout, nv12_to_rgb
 from edgenext_deploy.preprocess.placement import place
 from edgenext_deploy.preprocess.possible import CHANNEL_ORDERS, INTERPOLATIONS, require_possible
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     Source = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]
-
-# A closed list: Pillow hands some other formats (EPS) to external programs.
-PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-_PHOTO_FIX = "pass a photo in one of the formats " + ", ".join(PHOTO_FORMATS)
 
 
 def preprocess(source: "Source", preprocessing: Preprocessing, color: str = "bgr") -> np.ndarray:
@@ -148,12 +143,11 @@ def read_photo(path: str) -> "Tuple[Image.Image, int]":
     """
     from PIL import UnidentifiedImageError
 
-    require_file(path, "image", _PHOTO_FIX if os.path.lexists(path) else missing_photo_fix(path, PHOTO_FORMATS))
+    require_file(path, "image", PHOTO_FIX if os.path.lexists(path) else missing_photo_fix(path))
     with warnings.catch_warnings():
         # Pillow's remarks on odd metadata are of no use to the reader; its size limit is replaced by ours.
         warnings.simplefilter("ignore")
         try:
-            # By its name, Pillow would map an uncompressed TIFF file into memory, and turn that wrongly.
             with open_photo(path, PHOTO_FORMATS) as image:
                 orientation = orientation_of(image)
                 return _to_rgb(image, path), orientation
@@ -161,11 +155,11 @@ def read_photo(path: str) -> "Tuple[Image.Image, int]":
             raise
         except UnidentifiedImageError as error:
             raise BadInputError("{} is not an image that can be read".format(path),
-                                unreadable_photo_fix(path, "", PHOTO_FORMATS)) from error
+                                unreadable_photo_fix(path, "")) from error
         except Exception as error:  # on hostile bytes, Pillow's decoders raise nearly anything
             reason = shown(str(error)) or type(error).__name__
             raise BadInputError("image {} cannot be decoded: {}".format(path, reason),
-                                unreadable_photo_fix(path, reason, PHOTO_FORMATS)) from error
+                                unreadable_photo_fix(path, reason)) from error
 
 
 @contextlib.contextmanager
@@ -183,9 +177,7 @@ def open_photo(path: str, formats: Sequence[str]) -> "Iterator[Image.Image]":
     from PIL import Image
 
     # By its name, Pillow would map an uncompressed TIFF file into memory, and turn that wrongly.
-    with open(path, "rb", opener=open_at_once) as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise BadInputError("image is not a file: {}".format(path), _PHOTO_FIX)
+    with open_regular(path, "image", PHOTO_FIX) as stream:
         problem = photo_limits.problem_of_head(stream)
         if problem is None:
             with Image.open(stream, formats=list(formats)) as image:

@@ -1,36 +1,33 @@
 """What to do about a photo that cannot be read."""
 import os
 import shlex
-from typing import Sequence
 
+from edgenext_deploy.files import some_beside
 from edgenext_deploy.preprocess.photo_files import is_photo
 
+# A closed list: Pillow hands some other formats (EPS) to external programs.
+PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+PHOTO_FIX = "pass a photo in one of the formats " + ", ".join(PHOTO_FORMATS)
 _MOST_NAMED = 3
 # ISO base media: four bytes of length, "ftyp", the brand. HEIC and AVIF are such files, and so are videos.
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
 
 
-def missing_photo_fix(path: str, formats: Sequence[str]) -> str:
+def missing_photo_fix(path: str) -> str:
     """Return what to do where a photo is not found: the photos beside it, or what a photo is."""
-    folder = os.path.dirname(path) or "."
-    try:
-        there = [name for name in sorted(os.listdir(folder)) if is_photo(name)][:_MOST_NAMED]
-    except OSError:
-        there = []
+    there = some_beside(path, is_photo, _MOST_NAMED)
     if there:
-        return "check the name; photos there: " + ", ".join(
-            shlex.quote(name if folder == "." else os.path.join(folder, name)) for name in there)
-    return "check the name; a photo is a file of the format " + ", ".join(formats)
+        return "check the name; photos there: " + ", ".join(there)
+    return "check the name; a photo is a file of the format " + ", ".join(PHOTO_FORMATS)
 
 
-def unreadable_photo_fix(path: str, reason: str, formats: Sequence[str]) -> str:
-    """Return what to do about a file that is no photo of the formats, or a broken one.
+def unreadable_photo_fix(path: str, reason: str) -> str:
+    """Return what to do about a file that is no photo in one of `PHOTO_FORMATS`, or a broken one.
 
     Args:
         path: of the file.
         reason: of the decoder; empty if none took the file.
-        formats: that are read.
     """
     brand = _brand(path)
     copy = shlex.quote(os.path.splitext(path)[0] + ".jpg")
@@ -44,7 +41,7 @@ def unreadable_photo_fix(path: str, reason: str, formats: Sequence[str]) -> str:
         return "scale it down: convert {} -resize 4000x4000 {} (ImageMagick)".format(shlex.quote(path), copy)
     if "truncated" in reason.lower():
         return "the file is cut short: copy it again from where it came"
-    return "pass a photo in one of the formats " + ", ".join(formats)
+    return PHOTO_FIX
 
 
 def _brand(path: str) -> bytes:

@@ -115,9 +115,8 @@ class Report:
             self._write_json(document)
         if not self._as_json and now - self._shown >= (_TERMINAL_EVERY_S if self._terminal else _LOG_EVERY_S):
             self._shown = now
-            random = " (random weights)" if self._view.network.random_weights else ""
             self._show("{}{}  {:.1f} FPS  latency {:.1f} ms  dropped {}".format(
-                self._view.headline(result.answer), random, self._rate(), latency_ms, camera.counters.dropped))
+                self._view.headline(result.answer), self._view.mark, self._rate(), latency_ms, camera.counters.dropped))
 
     def message(self, text: str) -> None:
         """Print a line on stderr, above the live line."""

@@ -130,8 +130,7 @@ def _print_table(result: Dict[str, Any], view: "View", answer: Any) -> None:
 
     from edgenext_deploy.commands.screen import make_console
 
-    click.echo("\n{}{}".format(_printable(result["image"]),
-                              " (random weights)" if view.network.random_weights else ""))
+    click.echo("\n{}{}".format(_printable(result["image"]), view.mark))
     table = Table()
     for column in view.columns:
         table.add_column(column.strip(), justify="right" if column.startswith(" ") else "left")

@@ -52,6 +52,11 @@ class View(abc.ABC):
         self.network = network
         self.lettering = OWN
 
+    @property
+    def mark(self) -> str:
+        """What is put behind the answers of an untrained network; empty for a trained one."""
+        return " (random weights)" if self.network.random_weights else ""
+
     @abc.abstractmethod
     def document(self, answer: Any) -> Dict[str, Any]:
         """Return the answer as fields of a JSON object."""
@@ -74,9 +79,8 @@ class View(abc.ABC):
 
     def summary(self, shares: List[LabelShare]) -> List[str]:
         """Return what a stream showed, in lines."""
-        random = " (random weights)" if self.network.random_weights else ""
         lines = ["{} in {:.1%} of the frames, mean {} there {:.1%}{}".format(
-            item.label, item.share, self.score_name, item.mean, random) for item in shares[:_SUMMED]]
+            item.label, item.share, self.score_name, item.mean, self.mark) for item in shares[:_SUMMED]]
         if len(shares) > _SUMMED:
             lines.append("{} other classes; --json has them all".format(len(shares) - _SUMMED))
         return lines or ["nothing found in any frame"]
@@ -122,8 +126,7 @@ class ClassificationView(View):
 
     def draw_frame(self, frame: np.ndarray, answer: "List[Prediction]") -> None:
         """Write the best one at the bottom left: a line costs less than a picture."""
-        drawing.draw_label(frame, self.headline(answer) + (" (random weights)" if self.network.random_weights else ""),
-                           self.lettering)
+        drawing.draw_label(frame, self.headline(answer) + self.mark, self.lettering)
 
 
 class PresenceView(ClassificationView):

@@ -238,12 +238,14 @@ class LoweredMobileViTBackbone(nn.Module):
         return tuple(self.stage_outputs(image)[len(self.stages) - self.maps:])
 
 
-class LoweredMobileViT(LoweredMobileViTBackbone):
-    """The classifier: backbone and head."""
+class LoweredMobileViTClassifier(LoweredMobileViTBackbone):
+    """A classifier: stem, stages, mean over the last map, linear layer.
 
-    def __init__(self, model: MobileViT, context: LoweringContext) -> None:
+    With `context.features` without the linear layer.
+    """
+
+    def __init__(self, model: Any, context: LoweringContext) -> None:
         super().__init__(model, context, maps=0)
-        self.final_conv = lower_conv_norm(model.final_conv, context)
         self.pool = GlobalMean()
         self.flatten = Reshape(context.batch, model.head.fc.in_features)
         self.head: nn.Module = nn.Identity()
@@ -252,11 +254,27 @@ class LoweredMobileViT(LoweredMobileViTBackbone):
         else:
             self.head = Gemm(model.head.fc.weight.detach(), model.head.fc.bias.detach())
 
+    def last_map(self, image: Tensor) -> Tensor:
+        """Return the map that the head takes for `[B, 3, H, W]`."""
+        return self.stage_outputs(image)[-1]
+
     def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]
         """Map `[B, 3, H, W]` to logits `[B, classes]`, or with `context.features` to the embedding `[B, C]`."""
-        last = self.stage_outputs(image)[-1]
-        logits: Tensor = self.head(self.flatten(self.pool(self.final_conv(last))))
+        logits: Tensor = self.head(self.flatten(self.pool(self.last_map(image))))
         return logits
+
+
+class LoweredMobileViT(LoweredMobileViTClassifier):
+    """The classifier of the first version, whose last map is widened before the head."""
+
+    def __init__(self, model: MobileViT, context: LoweringContext) -> None:
+        super().__init__(model, context)
+        self.final_conv = lower_conv_norm(model.final_conv, context)
+
+    def last_map(self, image: Tensor) -> Tensor:
+        """Return the map that the head takes for `[B, 3, H, W]`."""
+        widened: Tensor = self.final_conv(super().last_map(image))
+        return widened
 
 
 lower_network.register(MobileViT, LoweredMobileViT)

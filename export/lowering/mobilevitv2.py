@@ -8,9 +8,9 @@ from edgenext_deploy.export.lowering import algebra
 from edgenext_deploy.export.lowering.context import LoweringContext, activation_op, named
 from edgenext_deploy.export.lowering.dispatch import lower_network
 from edgenext_deploy.export.lowering.elementwise_ops import Add, Multiply, Relu
-from edgenext_deploy.export.lowering.mobilevit import LoweredMobileViTBackbone, lower_conv_norm, lower_resize
-from edgenext_deploy.export.lowering.ops import Conv, Gemm, Normalise, Softmax
-from edgenext_deploy.export.lowering.shape_ops import GlobalMean, Reshape, SumLast, Transpose
+from edgenext_deploy.export.lowering.mobilevit import LoweredMobileViTClassifier, lower_conv_norm, lower_resize
+from edgenext_deploy.export.lowering.ops import Conv, Normalise, Softmax
+from edgenext_deploy.export.lowering.shape_ops import Reshape, SumLast, Transpose
 from edgenext_deploy.models.definitions.mobilevitv2 import (
     MobileViTV2,
     MobileViTV2Block,
@@ -120,25 +120,10 @@ class LoweredMobileViTV2Block(nn.Module):
         return out
 
 
-class LoweredMobileViTV2(LoweredMobileViTBackbone):
-    """Stem, five stages and head as plain operators on fixed shapes."""
+class LoweredMobileViTV2(LoweredMobileViTClassifier):
+    """The classifier; its stages are those of the first version with other transformer blocks."""
 
     transformer_block = LoweredMobileViTV2Block
-
-    def __init__(self, model: MobileViTV2, context: LoweringContext) -> None:
-        super().__init__(model, context, maps=0)
-        self.pool = GlobalMean()
-        self.flatten = Reshape(context.batch, model.head.fc.in_features)
-        self.head: nn.Module = nn.Identity()
-        if context.features:
-            context.fired("classifier_left_out")
-        else:
-            self.head = Gemm(model.head.fc.weight.detach(), model.head.fc.bias.detach())
-
-    def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]
-        """Map `[B, 3, H, W]` to logits `[B, classes]`, or with `context.features` to the embedding `[B, C]`."""
-        logits: Tensor = self.head(self.flatten(self.pool(self.stage_outputs(image)[-1])))
-        return logits
 
 
 lower_network.register(MobileViTV2, LoweredMobileViTV2)

@@ -1,6 +1,5 @@
 """Fetching published weights, only when asked to, into a cache; every file is compared with its digest."""
 import contextlib
-import fcntl
 import os
 import re
 import tempfile
@@ -12,6 +11,7 @@ import click
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError, UsageError
 from edgenext_deploy.files import cache_folder, require_file, sha256_of_file
+from edgenext_deploy.folder_lock import try_lock
 from edgenext_deploy.models.checkpoints.outer_shell import require_weights
 from edgenext_deploy.models.checkpoints.transfer import (
     MOST_BYTES,
@@ -166,8 +166,8 @@ def _partial(path: str) -> Iterator[tuple[IO[bytes], str]]:
     with cache_errors(path):
         handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = os.path.samestat(os.fstat(handle), os.stat(name))  # no other process renamed it meanwhile
+            # No other process is at it, and none renamed it meanwhile.
+            mine = try_lock(handle) and os.path.samestat(os.fstat(handle), os.stat(name))
         except OSError:
             mine = False
         if not mine:

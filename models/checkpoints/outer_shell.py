@@ -92,7 +92,7 @@ def _check_zip(stream: IO[bytes], size: int) -> None:
         archive = zipfile.ZipFile(stream)
         members = sorted(archive.infolist(), key=lambda member: member.header_offset)
     except Exception as error:  # a damaged directory fails in many ways, not only as BadZipFile
-        _raise_if_unreadable(error)
+        raise_if_unreadable(error)
         raise BadInputError(cut) from error
     names = [member.filename.rsplit("/", 1)[-1] for member in members]
     if "data.pkl" not in names:
@@ -115,13 +115,13 @@ def _check_zip(stream: IO[bytes], size: int) -> None:
     try:
         opened = archive.open(content)
     except Exception as error:  # the member's own header is damaged
-        _raise_if_unreadable(error)
+        raise_if_unreadable(error)
         raise BadInputError(cut) from error
     with opened:
         _check_pickle(opened, size, _MOST_OPCODES)
 
 
-def _raise_if_unreadable(error: Exception) -> None:
+def raise_if_unreadable(error: Exception) -> None:
     """Raise an error of the disk again; a place before the file's start, which a damaged file may name, is none."""
     if isinstance(error, OSError) and error.errno != errno.EINVAL:
         raise error
@@ -181,7 +181,7 @@ def _check_pickle(stream: IO[bytes], size: int, most: int) -> int:
     except MemoryError as error:
         raise BadInputError("is cut off or damaged: its pickle claims more bytes than memory has") from error
     except Exception as error:  # damaged in any way, or no pickle any more; torch's own reader says how
-        _raise_if_unreadable(error)
+        raise_if_unreadable(error)
     return most - count
 
 

@@ -1,5 +1,4 @@
 """Weights files of every kind, read without executing anything in them."""
-import errno
 import os
 import re
 import sys
@@ -12,7 +11,7 @@ import torch
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 from edgenext_deploy.machine.versions import version_numbers
 from edgenext_deploy.models.checkpoints import plain_data
-from edgenext_deploy.models.checkpoints.outer_shell import SAFETENSORS, require_weights
+from edgenext_deploy.models.checkpoints.outer_shell import SAFETENSORS, raise_if_unreadable, require_weights
 
 _LISTED = 3
 _MAX_NAME_CHARACTERS = 80
@@ -61,8 +60,7 @@ def _read_pickled(path: str) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can fail in any way
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which a place before the file's start gives
-            raise
+        raise_if_unreadable(error)
         wanted = re.search(r"GLOBAL (\S{1,120})", str(error))
         if wanted:
             raise _wants_code(path, wanted[1]) from error

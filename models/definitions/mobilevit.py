@@ -162,6 +162,16 @@ class ClassifierHead(nn.Module):
         return logits
 
 
+def stage_maps(stem: nn.Module, stages: nn.Sequential, x: Tensor) -> tuple[Tensor, ...]:
+    """Return the outputs of all stages but the first for `[B, 3, H, W]`."""
+    x = stem(x)
+    maps: list[Tensor] = []
+    for stage in stages:
+        x = stage(x)
+        maps.append(x)
+    return tuple(maps[1:])
+
+
 class MobileViTBackbone(nn.Module):
     """Stem and stages, any input size from 32 up, fed RGB in 0..1 `[B, 3, H, W]`.
 
@@ -195,12 +205,7 @@ class MobileViTBackbone(nn.Module):
 
     def forward_features(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the last four stages' outputs `[B, C, H / s, W / s]`, strides s = 4, 8, 16, `output_stride`."""
-        x = self.stem(x)
-        maps: list[Tensor] = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return tuple(maps[1:])
+        return stage_maps(self.stem, self.stages, x)
 
 
 class MobileViT(MobileViTBackbone):

@@ -9,7 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgenext_deploy.models.definitions.config import MobileViTV2Config
-from edgenext_deploy.models.definitions.mobilevit import ClassifierHead, ConvNorm, InvertedResidual, initialise
+from edgenext_deploy.models.definitions.mobilevit import (
+    ClassifierHead,
+    ConvNorm,
+    InvertedResidual,
+    initialise,
+    stage_maps,
+)
 
 
 class SeparableAttention(nn.Module):
@@ -131,12 +137,7 @@ class MobileViTV2(nn.Module):
 
         The sides of the last three are rounded up to even ones, which the heads of detectors do not expect.
         """
-        x = self.stem(x)
-        maps: list[Tensor] = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return tuple(maps[1:])
+        return stage_maps(self.stem, self.stages, x)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the embedding in front of the head's linear layer, `[B, C]`, for `[B, 3, H, W]`."""

@@ -13,6 +13,7 @@ from paths import DATA
 from edgenext_deploy.artifacts import plan_check
 from edgenext_deploy.files import sha256_of_file
 from edgenext_deploy.machine.environment import present_environment
+from edgenext_deploy.preprocess import cuda as preprocess_cuda
 from edgenext_deploy.runtime import cuda, graph
 
 TINY = os.path.join(DATA, "tiny_classifier.onnx")
@@ -41,6 +42,14 @@ def install(monkeypatch, release="10.3", primary=True, driver="12.6", compiler=F
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(cuda, "_contexts", {})
     return machine
+
+
+def add_compiler(monkeypatch, machine, tmp_path):
+    """Put nvcc and pycuda's compiler into a machine that `install` made without them; kernels are kept in a folder."""
+    monkeypatch.setenv("EDGENEXT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(preprocess_cuda.shutil, "which", lambda name: "/cuda/bin/" + name)
+    for name, module in modules(machine, machine.release, machine.has_primary, compiler=True).items():
+        monkeypatch.setitem(sys.modules, name, module)
 
 
 def write_plan(folder, release="10.3", onnx_path=TINY, name="tiny_classifier", sidecar=True, order=None,

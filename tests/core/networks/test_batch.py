@@ -1,7 +1,6 @@
 """Engines that take several images at a time: every image's answer is that of the engine that takes one."""
 import json
 import os
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from PIL import Image
 from edgenext_deploy import Classifier
 from edgenext_deploy.benchmarks.accuracy.evaluate import evaluate
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.preprocess import cuda, photo_batches
+from edgenext_deploy.preprocess import photo_batches
 from edgenext_deploy.run import cli
 from edgenext_deploy.runtime.options import RuntimeOptions
 
@@ -136,10 +135,7 @@ def test_large_photos_are_not_all_held_at_once(monkeypatch, photos):
 def test_plans(machine, tmp_path, monkeypatch, where):
     if where == "gpu" and kernel_double.COMPILER is None:
         pytest.skip("no g++ to compile the kernels with")
-    monkeypatch.setenv("EDGENEXT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cuda.shutil, "which", lambda name: "/cuda/bin/" + name)
-    for name, module in gpu.modules(machine, machine.release, machine.has_primary, compiler=True).items():
-        monkeypatch.setitem(sys.modules, name, module)
+    gpu.add_compiler(monkeypatch, machine, tmp_path)
     plan = gpu.write_plan(tmp_path, machine.release, BATCH, "tiny_batch")
     frames = [frame_of("bgr", noise(48 + 8 * (index % 3), 64, seed=index), index) for index in range(4)]
     frames += [frame_of("bgr", photo("coffee.jpg")), np.full((48, 64, 3), (0, 0, 255), np.uint8)]

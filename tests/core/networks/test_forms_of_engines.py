@@ -1,7 +1,6 @@
 """Engines whose graph gives probabilities or features, or takes pixels: run, streamed, tested, and refused."""
 import json
 import os
-import sys
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from edgenext_deploy.benchmarks.accuracy.evaluate import evaluate
 from edgenext_deploy.data import path_of
 from edgenext_deploy.engines.selftest.engine_test import test_engine as run_self_test
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.preprocess import cuda
 from edgenext_deploy.preprocess.input_form import as_input, image_shape, is_channels_last
 from edgenext_deploy.preprocess.photo import normalise, scale_and_crop
 from edgenext_deploy.run import cli
@@ -204,10 +202,7 @@ def test_a_manifest_that_cannot_be_is_refused_in_a_line(tmp_path, capsys, change
 def test_plans(machine, tmp_path, monkeypatch, where):
     if where == "gpu" and kernel_double.COMPILER is None:
         pytest.skip("no g++ to compile the kernels with")
-    monkeypatch.setenv("EDGENEXT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cuda.shutil, "which", lambda name: "/cuda/bin/" + name)
-    for name, module in gpu.modules(machine, machine.release, machine.has_primary, compiler=True).items():
-        monkeypatch.setitem(sys.modules, name, module)
+    gpu.add_compiler(monkeypatch, machine, tmp_path)
     frames = [frame_of("bgr", photo("coffee.jpg")), RED, frame_of("bgr", noise(90, 60))]
     options = RuntimeOptions(preprocess_on=where)
     with Classifier(TINY) as plain, FeatureExtractor(FEATURES) as embed:

@@ -1,7 +1,6 @@
 """edgenext-run on streams: limits, JSON lines, signals, what it saves, and what it refuses."""
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -123,14 +122,8 @@ def test_what_never_ends_says_how_to_end_it_and_answers_then():
     assert "green in 100.0% of the frames" in out
 
 
-def test_an_untrained_network_ends_with_why_there_is_no_answer(capsys, tmp_path):
-    engine = str(tmp_path / "random.onnx")
-    shutil.copyfile(TINY, engine)
-    with open(os.path.splitext(TINY)[0] + ".json") as stream:
-        data = json.load(stream)
-    data["weights"]["random"] = True
-    (tmp_path / "random.json").write_text(json.dumps(data))
-    arguments = (engine, "synthetic://64x48@60?frames=3&color=blue", "--every-frame", "--threads", "1")
+def test_an_untrained_network_ends_with_why_there_is_no_answer(capsys, random_engine):
+    arguments = (random_engine, "synthetic://64x48@60?frames=3&color=blue", "--every-frame", "--threads", "1")
     assert run_here(capsys, cli.command, *arguments)[1].splitlines()[-1].startswith("answered; not shown")
     out = run_here(capsys, cli.command, *arguments, "--anyway")[1]
     assert out.splitlines()[-1].startswith("blue in 100.0%") and out.endswith("(random weights)\n")

@@ -34,17 +34,6 @@ def red(tmp_path):
     return path
 
 
-@pytest.fixture
-def random_engine(tmp_path):
-    engine = str(tmp_path / "random.onnx")
-    shutil.copyfile(TINY, engine)
-    with open(os.path.splitext(TINY)[0] + ".json") as stream:
-        data = json.load(stream)
-    data["weights"]["random"] = True
-    (tmp_path / "random.json").write_text(json.dumps(data))
-    return engine
-
-
 def test_a_photo_or_a_manifest_given_as_the_engine_is_named(run, red):
     for given in (COFFEE, os.path.splitext(TINY)[0] + ".json"):
         code, _, err = run(red, engine=given)
