@@ -32,7 +32,7 @@ endif
 # The tests start some hundred processes: each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help environments demo test test-ci test-all test-gpu beside-311 beside-36 lint docs pictures routes clean
+.PHONY: help environments debian demo test test-ci test-all test-gpu beside-311 beside-36 lint docs pictures routes clean
 
 help:
 	@echo "make demo      export a trained network, look at pictures with it, FP32 against FP16 (PRETRAINED=1: the authors' xxs)"
@@ -71,6 +71,12 @@ $(STAMPDOCS):
 	@touch $@
 
 environments: $(STAMP) $(READY36) $(READY313)
+
+# Other people's software from Debian, for the tests of the real thing. What cannot be had is skipped.
+debian:
+	@sh tests/debian_packages.sh
+
+test-ci test-all: | debian
 
 # PRETRAINED=1 takes the authors' xxs, which is downloaded, in place of the network that ships.
 demo: $(STAMP)
