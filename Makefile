@@ -32,13 +32,14 @@ endif
 # The tests start some hundred processes: each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help environments debian demo test test-ci test-all test-gpu beside-311 beside-36 lint docs pictures routes clean
+.PHONY: help environments debian demo test test-ci test-all test-aarch64 test-gpu beside-311 beside-36 lint docs pictures routes clean
 
 help:
 	@echo "make demo      export a trained network, look at pictures with it, FP32 against FP16 (PRETRAINED=1: the authors' xxs)"
 	@echo "make test      the tests, with the device folders under Python 3.6"
 	@echo "make test-ci   one pass over each real piece of other people's software"
 	@echo "make test-all  every test, with the long sweeps"
+	@echo "make test-aarch64  the wheel on an emulated Cortex-A57, a Nano's processor"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      the pages as a site, in .cache/site; make pictures makes their pictures again"
 	@echo "make test-gpu  the tests that need an NVIDIA GPU"
@@ -76,7 +77,7 @@ environments: $(STAMP) $(READY36) $(READY313)
 debian:
 	@sh tests/debian_packages.sh
 
-test-ci test-all: | debian
+test-ci test-all test-aarch64: | debian
 
 # PRETRAINED=1 takes the authors' xxs, which is downloaded, in place of the network that ships.
 demo: $(STAMP)
@@ -111,6 +112,10 @@ beside-36:
 		> $(CACHE)/test36.log 2>&1 || code=$$?; \
 	echo "Python 3.6:"; cat $(CACHE)/test36.log; exit $$((code == 5 ? 0 : code))
 endif
+
+# Part of test-ci. What it sets up is kept in .cache/aarch64.
+test-aarch64: $(STAMP)
+	$(PYTEST) -rs --durations=3 -m "real and not sweep" tests/real/test_aarch64.py
 
 test-gpu: $(STAMP)
 	$(BIN)/python -m pytest -m gpu -rs || test $$? -eq 5
