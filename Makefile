@@ -14,6 +14,10 @@ TORCH_URL := $(if $(findstring ://,$(TORCH_INDEX)),$(TORCH_INDEX),$(TORCH_INDEX:
 STAMP    := $(VENV)/ready-$(shell cat requirements/dev.txt requirements/timm.txt setup.cfg setup.py | sha256sum | cut -c1-16)
 STAMP36  := $(VENV36)/ready-$(shell cat requirements/python36.txt setup.cfg | sha256sum | cut -c1-16)
 STAMPDOCS := $(VENVDOCS)/ready-$(shell sha256sum requirements/docs.txt | cut -c1-16)
+# The real software of tests/real: what lies in .cache/real/ready-* says that prepare.py has run over these.
+REALMADEOF := requirements/real.txt tests/doubles/kernel_double.py edgenext_deploy/preprocess/kernels.cu \
+              $(wildcard tests/real/*.py tests/real/driver/* tests/real/trap/*)
+STAMPREAL := $(CACHE)/real/ready-$(shell cat $(REALMADEOF) | sha256sum | cut -c1-16)
 STAMP313 := $(VENV313)/ready-$(shell cat requirements/python313.txt | sha256sum | cut -c1-16)
 
 PYTEST   := $(BIN)/python -m pytest
@@ -32,12 +36,13 @@ endif
 # The tests start some hundred processes: each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help environments debian demo test test-ci test-all test-aarch64 test-gpu beside-311 beside-36 lint docs pictures routes clean
+.PHONY: help environments debian demo test test-ci test-all test-real test-aarch64 test-gpu beside-311 beside-36 lint docs pictures routes clean
 
 help:
 	@echo "make demo      export a trained network, look at pictures with it, FP32 against FP16 (PRETRAINED=1: the authors' xxs)"
 	@echo "make test      the tests, with the device folders under Python 3.6"
 	@echo "make test-ci   one pass over each real piece of other people's software"
+	@echo "make test-real the part of that on NVIDIA's own bindings of TensorRT and on pycuda, without a GPU"
 	@echo "make test-all  every test, with the long sweeps"
 	@echo "make test-aarch64  the wheel on an emulated Cortex-A57, a Nano's processor"
 	@echo "make lint      ruff and mypy"
@@ -72,6 +77,19 @@ $(STAMPDOCS):
 	@touch $@
 
 environments: $(STAMP) $(READY36) $(READY313)
+
+# Not there for `make test`. What cannot be fetched or compiled is skipped by its tests, which say why.
+$(STAMPREAL): | $(STAMP) $(READY36)
+	$(BIN)/python tests/real/prepare.py $(if $(READY36),--python36 $(VENV36)/bin/python)
+	@test -s $(CACHE)/real/trouble.txt || touch $@
+
+test-ci test-all test-real: | $(STAMPREAL)
+
+# The older releases of pycuda too.
+test-all: | prepare-all
+.PHONY: prepare-all
+prepare-all: $(STAMPREAL)
+	$(BIN)/python tests/real/prepare.py --all $(if $(READY36),--python36 $(VENV36)/bin/python)
 
 # Other people's software from Debian, for the tests of the real thing. What cannot be had is skipped.
 debian:
@@ -116,6 +134,9 @@ endif
 # Part of test-ci. What it sets up is kept in .cache/aarch64.
 test-aarch64: $(STAMP)
 	$(PYTEST) -rs --durations=3 -m "real and not sweep" tests/real/test_aarch64.py
+
+test-real: $(STAMP)
+	$(PYTEST) -n 2 --durations=10 -rs -m "real and not sweep" tests/real/test_real_*.py
 
 test-gpu: $(STAMP)
 	$(BIN)/python -m pytest -m gpu -rs || test $$? -eq 5

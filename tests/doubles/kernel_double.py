@@ -96,6 +96,15 @@ def build(source, *flags):
     return _built[name]
 
 
+def with_types(source):
+    """Return source text with `types_KERNEL` for each kernel: a letter for each parameter, "p" for a pointer."""
+    for name, text in _KERNEL.findall(source):
+        letters = ("p" if "*" in part else part.split()[-2][0] for part in text.split(","))
+        source += '\nextern "C" __attribute__((visibility("default"))) const char types_{}[] = "{}";\n'.format(
+            name, "".join(letters))
+    return source
+
+
 def parameters(source, kernel):
     """Return for each parameter of a kernel the numpy type of its argument; pointers are `np.uintp`."""
     (text,) = [found for name, found in _KERNEL.findall(source) if name == kernel]
