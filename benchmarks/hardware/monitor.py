@@ -6,11 +6,12 @@ There is no thread: one would take time from what is timed. A sensor is read bet
 import time
 from typing import Callable, Dict, List, Optional, Tuple
 
-from edgenext_deploy.benchmarks.hardware import clocks, nvml, power_mode, rails
+from edgenext_deploy.benchmarks.hardware import clocks, nvml, rails
 from edgenext_deploy.benchmarks.hardware.sensor import CLOCK, COUNTER, POWER, TEMPERATURE, THROTTLE, Sensor
 from edgenext_deploy.benchmarks.hardware.sensor_kinds import Machine, sensor_kinds, value_kinds
 from edgenext_deploy.benchmarks.hardware.state import BROKEN, DENIED, LOST, Hardware, Reading, SensorError
 from edgenext_deploy.benchmarks.hardware.watch import Watch
+from edgenext_deploy.machine.power_mode import present_mode
 from edgenext_deploy.machine.tree import Tree
 
 READ_EVERY_S = 0.5
@@ -37,7 +38,7 @@ class Monitor(Watch):
         self._counts: Dict[Sensor, float] = {}
         self._troubles: Dict[str, SensorError] = {}
         self._throttled: Dict[str, None] = {}
-        self._power_mode = power_mode.power_mode(tree)
+        self._power_mode = present_mode(tree)
         self._ranges = clocks.clock_ranges(tree)
         names = [sensor.name for kind, sensor in self._sensors if kind.name == POWER]
         self._total_rails = rails.total_rails(names)

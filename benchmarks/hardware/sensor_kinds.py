@@ -9,6 +9,7 @@ from edgenext_deploy.benchmarks.hardware.clocks import clock_sensors
 from edgenext_deploy.benchmarks.hardware.rails import rail_sensors
 from edgenext_deploy.benchmarks.hardware.sensor import CLOCK, COUNTER, POWER, TEMPERATURE, THROTTLE, Sensor
 from edgenext_deploy.benchmarks.hardware.thermal import temperature_sensors, throttle_sensors
+from edgenext_deploy.machine.thermal_zones import LOWEST_C
 from edgenext_deploy.machine.tree import Tree
 
 
@@ -68,7 +69,6 @@ def _finder(name: str, find: Callable[[Tree], List[Sensor]]) -> Callable[[Machin
 # Power first: it falls as soon as the engine has stopped.
 register_sensor(SensorKind(POWER, "mW", 0, _finder(POWER, rail_sensors)))
 register_sensor(SensorKind(CLOCK, "MHz", 0, _finder(CLOCK, clock_sensors)))
-# A Jetson's zone whose part is switched off reads -256 °C.
-register_sensor(SensorKind(TEMPERATURE, "°C", 1, _finder(TEMPERATURE, temperature_sensors), least=-200.0))
+register_sensor(SensorKind(TEMPERATURE, "°C", 1, _finder(TEMPERATURE, temperature_sensors), least=LOWEST_C))
 register_sensor(SensorKind(THROTTLE, "", 0, _finder(THROTTLE, throttle_sensors)))
 register_sensor(SensorKind(COUNTER, "events", 0, _finder(COUNTER, throttle_sensors)))

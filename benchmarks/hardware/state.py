@@ -1,22 +1,10 @@
 """What the sensors of a machine said before, during and after a measurement."""
 from typing import Dict, NamedTuple, Optional, Tuple
 
+from edgenext_deploy.machine.power_mode import PowerMode
+
 # Kinds of `SensorError`.
 DENIED, LOST, BROKEN = "denied", "lost", "broken"
-
-
-class PowerMode(NamedTuple):
-    """A Jetson's power mode, which caps clocks and switches cores off.
-
-    Attributes:
-        name: name such as ``MAXN`` or ``5W``; None if only the number is known.
-        number: number for ``nvpmodel -m``; None if only the name is known.
-        source: where it was read, ``/var/lib/nvpmodel/status`` or ``nvpmodel -q``.
-    """
-
-    name: Optional[str]
-    number: Optional[int]
-    source: str
 
 
 class ClockRange(NamedTuple):

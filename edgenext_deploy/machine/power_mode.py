@@ -2,16 +2,32 @@
 import re
 from typing import Dict, NamedTuple, Optional
 
+from edgenext_deploy.machine.tree import Tree
 from edgenext_deploy.targets import BOARDS, find_board
 
 NVPMODEL_STATUS = "/var/lib/nvpmodel/status"
 NVPMODEL_CONF = "/etc/nvpmodel.conf"
+_COMMAND = ("nvpmodel", "-q")
 
 # What newer kernels call every Jetson's GPU under /sys/class/devfreq, and what a TX2's is called. The table of boards
 # has the others.
 _GPU_CLOCKS = ("gpu", "gp10b")
 # Of a board that is not in the table.
 _FULL_MODES = ("MAXN",)
+
+
+class PowerMode(NamedTuple):
+    """A Jetson's power mode, which caps clocks and switches cores off.
+
+    Attributes:
+        name: name such as ``MAXN`` or ``5W``; None if only the number is known.
+        number: number for ``nvpmodel -m``; None if only the name is known.
+        source: where it was read, ``/var/lib/nvpmodel/status`` or ``nvpmodel -q``.
+    """
+
+    name: Optional[str]
+    number: Optional[int]
+    source: str
 
 
 class NamedMode(NamedTuple):
@@ -39,6 +55,16 @@ def mode_of_command(output: str) -> Optional[NamedMode]:
     if named is None:
         return None
     return NamedMode(int(named.group(2)) if named.group(2) else None, named.group(1))
+
+
+def present_mode(tree: Tree) -> Optional[PowerMode]:
+    """Return the power mode; None where there is none, or where neither the status file nor nvpmodel says it."""
+    names = mode_names(tree.text(NVPMODEL_CONF))
+    number = mode_number(tree.text(NVPMODEL_STATUS))
+    if number is not None:
+        return PowerMode(names.get(number), number, NVPMODEL_STATUS)
+    said = mode_of_command(tree.output_of(_COMMAND) or "") if names else None
+    return PowerMode(said.name, said.number, " ".join(_COMMAND)) if said is not None else None
 
 
 def is_gpu_clock(device: str) -> bool:

@@ -1,14 +1,13 @@
 """What a live run prints: JSON lines, or a line that is rewritten, and a summary."""
-import collections
 import json
-import math
 import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Deque, Dict, List, NamedTuple, Optional, TextIO
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, TextIO
 
 import click
 
+from edgenext_deploy.networks.stream_meter import StreamMeter
 from edgenext_deploy.run.tally import LabelShare, Tally
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 # Latencies kept for the percentiles: some minutes of video, and no growth over days.
 _KEPT = 10000
-_RATE_OVER = 30
 _TERMINAL_EVERY_S = 0.1
 _LOG_EVERY_S = 5.0
 
@@ -71,9 +69,7 @@ class Report:
         self._json_lines = json_lines
         self._terminal = sys.stderr.isatty()
         self._started = self._shown = time.perf_counter()
-        self._latencies_ms: Deque[float] = collections.deque(maxlen=_KEPT)
-        self._moments: Deque[float] = collections.deque(maxlen=_RATE_OVER)
-        self._max_ms = 0.0
+        self._meter = StreamMeter(_KEPT)
         self._tally = Tally()
         self._line_open = False
 
@@ -103,9 +99,7 @@ class Report:
         """Report one frame."""
         now = time.perf_counter()
         latency_ms = result.timings.latency_ms
-        self._latencies_ms.append(latency_ms)
-        self._max_ms = max(self._max_ms, latency_ms)
-        self._moments.append(now)
+        self._meter.add(latency_ms)
         self._tally.add(self._view.seen(result.answer))
         if self._as_json or self._json_lines is not None:
             document: Dict[str, Any] = {
@@ -116,7 +110,8 @@ class Report:
         if not self._as_json and now - self._shown >= (_TERMINAL_EVERY_S if self._terminal else _LOG_EVERY_S):
             self._shown = now
             self._show("{}{}  {:.1f} FPS  latency {:.1f} ms  dropped {}".format(
-                self._view.headline(result.answer), self._view.mark, self._rate(), latency_ms, camera.counters.dropped))
+                self._view.headline(result.answer), self._view.mark, self._meter.fps(), latency_ms,
+                camera.counters.dropped))
 
     def message(self, text: str) -> None:
         """Print a line on stderr, above the live line."""
@@ -153,16 +148,12 @@ class Report:
 
     def _summary(self, reason: str, camera: "Camera") -> Summary:
         seconds = time.perf_counter() - self._started
-        counters, ordered = camera.counters, sorted(self._latencies_ms)
+        counters, meter = camera.counters, self._meter
+        p50_ms, p95_ms = meter.percentiles(0.5, 0.95)
         return Summary(
             reason, seconds, counters.processed / max(seconds, 1e-9), counters.captured, counters.processed,
-            counters.dropped, counters.reconnects, _percentile(ordered, 0.5), _percentile(ordered, 0.95),
-            self._max_ms if ordered else None, self._tally.shares())
-
-    def _rate(self) -> float:
-        if len(self._moments) < 2:
-            return 0.0
-        return (len(self._moments) - 1) / max(self._moments[-1] - self._moments[0], 1e-9)
+            counters.dropped, counters.reconnects, p50_ms, p95_ms, meter.max_ms if meter.count else None,
+            self._tally.shares())
 
     def _show(self, text: str) -> None:
         text = printable(text)
@@ -184,10 +175,3 @@ def printable(text: str) -> str:
     """Replace control characters, and what cannot be written as UTF-8; labels and names come from files."""
     visible = "".join(character if character.isprintable() or character == " " else "?" for character in text)
     return visible.encode("utf-8", "replace").decode("utf-8")
-
-
-def _percentile(ordered: List[float], share: float) -> Optional[float]:
-    """Return the nearest-rank percentile of sorted values."""
-    if not ordered:
-        return None
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

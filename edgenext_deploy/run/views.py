@@ -77,6 +77,10 @@ class View(abc.ABC):
         """Return the labels that an answer gives to a frame, for the end of a stream."""
         return []
 
+    def ranked(self, answer: Any) -> List[Seen]:
+        """Return the labels of an answer with their values, as a live page shows them, the largest first."""
+        return self.seen(answer)
+
     def summary(self, shares: List[LabelShare]) -> List[str]:
         """Return what a stream showed, in lines."""
         lines = ["{} in {:.1%} of the frames, mean {} there {:.1%}{}".format(
@@ -119,6 +123,10 @@ class ClassificationView(View):
     def seen(self, answer: "List[Prediction]") -> List[Seen]:
         """Return the best one."""
         return [Seen(*answer[0])]
+
+    def ranked(self, answer: "List[Prediction]") -> List[Seen]:
+        """Return all that the classifier names."""
+        return [Seen(*prediction) for prediction in answer]
 
     def draw(self, image: "Image.Image", answer: "List[Prediction]") -> "Image.Image":
         """Write the categories at the top left."""
@@ -172,6 +180,10 @@ class PresenceView(ClassificationView):
     def seen(self, answer: "List[Prediction]") -> List[Seen]:
         """Return the classes that are present."""
         return [Seen(*prediction) for prediction in answer if self._present(prediction)]
+
+    def ranked(self, answer: "List[Prediction]") -> List[Seen]:
+        """Return those that the table has."""
+        return super().ranked(self._trimmed(answer))
 
     def _present(self, prediction: "Prediction") -> bool:
         return prediction.probability >= self._threshold
@@ -308,6 +320,10 @@ class UntrainedView(View):
         """Return what the network's own view does, for JSON."""
         return self._view.seen(answer)
 
+    def ranked(self, answer: Any) -> List[Seen]:
+        """Return none."""
+        return []
+
     def summary(self, shares: List[LabelShare]) -> List[str]:
         """Say why nothing is shown."""
         return [self.headline(None)]
@@ -318,8 +334,7 @@ class UntrainedView(View):
 
 
 _VIEWS: Dict[str, Callable[["Network[Any]"], View]] = {
-    "classification": ClassificationView, "detection": DetectionView, "segmentation": SegmentationView,
-    "features": FeaturesView}
+    "classification": ClassificationView, "detection": DetectionView, "features": FeaturesView}
 
 
 def open_view(engine: str, *, labels: Optional[str] = None, top: Optional[int] = None,
@@ -369,9 +384,26 @@ def open_view(engine: str, *, labels: Optional[str] = None, top: Optional[int] =
     if presence:
         options["top_k"] = max(shown, _MOST_CLASSES)
     network = open_network(file, labels=labels, runtime=runtime, **options)
-    view = (PresenceView(network, shown) if presence else SegmentationView(network, top)
-            if task == "segmentation" else _VIEWS[task](network))
-    return UntrainedView(view) if view.network.random_weights and not anyway else view
+    return view_of(network, shown=shown, top=top, anyway=anyway)
+
+
+def view_of(network: "Network[Any]", *, shown: int = DEFAULT_TOP_K, top: Optional[int] = None,
+            anyway: bool = False) -> View:
+    """Return how the answers of an open network are shown.
+
+    Args:
+        network: of any task.
+        shown: number of classes to show at least, where they do not exclude each other.
+        top: number of a segmenter's classes to name, None for all.
+        anyway: show the answers of random weights too.
+    """
+    if network.task == "classification" and network.threshold is not None:  # type: ignore[attr-defined]
+        view: View = PresenceView(network, shown)
+    elif network.task == "segmentation":
+        view = SegmentationView(network, top)
+    else:
+        view = _VIEWS[network.task](network)
+    return UntrainedView(view) if network.random_weights and not anyway else view
 
 
 def _has_threshold(file: EngineFile) -> bool:

@@ -10,9 +10,10 @@ from edgenext_deploy.artifacts.manifest import TensorSpec, Weights
 from edgenext_deploy.benchmarks import latency_report
 from edgenext_deploy.benchmarks.commands.cli import bench_command
 from edgenext_deploy.benchmarks.hardware.host import describe_host
-from edgenext_deploy.benchmarks.hardware.state import ClockRange, Energy, Hardware, PowerMode, Reading
+from edgenext_deploy.benchmarks.hardware.state import ClockRange, Energy, Hardware, Reading
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.commands import entry
+from edgenext_deploy.machine.power_mode import PowerMode
 from edgenext_deploy.runtime.session import Session
 
 TINY = os.path.join(DATA, "tiny_classifier.onnx")

@@ -17,11 +17,12 @@ from edgenext_deploy.benchmarks.compare.compare_text import (
     sentences,
 )
 from edgenext_deploy.benchmarks.compare.reports import compare
-from edgenext_deploy.benchmarks.hardware.state import PowerMode, SensorError
+from edgenext_deploy.benchmarks.hardware.state import SensorError
 from edgenext_deploy.benchmarks.latency_report import Comparison, Mode, OutputCheck, WarmUp
 from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.commands import entry as command
 from edgenext_deploy.errors import UsageError
+from edgenext_deploy.machine.power_mode import PowerMode
 
 
 def row(name, p50_ms=6.5, width=0.01, base=make_row, **changes):

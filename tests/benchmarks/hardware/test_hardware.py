@@ -5,7 +5,8 @@ from hardware_trees import NANO_RAILS, ORIN_RAILS, RecordedTree, cooling, nano, 
 from edgenext_deploy.benchmarks.hardware.clocks import clock_sensors
 from edgenext_deploy.benchmarks.hardware.monitor import Monitor, mean_power_mw
 from edgenext_deploy.benchmarks.hardware.rails import total_rails
-from edgenext_deploy.benchmarks.hardware.state import ClockRange, PowerMode
+from edgenext_deploy.benchmarks.hardware.state import ClockRange
+from edgenext_deploy.machine.power_mode import PowerMode
 from edgenext_deploy.machine.tree import Tree
 
 
