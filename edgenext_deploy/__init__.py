@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgenext_deploy.networks.open import open_network
     from edgenext_deploy.networks.segmenter import ClassShare, Segmentation, Segmenter
     from edgenext_deploy.networks.stream import CallTimings, StreamResult, StreamTimings
+    from edgenext_deploy.run.serving import serve
     from edgenext_deploy.runtime.open import load_session, open_session
     from edgenext_deploy.runtime.options import RuntimeOptions
     from edgenext_deploy.runtime.session import Session, SessionTimings
@@ -37,7 +38,7 @@ __all__ = [
     "EdgeNextError", "FeatureExtractor", "Frame", "FrameSource", "IncompatibleError", "MissingRuntimeError",
     "Prediction", "RuntimeOptions", "Segmentation", "Segmenter", "Session", "SessionTimings", "SourceLostError",
     "StreamResult", "StreamTimings", "UsageError", "VerificationError", "__version__", "load_session", "open_network",
-    "open_session", "register_runtime", "register_source"]
+    "open_session", "register_runtime", "register_source", "serve"]
 
 lazy_names(__name__, {
     "BadInputError": "edgenext_deploy.errors",
@@ -69,4 +70,5 @@ lazy_names(__name__, {
     "open_session": "edgenext_deploy.runtime.open",
     "register_runtime": "edgenext_deploy.runtime.table",
     "register_source": "edgenext_deploy.camera.open",
+    "serve": "edgenext_deploy.run.serving",
 })

@@ -45,7 +45,7 @@ class LiveServer(socketserver.ThreadingMixIn, HTTPServer):
 
     def __init__(self, address: ServeAddress, services: Services, token: Optional[str]) -> None:
         self.services = services
-        self._threads: Dict[threading.Thread, socket.socket] = {}
+        self._viewers: Dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, name="live page",
                                         daemon=True)
@@ -73,7 +73,7 @@ class LiveServer(socketserver.ThreadingMixIn, HTTPServer):
         self.shutdown()
         self.server_close()
         with self._lock:
-            open_ones = dict(self._threads)
+            open_ones = dict(self._viewers)
         for connection in open_ones.values():
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -84,10 +84,10 @@ class LiveServer(socketserver.ThreadingMixIn, HTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread of its own, unless there are too many."""
         with self._lock:
-            if len(self._threads) < MOST_CONNECTIONS:
+            if len(self._viewers) < MOST_CONNECTIONS:
                 thread = threading.Thread(target=self._work, args=(request, client_address), daemon=True,
                                           name="live page viewer")
-                self._threads[thread] = request
+                self._viewers[thread] = request
                 thread.start()
                 return
         with contextlib.suppress(OSError):
@@ -102,7 +102,7 @@ class LiveServer(socketserver.ThreadingMixIn, HTTPServer):
             self.process_request_thread(request, client_address)
         finally:
             with self._lock:
-                self._threads.pop(threading.current_thread(), None)
+                self._viewers.pop(threading.current_thread(), None)
 
     def get_request(self) -> Tuple[Any, Any]:
         """Accept a connection, and bound what it may hold back."""

@@ -45,7 +45,8 @@ With --json and --json-file a stream gives one JSON object per line."""
 @click.command(cls=_Command, epilog=examples(
     "edgenext-run xxs.onnx photo.jpg",
     "edgenext-run s_ssdlite.plan photos/ --save seen/",
-    "edgenext-run xxs.plan csi://0 --fps 30 --json"))
+    "edgenext-run xxs.plan csi://0 --fps 30 --json",
+    "edgenext-run xxs.onnx synthetic:// --serve 8080"))
 @click.option("--engine", type=ENGINE, help="The same as the argument ENGINE.")
 @click.argument("words", nargs=-1, type=INPUT, metavar="ENGINE IMAGE...|STREAM")
 @click.option("--top", "--top-k", "--max-objects", "top", type=click.IntRange(1), metavar="N",
@@ -57,8 +58,8 @@ With --json and --json-file a stream gives one JSON object per line."""
 @click.option("--labels", type=INPUT, metavar="FILE",
               help="Class names, as lines, JSON or simple YAML; or 'imagenet1k'.  [default: the manifest's]")
 @click.option("--font", type=INPUT, metavar="FILE",
-              help="Font of the names that --save and --display draw.  [default: one of this system that has the "
-                   "labels' letters]")
+              help="Font of the names that --save, --display and --serve draw.  [default: one of this system that has "
+                   "the labels' letters]")
 @click.option("--anyway", is_flag=True, help="Show answers of random weights too; they mean nothing.")
 @runtime_options()
 @live_options
@@ -85,7 +86,7 @@ def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], t
         if (options.save or options.display) and not view.drawable:
             raise UsageError("--save and --display draw answers, and features cannot be drawn",
                              "leave them out; --json-file keeps the features")
-        if options.save or options.display:
+        if options.save or options.display or options.serve:
             _choose_letters(view, given)
         _warm_up(view)
         if stream is not None:
@@ -99,8 +100,9 @@ def _given_letters(font: Optional[str], options: LiveOptions) -> "Optional[Lette
 
     if font is None:
         return None
-    if not (options.save or options.display):
-        raise UsageError("--font is for the names that --save and --display draw", "leave it out, or add --save")
+    if not (options.save or options.display or options.serve):
+        raise UsageError("--font is for the names that --save, --display and --serve draw",
+                         "leave it out, or add --save")
     return Lettering(font)
 
 

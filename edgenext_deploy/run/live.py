@@ -10,11 +10,13 @@ import click
 
 from edgenext_deploy.camera.open import PIXEL_FORMATS, SOURCES, is_stream, parse_address
 from edgenext_deploy.errors import UsageError
+from edgenext_deploy.live_view.address import choose_token, parse_serve_address
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from edgenext_deploy.camera.reader import Camera
+    from edgenext_deploy.live_view.view import LiveView
     from edgenext_deploy.run.live_report import Report
     from edgenext_deploy.run.video import VideoFile, Window
     from edgenext_deploy.run.views import View
@@ -34,6 +36,12 @@ _OPTIONS = (
                  help="Draw the answers into a copy of the photo (.jpg, .png), of several photos (a folder), or into "
                       "a video of the stream (.mp4, .avi)."),
     click.option("--display", is_flag=True, help="Stream: show the frames in a window; Q ends."),
+    click.option("--serve", metavar="[HOST:]PORT",
+                 help="Stream: show frames, answers and figures on a page in the browser. Without HOST for this "
+                      "machine alone; 0.0.0.0 for others too."),
+    click.option("--serve-token", metavar="TOKEN",
+                 help="What a viewer of the page has to know, 8 characters or more.  [default: "
+                      "$EDGENEXT_SERVE_TOKEN; else none on this machine, a new one on another HOST]"),
 )
 
 
@@ -50,6 +58,8 @@ class LiveOptions(NamedTuple):
     pixel_format: Optional[str] = None
     save: Optional[str] = None
     display: bool = False
+    serve: Optional[str] = None
+    serve_token: Optional[str] = None
 
 
 def live_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,6 +93,10 @@ def chosen_stream(sources: Tuple[str, ...], options: LiveOptions) -> Optional[st
     if options.save is not None and os.path.realpath(options.save) == os.path.realpath(streams[0]):
         raise UsageError("saving to {} would overwrite the stream that is read".format(options.save),
                          "choose another file with --save")
+    if options.serve is not None:
+        choose_token(parse_serve_address(options.serve), options.serve_token)
+    elif options.serve_token is not None:
+        raise UsageError("--serve-token is for the page that --serve shows", "add --serve 8080, or leave it out")
     if _draws(options) and options.pixel_format not in (None, "bgr"):
         raise UsageError("--save and --display need bgr, --pixel-format {} found".format(options.pixel_format),
                          "leave out --pixel-format")
@@ -116,10 +130,13 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
         lines = None if json_file is None else stack.enter_context(_lines_file(json_file))
         report = Report(view, as_json, lines)
         stack.enter_context(_logged(report))
+        page = _page(stack, view, options, report)
         camera = stack.enter_context(Camera(
             source, width=options.width, height=options.height, fps=options.fps,
             every_frame=options.every_frame or None,
             pixel_format=options.pixel_format or ("bgr" if _draws(options) else "bgrx")))
+        if page is not None:
+            page.watch(camera)
         video, window = _outputs(stack, options, camera)
         until = stack.enter_context(_Until(options))
         report.start(engine, camera.name, camera, never_ends(source, options))
@@ -128,6 +145,8 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
             report.frame(result, camera)
             if video is not None or window is not None:
                 view.draw_frame(result.frame.image, result.answer)
+            if page is not None:
+                page.show(result, drawn=_draws(options))
             if video is not None:
                 video.write(result.frame.image, result.frame.captured_at)
             if window is not None:
@@ -220,6 +239,17 @@ def _outputs(stack: contextlib.ExitStack, options: LiveOptions, camera: "Camera"
         window = Window(camera.name)
         stack.callback(window.close)
     return video, window
+
+
+def _page(stack: contextlib.ExitStack, view: "View", options: LiveOptions, report: "Report") -> "Optional[LiveView]":
+    """Open the page before the camera, which may take its time, and say where it is."""
+    from edgenext_deploy.run.serving import open_live_view
+
+    if options.serve is None:
+        return None
+    page = stack.enter_context(open_live_view(view, parse_serve_address(options.serve), options.serve_token))
+    report.message("live page: " + page.page_address)
+    return page
 
 
 def _lines_file(path: str) -> TextIO:

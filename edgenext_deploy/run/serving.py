@@ -57,7 +57,7 @@ def open_live_view(view: View, address: ServeAddress, token: Optional[str]) -> L
     about = {"engine": os.path.basename(view.network.file.path), "variant": view.network.manifest.variant,
              "task": view.network.task, "runtime": "{runtime} {version}".format(**session)}
     return LiveView(address, Presenter(
-        about, view.picture, lambda answer: view.headline(answer) + view.mark,
+        about, view.live_picture, lambda answer: view.headline(answer) + view.mark,
         lambda answer: [(item.label, item.value) for item in view.ranked(answer)], view.score_name), token=token)
 
 

@@ -94,6 +94,10 @@ class View(abc.ABC):
         drawn = self.draw(image, answer)
         return drawing.draw_note(drawn, "random weights") if self.network.random_weights else drawn
 
+    def live_picture(self, image: "Image.Image", answer: Any) -> "Image.Image":
+        """Return what a live page shows next to `ranked`."""
+        return self.picture(image, answer)
+
     def draw_frame(self, frame: np.ndarray, answer: Any) -> None:
         """Draw into a camera's frame, uint8 BGR `[H, W, 3]`, in place."""
         from edgenext_deploy.preprocess.photo import to_image
@@ -131,6 +135,10 @@ class ClassificationView(View):
     def draw(self, image: "Image.Image", answer: "List[Prediction]") -> "Image.Image":
         """Write the categories at the top left."""
         return drawing.draw_lines(image, [((0, 0, 0), _line(prediction)) for prediction in answer], self.lettering)
+
+    def live_picture(self, image: "Image.Image", answer: "List[Prediction]") -> "Image.Image":
+        """Write the best one at the top left: the page has the others in a list."""
+        return self.picture(image, answer[:1])
 
     def draw_frame(self, frame: np.ndarray, answer: "List[Prediction]") -> None:
         """Write the best one at the bottom left: a line costs less than a picture."""
@@ -180,6 +188,10 @@ class PresenceView(ClassificationView):
     def seen(self, answer: "List[Prediction]") -> List[Seen]:
         """Return the classes that are present."""
         return [Seen(*prediction) for prediction in answer if self._present(prediction)]
+
+    def live_picture(self, image: "Image.Image", answer: "List[Prediction]") -> "Image.Image":
+        """Write the classes that are present."""
+        return self.picture(image, answer)
 
     def ranked(self, answer: "List[Prediction]") -> List[Seen]:
         """Return those that the table has."""
