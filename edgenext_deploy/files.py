@@ -214,10 +214,8 @@ def write_files_atomically(files: Dict[str, bytes]) -> None:
                         continue
                     os.replace(temporary.pop(path), path)
                     # Or the disk may hold the second name before the first.
-                    _flush_folder(_folder_of(path))
-                for left in _left_of(path):
-                    with contextlib.suppress(OSError):
-                        os.unlink(left)
+                    flush_folder(_folder_of(path))
+                clear_left(path)
         finally:
             for name in temporary.values():
                 with contextlib.suppress(OSError):
@@ -241,7 +239,7 @@ def settled(path: str, digest: Callable[[], str]) -> Iterator[None]:
             with contextlib.suppress(OSError), open(left, "rb") as stream:
                 if digest().encode("ascii") in stream.read(_MOST_VOUCHING_BYTES):
                     os.replace(left, path)
-                    _flush_folder(_folder_of(path))
+                    flush_folder(_folder_of(path))
         yield
 
 
@@ -259,6 +257,13 @@ def _write_temporary(path: str, data: bytes, temporary: Dict[str, str], held: co
     stream.flush()
     os.fsync(stream.fileno())
     os.chmod(name, plain_mode())
+
+
+def clear_left(path: str) -> None:
+    """Remove the temporary files of `path` whose process was killed; the caller has locked the folder."""
+    for left in _left_of(path):
+        with contextlib.suppress(OSError):
+            os.unlink(left)
 
 
 def _left_of(path: str) -> List[str]:
@@ -291,7 +296,7 @@ def _folder_of(path: str) -> str:
     return os.path.dirname(os.path.abspath(path))
 
 
-def _flush_folder(folder: str) -> None:
+def flush_folder(folder: str) -> None:
     """Have the names in a folder on the disk, where the file system can do that."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -2,25 +2,16 @@
 import contextlib
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
-from typing import IO
 
 import click
 
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError, UsageError
-from edgenext_deploy.files import cache_folder, require_file, sha256_of_file
-from edgenext_deploy.folder_lock import try_lock
+from edgenext_deploy.files import cache_folder, require_file, sha256_of_file, write_files_atomically
 from edgenext_deploy.models.checkpoints.outer_shell import require_weights
-from edgenext_deploy.models.checkpoints.transfer import (
-    MOST_BYTES,
-    BrokenTransferError,
-    cache_errors,
-    can_resume,
-    require_https,
-    transfer,
-)
+from edgenext_deploy.models.checkpoints.partial_file import cache_errors, partial_file
+from edgenext_deploy.models.checkpoints.transfer import MOST_BYTES, BrokenTransferError, require_https, transfer
 from edgenext_deploy.models.variants.registry import Checkpoint, Variant
 
 _RECORD = ".sha256"
@@ -89,26 +80,25 @@ def _fetched(
     path = os.path.join(folder, source.file)
     with cache_errors(path):
         os.makedirs(folder, exist_ok=True)
-    with _partial(path) as (stream, temporary):
+    with partial_file(path) as file:
         try:
             with _progress_bar(source.file, progress) as advance:
-                announced = transfer(source.url, stream, allow_localhost=allow_localhost, advance=advance)
+                announced = transfer(source.url, file, allow_localhost=allow_localhost, advance=advance)
             with cache_errors(path):
-                stream.flush()
-                os.fsync(stream.fileno())
-            digest = _checked(source, temporary, announced)
+                file.stream.flush()
+            digest = _checked(source, file.path, announced)
+            with cache_errors(path):
+                file.finish()
         except BrokenTransferError as error:
-            kept = can_resume(stream, source.url)
+            _, kept = file.left_over(source.url)
             if not kept:
-                os.unlink(temporary)
+                file.drop()
             raise MissingRuntimeError(
                 f"the connection broke while {source.url} was downloaded: {error}; "
                 + (f"the next run goes on behind byte {kept}" if kept else "nothing was kept")) from error
         except (MissingRuntimeError, UsageError):
-            os.unlink(temporary)
+            file.drop()
             raise
-        with cache_errors(path):
-            os.replace(temporary, path)
     _record(source, path, digest, bool(announced), say)
     return path
 
@@ -154,27 +144,8 @@ def _record(source: Checkpoint, path: str, digest: str, announced: bool, say: Ca
     else:
         origin = "recorded on first use, because its publisher gives none; later uses are compared with it"
     say(f"{source.file}: {os.path.getsize(path)} bytes, SHA-256 {digest}, {origin}")
-    # The folder may be read-only.
-    with contextlib.suppress(OSError), open(path + _RECORD, "w", encoding="ascii") as stream:
-        stream.write(f"{digest}  {source.file}\n")  # as sha256sum -c takes it
-
-
-@contextlib.contextmanager
-def _partial(path: str) -> Iterator[tuple[IO[bytes], str]]:
-    """Open the file that a transfer goes on in; one of its own where another process is at it."""
-    name = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.part")
-    with cache_errors(path):
-        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            # No other process is at it, and none renamed it meanwhile.
-            mine = try_lock(handle) and os.path.samestat(os.fstat(handle), os.stat(name))
-        except OSError:
-            mine = False
-        if not mine:
-            os.close(handle)
-            handle, name = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
-    with open(name, "r+b", opener=lambda *_: handle) as stream:
-        yield stream, name
+    with contextlib.suppress(UsageError):  # the folder may be read-only
+        write_files_atomically({path + _RECORD: f"{digest}  {source.file}\n".encode()})  # as sha256sum -c takes it
 
 
 @contextlib.contextmanager

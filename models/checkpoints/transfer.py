@@ -1,8 +1,6 @@
 """One file over https: every redirect checked, bounded in bytes and in time, resumed where it broke."""
 import contextlib
 import http.client
-import json
-import os
 import re
 import socket
 import ssl
@@ -12,10 +10,11 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.files import shown
+from edgenext_deploy.models.checkpoints.partial_file import PartialFile, cache_errors
 
 MOST_BYTES = 1 << 30
 # Of one address. A slow line gets further each time, because the next run resumes.
@@ -26,30 +25,18 @@ _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
-@contextlib.contextmanager
-def cache_errors(path: str) -> Iterator[None]:
-    """Say of an error that the cache cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to the cache {os.path.dirname(path)}: {error.strerror or error}",
-            "free some space there, or set EDGENEXT_CACHE to a folder that can be written") from error
-
-
 class BrokenTransferError(Exception):
-    """The transfer did not end well; what came is still in the stream, and is right as far as it goes."""
+    """The transfer did not end well; what came is right as far as it goes."""
 
 
 def transfer(
-    url: str, stream: IO[bytes], *, allow_localhost: bool, advance: Callable[[int, int], None],
+    url: str, file: PartialFile, *, allow_localhost: bool, advance: Callable[[int, int], None],
 ) -> str:
-    """Write what `url` holds to `stream`, going on behind what an earlier transfer left there.
+    """Write what `url` holds to a file, going on behind what an earlier transfer left there.
 
     Args:
         url: where the file is published.
-        stream: open for reading and writing. Its last line tells where the bytes before it came from, as `keep` wrote
-            it; without one, the stream is emptied.
+        file: what has come so far.
         allow_localhost: also take plain http, from this machine only.
         advance: called with the bytes that are there and those that are expected.
 
@@ -59,10 +46,10 @@ def transfer(
     Raises:
         UsageError: the address is not https.
         MissingRuntimeError: no network, no such file, or an answer that is not a file.
-        BrokenTransferError: the connection ended too early or took too long; see `keep`.
+        BrokenTransferError: the connection ended too early or took too long.
     """
     require_https(url, allow_localhost, UsageError)
-    tag, there = _left_over(stream, url)
+    tag, there = file.left_over(url)
     watch = _Watch(_DEADLINE_S)
     with _errors(url, watch), watch:
         response, headers = _open(url, watch, {"Range": f"bytes={there}-", "If-Range": tag} if there else {},
@@ -72,23 +59,29 @@ def transfer(
             resumed = response.status == 206
             there = there if resumed else 0
             total = _total(url, response, there)
-            stream.seek(there)
-            stream.truncate()
+            with cache_errors(file.path):
+                file.start(there)
             tag = response.headers.get("ETag") or ""
+            # A transfer can only be gone on with behind a strong tag, in a file of known length.
+            resumable = tag.startswith('"') and total is not None
             received = there
             try:
                 for chunk in iter(lambda: response.read1(_CHUNK_BYTES), b""):
                     received += len(chunk)
                     if received > (MOST_BYTES if total is None else total):
                         raise _answered(url, f"more than {total or MOST_BYTES} bytes")
-                    with cache_errors(str(stream.name)):
-                        stream.write(chunk)
+                    with cache_errors(file.path):
+                        file.stream.write(chunk)
+                        if resumable and received != total:
+                            file.keep(url, tag)
                     advance(received, total or 0)
                 watch.check()
                 if total is not None and received != total:
                     raise BrokenTransferError(f"{received} bytes of {total} came")
             except BaseException:
-                _keep(stream, url, tag, received, total)
+                if resumable and received != total:
+                    with contextlib.suppress(OSError, UsageError):
+                        file.keep(url, tag, at_once=True)
                 raise
     linked = (headers.get("X-Linked-Etag") or "").strip('"').lower()  # the hub of timm's weights
     return linked if re.fullmatch("[0-9a-f]{64}", linked) else ""
@@ -149,37 +142,6 @@ def _total(url: str, response: Any, there: int) -> int | None:
     if not 0 < total <= MOST_BYTES:
         raise _answered(url, f"{total} bytes; 1 to {MOST_BYTES} are expected")
     return total
-
-
-def _left_over(stream: IO[bytes], url: str) -> tuple[str, int]:
-    """Return the tag and the number of bytes that `_keep` left of the same address; an empty tag and 0 otherwise."""
-    size = stream.seek(0, os.SEEK_END)
-    stream.seek(max(size - 4096, 0))
-    _, found, last = stream.read().rpartition(b"\n{")
-    try:
-        note = json.loads(b"{" + last)
-        there = int(note["bytes"])
-        if found and note["url"] == url and there == size - len(last) - 2 and 0 < there < MOST_BYTES:
-            return str(note["tag"]), there
-    except (ValueError, KeyError, TypeError):
-        pass
-    return "", 0
-
-
-def _keep(stream: IO[bytes], url: str, tag: str, received: int, total: int | None) -> None:
-    """Make `stream` resumable, or empty it: only bytes behind a strong tag of known length can be gone on from."""
-    there = received if tag.startswith('"') and total is not None and received < total else 0
-    with contextlib.suppress(OSError):
-        stream.seek(there)
-        stream.truncate()
-        if there:
-            stream.write(b"\n" + json.dumps({"url": url, "tag": tag, "bytes": there}).encode())
-        stream.flush()
-
-
-def can_resume(stream: IO[bytes], url: str) -> int:
-    """Return the number of bytes that the next transfer need not fetch."""
-    return _left_over(stream, url)[1]
 
 
 @contextlib.contextmanager

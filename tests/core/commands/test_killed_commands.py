@@ -8,50 +8,12 @@ import sys
 import time
 
 import every_command
+import killer
 import pytest
 
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.artifacts.plan_check import find_record
 
-# Python imports it first. The process that the test starts kills itself before or after its Nth call on the folder.
-KILLER = """
-import builtins, os, signal
-
-last, after, folder = int(os.environ["KILL_AT"]), os.environ["KILL_AFTER"] == "1", os.environ["KILL_IN"]
-mine, calls = os.environ["KILL_PARENT"] == str(os.getppid()), 0
-
-def changes(name, arguments):
-    if name == "open":
-        return arguments[1] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) if isinstance(arguments[1], int) else (
-            set("wax+") & set(arguments[1]))
-    return True
-
-def watched(module, name):
-    real = getattr(module, name)
-
-    def call(*arguments, **options):
-        global calls
-        # A file number has no name; the few that fsync gets are all of interest.
-        place = arguments[0] if arguments else ""
-        here = isinstance(place, int) or str(place).startswith(folder)
-        counts = here and (len(arguments) < 2 and name != "open" or changes(name, (*arguments, "r")))
-        calls += bool(counts)
-        number = calls  # another call may follow within this one
-        if counts and number == last and not after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        try:
-            return real(*arguments, **options)
-        finally:
-            if counts and number == last and after:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    setattr(module, name, call)
-
-if mine:
-    for name in ("open", "fsync", "chmod", "replace", "unlink"):
-        watched(os, name)
-    watched(builtins, "open")
-"""
 COMMANDS = {
     "build": ("edgenext_deploy.engines.cli", ["engine/tiny.onnx", "--target", "rtx", "--force"]),
     "export": ("edgenext_deploy.export.cli", ["--variant", "xxs", "--image-size", "64x64", "--output", "made",
@@ -61,21 +23,17 @@ COMMANDS = {
 }
 
 
-def run(command, here, kill_at=0, after=False, kill_after_s=None, seed=0):
+def run(command, here, kill_at=0, after=False, kill_after_s=None, seed=0, calls=killer.CALLS):
     """Run a command that is killed, and return its exit code; -9 if it was."""
     module, arguments = COMMANDS[command]
-    folder = here.parent / "killer"
-    folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(KILLER)
     arguments = [*arguments, "--seed", str(seed)] if command == "export" else arguments
     code = "import sys\nsys.path.pop(0)\nfrom {} import main\nmain()".format(module)
     process = subprocess.Popen(
         [sys.executable, "-c", code, *[os.path.join(str(here), word) if word in os.listdir(str(here)) or "/" in word or
                                        word in ("made", "rows.jsonl", "result.json") else word for word in arguments]],
         cwd=str(here), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={
-            **os.environ, "EDGENEXT_CACHE": str(here.parent / "cache"), "TMPDIR": str(here.parent / "tmp"),
-            "PYTHONPATH": os.pathsep.join([str(folder), every_command.ROOT]), "KILL_AT": str(kill_at),
-            "KILL_AFTER": str(int(after)), "KILL_IN": str(here), "KILL_PARENT": str(os.getpid())})
+            **killer.environment(here, here.parent / "killer", kill_at, after, calls),
+            "EDGENEXT_CACHE": str(here.parent / "cache"), "TMPDIR": str(here.parent / "tmp")})
     if kill_after_s is not None:
         time.sleep(kill_after_s)
         process.kill()
@@ -108,6 +66,14 @@ def ready(here):
     """Return the folder, and one for temporary files next to it."""
     (here.parent / "tmp").mkdir()
     return here
+
+
+@pytest.mark.parametrize("command", ["build", "export"])
+def test_killed_between_the_two_files_of_a_pair(command, ready):
+    """The new graph or plan has its name, and its manifest or sidecar has not; whoever reads it gives it one."""
+    assert run(command, ready, kill_at=1, after=True, calls=("replace",)) == -signal.SIGKILL
+    check(command, ready)
+    finish(command, ready)
 
 
 @pytest.mark.sweep

@@ -276,11 +276,11 @@ def test_broken_transfer_is_resumed(server, tmp_path):
     with pytest.raises(MissingRuntimeError, match=f"300000 bytes of {len(CONTENT)} came") as caught:
         fetch_from(server, "breaks-once.pth", tmp_path)
     assert "the next run goes on behind byte 300000" in caught.value.message
-    assert os.listdir(tmp_path) == [".weights.pth.part"]
+    assert sorted(os.listdir(tmp_path)) == [".weights.pth.part", ".weights.pth.part.json"]
     path = fetch_from(server, "breaks-once.pth", tmp_path)
     assert server.paths[-1] == 300_000
     assert Path(path).read_bytes() == CONTENT
-    assert not (tmp_path / ".weights.pth.part").exists()
+    assert sorted(os.listdir(tmp_path)) == ["weights.pth", "weights.pth.sha256"]
 
 
 def test_rest_of_another_address_is_not_taken(server, tmp_path):
