@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator, List, NoReturn, Optional, Sequence
 
 import click
 
-from edgenext_deploy.commands.process import Terminated, orderly_process
+from edgenext_deploy.commands.process import orderly_process, signal_behind
 from edgenext_deploy.commands.resources import out_of_resources, require_address_space
 from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
 from edgenext_deploy.files import shown
@@ -75,13 +75,10 @@ def _run(command: click.Command, given: List[str], debug: bool) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except Terminated:
-        _say("terminated")
-        sys.exit(128 + signal.SIGTERM)
-    except (click.Abort, KeyboardInterrupt):
-        _say("interrupted")
-        sys.exit(128 + signal.SIGINT)
+    except (click.Abort, KeyboardInterrupt) as error:
+        _exit_if_signalled(error)
     except EdgeNextError as error:
+        _exit_if_signalled(error)
         _fail(error, debug)
     except BrokenPipeError:
         # The reader (head, a closed pager) has gone; there is no one left to tell.
@@ -91,6 +88,7 @@ def _run(command: click.Command, given: List[str], debug: bool) -> None:
         # rich ends the process itself when its reader has gone, and calls that a failure.
         sys.exit(0 if isinstance(stop.__context__, BrokenPipeError) else stop.code)
     except Exception as error:
+        _exit_if_signalled(error)
         known = out_of_resources(error)
         if known is not None:
             _fail(known, debug)
@@ -99,6 +97,13 @@ def _run(command: click.Command, given: List[str], debug: bool) -> None:
         _say("error: this is a bug in edgenext-deploy: {}: {}".format(type(error).__name__, error))
         _say("  fix: run the same command with --debug and report what it prints")
         sys.exit(1)
+
+
+def _exit_if_signalled(error: BaseException) -> None:
+    number = signal_behind(error)
+    if number is not None:
+        _say("terminated" if number == signal.SIGTERM else "interrupted")
+        sys.exit(128 + number)
 
 
 def _fail(error: EdgeNextError, debug: bool) -> NoReturn:

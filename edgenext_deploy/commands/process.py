@@ -4,7 +4,9 @@ import os
 import signal
 import sys
 import threading
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
+
+import click
 
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -36,6 +38,22 @@ def orderly_process() -> Iterator[None]:
     finally:
         if mine:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def signal_behind(error: Optional[BaseException]) -> Optional[int]:
+    """Return the number of the signal that an exception stems from, None if it stems from none.
+
+    A library that is interrupted while it is imported reports that as an error of its own: pybind11 as an ImportError,
+    Python as a RuntimeError where a class is made.
+    """
+    found = None
+    while error is not None:
+        if isinstance(error, Terminated):
+            return signal.SIGTERM
+        if isinstance(error, (KeyboardInterrupt, click.Abort)):
+            found = signal.SIGINT
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def _terminate(number: int, frame: Any) -> None:

@@ -3,7 +3,6 @@ import collections
 import concurrent.futures
 import json
 import os
-import re
 import threading
 import time
 from typing import Any, Deque, Dict, Optional, Sequence, Tuple, Union
@@ -12,16 +11,15 @@ import numpy as np
 
 from edgenext_deploy.artifacts.engine_file import EngineFile, open_graph
 from edgenext_deploy.artifacts.manifest import TensorSpec
-from edgenext_deploy.artifacts.nms_plugin import OP, SUFFIX
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import (
     BadInputError,
-    EdgeNextError,
-    IncompatibleError,
     MissingRuntimeError,
     UsageError,
 )
 from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
+from edgenext_deploy.runtime.ort_errors import load_error, run_error
+from edgenext_deploy.runtime.ort_memory import limit_memory
 from edgenext_deploy.runtime.profile import LayerTimes, layers_of_trace
 from edgenext_deploy.runtime.session import Session, SessionTimings
 from edgenext_deploy.scratch import TMPDIR_FIX, scratch_folder
@@ -32,7 +30,6 @@ _DTYPES = {
     "tensor(uint8)": "uint8", "tensor(int8)": "int8", "tensor(int32)": "int32", "tensor(int64)": "int64",
     "tensor(bool)": "bool",
 }
-_FIX_FILE = "export again with edgenext-export, or copy the file again"
 _FATAL_ONLY = 4
 _PROCESSOR = "CPUExecutionProvider"
 # A setting of ONNX Runtime 1.19 and later; older ones ignore it.
@@ -185,8 +182,7 @@ class OnnxRuntimeSession(Session):
             # The dtype also makes the byte order native, which onnxruntime takes for granted.
             outputs = session.run(None, {taken.name: np.ascontiguousarray(image, taken.dtype)})
         except Exception as error:  # onnxruntime's exceptions have no common base below Exception
-            raise BadInputError("{} fails while it runs in onnxruntime {}: {}".format(
-                self._path, self._version, _reason(error)), _FIX_FILE) from error
+            raise run_error(self._path, self._version, error) from error
         return tuple(outputs), SessionTimings(wall_ms=(time.perf_counter() - start) * 1e3)
 
 
@@ -218,12 +214,13 @@ def _open(onnxruntime: Any, file: EngineFile, threads: int, options: RuntimeOpti
         settings.profile_file_prefix = profile_prefix
     # Weights in a second file, which nothing vouches for, are looked for where there is no file.
     settings.add_session_config_entry(_EXTERNAL_DATA_FOLDER, os.devnull)
+    limit_memory(onnxruntime, settings)
     # The first GPU needs no option, which a provider without a GPU might refuse.
     chosen = (provider, {"device_id": str(options.device)}) if options.device and provider != _PROCESSOR else provider
     try:
         session = onnxruntime.InferenceSession(file.take_data(), settings, providers=[chosen])
     except Exception as error:  # onnxruntime's exceptions have no common base below Exception
-        raise _load_error(file.path, onnxruntime.__version__, error) from error
+        raise load_error(file.path, onnxruntime.__version__, error) from error
     used = str(session.get_providers()[0])
     if used != provider:
         # ONNX Runtime takes the processor, without an error, when a provider's libraries do not load.
@@ -234,39 +231,6 @@ def _open(onnxruntime: Any, file: EngineFile, threads: int, options: RuntimeOpti
     # Otherwise its Python binding opens the graph on the processor when the provider fails while it runs.
     session.disable_fallback()
     return session
-
-
-def _load_error(path: str, version: str, error: Exception) -> EdgeNextError:
-    """Return the error to raise when onnxruntime refuses a file; its reasons exist only as text."""
-    text = str(error)
-    newer = "install a newer onnxruntime, or export for this one with edgenext-export --target nano"
-    for what, pattern in (("IR version", r"model IR version: (\d+), max supported IR version: (\d+)"),
-                          ("opset", r"Opset (\d+) is under development.* till opset (\d+)")):
-        found = re.search(pattern, text, re.DOTALL)
-        if found:
-            return IncompatibleError("{}: {} {} found, onnxruntime {} supports up to {}".format(
-                path, what, found.group(1), version, found.group(2)), newer)
-    if OP in text:
-        plain = path.replace(SUFFIX + ".onnx", ".onnx")
-        return IncompatibleError(
-            "{} ends in TensorRT's plugin {}, which ONNX Runtime does not have".format(path, OP),
-            "build it where TensorRT is (edgenext-build), or run the graph without the plugin{}".format(
-                ": " + plain if plain != path else ""))
-    if "xternal data" in text:
-        return BadInputError(
-            "{} keeps weights in a second file (external data), which nothing vouches for".format(path),
-            "export it with edgenext-export, which writes one file")
-    if re.search(r"No Op registered|not a registered function|NOT_IMPLEMENTED", text):
-        return IncompatibleError("{} has an operator that onnxruntime {} cannot run: {}".format(
-            path, version, _reason(error)), newer)
-    return BadInputError("{} is not a valid ONNX file: {}".format(path, _reason(error)), _FIX_FILE)
-
-
-def _reason(error: Exception) -> str:
-    """Return onnxruntime's message on one line, without the status code and path in front of it."""
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?", "",
-                  str(error))
-    return " ".join(text.split())[:300] or type(error).__name__
 
 
 def _specs(path: str, side: str, nodes: Sequence[Any]) -> Tuple[TensorSpec, ...]:

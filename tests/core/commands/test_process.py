@@ -11,6 +11,7 @@ import pytest
 from paths import ROOT
 from sweeps import sweep
 
+from edgenext_deploy.commands.entry import run_command
 from edgenext_deploy.commands.resources import out_of_resources
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 
@@ -91,3 +92,20 @@ def test_sigterm_cleans_up_as_ctrl_c_does(tmp_path):
         _, errors = process.communicate(timeout=20)
         assert (process.returncode, errors) == (128 + number, word + "\n")
         assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("wrapped", [
+    "raise ImportError('initialization failed') from error", "raise MissingRuntimeError('no library') from error",
+    "raise RuntimeError('Error calling __set_name__')", "raise KeyboardInterrupt"])
+def test_a_library_that_turns_a_signal_into_an_error_does_not_hide_it(number, wrapped, capsys):
+    """As pybind11 and Python do where they are interrupted while they import."""
+    space = {}
+    exec("from edgenext_deploy.errors import MissingRuntimeError\nimport os, time, click\n"
+         "@click.command()\ndef command():\n"
+         "    try:\n        os.kill(os.getpid(), {})\n        time.sleep(5)\n"
+         "    except KeyboardInterrupt as error:\n        {}\n".format(int(number), wrapped), space)
+    with pytest.raises(SystemExit) as stop:
+        run_command(space["command"], [])
+    assert stop.value.code == 128 + number
+    assert capsys.readouterr().err == ("terminated\n" if number == signal.SIGTERM else "interrupted\n")

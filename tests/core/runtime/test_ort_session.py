@@ -2,6 +2,7 @@
 import base64
 import collections
 import os
+import resource
 import signal
 import sys
 import threading
@@ -277,6 +278,21 @@ def test_failure_while_running_is_one_line(tmp_path, capfd):
             assert "\n" not in str(caught.value)
         assert session.infer(np.array([1, 2], np.float32)).shape == (1, 2)
     assert capfd.readouterr().err == ""
+
+
+def test_a_node_that_asks_for_a_huge_tensor_is_refused_at_once(tmp_path):
+    """A column times itself is a matrix of 4.6 GB."""
+    path = onnx_file(tmp_path, [("image", [34000, 1])], [
+        ("Transpose", ["image"], ["row"]), ("MatMul", ["image", "row"], ["square"]),
+        ("MatMul", ["square", "image"], ["y"])], [("y", [34000, 1])])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with open_session(path) as session:
+        for run in (session.infer, lambda image: (session.submit(image), session.collect())):
+            with pytest.raises(BadInputError, match="more memory than there is, or than the 4096 MiB"):
+                run(np.zeros((34000, 1), np.float32))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
+    with open_session(TINY) as session:  # the allocator is the same for all
+        assert session.infer(np.zeros((1, 3, 32, 32), np.float32)).shape == (1, 10)
 
 
 @pytest.mark.parametrize("options, providers", [

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -135,6 +136,10 @@ def test_killed_at_random_moments(server, tmp_path):
     finish(server, folder)
 
 
+def own_files(folder):
+    return [name for name in os.listdir(folder) if re.fullmatch(r"\.weights\.pth\.[a-z0-9_]{8}", name)]
+
+
 def test_one_killed_beside_another_leaves_nothing(server, tmp_path):
     """Each writes to a file of its own; only the first one's is gone on with."""
     folder = tmp_path / "cache"
@@ -143,12 +148,11 @@ def test_one_killed_beside_another_leaves_nothing(server, tmp_path):
     while not (folder / ".weights.pth.part").exists():
         time.sleep(0.01)
     second = start(server, folder)
-    while len(os.listdir(folder)) < 2:
+    while not own_files(folder):
         time.sleep(0.01)
     for process in (first, second):
         process.kill()
         end(process)
-    own = [name for name in os.listdir(folder) if not name.endswith((".part", ".json"))]
-    assert len(own) == 1 and own[0].startswith(".weights.pth.")
+    assert len(own_files(folder)) == 1
     server.pause_s = 0
     finish(server, folder)
