@@ -188,7 +188,7 @@ def _anything(path: str) -> bool:
 
 
 _PORT = r"[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
-_OPENCV: Dict[str, Any] = {"make": "edgenext_deploy.camera.opencv:OpenCvSource"}
+_OPENCV: Dict[str, Any] = {"make": "edgenext_deploy.camera.opencv.source:OpenCvSource"}
 register_source("csi", form="csi://0", starts=["csi://"], pattern="csi://([0-9]{1,2})", options={"flip": "[0-7]"},
                 local=True, **_OPENCV)
 register_source("v4l2", form="/dev/video0", starts=["/dev/"], options={"format": "raw|mjpeg"}, local=True,
@@ -196,7 +196,7 @@ register_source("v4l2", form="/dev/video0", starts=["/dev/"], options={"format":
 # The characters of RFC 3986 without "!", and without quotes and brackets that no camera's address needs. A "!" in a
 # password is written as %21.
 register_source("rtsp", form="rtsp://HOST/PATH", starts=["rtsp://", "rtsps://"], **_OPENCV, pattern=(
-    r"rtsps?://(?:[A-Za-z0-9\-._~%$&*+,;=:]*@)?[A-Za-z0-9\-._~]+(?::(?:" + _PORT + r"))?"
+    r"rtsps?://(?:[A-Za-z0-9\-._~%$&*+,;=:]*@)?(?:[A-Za-z0-9\-._~]+|\[[0-9A-Fa-f:.]+\])(?::(?:" + _PORT + r"))?"
     r"(?:[/?][A-Za-z0-9\-._~%$&*+,;=:@/?]*)?"))
 register_source("synthetic", form="synthetic://640x480@30", starts=["synthetic://"],
                 pattern=r"synthetic://((?:[0-9]{1,5}x[0-9]{1,5})?(?:@[0-9]{1,4}(?:\.[0-9]{1,3})?)?)",

@@ -2,19 +2,20 @@
 import atexit
 import logging
 import threading
-import time
 from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 
 from edgenext_deploy.camera.open import make_source
-from edgenext_deploy.camera.source import FrameSource, SourceLostError
+from edgenext_deploy.camera.source import FrameSource, SourceLostError, SourceRefusedError
+from edgenext_deploy.camera.timing import Backoff, Clock
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import EdgeNextError, UsageError
 
 _LOG = logging.getLogger(__name__)
 # A driver that hangs in its read keeps its thread; the thread is a daemon, so the process still ends.
 _JOIN_S = 5.0
+_LONGEST_LIMIT_S = 3600.0
 
 
 class Frame(NamedTuple):
@@ -42,41 +43,6 @@ class Counters(NamedTuple):
     reconnects: int
 
 
-class Clock:
-    """Time, in one place so that tests can make it."""
-
-    def now(self) -> float:
-        """Return seconds from some fixed moment; never goes back."""
-        return time.perf_counter()
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        """Wait that many seconds or until the event is set; return whether it is."""
-        return event.wait(seconds)
-
-
-class Backoff:
-    """How long to wait before the next attempt: twice as long after each failure.
-
-    Args:
-        first_s: seconds before the first attempt.
-        longest_s: never more seconds than this.
-    """
-
-    def __init__(self, first_s: float = 0.5, longest_s: float = 30.0) -> None:
-        self._first_s, self._longest_s = first_s, longest_s
-        self._next_s = first_s
-
-    def next_s(self) -> float:
-        """Return the seconds to wait now."""
-        delay = self._next_s
-        self._next_s = min(self._longest_s, 2.0 * delay)
-        return delay
-
-    def reset(self) -> None:
-        """Start again at `first_s`: there was a frame."""
-        self._next_s = self._first_s
-
-
 class Camera:
     """The newest frame of a camera, network stream, video file, folder of photos or test pattern.
 
@@ -96,6 +62,10 @@ class Camera:
         pixel_format: what the consumer takes: ``bgr``; ``bgrx``, which spares a Jetson's CPU the last conversion; or
             ``nv12``, which is what its cameras give. Sources that do not go through GStreamer, and releases of OpenCV
             that cannot take it from there, give BGR all the same.
+        wait: where a live source cannot be opened yet, keep trying, as after a failure, in place of raising. `color`
+            and `fps` are those of the source once it is open. A wrong password still raises.
+        open_limit_s: seconds after which an opening is given up.
+        silence_limit_s: seconds without a frame after which a live source counts as lost.
         backoff: how long to wait before opening a failed source again.
         clock: the time.
 
@@ -108,7 +78,9 @@ class Camera:
     @old_call("width", "height", "fps", "every_frame", "backoff", "clock", "pixel_format")
     def __init__(self, source: Union[str, FrameSource], *, width: Optional[int] = None, height: Optional[int] = None,
                  fps: Optional[float] = None, every_frame: Optional[bool] = None,
-                 backoff: Optional[Backoff] = None, clock: Optional[Clock] = None, pixel_format: str = "bgr") -> None:
+                 backoff: Optional[Backoff] = None, clock: Optional[Clock] = None, pixel_format: str = "bgr",
+                 wait: bool = False, open_limit_s: Optional[float] = None,
+                 silence_limit_s: Optional[float] = None) -> None:
         self._source = (source if isinstance(source, FrameSource)
                         else make_source(source, width=width, height=height, fps=fps, pixel_format=pixel_format))
         if every_frame and self._source.live:
@@ -122,7 +94,17 @@ class Camera:
         self._ended = False
         self._error: Optional[BaseException] = None
         self._due: Optional[float] = None
-        self._source.open()
+        self._source.open_limit_s = _limit("open_limit_s", open_limit_s, self._source.open_limit_s)
+        self._source.silence_limit_s = _limit("silence_limit_s", silence_limit_s, self._source.silence_limit_s)
+        self._missing: Optional[EdgeNextError] = None
+        try:
+            self._source.open()
+        except SourceRefusedError:
+            raise
+        except SourceLostError as error:
+            if not (wait and self._source.live):
+                raise
+            self._missing = error
         self._every_frame = self._source.fps is None and not self._source.live if every_frame is None else every_frame
         self._thread = threading.Thread(target=self._work, name="camera " + self._source.name, daemon=True)
         # A thread inside a video library while the interpreter is taken down may crash the process.
@@ -190,6 +172,7 @@ class Camera:
     def close(self) -> None:
         """Stop reading and release the source. Twice does no harm; a frame that waits counts as dropped."""
         self._stop.set()
+        self._source.interrupt()
         with self._changed:
             self._discard()
             self._ended = True
@@ -206,10 +189,14 @@ class Camera:
     def _work(self) -> None:
         """Read until the end; what goes wrong is kept for the consumer's next `read`."""
         try:
+            if self._missing is not None:
+                self._open_again(self._missing)
             while self._ready():
                 try:
                     image = self._source.read()
                 except SourceLostError as error:
+                    if self._stop.is_set():
+                        break
                     if not self._source.live:
                         raise
                     self._reconnect(error)
@@ -263,21 +250,31 @@ class Camera:
             self._dropped += 1
 
     def _reconnect(self, error: EdgeNextError) -> None:
-        """Close the source, and open it again with growing pauses. Whether it works, only the next frame tells."""
+        """Close the source, and open it again. Whether it works, only the next frame tells."""
         with self._changed:
             # By the time that the source is back, this frame would be stale.
             self._discard()
         self._close_source()
+        if self._open_again(error):
+            with self._changed:
+                self._reconnects += 1
+
+    def _open_again(self, error: EdgeNextError) -> bool:
+        """Open the source with growing pauses; return False if the camera was closed meanwhile."""
         while True:
             delay = self._backoff.next_s()
             _LOG.warning("%s; trying again in %.1f s", error.message, delay)
             if self._clock.wait(self._stop, delay):
-                return
+                return False
             try:
                 self._source.open()
             except EdgeNextError as failure:
                 error = failure
                 continue
-            with self._changed:
-                self._reconnects += 1
-            return
+            return True
+
+
+def _limit(name: str, value: Optional[float], default: float) -> float:
+    if value is not None and not 0.0 < value <= _LONGEST_LIMIT_S:
+        raise UsageError("{} must be above 0 and at most {:g}, found {:g}".format(name, _LONGEST_LIMIT_S, value))
+    return default if value is None else value

@@ -11,6 +11,10 @@ class SourceLostError(BadInputError):
     """A live source gives no frame any more, or cannot be opened just now."""
 
 
+class SourceRefusedError(SourceLostError):
+    """A live source is there and does not let us in: waiting for it does not help."""
+
+
 class FrameSource(abc.ABC):
     """Something that gives frames one by one; used by one thread at a time.
 
@@ -19,12 +23,16 @@ class FrameSource(abc.ABC):
         live: whether it is opened again after a failure. What is not live ends.
         fps: frames a second; None if unknown or meaningless.
         color: of the frames that `read` gives, ``bgr`` or ``nv12``; see `pixel_formats.frame_layout`.
+        open_limit_s: seconds in which `open` has to return or raise.
+        silence_limit_s: seconds without a frame after which `read` raises if the source is live.
     """
 
     name: str = "source"
     live: bool = False
     fps: Optional[float] = None
     color: str = "bgr"
+    open_limit_s: float = 10.0
+    silence_limit_s: float = 4.0
 
     @abc.abstractmethod
     def open(self) -> None:
@@ -49,3 +57,6 @@ class FrameSource(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Release it; twice does no harm."""
+
+    def interrupt(self) -> None:  # noqa: B027 - a source that never waits long needs none
+        """Have an `open` or `read` that waits end soon, with any error; called from another thread before the end."""

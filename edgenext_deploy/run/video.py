@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from edgenext_deploy.camera.opencv import load_cv2
+from edgenext_deploy.camera.opencv.library import load_cv2
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.files import plain_mode
 

@@ -1,18 +1,16 @@
 """Cameras that OpenCV opens: backends, pixel formats, networks, and devices that stop."""
-import contextlib
-import socket
 import sys
+import threading
 import time
 import types
 
 import numpy as np
 import pytest
+from rtsp_double import DESCRIBED, answer, answering
 
-from edgenext_deploy.camera import opencv
+from edgenext_deploy.camera.opencv import capture, elements, library, presence, source, ways
 from edgenext_deploy.camera.reader import Backoff, Camera
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError, UsageError
-
-SINK = "appsink drop=true max-buffers=1 sync=false"
 
 
 def test_no_such_device():
@@ -24,7 +22,7 @@ def test_no_such_device():
 @pytest.mark.parametrize("jetson, fix", [(True, "nvidia-opencv"), (False, "opencv-python-headless")])
 def test_without_opencv(monkeypatch, jetson, fix):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    monkeypatch.setattr(opencv, "on_jetson", lambda: jetson)
+    monkeypatch.setattr(library, "on_jetson", lambda: jetson)
     with pytest.raises(MissingRuntimeError, match="not installed") as caught:
         Camera("csi://0")
     assert fix in caught.value.fix
@@ -38,18 +36,21 @@ def test_an_opencv_that_finds_no_room_is_to_be_loaded_earlier_and_not_installed_
         "raise ImportError('{}: cannot allocate memory in static TLS block')".format(gomp))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "cv2", raising=False)
-    monkeypatch.setattr(opencv, "on_jetson", lambda: jetson)
+    monkeypatch.setattr(library, "on_jetson", lambda: jetson)
     with pytest.raises(MissingRuntimeError, match="static TLS block") as caught:
-        opencv.load_cv2()
+        library.load_cv2()
     assert caught.value.fix == "export LD_PRELOAD={}, and start again".format(gomp)
 
 
 class FakeCapture:
     """What cv2.VideoCapture is to us."""
 
-    opened, opens_with, settings = [], (), {}
+    opened, opens_with, settings, takes_formats = [], (), {}, True
 
-    def __init__(self, argument, backend):
+    def __init__(self, argument, backend, settings=()):
+        if argument.startswith("videotestsrc"):  # asks for a pixel format
+            self.good = FakeCapture.takes_formats
+            return
         FakeCapture.opened.append((argument, backend))
         self.line = argument
         self.good = backend in FakeCapture.opens_with
@@ -82,8 +83,11 @@ def fake_cv2(monkeypatch):
                                    "CAP_PROP_FRAME_WIDTH", "CAP_PROP_FRAME_HEIGHT", "CAP_PROP_BUFFERSIZE")):
         setattr(module, name, name if name.startswith("CAP_PROP") else number)
     monkeypatch.setitem(sys.modules, "cv2", module)
-    monkeypatch.setattr(opencv.os.path, "exists", lambda path: True)
-    monkeypatch.setattr(opencv.os, "access", lambda path, mode: True)
+    # Of this machine's GStreamer, if there is one, nothing is asked.
+    monkeypatch.setattr(elements, "_loaded", {elements._LIBRARY: None})
+    monkeypatch.setattr(ways, "_answers", {})
+    monkeypatch.setattr(presence.os.path, "exists", lambda path: True)
+    monkeypatch.setattr(presence.os, "access", lambda path, mode: True)
 
     def have(gstreamer, *opens_with):
         module.getBuildInformation = lambda: "  Video I/O:\n    GStreamer:      {}\n".format(
@@ -92,15 +96,6 @@ def fake_cv2(monkeypatch):
         return module
 
     return have
-
-
-@contextlib.contextmanager
-def listening():
-    """Yield the port of a server that accepts connections."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen(1)
-        yield server.getsockname()[1]
 
 
 def test_gstreamer_is_tried_first_and_a_csi_camera_needs_it(fake_cv2):
@@ -133,11 +128,12 @@ def test_a_pixel_format_that_opencv_does_not_take_becomes_bgr(fake_cv2, monkeypa
         with Camera("csi://0", pixel_format=wanted) as camera:
             assert camera.color == color
     assert len(FakeCapture.opened) == 3
-    # OpenCV 4.1.1 opens no pipeline with BGRx.
-    monkeypatch.setattr(FakeCapture, "isOpened", lambda self: self.line.endswith("format=BGR ! " + SINK), raising=False)
+    # OpenCV 4.1.1 opens no pipeline with BGRx; the camera itself is opened once.
+    monkeypatch.setattr(FakeCapture, "takes_formats", False)
+    monkeypatch.setattr(ways, "_answers", {})
     with Camera("csi://0", pixel_format="bgrx") as camera:
         assert camera.color == "bgr"
-    assert ["format=BGR !" in line for line, _ in FakeCapture.opened[3:]] == [False, True]
+    assert ["format=BGR !" in line for line, _ in FakeCapture.opened[3:]] == [True]
     with pytest.raises(UsageError, match="pixel_format"):
         Camera("csi://0", pixel_format="yuv")
 
@@ -162,7 +158,7 @@ def test_a_file_name_that_could_leave_its_quotes_is_opened_without_gstreamer(fak
 
 def test_pipelines_are_logged_without_passwords(fake_cv2, caplog):
     fake_cv2(True, 0)
-    with listening() as port, caplog.at_level("DEBUG", logger="edgenext_deploy"):
+    with answering(DESCRIBED) as (port, _), caplog.at_level("DEBUG", logger="edgenext_deploy"):
         address = "rtsp://me:secret@127.0.0.1:{}/live".format(port)
         Camera(address).close()
     assert "rtspsrc" in caplog.text and "secret" not in caplog.text
@@ -171,7 +167,7 @@ def test_pipelines_are_logged_without_passwords(fake_cv2, caplog):
 
 def test_a_network_camera_that_does_not_answer_is_not_handed_to_opencv(fake_cv2):
     fake_cv2(True, 0, 2)
-    with listening() as port:
+    with answering(DESCRIBED) as (port, _):
         pass
     with pytest.raises(BadInputError, match="nothing answers at 127.0.0.1:{}".format(port)) as caught:
         Camera("rtsp://me:secret@127.0.0.1:{}/live".format(port))
@@ -189,3 +185,81 @@ def test_a_device_that_stops_giving_frames_is_opened_again(fake_cv2, monkeypatch
             assert time.time() < deadline
         assert camera.read(5.0).image[0, 0, 0] == 1
     assert len(FakeCapture.opened) == 2
+
+
+def until(condition, seconds=8.0):
+    deadline = time.time() + seconds
+    while not condition():
+        assert time.time() < deadline
+        time.sleep(0.002)
+
+
+def test_an_opening_that_hangs_is_given_up_and_tried_no_other_way(fake_cv2, monkeypatch):
+    fake_cv2(True, 0, 2)
+    gate = threading.Event()
+    monkeypatch.setattr(FakeCapture, "isOpened", lambda self: not hasattr(self, "line") or gate.wait(20.0))
+    start = time.perf_counter()
+    with answering(DESCRIBED) as (port, _), pytest.raises(BadInputError, match=r"within 0\.3 s"):
+        Camera("rtsp://127.0.0.1:{}/live".format(port), open_limit_s=0.3, pixel_format="nv12")
+    assert time.perf_counter() - start < 3.0 and len(FakeCapture.opened) == 1
+    gate.set()
+
+
+def test_a_read_that_hangs_is_noticed_and_the_camera_opened_again_as_before(fake_cv2, monkeypatch):
+    fake_cv2(True, 0, 2)
+    gate, hanging = threading.Event(), [1]
+
+    def read(self):
+        if hanging and len(FakeCapture.opened) > 0 and hanging.pop():
+            return True, np.zeros((4, 4, 3), np.uint8)
+        if len(FakeCapture.opened) == 1:
+            gate.wait(20.0)
+        return True, np.ones((4, 4, 3), np.uint8)
+
+    monkeypatch.setattr(FakeCapture, "read", read)
+    with answering(DESCRIBED) as (port, _), Camera("rtsp://127.0.0.1:{}/live".format(port), silence_limit_s=0.3,
+                                                   backoff=Backoff(0.0, 0.0)) as camera:
+        assert camera.read(5.0).image[0, 0, 0] == 0
+        until(lambda: camera.counters.reconnects == 1)
+        # What comes from the abandoned capture is not the camera's any more.
+        gate.set()
+        assert camera.read(5.0).image[0, 0, 0] == 1
+        # GStreamer does not open it any more, and FFmpeg would.
+        FakeCapture.opens_with = (2,)
+        monkeypatch.setattr(FakeCapture, "read", lambda self: (False, None))
+        until(lambda: len(FakeCapture.opened) > 6)
+    assert {backend for _, backend in FakeCapture.opened} == {0}
+
+
+def test_no_more_than_a_few_openings_hang_at_one_time(fake_cv2, monkeypatch):
+    fake_cv2(True, 0)
+    gate = threading.Event()
+    monkeypatch.setattr(FakeCapture, "read", lambda self: (gate.wait(30.0), None))
+    monkeypatch.setattr(source, "_FIRST_FRAME_S", 0.05)
+    monkeypatch.setattr(source, "_MOST_HUNG", 3)
+    monkeypatch.setattr(capture, "_RELEASE_S", 0.01)
+    with Camera("csi://0", silence_limit_s=0.05, backoff=Backoff(0.0, 0.001)) as camera:
+        until(lambda: camera.counters.reconnects == 2)
+        time.sleep(0.3)
+        assert len(FakeCapture.opened) == 3 and not camera.ended
+        gate.set()
+        until(lambda: len(FakeCapture.opened) > 4)
+
+
+def test_a_camera_that_is_not_there_yet_is_waited_for_and_a_wrong_password_is_not(fake_cv2, caplog):
+    fake_cv2(False, 2)
+    with answering(answer(503), answer(404), DESCRIBED) as (port, _):
+        with Camera("rtsp://127.0.0.1:{}/live".format(port), wait=True, backoff=Backoff(0.01)) as camera:
+            assert camera.read(5.0) is not None and camera.fps == 25.0
+        assert camera.counters.reconnects == 0
+    assert "refuses with 503: it is too busy; trying again in" in caplog.text
+    with answering(answer(401)) as (port, _), pytest.raises(BadInputError, match="user and password"):
+        Camera("rtsp://127.0.0.1:{}/live".format(port), wait=True)
+    with pytest.raises(BadInputError, match="not found"):
+        Camera("/none/a.mp4", wait=True)
+
+
+@pytest.mark.parametrize("limits", [{"open_limit_s": 0.0}, {"silence_limit_s": float("nan")}])
+def test_limits_are_checked(limits):
+    with pytest.raises(UsageError, match="must be above 0"):
+        Camera("synthetic://", **limits)

@@ -3,8 +3,9 @@ import pytest
 
 from edgenext_deploy.camera.address import without_password
 from edgenext_deploy.camera.open import is_stream, parse_address
-from edgenext_deploy.camera.opencv import has_gstreamer
-from edgenext_deploy.camera.pipelines import pipeline
+from edgenext_deploy.camera.opencv import pipelines
+from edgenext_deploy.camera.opencv.library import has_gstreamer
+from edgenext_deploy.camera.opencv.pipelines import Wanted, pipeline
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.preprocess.pixel_formats import nv12_to_rgb
 
@@ -14,7 +15,7 @@ BGR = "videoconvert ! video/x-raw,format=BGR"
 
 
 def made(text, *arguments, **options):
-    return pipeline(parse_address(text), *arguments, **options)
+    return pipeline(parse_address(text), Wanted(*arguments, **options))
 
 
 @pytest.mark.parametrize("text, options, expected", [
@@ -34,22 +35,44 @@ def made(text, *arguments, **options):
      "image/jpeg,width=1280,height=720,framerate=30/1 ! " + LEAKY + " ! jpegdec ! " + BGR + " ! " + NEWEST),
     ("rtsp://me:p%21@10.0.0.2:554/live?channel=1&subtype=0", {},
      'rtspsrc location="rtsp://me:p%21@10.0.0.2:554/live?channel=1&subtype=0" protocols=tcp latency=100 '
-     "drop-on-latency=true ! application/x-rtp,media=video ! decodebin ! " + LEAKY + " ! " + BGR + " ! " + NEWEST),
+     "drop-on-latency=true timeout=5000000 tcp-timeout=5000000 ! application/x-rtp,media=video ! decodebin ! "
+     + LEAKY + " ! " + BGR + " ! " + NEWEST),
     ("rtsp://camera/live", {"jetson": True, "width": 640, "height": 360},
-     'rtspsrc location="rtsp://camera/live" protocols=tcp latency=100 drop-on-latency=true ! '
+     'rtspsrc location="rtsp://camera/live" protocols=tcp latency=100 drop-on-latency=true timeout=5000000 '
+     "tcp-timeout=5000000 ! "
      "application/x-rtp,media=video ! decodebin ! " + LEAKY +
      " ! nvvidconv ! video/x-raw,width=640,height=360,format=BGRx ! " + BGR + " ! " + NEWEST),
     ("my videos/a.mp4", {},
      'filesrc location="my videos/a.mp4" ! decodebin ! ' + BGR + " ! appsink drop=false max-buffers=1 sync=false"),
     ("a.mp4", {"width": 320, "height": 240},
-     'filesrc location="a.mp4" ! decodebin ! videoscale ! video/x-raw,width=320,height=240 ! ' + BGR +
+     'filesrc location="a.mp4" ! decodebin ! videoscale add-borders=false ! video/x-raw,width=320,height=240 ! ' + BGR +
      " ! appsink drop=false max-buffers=1 sync=false"),
     ("a.mp4", {"jetson": True},
      'filesrc location="a.mp4" ! decodebin ! nvvidconv ! video/x-raw,format=BGRx ! ' + BGR +
      " ! appsink drop=false max-buffers=1 sync=false"),
+    # One side alone is OpenCvSource's to scale, with the shape kept.
+    ("a.mp4", {"width": 320, "turn": 90},
+     'filesrc location="a.mp4" ! decodebin ! videoconvert ! videoflip video-direction=90r ! ' + BGR +
+     " ! appsink drop=false max-buffers=1 sync=false"),
+    ("a.mp4", {"jetson": True, "turn": 270, "width": 360, "height": 640},
+     'filesrc location="a.mp4" ! decodebin ! nvvidconv flip-method=1 ! video/x-raw,width=360,height=640,format=BGRx ! '
+     + BGR + " ! appsink drop=false max-buffers=1 sync=false"),
 ])
 def test_pipelines(text, options, expected):
     assert made(text, **options) == expected
+
+
+@pytest.mark.parametrize("properties, jetson, expected", [
+    (("wait-for-keyframe", "output-corrupt"), False,
+     "rtph264depay wait-for-keyframe=true ! h264parse ! avdec_h264 output-corrupt=false"),
+    (("output-corrupt",), False, "rtph264depay ! h264parse ! avdec_h264 output-corrupt=false"),
+    (("wait-for-keyframe", "output-corrupt"), True, "rtph264depay wait-for-keyframe=true ! h264parse ! decodebin"),
+    ((), True, "rtph264depay ! h264parse ! decodebin")])
+def test_a_stream_is_decoded_from_a_key_frame_on(monkeypatch, properties, jetson, expected):
+    monkeypatch.setattr(pipelines, "has_property", lambda element, name: name in properties)
+    line = made("rtsp://camera/live", codec="H264", jetson=jetson)
+    assert " ! application/x-rtp,media=video,encoding-name=H264 ! {} ! queue".format(expected) in line
+    assert "media=video ! decodebin ! queue" in made("rtsp://camera/live", codec="JPEG")
 
 
 NV12 = "video/x-raw,format=NV12,colorimetry=bt601"
@@ -63,7 +86,7 @@ NV12 = "video/x-raw,format=NV12,colorimetry=bt601"
     ("rtsp://camera/live", {"jetson": True, "pixel_format": "nv12"},
      " ! " + LEAKY + " ! nvvidconv ! video/x-raw,format=NV12 ! " + NEWEST),
     ("a.mp4", {"pixel_format": "bgrx", "width": 320},
-     "videoconvert ! video/x-raw,format=BGRx ! appsink drop=false max-buffers=1 sync=false")])
+     "decodebin ! videoconvert ! video/x-raw,format=BGRx ! appsink drop=false max-buffers=1 sync=false")])
 def test_pipelines_without_the_last_conversion(text, options, expected):
     line = made(text, **options)
     assert line.endswith(expected) and "format=BGR " not in line
