@@ -104,7 +104,7 @@ def contrasting(color: Color) -> Color:
 def _canvas(image: "Image.Image") -> "Tuple[Image.Image, ImageDraw.ImageDraw]":
     from PIL import ImageDraw
 
-    picture = image.convert("RGB").copy()
+    picture = image.convert("RGB")  # always a copy
     return picture, ImageDraw.Draw(picture)
 
 
