@@ -1,6 +1,8 @@
 """A system that gives no more of something: no fault of ours, and one line that says what ran out."""
 import errno
+import os
 import resource
+import threading
 from typing import Optional
 
 from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError, UsageError
@@ -9,6 +11,9 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _SYSTEM = {
     errno.ENOMEM: "memory", errno.EMFILE: "open files", errno.ENFILE: "open files",
     errno.EAGAIN: "processes or threads"}
+# TensorRT-RTX built an engine with 10 processes and threads on two cores, and not with 6.
+_LEAST_THREADS = 8
+_STACK_BYTES = 1 << 18
 _FIX = "free some, or raise the limit that `ulimit -a` shows"
 
 
@@ -48,3 +53,27 @@ def require_address_space(purpose: str, least_bytes: int) -> None:
     if limit != resource.RLIM_INFINITY and limit < least_bytes:
         raise MissingRuntimeError("{} needs at least {} MiB of address space, the limit is {} MiB".format(
             purpose, least_bytes >> 20, limit >> 20), "raise the limit: ulimit -v unlimited")
+
+
+def require_threads() -> None:
+    """Raise MissingRuntimeError unless as many threads can be started as native libraries start.
+
+    Where they cannot, OpenBLAS sends this process an interrupt, and TensorRT reports an error of the graph.
+    """
+    count = _LEAST_THREADS + 2 * (os.cpu_count() or 1)
+    done = threading.Event()
+    threads = [threading.Thread(target=done.wait, daemon=True) for _ in range(count)]
+    before = threading.stack_size(_STACK_BYTES)
+    started = 0
+    try:
+        for thread in threads:
+            thread.start()
+            started += 1
+    except RuntimeError as error:
+        raise MissingRuntimeError("a command needs {} processes and threads, and the system gives {}".format(
+            count + 1, started + 1), "raise the limit: ulimit -u 4096") from error
+    finally:
+        threading.stack_size(before)
+        done.set()
+        for thread in threads[:started]:
+            thread.join()

@@ -1,5 +1,5 @@
 """Which preprocessing can be done: a manifest comes from a file, and may say anything."""
-import numpy as np
+import math
 
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.errors import BadInputError
@@ -32,7 +32,7 @@ def _problem(preprocessing: Preprocessing) -> str:
     if len(preprocessing.mean) != 3 or len(preprocessing.std) != 3:
         return "mean of {} and std of {} values for 3 channels".format(
             len(preprocessing.mean), len(preprocessing.std))
-    if not (np.isfinite(preprocessing.mean).all() and np.isfinite(preprocessing.std).all()
+    if not (all(map(math.isfinite, (*preprocessing.mean, *preprocessing.std)))
             and min(preprocessing.std) > 0.0):
         return "mean {} with std {}".format(list(preprocessing.mean), list(preprocessing.std))
     color = preprocessing.pad_color

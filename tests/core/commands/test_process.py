@@ -1,6 +1,7 @@
 """A command in a process that lacks something: one line and an exit code of ours, whatever the system refuses."""
 import errno
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -36,6 +37,7 @@ def test_closed_standard_streams(command, closed, here):
 
 LIMITS = {
     "FSIZE": (resource.RLIMIT_FSIZE, 2000), "NOFILE": (resource.RLIMIT_NOFILE, 8),
+    "NOFILE 24": (resource.RLIMIT_NOFILE, 24),
     "AS 150": (resource.RLIMIT_AS, 150 << 20), "AS 600": (resource.RLIMIT_AS, 600 << 20),
 }
 
@@ -46,6 +48,35 @@ def test_small_limits(command, limit, here):
     kind, value = LIMITS[limit]
     code, errors = end(command, here, preexec=lambda: resource.setrlimit(kind, (value, value)))
     assert code in CODES and "this is a bug" not in errors and "Traceback" not in errors, (code, errors)
+
+
+# The limit does not hold for root. The other user still reads root's files.
+DROP = [] if os.geteuid() else ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                                "--inh-caps=+dac_override", "--ambient-caps=+dac_override",
+                                "--bounding-set=-all,+dac_override"]
+
+
+def why_no_other_user():
+    """Return why no command can be run as a user with a limit of processes; None if it can."""
+    try:
+        done = subprocess.run([*DROP, "true"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    except OSError as error:
+        return str(error)
+    return done.stderr.decode("utf-8", "replace").strip() if done.returncode else None
+
+
+NO_USER = why_no_other_user()
+
+
+@pytest.mark.skipif(NO_USER is not None, reason=str(NO_USER))
+@pytest.mark.parametrize("count", [1, 3, 6])
+@pytest.mark.parametrize("command", sweep(sorted(every_command.COMMANDS), always=SOME | {"export"}))
+def test_few_processes(command, count, here):
+    """One line before a library that cannot start its threads ends the process, or finds fault with the graph."""
+    code, errors = every_command.run_command_line(
+        command, here, before=DROP, preexec=lambda: resource.setrlimit(resource.RLIMIT_NPROC, (count, count)))
+    assert code == 6 and re.fullmatch(
+        r"error: a command needs \d+ processes and threads, and the system gives \d+\n  fix: .*\n", errors), errors
 
 
 @pytest.mark.parametrize("folder", ["/dev/null", "/nonexistent"])
