@@ -54,7 +54,9 @@ def running(*arguments, **environment):
         yield child, found.group(1)
     finally:
         child.kill()
-        child.communicate()
+        child.wait()
+        child.stdout.close()
+        child.stderr.close()
 
 
 def healthy(address):
@@ -143,7 +145,7 @@ class Failing(FrameSource):
     name, live, fps = "camera", True, 30.0
 
     def __init__(self):
-        self.plugged, self._left = threading.Event(), 3
+        self.plugged, self.lost, self._left = threading.Event(), threading.Event(), 3
 
     def open(self):
         if not self._left and not self.plugged.is_set():
@@ -154,6 +156,7 @@ class Failing(FrameSource):
         if self._left or self.plugged.is_set():
             self._left = max(0, self._left - 1)
             return np.zeros((48, 64, 3), np.uint8)
+        self.lost.set()
         raise SourceLostError("it is gone")
 
     def close(self):
@@ -171,6 +174,7 @@ def test_serve_from_python_shows_a_lost_camera_and_its_return():
             while len(results) < 3 and time.monotonic() < end:
                 time.sleep(0.02)
             (address,) = addresses
+            assert source.lost.wait(10)
             assert b"edgenext_reconnects_total 0\n" in fetch(address + "metrics")[1]
             source.plugged.set()
             while len(results) < 6 and time.monotonic() < end:
