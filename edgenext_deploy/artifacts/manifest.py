@@ -7,7 +7,7 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
-from edgenext_deploy.artifacts.manifest_limits import require_limits
+from edgenext_deploy.artifacts.manifest_limits import require_limits, require_plain_names
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import find_beside, shown
 
@@ -277,4 +277,5 @@ def parse(content: bytes, path: str) -> Manifest:
         raise BadInputError("{}: manifest schema {} with fields of schema {}: {}".format(
             path, manifest.schema, SCHEMA, ", ".join(_set_of_schema_2(manifest)) or "a uint8 input"), _FIX)
     require_limits(manifest, path)
+    require_plain_names(manifest, data, path)
     return manifest

@@ -2,6 +2,7 @@
 from typing import Any, Iterator, Sequence, Tuple
 
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import shown
 
 # Elements of one input or output: 256 MB in float32, a hundred times what the largest variant has.
 MOST_ELEMENTS = 1 << 26
@@ -22,6 +23,26 @@ def require_limits(manifest: Any, path: str) -> None:
     """
     for field, problem in _problems(manifest):
         raise BadInputError("{}: {} {}".format(path, field, problem), _FIX)
+
+
+def require_plain_names(manifest: Any, data: Any, path: str) -> None:
+    """Raise BadInputError for a name of a tensor or node that was changed on reading: it would match nothing.
+
+    Args:
+        manifest: what was made of `data`, with controls in its texts escaped.
+        data: the parsed file.
+        path: of the file, for the message.
+    """
+    pins = data["precision"].get("fp32_pins", {})
+    read = [*(spec.name for spec in (*manifest.inputs, *manifest.outputs)),
+            *(name for names in manifest.precision.fp32_pins.values() for name in names)]
+    given = [*(spec["name"] for spec in (*data["inputs"], *data["outputs"])),
+             *(name for names in pins.values() for name in names)]
+    for name, original in zip(read, given):
+        if name != original:
+            raise BadInputError(
+                "{}: {} is the name of a tensor or node; one without control characters is expected".format(
+                    path, shown(repr(original), 60)), _FIX)
 
 
 def _problems(manifest: Any) -> Iterator[Tuple[str, str]]:

@@ -42,6 +42,16 @@ def changed(field, value):
 
 
 @pytest.mark.parametrize("field, value", [
+    ("inputs.0.name", "image\x1b[31m"), ("outputs.0.name", "logits\n"),
+    ("precision.fp32_pins", {"norm": ["a", "b\u202e"]})])
+def test_names_that_would_match_nothing_once_they_are_safe_to_show(field, value):
+    """They are escaped when they are read, and by them tensors and nodes are looked for."""
+    with pytest.raises(BadInputError, match=r"one without control characters is expected") as caught:
+        manifest.parse(changed(field, value), "x.json")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("field, value", [
     ("inputs.0.shape", [1 << 40, 3, 32, 32]), ("inputs.0.shape", [1, 3, -1, 32]), ("inputs.0.shape", [1] * 9),
     ("outputs.0.shape", [1, 1 << 62]), ("golden.output_shape", [10 ** 18, 10 ** 18]), ("golden.seed", -1),
     ("golden.seed", 1 << 63), ("golden.tolerance", {"fp32": 1e308}), ("golden.tolerance", {"fp32": -1.0}),
