@@ -96,6 +96,34 @@ def draw_shapes(folder: Path, variant: str, labels: "tuple[str, ...]", save: Pat
     sheet.save(str(save), quality=80)
 
 
+def live_page(folder: Path, save: Path) -> None:
+    """Let edgenext-run serve one of the scenes, played as a stream; save what a browser shows of the page."""
+    import browser
+
+    trouble = browser.missing()
+    if trouble is not None:
+        print("{} is as it was: {}; make debian installs it".format(save.name, trouble))
+        return
+    (folder / "played").mkdir(exist_ok=True)
+    for number in range(200):
+        shutil.copy(str(folder / "scenes" / "02.png"), str(folder / "played" / "{:03}.png".format(number)))
+    child = subprocess.Popen(
+        [str(BIN / "edgenext-run"), "shapes_ssdlite.onnx", "played", "--stream", "--fps", "15", "--serve", "0"],
+        cwd=str(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, universal_newlines=True)
+    try:
+        assert child.stderr is not None
+        line = child.stderr.readline()
+        with browser.Browser(1040, 640) as page:
+            page.open(line.split()[-1])
+            page.wait("document.getElementById('state').textContent === 'live'")
+            page.wait("+document.getElementById('processed').textContent > 100")
+            page.screenshot(folder / "page.png")
+    finally:
+        child.terminate()
+        child.communicate()
+    Image.open(str(folder / "page.png")).convert("RGB").save(str(save), quality=80)
+
+
 def main() -> None:
     """Make every picture."""
     target = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "docs" / "pictures").resolve()
@@ -107,6 +135,7 @@ def main() -> None:
         answers = Image.open(str(folder / "demo" / "answers.png")).convert("RGB")
         answers.resize((720, 360), Image.LANCZOS).save(str(target / "answers.jpg"), quality=80)
         draw_shapes(folder, "shapes_ssdlite", shapes.SHAPES, target / "detection.jpg")
+        live_page(folder, target / "live_view.jpg")
         draw_shapes(folder, "shapes_deeplabv3", ("background", *shapes.SHAPES), target / "segmentation.jpg")
         run(folder, "edgenext-export", "icons", "--fp16", "--drift", "--output", "fp16")
         shutil.copy(str(folder / "fp16" / "icons.drift.svg"), str(target / "drift.svg"))
