@@ -1,11 +1,12 @@
 """A folder of photos as a source of frames."""
+import os
 from typing import List, Optional
 
 import numpy as np
 
 from edgenext_deploy.camera.address import Address
-from edgenext_deploy.camera.source import FrameSource
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.camera.source import BadFrameError, FrameSource
+from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.preprocess.photo_files import photos_in
 
 
@@ -35,7 +36,13 @@ class FolderSource(FrameSource):
 
         if not self._paths:
             return None
-        return np.ascontiguousarray(np.asarray(load_photo(self._paths.pop()))[:, :, ::-1])
+        path = self._paths.pop()
+        self.file = os.path.basename(path)
+        try:
+            photo = load_photo(path)
+        except BadInputError as error:
+            raise BadFrameError(error.message, error.fix) from error
+        return np.ascontiguousarray(np.asarray(photo)[:, :, ::-1])
 
     def close(self) -> None:
         """Forget the photos that are left."""

@@ -149,6 +149,9 @@ def make_source(text: str, *, width: Optional[int] = None, height: Optional[int]
     check_settings(width, height, fps)
     if pixel_format not in PIXEL_FORMATS:
         raise UsageError("pixel_format must be one of {}, found {!r}".format(", ".join(PIXEL_FORMATS), pixel_format))
+    if pixel_format == "nv12" and ((width or 0) % 4 or (height or 0) % 2):
+        raise UsageError("NV12 needs a width that 4 divides and an even height, found {}x{}".format(
+            width or "?", height or "?"), "choose another size, or leave out the pixel format")
     make = SOURCES[address.kind].maker()
     return make(address, width=width, height=height, fps=fps, pixel_format=pixel_format)
 

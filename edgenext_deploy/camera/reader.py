@@ -2,13 +2,14 @@
 import atexit
 import logging
 import threading
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, List, NamedTuple, Optional, Union
 
 import numpy as np
 
 from edgenext_deploy.camera.open import make_source
-from edgenext_deploy.camera.source import FrameSource, SourceLostError, SourceRefusedError
+from edgenext_deploy.camera.source import BadFrameError, FrameSource, SourceLostError, SourceRefusedError
 from edgenext_deploy.camera.timing import Backoff, Clock
+from edgenext_deploy.camera.watch import SourceWatch
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import EdgeNextError, UsageError
 
@@ -26,11 +27,22 @@ class Frame(NamedTuple):
             asked for, see `Camera.color`.
         number: of the frame among those captured, from 0; a gap means that frames were dropped.
         captured_at: `Clock.now` in seconds, when the source had handed the frame over.
+        position_s: of the frame in its video file, in seconds, or by the camera's clock; None where it is not known.
+        file: name of the photo, for a folder.
     """
 
     image: np.ndarray
     number: int
     captured_at: float
+    position_s: Optional[float] = None
+    file: Optional[str] = None
+
+
+class BrokenFrame(NamedTuple):
+    """A frame that could not be read: name of its file, and why."""
+
+    file: Optional[str]
+    error: str
 
 
 class Counters(NamedTuple):
@@ -94,6 +106,8 @@ class Camera:
         self._ended = False
         self._error: Optional[BaseException] = None
         self._due: Optional[float] = None
+        self._position_s = 0.0
+        self._broken: List[BrokenFrame] = []
         self._source.open_limit_s = _limit("open_limit_s", open_limit_s, self._source.open_limit_s)
         self._source.silence_limit_s = _limit("silence_limit_s", silence_limit_s, self._source.silence_limit_s)
         self._missing: Optional[EdgeNextError] = None
@@ -143,6 +157,11 @@ class Camera:
             return Counters(self._captured, self._processed, self._dropped, int(self._waiting is not None),
                             self._reconnects)
 
+    @property
+    def broken(self) -> List[BrokenFrame]:
+        """The photos of a folder that could not be read so far; the others go on."""
+        return list(self._broken)
+
     def now(self) -> float:
         """Return the time on the clock of `Frame.captured_at`, in seconds."""
         return self._clock.now()
@@ -191,20 +210,28 @@ class Camera:
         try:
             if self._missing is not None:
                 self._open_again(self._missing)
+            watch = SourceWatch(self._source)
             while self._ready():
                 try:
                     image = self._source.read()
+                    watch.check(self._clock.now())
+                except BadFrameError as error:
+                    _LOG.error("%s", error.message)
+                    self._broken.append(BrokenFrame(self._source.file, error.message))
+                    continue
                 except SourceLostError as error:
                     if self._stop.is_set():
                         break
                     if not self._source.live:
                         raise
                     self._reconnect(error)
+                    watch = SourceWatch(self._source)
                     continue
                 if image is None:
                     break
                 self._backoff.reset()
-                self._publish(image)
+                if self._paced():
+                    self._publish(image)
         except Exception as error:
             self._error = error
         finally:
@@ -221,12 +248,19 @@ class Camera:
             _LOG.warning("%s cannot be closed: %s", self._source.name, error)
 
     def _ready(self) -> bool:
-        """Wait until the next frame is due; return False once the camera is closed."""
+        """Wait until the consumer has the last frame, if it is to have all; return False once the camera is closed."""
         if self._every_frame:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting is None or self._stop.is_set())
-        elif not self._source.live and self._source.fps:
+        return not self._stop.is_set()
+
+    def _paced(self) -> bool:
+        """Wait until a frame of a source that is played is due; return False once the camera is closed."""
+        if not self._every_frame and not self._source.live and self._source.fps:
             now, period = self._clock.now(), 1.0 / self._source.fps
+            position_s = self._source.position_s
+            if position_s is not None:
+                period, self._position_s = max(0.0, position_s - self._position_s), position_s
             due = now if self._due is None else self._due + period
             # After a pause, frames are not made up for by a burst.
             self._due = now if due < now - period else due
@@ -240,7 +274,7 @@ class Camera:
             if self._stop.is_set():
                 return
             self._discard()
-            self._waiting = Frame(image, self._captured, captured_at)
+            self._waiting = Frame(image, self._captured, captured_at, self._source.position_s, self._source.file)
             self._captured += 1
             self._changed.notify_all()
 

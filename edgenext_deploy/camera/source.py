@@ -15,6 +15,10 @@ class SourceRefusedError(SourceLostError):
     """A live source is there and does not let us in: waiting for it does not help."""
 
 
+class BadFrameError(BadInputError):
+    """One frame cannot be read; the next one may."""
+
+
 class FrameSource(abc.ABC):
     """Something that gives frames one by one; used by one thread at a time.
 
@@ -23,6 +27,8 @@ class FrameSource(abc.ABC):
         live: whether it is opened again after a failure. What is not live ends.
         fps: frames a second; None if unknown or meaningless.
         color: of the frames that `read` gives, ``bgr`` or ``nv12``; see `pixel_formats.frame_layout`.
+        position_s: of the last frame in seconds, by the source's own clock; None if it has none.
+        file: name of the file that the last frame is, for a source of photos.
         open_limit_s: seconds in which `open` has to return or raise.
         silence_limit_s: seconds without a frame after which `read` raises if the source is live.
     """
@@ -31,6 +37,8 @@ class FrameSource(abc.ABC):
     live: bool = False
     fps: Optional[float] = None
     color: str = "bgr"
+    position_s: Optional[float] = None
+    file: Optional[str] = None
     open_limit_s: float = 10.0
     silence_limit_s: float = 4.0
 
@@ -51,6 +59,7 @@ class FrameSource(abc.ABC):
 
         Raises:
             SourceLostError: it is live, and failed.
+            BadFrameError: this frame cannot be read.
             BadInputError: a file that cannot be read.
         """
 

@@ -3,7 +3,7 @@ import functools
 import logging
 import socket
 import time
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class OpenCvSource(FrameSource):
         """Wait for the next frame; at most so long that a source which gives none is known to be lost."""
         limit_s = self._read_limit_s()
         try:
-            given, image = self._required().read(limit_s)
+            given, image, position_ms = self._required().read(limit_s, *self._position())
         except CallLimitError as error:
             self._leave()
             text = "{} has given no frame for {:g} s".format(self.name, limit_s)
@@ -110,6 +110,7 @@ class OpenCvSource(FrameSource):
                 raise BadInputError("no frame of {} can be decoded".format(self.name), "pass a video that plays")
             return None
         self._frames += 1
+        self.position_s = None if position_ms is None else position_ms / 1e3
         return self._finished(image)
 
     def close(self) -> None:
@@ -176,7 +177,9 @@ class OpenCvSource(FrameSource):
             self._ask(capture)
         elif way.what == "FFmpeg" and hasattr(self._cv2, "CAP_PROP_ORIENTATION_AUTO"):
             capture.set(self._cv2.CAP_PROP_ORIENTATION_AUTO, 0)
-        self._way, self._frames = way, 0
+        self._way, self._frames, self.position_s = way, 0, None
+        if way.pixel_format == "nv12":
+            self._require_even(capture)
         self.color = "nv12" if way.pixel_format == "nv12" else "bgr"
         self.fps = self._wanted.fps or self._rate_of(capture)
 
@@ -190,6 +193,13 @@ class OpenCvSource(FrameSource):
             if value:
                 capture.set(setting, value)
 
+    def _require_even(self, capture: Capture) -> None:
+        cv2 = self._cv2
+        size = [int(capture.get(number)) for number in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+        if size[0] % 4 or size[1] % 2:
+            raise BadInputError("{} has frames of {}x{}; NV12 needs a width that 4 divides and an even height".format(
+                self.name, *size), "leave out the pixel format, or give width and height")
+
     def _rate_of(self, capture: Capture) -> Optional[float]:
         rate = capture.get(self._cv2.CAP_PROP_FPS)
         if 0.1 <= rate <= 1000.0:
@@ -202,6 +212,15 @@ class OpenCvSource(FrameSource):
         if not self._frames:
             return max(_FIRST_FRAME_S, self.silence_limit_s)
         return max(self.silence_limit_s, _SILENT_FRAMES / self.fps if self.fps else 0.0)
+
+    def _position(self) -> Tuple[int, bool]:
+        """Return how the time of a frame is asked for; not where somebody gave the rate, or OpenCV does not know it.
+
+        GStreamer's is that of the frame in its sink, which the next read takes.
+        """
+        what = None if self._way is None else self._way.what
+        known = what == "FFmpeg" if self.live else self._wanted.fps is None
+        return (self._cv2.CAP_PROP_POS_MSEC, what == "GStreamer") if known else (-1, False)
 
     def _finished(self, image: np.ndarray) -> np.ndarray:
         wanted = self._wanted

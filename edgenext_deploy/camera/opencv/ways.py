@@ -52,7 +52,7 @@ def ways(cv2: Any, address: Address, wanted: Wanted) -> List[Way]:
             "csi://{} needs an OpenCV with GStreamer; the one installed ({}) has none".format(
                 address.target, cv2.__version__),
             JETPACK_FIX if on_jetson() else "CSI cameras are read on a Jetson; pass another source here")
-    if has_gstreamer(cv2) and can_be_quoted(target):
+    if has_gstreamer(cv2) and can_be_quoted(target) and not (address.kind == "file" and _is_gif(target)):
         wanted = wanted._replace(jetson=on_jetson(), pixel_format=_accepted(cv2, wanted.pixel_format))
         line = pipeline(address._replace(target=target), wanted)
         missing = missing_elements(line)
@@ -73,6 +73,15 @@ def ways(cv2: Any, address: Address, wanted: Wanted) -> List[Way]:
         found.append(Way("FFmpeg", target, cv2.CAP_FFMPEG, "bgr",
                          _ffmpeg_limits(cv2) if address.kind == "rtsp" else ()))
     return found
+
+
+def _is_gif(path: str) -> bool:
+    """Return whether a file is a GIF, the end of which OpenCV never sees through GStreamer."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == b"GIF8"
+    except OSError:
+        return False
 
 
 def _ffmpeg_limits(cv2: Any) -> Tuple[int, ...]:

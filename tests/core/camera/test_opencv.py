@@ -42,6 +42,13 @@ def test_an_opencv_that_finds_no_room_is_to_be_loaded_earlier_and_not_installed_
     assert caught.value.fix == "export LD_PRELOAD={}, and start again".format(gomp)
 
 
+class _Property(str):
+    """A property's number, which tells its name."""
+
+    def __ge__(self, other):
+        return True
+
+
 class FakeCapture:
     """What cv2.VideoCapture is to us."""
 
@@ -62,7 +69,7 @@ class FakeCapture:
         FakeCapture.settings[name] = value
 
     def get(self, name):
-        return 25.0
+        return {"CAP_PROP_FRAME_WIDTH": 640.0, "CAP_PROP_FRAME_HEIGHT": 480.0, "CAP_PROP_POS_MSEC": 0.0}.get(name, 25.0)
 
     def read(self):
         return True, np.zeros((4, 4, 3), np.uint8)
@@ -80,8 +87,9 @@ def fake_cv2(monkeypatch):
     module.VideoWriter_fourcc = lambda *letters: "".join(letters)
     module.__version__ = "4.1.1"
     for number, name in enumerate(("CAP_GSTREAMER", "CAP_V4L2", "CAP_FFMPEG", "CAP_PROP_FPS", "CAP_PROP_FOURCC",
-                                   "CAP_PROP_FRAME_WIDTH", "CAP_PROP_FRAME_HEIGHT", "CAP_PROP_BUFFERSIZE")):
-        setattr(module, name, name if name.startswith("CAP_PROP") else number)
+                                   "CAP_PROP_FRAME_WIDTH", "CAP_PROP_FRAME_HEIGHT", "CAP_PROP_BUFFERSIZE",
+                                   "CAP_PROP_POS_MSEC")):
+        setattr(module, name, _Property(name) if name.startswith("CAP_PROP") else number)
     monkeypatch.setitem(sys.modules, "cv2", module)
     # Of this machine's GStreamer, if there is one, nothing is asked.
     monkeypatch.setattr(elements, "_loaded", {elements._LIBRARY: None})

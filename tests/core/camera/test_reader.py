@@ -101,8 +101,8 @@ def test_pace_is_kept_without_bursts():
     source.reads[3] = pause
     with Camera(source, clock=clock) as camera:
         ended(camera)
-    # Frame 3 took five seconds; the next comes at once, and then one period passes again. The end is a read as well.
-    assert [round(wait, 6) for wait in clock.waits] == [0.1, 0.1, 0.1, 0.1, 0.1]
+    # Frame 3 took five seconds and comes at once; one period after it comes the next.
+    assert [round(wait, 6) for wait in clock.waits] == [0.1, 0.1, 0.1, 0.1]
 
 
 def test_every_frame_waits_for_the_consumer():

@@ -24,10 +24,12 @@ def test_a_folder_is_read_in_order_photo_by_photo(tmp_path):
     with pytest.raises(BadInputError, match="no photo"):
         Camera(str(tmp_path / "empty"))
     (tmp_path / "d.png").write_bytes(b"no image")
+    Image.new("RGB", (5, 4), "white").save(str(tmp_path / "e.png"))
     with Camera(str(tmp_path)) as camera:
-        camera.read(5.0), camera.read(5.0)
-        with pytest.raises(BadInputError, match=r"d\.png"):
-            camera.read(5.0)
+        assert [camera.read(5.0).file for _ in range(3)] == ["a.PNG", "b.png", "e.png"]
+        assert camera.read(5.0) is None and camera.ended
+        ((file, error),) = camera.broken
+    assert file == "d.png" and "d.png" in error and camera.counters == (3, 3, 0, 0, 0)
 
 
 @pytest.mark.parametrize("options", [{"width": 31}, {"height": 100000}, {"fps": 0.0}, {"fps": float("nan")}])
