@@ -6,7 +6,11 @@ from edgenext_deploy.errors import UsageError
 
 _SIDES = (32, 8192)
 _RATES = (0.1, 1000.0)
-_PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*@")
+_PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/@\s]*@")
+# Many cameras take the password behind the path: ``?user=a&password=b``, ``/user=a_password=b_channel=1``, ``?pwd=b``.
+_NAMED_PASSWORD = re.compile(
+    r"((?:pass?(?:w(?:or)?d|wort|phrase)?|pswd|psw|pwd|pw|token|secret|api_?key)=)"
+    r"[^&\s\"']*?(?=_[A-Za-z]+=|[&\s\"']|$)", re.IGNORECASE)
 
 
 class Address(NamedTuple):
@@ -25,12 +29,12 @@ class Address(NamedTuple):
 
 def without_password(text: str) -> str:
     """Return an address or pipeline as it may be printed."""
-    return _PASSWORD.sub(r"\1***@", text)
+    return _NAMED_PASSWORD.sub(r"\1***", _PASSWORD.sub(r"\1***@", text))
 
 
 def without_user(text: str) -> str:
     """Hide all before the last @: in text that is not an address, nobody can say where the password ends."""
-    return re.sub("//.*@", "//***@", text)
+    return without_password(re.sub("//.*@", "//***@", text))
 
 
 def check_settings(width: Optional[int], height: Optional[int], fps: Optional[float]) -> None:

@@ -110,6 +110,7 @@ class Camera:
         self._broken: List[BrokenFrame] = []
         self._source.open_limit_s = _limit("open_limit_s", open_limit_s, self._source.open_limit_s)
         self._source.silence_limit_s = _limit("silence_limit_s", silence_limit_s, self._source.silence_limit_s)
+        self._source.every_frame = bool(every_frame)
         self._missing: Optional[EdgeNextError] = None
         try:
             self._source.open()
@@ -139,6 +140,11 @@ class Camera:
     def color(self) -> str:
         """What the frames are, as `pixels.frame_layout` takes it: ``bgr`` (BGRx too) or ``nv12``."""
         return self._source.color
+
+    @property
+    def live(self) -> bool:
+        """Whether it is a camera or network stream, which does not wait and is opened again after a failure."""
+        return self._source.live
 
     @property
     def every_frame(self) -> bool:
@@ -256,7 +262,7 @@ class Camera:
 
     def _paced(self) -> bool:
         """Wait until a frame of a source that is played is due; return False once the camera is closed."""
-        if not self._every_frame and not self._source.live and self._source.fps:
+        if not (self._every_frame or self._source.live or self._source.paced) and self._source.fps:
             now, period = self._clock.now(), 1.0 / self._source.fps
             position_s = self._source.position_s
             if position_s is not None:

@@ -29,6 +29,8 @@ class FrameSource(abc.ABC):
         color: of the frames that `read` gives, ``bgr`` or ``nv12``; see `pixel_formats.frame_layout`.
         position_s: of the last frame in seconds, by the source's own clock; None if it has none.
         file: name of the file that the last frame is, for a source of photos.
+        every_frame: set before `open`: whether the consumer takes each frame when it likes, instead of at its time.
+        paced: set by `open`: `read` itself waits until a frame is due.
         open_limit_s: seconds in which `open` has to return or raise.
         silence_limit_s: seconds without a frame after which `read` raises if the source is live.
     """
@@ -39,6 +41,8 @@ class FrameSource(abc.ABC):
     color: str = "bgr"
     position_s: Optional[float] = None
     file: Optional[str] = None
+    every_frame: bool = False
+    paced: bool = False
     open_limit_s: float = 10.0
     silence_limit_s: float = 4.0
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, NamedTuple, Opt
 import click
 
 from edgenext_deploy.camera.open import PIXEL_FORMATS, SOURCES, is_stream, parse_address
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.live_view.address import choose_token, parse_serve_address
+from edgenext_deploy.run.library_lines import quiet_libraries
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from edgenext_deploy.camera.reader import Camera
+    from edgenext_deploy.camera.reader import Camera, Frame
     from edgenext_deploy.live_view.view import LiveView
     from edgenext_deploy.run.live_report import Report
     from edgenext_deploy.run.video import VideoFile, Window
@@ -28,6 +29,8 @@ _OPTIONS = (
     click.option("--width", type=int, metavar="PIXELS", help="Stream: width of the frames.  [default: the source's]"),
     click.option("--height", type=int, metavar="PIXELS", help="Stream: height of the frames.  [default: the source's]"),
     click.option("--fps", type=float, metavar="N", help="Stream: frames per second.  [default: the source's]"),
+    click.option("--wait", is_flag=True,
+                 help="Stream: wait for a camera or network stream that is not there yet, as at boot."),
     click.option("--every-frame", is_flag=True,
                  help="Stream: wait for the network and drop no frame (files, folders, synthetic://)."),
     click.option("--pixel-format", type=click.Choice(PIXEL_FORMATS),
@@ -54,6 +57,7 @@ class LiveOptions(NamedTuple):
     width: Optional[int] = None
     height: Optional[int] = None
     fps: Optional[float] = None
+    wait: bool = False
     every_frame: bool = False
     pixel_format: Optional[str] = None
     save: Optional[str] = None
@@ -116,14 +120,14 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
         json_file: write JSON lines there.
 
     Returns:
-        The exit code: 0, or 128 plus the number of the signal.
+        The exit code: 0, 3 if photos of a folder could not be read, or 128 plus the number of the signal.
     """
     import numpy as np
 
     from edgenext_deploy.camera.reader import Camera
     from edgenext_deploy.run.live_report import Report
 
-    _quiet_opencv()
+    quiet_libraries(_debug())
     # The first call imports and allocates; no frame should wait for that.
     view.network(np.zeros((64, 64, 3), np.uint8))
     with contextlib.ExitStack() as stack:
@@ -133,7 +137,7 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
         page = _page(stack, view, options, report)
         camera = stack.enter_context(Camera(
             source, width=options.width, height=options.height, fps=options.fps,
-            every_frame=options.every_frame or None,
+            every_frame=options.every_frame or None, wait=options.wait,
             pixel_format=options.pixel_format or ("bgr" if _draws(options) else "bgrx")))
         if page is not None:
             page.watch(camera)
@@ -148,7 +152,7 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
             if page is not None:
                 page.show(result, drawn=_draws(options))
             if video is not None:
-                video.write(result.frame.image, result.frame.captured_at)
+                video.write(result.frame.image, _moment(result.frame, camera))
             if window is not None:
                 window.show(result.frame.image)
                 until.window_closed = window.closed
@@ -157,9 +161,9 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
             video.close()
         report.finish(until.reason, camera)
         if video is not None:
-            report.message("{}: {} frames".format(video.path, video.frames) if video.frames
+            report.message("{}: {} frames, {}".format(video.path, video.frames, video.codec) if video.frames
                            else "{} was not written: no frame came".format(video.path))
-    return until.exit_code
+    return until.exit_code or (BadInputError.exit_code if camera.broken else 0)
 
 
 def never_ends(source: str, options: LiveOptions) -> bool:
@@ -169,14 +173,11 @@ def never_ends(source: str, options: LiveOptions) -> bool:
             and "frames" not in address.options)
 
 
-def _quiet_opencv() -> None:
-    """Keep OpenCV's and FFmpeg's own lines from the terminal, where they stand before ours; --debug lets them through.
-
-    Both read these variables when they are first used.
-    """
-    if not _debug():
-        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+def _moment(frame: "Frame", camera: "Camera") -> Optional[float]:
+    """Return when a frame is shown in the saved video, in seconds; None for one after the other."""
+    if not camera.live and frame.position_s is not None:
+        return frame.position_s
+    return None if camera.every_frame else frame.captured_at
 
 
 class _Until:
@@ -233,7 +234,7 @@ def _outputs(stack: contextlib.ExitStack, options: LiveOptions, camera: "Camera"
 
     video = window = None
     if options.save is not None:
-        video = VideoFile(options.save, camera.fps, camera.every_frame)
+        video = VideoFile(options.save, camera.fps)
         stack.callback(video.close)
     if options.display:
         window = Window(camera.name)

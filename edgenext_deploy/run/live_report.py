@@ -31,6 +31,7 @@ class Summary(NamedTuple):
         captured: frames that the source gave.
         processed: frames that the network answered.
         dropped: frames that came while the network was busy.
+        broken: photos that could not be read.
         reconnects: how often a lost source was opened again.
         latency_p50_ms: median latency of the last 10,000 frames, None without a frame.
         latency_p95_ms: their 95th percentile.
@@ -44,6 +45,7 @@ class Summary(NamedTuple):
     captured: int
     processed: int
     dropped: int
+    broken: int
     reconnects: int
     latency_p50_ms: Optional[float]
     latency_p95_ms: Optional[float]
@@ -72,6 +74,7 @@ class Report:
         self._meter = StreamMeter(_KEPT)
         self._tally = Tally()
         self._line_open = False
+        self._broken = 0
 
     def start(self, engine: str, source: str, camera: "Camera", never_ends: bool = False) -> None:
         """Report what runs, and how to end it where it does not end by itself."""
@@ -101,9 +104,14 @@ class Report:
         latency_ms = result.timings.latency_ms
         self._meter.add(latency_ms)
         self._tally.add(self._view.seen(result.answer))
+        self._write_broken(camera)
         if self._as_json or self._json_lines is not None:
             document: Dict[str, Any] = {
                 "type": "frame", "number": result.frame.number, "dropped": camera.counters.dropped}
+            if result.frame.file is not None:
+                document["image"] = result.frame.file
+            if result.frame.position_s is not None and not camera.live:
+                document["position_s"] = round(result.frame.position_s, 3)
             document.update(self._view.document(result.answer))
             document.update((name, round(value, 3)) for name, value in result.timings._asdict().items())
             self._write_json(document)
@@ -126,6 +134,7 @@ class Report:
 
     def finish(self, reason: str, camera: "Camera") -> None:
         """Print the summary of a closed camera."""
+        self._write_broken(camera)
         summary = self._summary(reason, camera)
         self.end_line()
         document: Dict[str, Any] = {"type": "summary"}
@@ -137,14 +146,21 @@ class Report:
         self._write_json(document)
         if self._as_json:
             return
-        click.echo("{}: {} frames in {:.1f} s ({:.1f} FPS), captured {}, dropped {}, reconnected {}".format(
+        click.echo("{}: {} frames in {:.1f} s ({:.1f} FPS), captured {}, dropped {}, reconnected {}{}".format(
             reason, summary.processed, summary.seconds, summary.fps, summary.captured, summary.dropped,
-            summary.reconnects))
+            summary.reconnects,
+            ", {} photo{} not read".format(summary.broken, "s"[summary.broken == 1:]) if summary.broken else ""))
         if summary.processed:
             click.echo("latency from captured frame to answer: p50 {:.1f} ms, p95 {:.1f} ms, max {:.1f} ms".format(
                 summary.latency_p50_ms or 0.0, summary.latency_p95_ms or 0.0, summary.latency_max_ms or 0.0))
             for line in self._view.summary(summary.seen):
                 click.echo(printable(line))
+
+    def _write_broken(self, camera: "Camera") -> None:
+        broken = camera.broken
+        for item in broken[self._broken:]:
+            self._write_json({"type": "error", "image": item.file, "error": item.error})
+        self._broken = len(broken)
 
     def _summary(self, reason: str, camera: "Camera") -> Summary:
         seconds = time.perf_counter() - self._started
@@ -152,8 +168,8 @@ class Report:
         p50_ms, p95_ms = meter.percentiles(0.5, 0.95)
         return Summary(
             reason, seconds, counters.processed / max(seconds, 1e-9), counters.captured, counters.processed,
-            counters.dropped, counters.reconnects, p50_ms, p95_ms, meter.max_ms if meter.count else None,
-            self._tally.shares())
+            counters.dropped, len(camera.broken), counters.reconnects, p50_ms, p95_ms,
+            meter.max_ms if meter.count else None, self._tally.shares())
 
     def _show(self, text: str) -> None:
         text = printable(text)

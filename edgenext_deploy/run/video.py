@@ -9,8 +9,8 @@ import numpy as np
 from edgenext_deploy.camera.opencv.library import load_cv2
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.files import plain_mode
+from edgenext_deploy.run.encoders import ENDINGS, open_writer
 
-_CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG"}
 _DEFAULT_FPS = 30.0
 # After a gap without frames, the video repeats the last one for at most this long.
 _LONGEST_STILL_S = 2.0
@@ -24,20 +24,23 @@ class VideoFile:
     and left out where two fall on one moment. It is written under a temporary name and renamed by `close`.
 
     Args:
-        path: ends in one of .mp4, .m4v, .mov (MPEG-4) or .avi (Motion JPEG).
+        path: ends in one of .mp4, .m4v, .mov (H.264 where there is an encoder, else MPEG-4 part 2) or .avi (Motion
+            JPEG).
         fps: of the video; 30 if None.
-        every_frame: write each frame once instead.
+
+    Attributes:
+        codec: that the video has, in words; empty before the first frame.
 
     Raises:
         MissingRuntimeError: no OpenCV.
         UsageError: another ending, or a folder that cannot be written.
     """
 
-    def __init__(self, path: str, fps: Optional[float] = None, every_frame: bool = False) -> None:
+    def __init__(self, path: str, fps: Optional[float] = None) -> None:
         self._cv2 = load_cv2()
         self._suffix = os.path.splitext(path)[1].lower()
-        if self._suffix not in _CODECS:
-            raise UsageError("cannot save {}: a name ending in one of {} expected".format(path, ", ".join(_CODECS)),
+        if self._suffix not in ENDINGS:
+            raise UsageError("cannot save {}: a name ending in one of {} expected".format(path, ", ".join(ENDINGS)),
                              "for example out.mp4")
         folder = os.path.dirname(os.path.abspath(path))
         if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
@@ -46,26 +49,26 @@ class VideoFile:
                 else "its folder does not exist or cannot be written"), "choose another path with --save")
         self.path = path
         self.frames = 0
+        self.codec = ""
         self._fps = fps or _DEFAULT_FPS
-        self._every_frame = every_frame
         self._folder = folder
         self._temporary = ""
         self._writer: Any = None
         self._size = (0, 0)
         self._start: Optional[float] = None
 
-    def write(self, image: np.ndarray, captured_at: float) -> None:
+    def write(self, image: np.ndarray, moment: Optional[float]) -> None:
         """Add a frame, uint8 BGR `[H, W, 3]`, scaled to the size of the first one.
 
         Args:
             image: the frame.
-            captured_at: seconds on the camera's clock.
+            moment: of the frame in seconds from any fixed moment; None writes it once, whenever it came.
         """
         if self._writer is None:
             self._open(int(image.shape[1]), int(image.shape[0]))
         if (image.shape[1], image.shape[0]) != self._size:
             image = self._cv2.resize(image, self._size, interpolation=self._cv2.INTER_AREA)
-        for _ in range(self._repetitions(captured_at)):
+        for _ in range(self._repetitions(moment)):
             self._writer.write(image)
             self.frames += 1
 
@@ -94,20 +97,18 @@ class VideoFile:
         os.close(handle)
         # MPEG-4 has no odd sizes.
         self._size = width - width % 2, height - height % 2
-        codec = self._cv2.VideoWriter_fourcc(*_CODECS[self._suffix])
-        self._writer = self._cv2.VideoWriter(self._temporary, codec, self._fps, self._size)
-        if not self._writer.isOpened():
-            self._writer = None
+        self._writer, self.codec = open_writer(self._cv2, self._temporary, self._fps, self._size)
+        if self._writer is None:
             os.unlink(self._temporary)
             raise MissingRuntimeError("this OpenCV cannot write {} videos".format(self._suffix),
                                       "--save a name ending in .avi")
 
-    def _repetitions(self, captured_at: float) -> int:
-        if self._every_frame:
+    def _repetitions(self, moment: Optional[float]) -> int:
+        if moment is None:
             return 1
         if self._start is None:
-            self._start = captured_at
-        due = round((captured_at - self._start) * self._fps) + 1 - self.frames
+            self._start = moment
+        due = round((moment - self._start) * self._fps) + 1 - self.frames
         longest = max(1, int(_LONGEST_STILL_S * self._fps))
         if due > longest:
             self._start += (due - longest) / self._fps

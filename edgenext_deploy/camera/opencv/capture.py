@@ -6,14 +6,10 @@ So each capture has a thread of its own. Whoever waits for it gives up after a l
 when the call comes back.
 """
 import threading
-import time
 from typing import Any, Callable, Optional, Tuple
 
 # A device is free for the next opening only when it is released; a call that hangs is not waited for longer.
 _RELEASE_S = 1.0
-# A decoder may need this long for its next frame: 20 ms.
-_MOST_ASKED = 10
-_ASK_AGAIN_S = 0.002
 
 
 class CallLimitError(Exception):
@@ -36,7 +32,6 @@ class Capture:
         self._task: Optional[Callable[[], Any]] = None
         self._outcome: Optional[Tuple[Any, Optional[BaseException]]] = None
         self._closed = False
-        self._last = -1.0
         self._capture: Any = None
         # A daemon: a call that hangs must not keep the process.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -60,20 +55,16 @@ class Capture:
 
         return bool(self.call(work, limit_s))
 
-    def read(self, limit_s: float, position: int = 0, before: bool = False) -> Tuple[bool, Any, Optional[float]]:
-        """Return what ``VideoCapture.read`` does, and a property; raises as `open` does.
+    def read(self, limit_s: float, position: int = -1) -> Tuple[bool, Any, Optional[float]]:
+        """Return what ``VideoCapture.read`` does, and a property after it; raises as `open` does.
 
         Args:
             limit_s: seconds.
             position: number of the property; below 0 for none.
-            before: ask for the property before the frame is read, and wait for another value than the last one.
         """
         def work() -> Tuple[bool, Any, Optional[float]]:
-            asked = self._changed_property(position) if before else None
             given, image = self._capture.read()
-            if position >= 0 and not before:
-                asked = float(self._capture.get(position))
-            return bool(given), image, asked
+            return bool(given), image, float(self._capture.get(position)) if position >= 0 else None
 
         found: Tuple[bool, Any, Optional[float]] = self.call(work, limit_s)
         return found
@@ -110,15 +101,6 @@ class Capture:
         """Release the capture, and wait a moment for that; twice does no harm."""
         self.interrupt()
         self._thread.join(_RELEASE_S)
-
-    def _changed_property(self, number: int) -> float:
-        for _ in range(_MOST_ASKED):
-            value = float(self._capture.get(number))
-            if value != self._last:
-                break
-            time.sleep(_ASK_AGAIN_S)
-        self._last = value
-        return value
 
     def _work(self) -> None:
         while True:

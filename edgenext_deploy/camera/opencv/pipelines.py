@@ -5,7 +5,7 @@ the older one dropped, and in front of the conversion a queue of one frame that 
 default is 200). OpenCV takes no memory of the GPU, so on a Jetson ``nvvidconv`` brings a frame to system memory. It has
 no BGR: for that it gives BGRx, and the CPU drops the fourth byte. With BGRx or NV12 asked for, the CPU does nothing.
 
-A file's pipeline neither leaks nor drops: its pace is kept by the reader.
+A file's pipeline neither leaks nor drops. It keeps the file's own pace, or that of whoever reads it.
 """
 from fractions import Fraction
 from typing import List, NamedTuple, Optional, Tuple
@@ -21,7 +21,7 @@ CSI_FPS = 30.0
 RTSP_LATENCY_MS = 100
 _LEAKY = "queue leaky=downstream max-size-buffers=1"
 _NEWEST = "appsink drop=true max-buffers=1 sync=false"
-_ALL = "appsink drop=false max-buffers=1 sync=false"
+_ALL = "appsink drop=false max-buffers=1 sync={}"
 # What a frame may be handed over as, in GStreamer's words. Without its colorimetry NV12 would keep the matrix of its
 # source, which for high definition is another one than `pixels` undoes.
 _CAPS = {"bgr": "video/x-raw,format=BGR", "bgrx": "video/x-raw,format=BGRx",
@@ -49,6 +49,7 @@ class Wanted(NamedTuple):
         jetson: convert and scale with ``nvvidconv``.
         pixel_format: ``bgr``, ``bgrx`` or ``nv12``.
         codec: encoding of an RTSP stream as `rtsp.describe` has it; None leaves it to ``decodebin``.
+        played: a file's frames come at their own times, not as fast as they are read.
         turn: degrees by which a file's pictures are turned clockwise: 0, 90, 180 or 270.
     """
 
@@ -59,6 +60,7 @@ class Wanted(NamedTuple):
     pixel_format: str = "bgr"
     codec: Optional[str] = None
     turn: int = 0
+    played: bool = False
 
 
 def pipeline(address: Address, wanted: Wanted) -> str:
@@ -140,7 +142,8 @@ def _decoding(codec: str, jetson: bool) -> List[str]:
 
 
 def _file(address: Address, wanted: Wanted) -> List[str]:
-    return ["filesrc location=" + _quoted(address.target), "decodebin", *_converted(wanted), _ALL]
+    return ["filesrc location=" + _quoted(address.target), "decodebin", *_converted(wanted),
+            _ALL.format("true" if wanted.played else "false")]
 
 
 def _converted(wanted: Wanted) -> List[str]:

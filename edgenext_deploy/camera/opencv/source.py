@@ -3,7 +3,7 @@ import functools
 import logging
 import socket
 import time
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional
 
 import numpy as np
 
@@ -60,6 +60,7 @@ class OpenCvSource(FrameSource):
         self._cv2: Any = None
         self._way: Optional[Way] = None
         self._frames = 0
+        self._step_s = 0.0
 
     def open(self) -> None:
         """Open the first of GStreamer and OpenCV's own backend that works, within `open_limit_s`."""
@@ -71,9 +72,10 @@ class OpenCvSource(FrameSource):
             capture = self._new_capture()
             for number, way in enumerate(capture.call(self._ways, self.open_limit_s)):
                 if number:
-                    _LOG.warning("%s cannot be opened with GStreamer; reading it with %s", self.name, way.what)
                     capture = self._new_capture()
                 if self._is_open(capture, way, deadline):
+                    if number:
+                        _LOG.warning("%s cannot be opened with GStreamer; reading it with %s", self.name, way.what)
                     self._take(capture, way)
                     return
                 capture.close()
@@ -94,7 +96,7 @@ class OpenCvSource(FrameSource):
         """Wait for the next frame; at most so long that a source which gives none is known to be lost."""
         limit_s = self._read_limit_s()
         try:
-            given, image, position_ms = self._required().read(limit_s, *self._position())
+            given, image, position_ms = self._required().read(limit_s, self._position())
         except CallLimitError as error:
             self._leave()
             text = "{} has given no frame for {:g} s".format(self.name, limit_s)
@@ -110,7 +112,7 @@ class OpenCvSource(FrameSource):
                 raise BadInputError("no frame of {} can be decoded".format(self.name), "pass a video that plays")
             return None
         self._frames += 1
-        self.position_s = None if position_ms is None else position_ms / 1e3
+        self.position_s = self._position_s(position_ms)
         return self._finished(image)
 
     def close(self) -> None:
@@ -160,7 +162,8 @@ class OpenCvSource(FrameSource):
             self._connection = described.connection
             wanted = wanted._replace(codec=described.encoding)
         elif address.kind == "file":
-            wanted = wanted._replace(turn=turn_of(address.target))
+            played = not self.every_frame and wanted.fps is None
+            wanted = wanted._replace(turn=turn_of(address.target), played=played)
         self._wanted = wanted
         return [way for way in ways(self._cv2, address, wanted) if self._way is None or way.what == self._way.what]
 
@@ -178,6 +181,7 @@ class OpenCvSource(FrameSource):
         elif way.what == "FFmpeg" and hasattr(self._cv2, "CAP_PROP_ORIENTATION_AUTO"):
             capture.set(self._cv2.CAP_PROP_ORIENTATION_AUTO, 0)
         self._way, self._frames, self.position_s = way, 0, None
+        self.paced = self._wanted.played and way.what == "GStreamer"
         if way.pixel_format == "nv12":
             self._require_even(capture)
         self.color = "nv12" if way.pixel_format == "nv12" else "bgr"
@@ -213,14 +217,22 @@ class OpenCvSource(FrameSource):
             return max(_FIRST_FRAME_S, self.silence_limit_s)
         return max(self.silence_limit_s, _SILENT_FRAMES / self.fps if self.fps else 0.0)
 
-    def _position(self) -> Tuple[int, bool]:
-        """Return how the time of a frame is asked for; not where somebody gave the rate, or OpenCV does not know it.
+    def _position(self) -> int:
+        """Return the property that has a frame's time, below 0 for none: GStreamer tells it of some other frame."""
+        known = self._way is not None and self._way.what == "FFmpeg" and (self.live or self._wanted.fps is None)
+        return int(self._cv2.CAP_PROP_POS_MSEC) if known else -1
 
-        GStreamer's is that of the frame in its sink, which the next read takes.
-        """
-        what = None if self._way is None else self._way.what
-        known = what == "FFmpeg" if self.live else self._wanted.fps is None
-        return (self._cv2.CAP_PROP_POS_MSEC, what == "GStreamer") if known else (-1, False)
+    def _position_s(self, found_ms: Optional[float]) -> Optional[float]:
+        if found_ms is None:
+            return None
+        found, last = found_ms / 1e3, self.position_s
+        if self.live or last is None:
+            return found
+        if found > last:
+            self._step_s = found - last
+            return found
+        # OpenCV 4.6 has 0 for a file's last frames.
+        return last + self._step_s
 
     def _finished(self, image: np.ndarray) -> np.ndarray:
         wanted = self._wanted

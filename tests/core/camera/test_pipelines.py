@@ -171,3 +171,19 @@ def test_pipelines_give_frames_in_gstreamer(text, pixel_format, shape):
     bars = [tuple((rgb[100, 320 * index // 7 + 20] > 128).tolist()) for index in range(7)]
     assert bars == [(True, True, True), (True, True, False), (False, True, True), (False, True, False),
                     (True, False, True), (True, False, False), (False, False, True)]
+
+
+@pytest.mark.parametrize("text, shown", [
+    ("rtsp://h/x?user=a&password=se&c=1", "rtsp://h/x?user=a&password=***&c=1"),
+    ("rtsp://h/user=admin_password=se_cret_channel=1_stream=0.sdp", "rtsp://h/user=admin_password=***_channel=1_stream=0.sdp"),
+    ("rtsp://h/user=admin_password=x_", "rtsp://h/user=admin_password=***"), ("rtsp://h/x?a=1&pwd=", "rtsp://h/x?a=1&pwd=***"),
+    ("rtsp://h/11?loginuse=a&loginpas=se", "rtsp://h/11?loginuse=a&loginpas=***"),
+    ('rtspsrc location="rtsp://h/x?Token=se" latency=100', 'rtspsrc location="rtsp://h/x?Token=***" latency=100'),
+    ("rtsp://h/compass=3", "rtsp://h/compass=***"), ("rtsp://h/x?channel=1", "rtsp://h/x?channel=1")])
+def test_passwords_in_queries_and_paths_are_not_shown(text, shown):
+    assert without_password(text) == shown
+    if text.startswith("rtsp://"):
+        assert parse_address(text).target == text
+        with pytest.raises(UsageError) as caught:
+            parse_address(text + " x")
+        assert "se" not in str(caught.value).replace("user", "").replace("characters", "").replace("loginuse", "")
