@@ -14,7 +14,8 @@ import time
 import click
 import pytest
 
-VIEWERS, BLOCKS, BLOCK_S, SETTLE_S = 3, 24, 1.5, 0.3
+# Blocks of each kind, and their seconds.
+VIEWERS, BLOCKS, BLOCK_S, SETTLE_S = 3, 16, 1.3, 0.3
 SOURCE = "synthetic://1280x720@30"
 
 
@@ -91,28 +92,34 @@ def measure(engine, pinned, blocks=BLOCKS):
 
 
 def run_blocks(network, camera, page, viewers, blocks):
-    found, pictures, looking, block = {False: ([], []), True: ([], [])}, [], False, 0
-    changed = time.monotonic()
+    """Return, without (False) and with viewers, a list of blocks of (inference, latency); and pictures per second."""
+    found, pictures, block = {False: [], True: []}, [], []
+    looking, changed = False, time.monotonic() + 1.0  # the first second is not counted
     for result in network.stream(camera):
-        if block > blocks:
-            break
         page.show(result)
         elapsed = time.monotonic() - changed
-        if block and elapsed > SETTLE_S:
-            found[looking][0].append(result.timings.inference_ms)
-            found[looking][1].append(result.timings.latency_ms)
+        if elapsed > SETTLE_S:
+            block.append((result.timings.inference_ms, result.timings.latency_ms))
         if elapsed > BLOCK_S:
-            block += 1
-            # none, three, three, none, ...: a machine that gets slower does so for both
-            wanted = block % 4 in (2, 3) and block <= blocks
-            if wanted != looking:
-                viewers.stdin.write("look\n" if wanted else "leave\n")
-                viewers.stdin.flush()
-                if not wanted:
-                    pictures.append(int(viewers.stdout.readline()) / (2 * BLOCK_S))
-                looking = wanted
-            changed = time.monotonic()
+            found[looking].append(block)
+            if looking and len(found[True]) == blocks:
+                break
+            looking, block, changed = not looking, [], time.monotonic()
+            viewers.stdin.write("look\n" if looking else "leave\n")
+            viewers.stdin.flush()
+            if not looking:
+                pictures.append(int(viewers.stdout.readline()) / BLOCK_S)
     return found, pictures
+
+
+def p50s(found, index):
+    """Return both medians of one of the two times, and the median of the ratios of neighbouring blocks.
+
+    Other machines on the same host make this one faster and slower by the minute, which neighbours share.
+    """
+    halves = [[[pair[index] for pair in block] for block in found[looking]] for looking in (False, True)]
+    none, three = (median([value for block in half for value in block]) for half in halves)
+    return none, three, median([median(with_three) / median(with_none) for with_none, with_three in zip(*halves)])
 
 
 @pytest.mark.serial
@@ -121,8 +128,8 @@ def run_blocks(network, camera, page, viewers, blocks):
 def test_viewers_do_not_slow_the_network_down(nano_export):
     found, pictures = measure(nano_export("xxs").onnx_path, pinned=True)
     assert median(pictures) > 7
-    for with_none, with_three in zip(found[False], found[True]):
-        assert median(with_three) < 1.05 * median(with_none)
+    for index in range(2):
+        assert p50s(found, index)[2] < 1.05
 
 
 def main():
@@ -132,11 +139,11 @@ def main():
     for pinned in (True, False):
         found, pictures = measure(sys.argv[1], pinned)
         for index, name in enumerate(("inference", "latency")):
-            none, three = median(found[False][index]), median(found[True][index])
-            click.echo("{:<9} {}: p50 {:.2f} ms with no viewer, {:.2f} ms with {}: {:+.1%} ({} and {} frames)".format(
-                name, "pinned" if pinned else "free  ", none, three, VIEWERS, three / none - 1,
-                len(found[False][index]), len(found[True][index])))
-        click.echo("pictures a second for the slowest viewer: {:.1f}".format(median(pictures)))
+            none, three, ratio = p50s(found, index)
+            click.echo("{:<9} {}: p50 {:.2f} ms with no viewer, {:.2f} ms with {}: {:+.1%}; by blocks {:+.1%}".format(
+                name, "pinned" if pinned else "free  ", none, three, VIEWERS, three / none - 1, ratio - 1))
+        click.echo("{} frames, pictures a second for the slowest viewer: {:.1f}".format(
+            sum(map(len, found[False] + found[True])), median(pictures)))
 
 
 if __name__ == "__main__":
