@@ -3,9 +3,8 @@ import threading
 
 import numpy as np
 from doubles import gpu
+from doubles.gpu import MACHINES  # noqa: F401
 
-# Release of TensorRT, and whether pycuda has primary contexts.
-MACHINES = [("8.2", False), ("8.2", True), ("8.6", True), ("10.3", True), ("11.1", True)]
 # Each way of running: copies or none, plain or replayed.
 WAYS = [{"zero_copy": zero_copy, "cuda_graph": graph} for zero_copy in (False, True) for graph in (False, True)]
 ORDERS = [("image", "sums", "scores"), ("scores", "image", "sums"), ("sums", "scores", "image")]

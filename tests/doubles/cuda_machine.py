@@ -187,6 +187,38 @@ class Machine:
                     return memoryview(memory)[address - start:address - start + size]
         raise self.fail("an illegal memory access was encountered")
 
+    def changes(self, session):
+        """Return what a session's engine says that is not so by itself; see `tensorrt_runtime_double.plan_bytes`."""
+        return session._engine._changes
+
+    def on_enqueue(self, monkeypatch, function):
+        """Have `function(fail, log, go_on)` called in the place of each inference.
+
+        Its arguments: ``fail(text)`` breaks the GPU, ``log(text)`` logs an error, ``go_on()`` runs the inference.
+        """
+        kind = sys.modules["tensorrt"].IExecutionContext
+        original = kind._enqueue_alone
+
+        def instead(context, addresses, stream_handle):
+            logger = context._engine._logger
+            return function(self.fail, lambda text: logger.log(type(logger).Severity.ERROR, text),
+                            lambda: original(context, addresses, stream_handle))
+
+        monkeypatch.setattr(kind, "_enqueue_alone", instead)
+
+    def forget_first_run(self, session):
+        session._runner._execution._context._ran = False
+
+    def is_own_memory(self, address):
+        """Return whether an address is one of the GPU's own memory."""
+        return address in self.device_memory and address not in self.mapped_memory
+
+    def other_user(self, device=0):
+        """Return another user of the primary context, as torch is one."""
+        from doubles.pycuda_double import Torch
+
+        return Torch(self, device)
+
     def fail(self, text):
         """Return an error after which nothing works any more."""
         self.sticky = text

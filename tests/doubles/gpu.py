@@ -3,6 +3,7 @@ import os
 import shutil
 import sys
 
+import pytest
 from doubles.cuda_machine import Machine
 from doubles.kernel_double import make_compiler
 from doubles.libcuda_double import make_libcuda
@@ -17,8 +18,29 @@ from edgenext_deploy.preprocess import cuda as preprocess_cuda
 from edgenext_deploy.runtime import cuda, graph
 
 TINY = os.path.join(DATA, "tiny_classifier.onnx")
-# The releases that the sessions are tested on, and whether the pycuda beside them is old (before 2020.1).
+# NVIDIA's own software in the place of the doubles: set by tests/real/plugin.py in a process that has it.
+REAL = None
+# The releases that the sessions are tested on.
 RELEASES = ("8.2", "8.6", "10.3", "11.1")
+# The same with whether the pycuda beside them has primary contexts.
+MACHINES = [("8.2", False), ("8.2", True), ("8.6", True), ("10.3", True), ("11.1", True)]
+
+
+def use_real(real):
+    """Have `install` make machines of real software, `real.install`, of one release alone."""
+    global REAL, RELEASES
+    REAL, RELEASES = real, (real.release,)
+    MACHINES[:] = [(real.release, real.has_primary)]
+
+
+def usual_release():
+    """Return the release for tests of what all have in common."""
+    return REAL.release if REAL else "10.3"
+
+
+def needs_doubles(test):
+    """Mark a test that looks into the doubles themselves."""
+    return pytest.mark.skipif(REAL is not None, reason="of the doubles themselves")(test)
 
 
 def modules(machine, release, primary=True, compiler=False):
@@ -30,12 +52,16 @@ def modules(machine, release, primary=True, compiler=False):
     return found
 
 
-def install(monkeypatch, release="10.3", primary=True, driver="12.6", compiler=False, **options):
+def install(monkeypatch, release=None, primary=None, driver="12.6", compiler=False, **options):
     """Put the doubles in place for one test and return the machine.
 
     `driver` is the CUDA release of libcuda; with `compiler`, kernels can be compiled.
     """
+    if REAL:
+        return REAL.install(monkeypatch, release or REAL.release, primary, driver, compiler, options)
+    release, primary = release or usual_release(), primary is not False
     machine = Machine(**options)
+    machine.release, machine.has_primary = release, primary
     library = make_libcuda(machine, driver)
     monkeypatch.setattr(graph, "driver_library", lambda: library)
     for name, module in modules(machine, release, primary, compiler).items():
@@ -52,9 +78,10 @@ def add_compiler(monkeypatch, machine, tmp_path):
         monkeypatch.setitem(sys.modules, name, module)
 
 
-def write_plan(folder, release="10.3", onnx_path=TINY, name="tiny_classifier", sidecar=True, order=None,
+def write_plan(folder, release=None, onnx_path=TINY, name="tiny_classifier", sidecar=True, order=None,
                capability="8.7", **changes):
     """Write a plan of the double with its sidecar and, for a file of ONNX, its manifest; return the plan's path."""
+    release = release or usual_release()
     path = os.path.join(str(folder), name + ".plan")
     data = plan_bytes(release, onnx_path, order, **changes)
     beside = None

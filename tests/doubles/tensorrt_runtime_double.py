@@ -23,7 +23,8 @@ import numpy as np
 from paths import DATA
 
 VERSIONS = {"8.0": "8.0.1.6", "8.2": "8.2.1.8", "8.4": "8.4.3.1", "8.5": "8.5.3.1", "8.6": "8.6.1.6",
-            "9.3": "9.3.0.1", "10.3": "10.3.0.26", "10.13": "10.13.3.9", "11.1": "11.1.0.106"}
+            "9.3": "9.3.0.1", "10.0": "10.0.1.6", "10.3": "10.3.0.26", "10.7": "10.7.0.23", "10.13": "10.13.3.9",
+            "10.16": "10.16.1.11", "11.1": "11.1.0.106", "11.4": "11.4.0.106"}
 LAUNCH_MS = 1.0
 _SERIALS = {"8.2": 205, "8.4": 213, "8.5": 232}
 _TABLE = os.path.join(DATA, "trt_python_api.json")
@@ -81,7 +82,8 @@ class OnnxNetwork:
         return dict(zip(names, self.session.run(names, arrays)))
 
 
-def _network(onnx):
+def network(onnx):
+    """Return the network of a plan: that of an ONNX file, or for nothing the two-headed one."""
     key = hashlib.sha256(onnx).hexdigest()
     if key not in _loaded:
         _loaded[key] = OnnxNetwork(onnx) if onnx else TwoHeads()
@@ -161,7 +163,7 @@ class Runtime:
                              "TensorRT, expecting library version {} got {},\nplease rebuild.".format(expected, found))
             return None
         description, _, onnx = data[28:].partition(b"\n")
-        return self._trt.ICudaEngine(json.loads(description.decode()), _network(onnx), self._logger)
+        return self._trt.ICudaEngine(json.loads(description.decode()), network(onnx), self._logger)
 
     def __del__(self):
         self._machine.log.append("runtime")

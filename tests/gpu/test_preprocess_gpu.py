@@ -83,7 +83,8 @@ def test_every_format_and_size(context, name, preprocessing):
     for seed, (width, height) in enumerate(SIZES + ([] if name == "nv12" else ODD_SIZES)):
         frame = frame_of(name, noise(height, width, seed=seed), seed)
         (result,), _ = preprocess.infer_all(reader, [frame], COLORS[name])
-        check_close(result, name, frame, preprocessing)
+        reference = CpuPreprocessor(preprocessing)(frame, COLORS[name])
+        check_close(result, name, frame, preprocessing, reference=reference)
     reader.close()
     preprocess.close()
 

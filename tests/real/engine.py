@@ -4,7 +4,6 @@ import ctypes
 import json
 
 import numpy as np
-from real import places
 from real.driver_library import HOST_FUNCTION, WORD
 from real.trap import Object, function
 
@@ -27,9 +26,11 @@ class Runtime(Object):
         self.logger = logger
 
     def deserialize_cuda_engine(self, blob, size, *rest):
+        from doubles.tensorrt_runtime_double import VERSIONS
+
         self.below.machine.need_context("deserialize_cuda_engine")
         data = ctypes.string_at(blob, size)
-        expected, found = places.VERSIONS[self.below.release], ".".join(str(number) for number in data[24:28])
+        expected, found = VERSIONS[self.below.release], ".".join(str(number) for number in data[24:28])
         if found != expected:
             self.below.log(self.logger, "ERROR", "The engine plan file is not compatible with this version of TensorRT,"
                            " expecting library version {} got {},\nplease rebuild.".format(expected, found))
@@ -121,8 +122,8 @@ class Context(Object):
     def destroyed(self):
         self.machine.log.append("execution context")
         self.machine.free(self.memory, "a context was destroyed without its CUDA context")
-        # A stream may still hold the functions.
-        self.machine.kept.extend([self.recorded, self.waiting])
+        if self.recorded or len(self.done) < len(self.waiting):
+            self.machine.keep((self.recorded, self.waiting))
 
     def profiler_is(self, profiler, *rest):
         self.machine.need_context("setProfiler")

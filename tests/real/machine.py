@@ -11,7 +11,7 @@ from real import driver_library
 from real.engine import Context, Runtime
 from real.trap import Below
 
-_VALUES = {"DEVICES": "devices", "MEMORY": "memory_bytes", "NAME": "name", "INTEGRATED": "integrated",
+_VALUES = {"DEVICES": "devices", "NAME": "name", "INTEGRATED": "integrated",
            "MAPS": "maps_host_memory"}
 _DEFAULTS = {"devices": 1, "memory_bytes": 1 << 30, "name": "Double GPU", "integrated": False, "maps_host_memory": True,
              "mapped_input_ms": 0.0, "mapped_output_ms": 0.0, "replay_ms": 0.5, "copy_ms_per_byte": 1e-6,
@@ -44,25 +44,32 @@ class Machine:
             setattr(self, "_maps" if name == "maps_host_memory" else name, value)
         self.driver = driver_library.load()
         self.driver.double_reset()
+        gc.collect()
+        self._before = self._raw()
         for key, name in _VALUES.items():
             value = self._maps if name == "maps_host_memory" else getattr(self, name)
             self._configure(key, int(value) if isinstance(value, bool) else value)
+        self._configure("MEMORY", self.memory_bytes + self._before["device"])
         self._configure("CC", "{}.{}".format(*self.capability))
         self._configure("REPLAY_US", int(self.replay_ms * 1000))
         self._configure("COPY_MS_PER_BYTE", "{:.12g}".format(self.copy_ms_per_byte))
         self.release, self.has_primary = release, primary
-        self.errors, self.log, self.plugins, self.kept = [], [], [], []
+        self.errors, self.log, self.plugins, self._kept = [], [], [], []
         self.refuses_runtime = self.engine = None
         self.enqueue = Context.enqueue_alone
         self._calls, self._launches = [], []
         self.tensorrt = below(release)
         self.tensorrt.machine = self
-        gc.collect()
-        self._before = self._raw()
         self.driver.double_calls()
 
     def _configure(self, key, value):
         self.driver.double_configure(key.encode(), str(value).encode())
+
+    def keep(self, functions):
+        """Keep what graphs and streams may still call, until there is no graph left."""
+        self._kept.append(functions)
+        if not self._raw()["executables"]:
+            del self._kept[:]
 
     def _raw(self):
         return json.loads(self.driver.double_account().decode())
@@ -103,8 +110,9 @@ class Machine:
     # --- what the tests ask ----------------------------------------------------------------------------------------
 
     def account(self):
-        found = self._raw()
-        return {"device": found["device"], "page-locked": found["page-locked"], "mapped": found["mapped_count"],
+        now = self._raw()
+        found = {key: now[key] - self._before[key] for key in now}
+        return {"device": found["device"], "page-locked": found["page-locked"], "mapped": found["mapped"],
                 "streams": found["streams"], "events": found["events"],
                 "graphs": found["graphs"] + found["executables"]}
 
@@ -141,6 +149,10 @@ class Machine:
 
     def forget_first_run(self, session):
         self.engine.context.ran = False
+
+    def other_user(self, device=0):
+        """Return another user of the primary context, as torch is one."""
+        return OtherUser(self, device)
 
     def fail(self, text):
         """Break the GPU: no call works any more."""
@@ -210,6 +222,29 @@ class Machine:
     @property
     def streams(self):
         return self._left("streams")
+
+
+class OtherUser:
+    """One that uses the driver and knows nothing of pycuda, with the primary context current in this thread."""
+
+    def __init__(self, machine, device):
+        self.machine, self.device, self.context = machine, device, ctypes.c_void_p()
+        driver = machine.driver
+        assert driver.cuDevicePrimaryCtxRetain(ctypes.byref(self.context), device) == 0
+        assert driver.cuCtxPushCurrent_v2(self.context) == 0
+        self.address = machine.allocate(64)
+        ctypes.memmove(driver.double_at(self.address, 64), bytes(range(64)), 64)
+
+    def works(self):
+        """Return whether its context is still current here and its memory untouched."""
+        memory = self.machine.driver.double_at(self.address, 64)
+        return (self.machine.need_context("other user") == self.context.value
+                and ctypes.string_at(memory, 64) == bytes(range(64)))
+
+    def close(self):
+        self.machine.free(self.address, "of the other user")
+        self.machine.driver.cuCtxPopCurrent_v2(None)
+        self.machine.driver.cuDevicePrimaryCtxRelease_v2(self.device)
 
 
 class Refusals(dict):

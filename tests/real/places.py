@@ -10,10 +10,6 @@ LIBRARIES = os.path.join(CACHE, "lib")
 DRIVER = os.path.join(LIBRARIES, "libcuda.so.1")
 KERNELS = os.path.join(LIBRARIES, "kernels.so")
 PINS = os.path.join(ROOT, "requirements", "real.txt")
-# What the double says it is. The wheels' own versions have three numbers up to 10.7.
-VERSIONS = {"8.6": "8.6.1.6", "10.0": "10.0.1.6", "10.3": "10.3.0.26", "10.7": "10.7.0.23", "10.13": "10.13.3.9",
-            "10.16": "10.16.1.11", "11.1": "11.1.0.106", "11.4": "11.4.0.106"}
-RELEASES = tuple(VERSIONS)
 
 
 def pins(kind):
@@ -21,6 +17,10 @@ def pins(kind):
     with open(PINS) as stream:
         lines = [line.split() for line in stream if line.strip() and not line.startswith("#")]
     return [(line[1], line[2], line[3:]) for line in lines if line[0] == kind]
+
+
+# Each release once, the oldest first.
+RELEASES = tuple(dict.fromkeys(release for release, _, _ in pins("bindings")))
 
 
 def present_python():

@@ -8,7 +8,6 @@ import time
 
 import pytest
 from doubles import gpu
-from doubles.pycuda_double import Torch
 from paths import TESTS
 from sweeps import sweep
 from trt_cases import MACHINES, WAYS, frames, in_thread, right, run_all, two_heads
@@ -58,7 +57,7 @@ def test_one_threads_errors_are_not_told_of_anothers_call(machine, tmp_path):
 
         def call():
             logged.wait(5)
-            session._engine._changes["refusal"] = "of this call"
+            machine.changes(session)["refusal"] = "of this call"
             try:
                 with pytest.raises(CudaError, match="of this call") as caught:
                     session.infer(frames(1)[0])
@@ -116,7 +115,8 @@ def test_eight_sessions_opened_and_closed_many_times(machine, tmp_path, way, ful
     assert machine.contexts_destroyed == (0 if machine.has_primary else rounds)
     # What a session leaves behind shows in every quarter, and what an allocator takes at once, in one. 1 MiB is
     # 2.6 kB for each session of a quarter of 200 rounds, 13 kB of 40.
-    assert min(after - before for before, after in zip(resident, resident[1:])) < 1 << 20
+    limit = 1 << 20 if gpu.REAL is None else 4 << 20  # the driver of tests/real notes its calls
+    assert min(after - before for before, after in zip(resident, resident[1:])) < limit
 
 
 def resident_bytes():
@@ -209,7 +209,7 @@ def test_an_interrupt_while_waiting_spoils_nothing(machine, tmp_path, monkeypatc
 
 
 def test_beside_another_user_of_the_primary_context(machine, tmp_path):
-    torch = Torch(machine)
+    torch = machine.other_user()
     path = two_heads(machine, tmp_path)
     image = frames(1)[0]
     for _ in range(2):
@@ -248,6 +248,7 @@ threading.Thread(target=forever, daemon=True).start()
 """
 
 
+@gpu.needs_doubles
 @pytest.mark.parametrize("release, primary", MACHINES)
 def test_interpreter_exit_with_an_open_session_is_clean(tmp_path, release, primary):
     path = gpu.write_plan(tmp_path, release, onnx_path=None, name="two")
@@ -259,6 +260,7 @@ def test_interpreter_exit_with_an_open_session_is_clean(tmp_path, release, prima
         "[20.0, 20.0, 20.0]", "True ['execution context', 'engine', 'runtime'] []"]
 
 
+@gpu.needs_doubles
 def test_the_double_aborts_at_exit_where_a_context_is_left(tmp_path):
     code = EXIT.split("session.submit")[0] + "session._cuda._context.push()\n"
     path = gpu.write_plan(tmp_path, "10.3", onnx_path=None, name="two")

@@ -292,14 +292,13 @@ def test_mutation_no_lock_around_the_execution_context(new_machine, tmp_path, mo
     with TensorRTSession(two_heads(new_machine, tmp_path),
                          options=RuntimeOptions(cuda_graph=False), buffer_sets=64) as session:
         session._runner._lock = session._infer_lock = session._queue_lock = NoLock()
-        context, seen = session._runner._execution._context, []
-        original = type(context)._enqueue_alone
+        seen = []
 
-        def slow(self, addresses, stream_handle):
+        def slow(fail, log, go_on):
             time.sleep(0.005)
-            return original(self, addresses, stream_handle)
+            return go_on()
 
-        monkeypatch.setattr(type(context), "_enqueue_alone", slow)
+        new_machine.on_enqueue(monkeypatch, slow)
         threads = [threading.Thread(target=lambda: [seen.append(session.submit(frames(1)[0])) for _ in range(8)])
                    for _ in range(4)]
         for thread in threads:

@@ -18,9 +18,7 @@ from edgenext_deploy.runtime.trt import TensorRTSession
 
 def board(monkeypatch, **options):
     """Return a machine whose GPU shares the processor's memory, where a copy costs a quarter of an inference."""
-    machine = gpu.install(monkeypatch, integrated=True, copy_ms_per_byte=1e-3, **options)
-    machine.release = "10.3"
-    return machine
+    return gpu.install(monkeypatch, integrated=True, copy_ms_per_byte=1e-3, **options)
 
 
 # --- without copies ---------------------------------------------------------------------------------------------
@@ -70,7 +68,7 @@ def test_a_prepared_input_is_written_to_device_memory(machine, tmp_path, cuda_gr
             memory = driver.pagelocked_empty(images[0].shape, np.float32)
 
         def prepare(driver, stream, address):
-            assert address in machine.device_memory and address not in machine.mapped_memory
+            assert machine.is_own_memory(address)
             driver.memcpy_htod_async(address, memory, stream)
 
         for image in images:  # both kinds in turn, on the same buffer sets
@@ -121,7 +119,6 @@ def test_who_knows_better_is_obeyed(monkeypatch, tmp_path, zero_copy, mapped):
 
 def test_a_gpu_with_its_own_memory_copies_without_measuring(monkeypatch, tmp_path):
     machine = gpu.install(monkeypatch, copy_ms_per_byte=1e-3)
-    machine.release = "10.3"
     with TensorRTSession(two_heads(machine, tmp_path), options=RuntimeOptions(cuda_graph=False)) as session:
         assert machine.launches == [] and session.describe()["zero_copy"] == "none"
 
@@ -158,7 +155,7 @@ def test_a_driver_that_says_it_maps_and_does_not(monkeypatch, tmp_path, caplog):
     path = two_heads(machine, tmp_path)
     with TensorRTSession(path) as session:
         assert session.describe()["zero_copy"] == "none" and run_all(session, frames(2)) == 1.0
-    assert "no zero-copy: cuMemHostGetDevicePointer failed: invalid argument" in caplog.text
+    assert "no zero-copy: cuMemHost" in caplog.text and "failed: invalid argument" in caplog.text
     with pytest.raises(cuda.CudaError, match="invalid argument"):
         TensorRTSession(path, options=RuntimeOptions(zero_copy=True))
     assert machine.everything_released()

@@ -70,7 +70,10 @@ CONTROL const char *double_account()  // what has not been given back, as JSON
     static thread_local std::string text;
     Lock lock(mutex);
     size_t device = 0, mapped = 0, locked = 0, live = 0;
-    for (auto &entry : memories) (entry.second.mapped ? mapped : device) += entry.second.size;
+    for (auto &entry : memories) {
+        if (entry.second.mapped) ++mapped;
+        else device += entry.second.size;
+    }
     for (auto &entry : hosts) locked += entry.second.size;
     for (Context *entry : contexts) live += entry->alive;
     char buffer[400];
