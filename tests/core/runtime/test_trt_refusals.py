@@ -196,7 +196,8 @@ def _bare():
 
 def test_without_pycuda_the_way_to_install_it_is_given(new_machine, monkeypatch, tmp_path):
     path = two_heads(new_machine, tmp_path)
-    environment = _bare()._replace(tensorrt=gpu.VERSIONS[new_machine.release], gpu="Double GPU", compute_capability="8.7")
+    version = gpu.VERSIONS[new_machine.release]
+    environment = _bare()._replace(tensorrt=version, gpu="Double GPU", compute_capability="8.7")
     monkeypatch.setattr(module, "present_environment", lambda: environment)
     monkeypatch.setitem(sys.modules, "pycuda", None)
     monkeypatch.delitem(sys.modules, "pycuda.driver")
