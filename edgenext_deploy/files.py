@@ -75,7 +75,7 @@ def read_file(path: str, what: str, fix: str, most_bytes: int) -> bytes:
         most_bytes: a larger file is refused before it is read.
 
     Raises:
-        BadInputError: missing, empty, unreadable, no regular file, or too large.
+        BadInputError: missing, empty, unreadable, no regular file, too large, or written to meanwhile.
     """
     require_file(path, what, fix)
     name = shown(path, 600)
@@ -85,11 +85,12 @@ def read_file(path: str, what: str, fix: str, most_bytes: int) -> bytes:
             if size > most_bytes:
                 raise BadInputError("{}: {} bytes is too large for a {}, at most {} expected".format(
                     name, size, what, most_bytes), fix)
-            content = stream.read(most_bytes + 1)
+            # No more than that: Python takes the memory for what is asked for, not for what is there.
+            content = stream.read(size + 1)
     except OSError as error:
         raise BadInputError("{} cannot be read: {}: {}".format(what, name, error.strerror or error), fix) from error
-    if len(content) > most_bytes:
-        raise BadInputError("{}: more than {} bytes is too large for a {}".format(name, most_bytes, what), fix)
+    if len(content) > size:
+        raise BadInputError("{}: the {} grew while it was read".format(name, what), fix)
     return content
 
 

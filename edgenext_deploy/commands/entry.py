@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterator, List, NoReturn, Optional, Sequence
 import click
 
 from edgenext_deploy.commands.process import orderly_process, signal_behind
-from edgenext_deploy.commands.resources import out_of_resources, require_address_space, require_threads
+from edgenext_deploy.commands.resources import out_of_resources, require_address_space, require_resources
 from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
 from edgenext_deploy.files import shown
 from edgenext_deploy.foreign_text import VisibleStream
@@ -65,7 +65,7 @@ def run_command(command: click.Command, arguments: Optional[List[str]] = None) -
 
 def _run(command: click.Command, given: List[str], debug: bool) -> None:
     try:
-        require_threads()
+        require_resources()
         # Not command.main: it turns a closed pipe into exit code 1, and click 8.0 (Python 3.6) refuses to
         # run in the C locale, which is that of a Jetson's cron jobs and services.
         with command.make_context(os.path.basename(sys.argv[0]), given) as context:

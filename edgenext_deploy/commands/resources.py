@@ -11,9 +11,13 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _SYSTEM = {
     errno.ENOMEM: "memory", errno.EMFILE: "open files", errno.ENFILE: "open files",
     errno.EAGAIN: "processes or threads"}
+# OpenBLAS ends the process where it does not get these for itself and for each of its threads.
+_LEAST_BYTES = 128 << 20
+_THREAD_BYTES = 32 << 20
 # TensorRT-RTX built an engine with 10 processes and threads on two cores, and not with 6.
 _LEAST_THREADS = 8
-_STACK_BYTES = 1 << 18
+# Systems allow some 10,000 and more. Below this it is tried out.
+_FEW_PROCESSES = 4096
 _FIX = "free some, or raise the limit that `ulimit -a` shows"
 
 
@@ -31,7 +35,8 @@ def out_of_resources(error: BaseException) -> Optional[EdgeNextError]:
         return _missing(_SYSTEM[error.errno], error)
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         return _missing("threads", error)
-    if isinstance(error, ImportError) and not (error.name or "edgenext_deploy").startswith("edgenext_deploy"):
+    # Python names the module. Who raises it again, as numpy does, is not ours.
+    if isinstance(error, ImportError) and not (error.name or "").startswith("edgenext_deploy"):
         return MissingRuntimeError("a library cannot be loaded: {}".format(" ".join(str(error).split())[:300]),
                                    "install it again; if memory is limited, raise the limit (ulimit -v)")
     return None
@@ -55,15 +60,20 @@ def require_address_space(purpose: str, least_bytes: int) -> None:
             purpose, least_bytes >> 20, limit >> 20), "raise the limit: ulimit -v unlimited")
 
 
-def require_threads() -> None:
-    """Raise MissingRuntimeError unless as many threads can be started as native libraries start.
+def require_resources() -> None:
+    """Raise MissingRuntimeError unless there is what native libraries take without asking: address space and threads.
 
-    Where they cannot, OpenBLAS sends this process an interrupt, and TensorRT reports an error of the graph.
+    Where they cannot start their threads, OpenBLAS sends this process an interrupt, and TensorRT reports an error of
+    the graph.
     """
+    require_address_space("a command", _LEAST_BYTES + _THREAD_BYTES * (os.cpu_count() or 1))
+    limit, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    # Not always: each thread that has been costs 64 MB of address space.
+    if limit == resource.RLIM_INFINITY or limit >= _FEW_PROCESSES:
+        return
     count = _LEAST_THREADS + 2 * (os.cpu_count() or 1)
     done = threading.Event()
     threads = [threading.Thread(target=done.wait, daemon=True) for _ in range(count)]
-    before = threading.stack_size(_STACK_BYTES)
     started = 0
     try:
         for thread in threads:
@@ -71,9 +81,8 @@ def require_threads() -> None:
             started += 1
     except RuntimeError as error:
         raise MissingRuntimeError("a command needs {} processes and threads, and the system gives {}".format(
-            count + 1, started + 1), "raise the limit: ulimit -u 4096") from error
+            count + 1, started + 1), "raise the limit: ulimit -u {}".format(_FEW_PROCESSES)) from error
     finally:
-        threading.stack_size(before)
         done.set()
         for thread in threads[:started]:
             thread.join()

@@ -2,12 +2,14 @@
 import re
 
 from edgenext_deploy.artifacts.nms_plugin import OP, SUFFIX
-from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError
+from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError
 from edgenext_deploy.runtime.ort_memory import MOST_BYTES
 
 _FIX_FILE = "export again with edgenext-export, or copy the file again"
 # The file of its allocator, which every version names in its message.
 _NO_MEMORY = "bfc_arena"
+# Of the C++ library and of ONNX Runtime's thread pool.
+_REFUSED = re.compile("bad_alloc|pthread_create failed")
 
 
 def load_error(path: str, version: str, error: Exception) -> EdgeNextError:
@@ -30,7 +32,7 @@ def load_error(path: str, version: str, error: Exception) -> EdgeNextError:
         return BadInputError(
             "{} keeps weights in a second file (external data), which nothing vouches for".format(path),
             "export it with edgenext-export, which writes one file")
-    if _NO_MEMORY in text:
+    if _NO_MEMORY in text or _REFUSED.search(text):
         return run_error(path, version, error)
     if re.search(r"No Op registered|not a registered function|NOT_IMPLEMENTED", text):
         return IncompatibleError("{} has an operator that onnxruntime {} cannot run: {}".format(
@@ -38,8 +40,12 @@ def load_error(path: str, version: str, error: Exception) -> EdgeNextError:
     return BadInputError("{} is not a valid ONNX file: {}".format(path, _reason(error)), _FIX_FILE)
 
 
-def run_error(path: str, version: str, error: Exception) -> BadInputError:
+def run_error(path: str, version: str, error: Exception) -> EdgeNextError:
     """Return the error to raise when a graph fails while it runs, or while its constants are computed."""
+    if _REFUSED.search(str(error)):
+        return MissingRuntimeError(
+            "the system gives no more memory or threads to onnxruntime {}: {}".format(version, _reason(error)),
+            "free some, or raise the limit that `ulimit -a` shows")
     if _NO_MEMORY in str(error):
         return BadInputError(
             "{} asks for more memory than there is, or than the {} MiB that ONNX Runtime may take".format(

@@ -108,3 +108,5 @@ def test_only_regular_files_are_read(tmp_path):
     (tmp_path / "long").write_bytes(b"0123456789a")
     with pytest.raises(BadInputError, match="11 bytes is too large for a thing"):
         read_file(str(tmp_path / "long"), "thing", "make it", 10)
+    # Memory is taken for what is there, not for what is allowed.
+    assert read_file(str(tmp_path / "long"), "thing", "make it", 1 << 50) == b"0123456789a"

@@ -38,7 +38,8 @@ def test_closed_standard_streams(command, closed, here):
 LIMITS = {
     "FSIZE": (resource.RLIMIT_FSIZE, 2000), "NOFILE": (resource.RLIMIT_NOFILE, 8),
     "NOFILE 24": (resource.RLIMIT_NOFILE, 24),
-    "AS 150": (resource.RLIMIT_AS, 150 << 20), "AS 600": (resource.RLIMIT_AS, 600 << 20),
+    "AS 100": (resource.RLIMIT_AS, 100 << 20), "AS 150": (resource.RLIMIT_AS, 150 << 20),
+    "AS 300": (resource.RLIMIT_AS, 300 << 20), "AS 600": (resource.RLIMIT_AS, 600 << 20),
 }
 
 
@@ -94,6 +95,7 @@ def test_a_home_that_cannot_be_written(command, folder, here):
     (MemoryError(), MissingRuntimeError, "memory"),
     (RuntimeError("can't start new thread"), MissingRuntimeError, "threads"),
     (ImportError("libx.so: failed to map segment", name="onnx"), MissingRuntimeError, "failed to map"),
+    (ImportError("Importing the numpy C-extensions failed."), MissingRuntimeError, "C-extensions"),
 ])
 def test_what_ran_out_is_said(error, kind, words):
     found = out_of_resources(error)

@@ -21,6 +21,7 @@ from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRunt
 from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.ort import OnnxRuntimeSession, available_threads
+from edgenext_deploy.runtime.ort_errors import load_error, run_error
 from edgenext_deploy.runtime.session import Session
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -293,6 +294,12 @@ def test_a_node_that_asks_for_a_huge_tensor_is_refused_at_once(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
     with open_session(TINY) as session:  # the allocator is the same for all
         assert session.infer(np.zeros((1, 3, 32, 32), np.float32)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("said", ["std::bad_alloc", "env.cc:327 PosixThread pthread_create failed, error code: 11"])
+def test_what_the_system_refuses_onnxruntime_is_no_fault_of_the_graph(said):
+    for found in (load_error("x.onnx", "1", RuntimeError(said)), run_error("x.onnx", "1", RuntimeError(said))):
+        assert isinstance(found, MissingRuntimeError) and "memory or threads" in found.message
 
 
 @pytest.mark.parametrize("options, providers", [
