@@ -1,0 +1,9 @@
+"""Stands in for the package ``tensorrt`` in the processes of the commands: the real bindings, with tests/real below."""
+import os
+import sys
+
+from real.machine import Machine
+
+_RELEASE, _PYCUDA = os.environ["EDGENEXT_REAL"].split(",")
+_machine = Machine(_RELEASE, primary=not _PYCUDA.startswith("2019"))
+sys.modules[__name__] = _machine.tensorrt.module
