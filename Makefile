@@ -18,6 +18,10 @@ STAMPDOCS := $(VENVDOCS)/ready-$(shell sha256sum requirements/docs.txt | cut -c1
 REALMADEOF := requirements/real.txt tests/doubles/kernel_double.py edgenext_deploy/preprocess/kernels.cu \
               $(wildcard tests/real/*.py tests/real/driver/* tests/real/trap/*)
 STAMPREAL := $(CACHE)/real/ready-$(shell cat $(REALMADEOF) | sha256sum | cut -c1-16)
+# The Python that Debian's packages are for.
+SYSTEMPYTHON ?= /usr/bin/python3
+VENVGST  := $(CACHE)/venv-gst
+STAMPGST := $(VENVGST)/ready-$(shell sha256sum requirements/gstreamer.txt | cut -c1-16)
 STAMP313 := $(VENV313)/ready-$(shell cat requirements/python313.txt | sha256sum | cut -c1-16)
 
 PYTEST   := $(BIN)/python -m pytest
@@ -36,7 +40,7 @@ endif
 # The tests start some hundred processes: each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help environments debian demo test test-ci test-all test-real test-aarch64 test-gpu beside-311 beside-36 lint docs pictures routes clean
+.PHONY: help environments debian demo test test-ci test-all test-real test-aarch64 test-gstreamer test-gpu beside-311 beside-36 lint docs pictures routes clean
 
 help:
 	@echo "make demo      export a trained network, look at pictures with it, FP32 against FP16 (PRETRAINED=1: the authors' xxs)"
@@ -44,6 +48,7 @@ help:
 	@echo "make test-ci   one pass over each real piece of other people's software"
 	@echo "make test-real the part of that on NVIDIA's own bindings of TensorRT and on pycuda, without a GPU"
 	@echo "make test-all  every test, with the long sweeps"
+	@echo "make test-gstreamer  cameras with Debian's OpenCV, which has GStreamer, and a real RTSP server"
 	@echo "make test-aarch64  the wheel on an emulated Cortex-A57, a Nano's processor"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      the pages as a site, in .cache/site; make pictures makes their pictures again"
@@ -95,7 +100,9 @@ prepare-all: $(STAMPREAL)
 debian:
 	@sh tests/debian_packages.sh
 
-test-ci test-all test-aarch64: | debian
+test-ci test-all test-aarch64 test-gstreamer: | debian
+# Alone: it measures how soon a frozen server is noticed.
+test-ci test-all: test-gstreamer
 
 # PRETRAINED=1 takes the authors' xxs, which is downloaded, in place of the network that ships.
 demo: $(STAMP)
@@ -137,6 +144,19 @@ test-aarch64: $(STAMP)
 
 test-real: $(STAMP)
 	$(PYTEST) -n 2 --durations=10 -rs -m "real and not sweep" tests/real/test_real_*.py
+
+# Debian's OpenCV has GStreamer, as JetPack's; pip's reads with FFmpeg. Part of test-ci.
+test-gstreamer:
+	@if $(SYSTEMPYTHON) -c "import cv2, gi" 2> /dev/null; then $(MAKE) --no-print-directory $(STAMPGST) && \
+		PYTHONPATH=. $(VENVGST)/bin/python -m pytest -o cache_dir=$(CACHE)/pytest-gst -n 2 --durations=10 -rs \
+			-m "not serial and not gpu $(if $(EDGENEXT_ALL_TESTS),,and not sweep)" tests/core/camera tests/core/run/test_live_files.py \
+			tests/real/test_real_streams.py tests/real/test_real_jetson_elements.py; \
+	else echo "NOT RUN with GStreamer: $(SYSTEMPYTHON) has no OpenCV or no gi (python3-opencv, python3-gi)"; fi
+
+$(STAMPGST):
+	$(SYSTEMPYTHON) -m venv --clear --system-site-packages $(VENVGST)
+	$(VENVGST)/bin/python -m pip install -q --disable-pip-version-check -r requirements/gstreamer.txt
+	@touch $@
 
 test-gpu: $(STAMP)
 	$(BIN)/python -m pytest -m gpu -rs || test $$? -eq 5

@@ -6,7 +6,7 @@ import types
 
 import numpy as np
 import pytest
-from rtsp_double import DESCRIBED, answer, answering
+from doubles.rtsp import DESCRIBED, answer, answering
 
 from edgenext_deploy.camera.opencv import capture, elements, library, presence, source, ways
 from edgenext_deploy.camera.reader import Backoff, Camera

@@ -5,7 +5,7 @@ import socket
 import time
 
 import pytest
-from rtsp_double import DESCRIBED, SDP, answer, answering
+from doubles.rtsp import DESCRIBED, SDP, answer, answering
 
 from edgenext_deploy.camera.opencv.rtsp import describe, video_encoding
 from edgenext_deploy.camera.source import SourceLostError, SourceRefusedError

@@ -1,4 +1,5 @@
 """Frames from folders, video files and the test picture."""
+import struct
 import time
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from camera_checks import add_up, check_newest
 from PIL import Image
 
+from edgenext_deploy.camera.opencv.orientation import turn_of
 from edgenext_deploy.camera.reader import Camera
 from edgenext_deploy.camera.synthetic import number_in
 from edgenext_deploy.errors import BadInputError, UsageError
@@ -75,6 +77,49 @@ def test_a_video_file_gives_every_frame(numbered_video, name, codec):
 def test_one_side_alone_keeps_a_videos_shape(numbered_video, asked, shape):
     with Camera(numbered_video("a.avi", "MJPG", 1, 30.0), every_frame=True, **asked) as camera:
         assert camera.read(5.0).image.shape == shape
+
+
+# The matrix of a track: a, b, u, c, d, v, x, y, w, ISO/IEC 14496-12; degrees clockwise, and where the white corner is.
+@pytest.mark.parametrize("turn, matrix, corner, shape", [
+    (90, (0, 1, -1, 0), (0, -1), (320, 240)), (180, (-1, 0, 0, -1), (-1, -1), (240, 320)),
+    (270, (0, -1, 1, 0), (-1, 0), (320, 240)), (0, (1, 0, 0, 1), (0, 0), (240, 320))])
+def test_a_phones_video_is_turned(tmp_path, turn, matrix, corner, shape):
+    cv2 = pytest.importorskip("cv2")
+    path = tmp_path / "a.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, (320, 240))
+    image = np.zeros((240, 320, 3), np.uint8)
+    image[:100, :100] = 255
+    writer.write(image)
+    writer.write(image)
+    writer.release()
+    content = bytearray(path.read_bytes())
+    start = content.index(b"tkhd") + 4 + 4 + 20 + 16
+    a, b, c, d = (value * 65536 for value in matrix)
+    content[start:start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(bytes(content))
+    assert turn_of(str(path)) == turn
+    for options in ({}, {"width": shape[1] // 2}, {"width": shape[1] // 2, "height": shape[0] // 2}):
+        with Camera(str(path), every_frame=True, **options) as camera:
+            found = camera.read(5.0).image
+        size = (shape[0] // 2, shape[1] // 2) if options else shape
+        assert found.shape[:2] == size
+        bright = [(row, column) for row in (0, -1) for column in (0, -1)
+                  if found[row * 20 + 10 * (row == 0) - 10 * (row < 0), column * 20 + 10 * (column == 0)].mean() > 128]
+        assert bright == [corner]
+
+
+def test_no_other_file_is_turned(tmp_path):
+    for content in (b"", b"x" * 100, b"\x00\x00\x00\x08ftyp" + b"\x00" * 50, b"\x00\x00\x00\x10ftypmp42aaaa"
+                     b"\x00\x00\x00\x01moov" + b"\xff" * 8):
+        (tmp_path / "a.mp4").write_bytes(content)
+        assert turn_of(str(tmp_path / "a.mp4")) == 0
+    assert turn_of(str(tmp_path / "none.mp4")) == 0
+
+
+def test_nv12_has_no_odd_sizes():
+    for options in ({"width": 322}, {"height": 241}):
+        with pytest.raises(UsageError, match="NV12 needs"):
+            Camera("csi://0", pixel_format="nv12", **options)
 
 
 def test_a_video_file_is_played_like_a_camera(numbered_video):
