@@ -126,8 +126,10 @@ def look(address, pixel_format, width, height):
     ways.on_jetson = lambda: True
     with reader.Camera(address, pixel_format=pixel_format, width=width or None, height=height or None) as camera:
         frame = camera.read(10.0)
-        print(json.dumps({"shape": frame.image.shape, "color": camera.color, "bars": bars(frame.image, camera.color),
-                          "decoders": Decoder.made}), flush=True)
+        found = {"shape": frame.image.shape, "color": camera.color, "bars": bars(frame.image, camera.color),
+                 "decoders": Decoder.made}
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ def serve(port, start, credentials):
             "user, media.factory.access=(boolean)true, media.factory.construct=(boolean)true"))
         server.get_mount_points().add_factory(path, factory)
     server.attach(None)
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     GLib.timeout_add_seconds(2, lambda: server.get_session_pool().cleanup() or True)
     GLib.MainLoop().run()
 
