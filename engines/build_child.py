@@ -21,7 +21,8 @@ def _build(folder: str) -> Dict[str, Any]:
     from edgenext_deploy.errors import EdgeNextError
 
     with open(os.path.join(folder, "request.json"), encoding="utf-8") as stream:
-        request = json_records.from_json(BuildRequest, json.load(stream), "request")
+        # Our own parent wrote it. Read as a foreign record, its paths would be escaped and lead nowhere.
+        request = BuildRequest(**json.load(stream))
     try:
         with BuildProgress(sys.stderr, "building with " + request.runtime) as progress:
             result = build(request, progress.phase)

@@ -35,7 +35,8 @@ def to_json(value: Any) -> Any:
 def dump(value: Any) -> bytes:
     """Return the record as indented UTF-8 JSON with a final newline; equal records give equal bytes."""
     text = json.dumps(to_json(value), indent=2, sort_keys=False, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode("utf-8")
+    # A name of a file that is not UTF-8 has lone surrogates, which JSON can only hold as escapes.
+    return (text + "\n").encode("utf-8", "backslashreplace")
 
 
 def parse(text: str) -> Any:

@@ -97,7 +97,7 @@ def write_result(data: Any, as_json: bool, json_file: Optional[str], show: Calla
     """
     text = json.dumps(data, indent=2, ensure_ascii=ensure_ascii)
     if json_file is not None:
-        write_files_atomically({json_file: (text + "\n").encode("utf-8")})
+        write_files_atomically({json_file: (text + "\n").encode("utf-8", "backslashreplace")})
     if as_json:
         click.echo(text)
     else:

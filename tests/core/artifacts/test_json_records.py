@@ -1,4 +1,5 @@
 import json
+import os
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import pytest
@@ -151,3 +152,8 @@ def test_a_file_with_an_object_is_read(tmp_path):
     path.write_bytes(json_records.dump(VALUE))
     content = json_records.read_file(str(path), "thing", "make the thing", 10000)
     assert json_records.from_json(Outer, content, "thing") == VALUE
+
+
+def test_a_file_name_of_another_encoding_is_written_and_read_again():
+    name = os.fsdecode(b"n\xff\xfe.onnx")
+    assert json_records.parse(json_records.dump({"path": name}).decode("utf-8")) == {"path": name}
