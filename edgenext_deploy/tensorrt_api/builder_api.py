@@ -4,6 +4,7 @@ Every difference is found by `hasattr` on a class, and every enum member by its 
 this code: bit 0 of the network's flags means EXPLICIT_BATCH up to TensorRT 10 and STRONGLY_TYPED in 11.
 The classes and members of each release are in tests/data/trt_python_api.json.
 """
+import warnings
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from edgenext_deploy.artifacts.plan_header import RUNTIME_NAMES
@@ -158,9 +159,13 @@ class Release:
         outputs = [layer.get_output(index) for index in range(layer.num_outputs)]
         if any(tensor.is_shape_tensor or not self.is_floating(tensor) for tensor in outputs):
             return False
-        layer.precision = self.trt.DataType.FLOAT
-        for index in range(layer.num_outputs):
-            layer.set_output_type(index, self.trt.DataType.FLOAT)
+        with warnings.catch_warnings():
+            # From 10.12 on both warn of their end. In a network with the FP16 flag there is no other way to pin; the
+            # way around is another graph, one that is typed.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            layer.precision = self.trt.DataType.FLOAT
+            for index in range(layer.num_outputs):
+                layer.set_output_type(index, self.trt.DataType.FLOAT)
         return True
 
     def is_floating(self, tensor: Any) -> bool:

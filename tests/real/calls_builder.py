@@ -230,7 +230,6 @@ def layer_record(name, datatype):
             "Weights": {"Type": datatype, "Count": 64}, "Metadata": "[ONNX Layer: {}]".format(name)}
 
 
-@pytest.mark.filterwarnings("error::DeprecationWarning")
 def test_a_whole_build(machine, release, network, tmp_path):
     machine.engine = machine.make("ICudaEngine", create_engine_inspector=lambda *_: machine.make(
         "EngineInspector", get_engine_information=json.dumps({"Layers": [layer_record("conv", "Float")]})))

@@ -21,14 +21,16 @@ def command(request, tmp_path):
     release, pycuda, python = request.param
     settings = children.environment(request.param)
     settings.update(
-        LD_LIBRARY_PATH=places.LIBRARIES, EDGENEXT_DOUBLE_KERNELS=places.KERNELS,
-        XDG_CACHE_HOME=str(tmp_path / "cache"), PYTHONPATH=os.pathsep.join([ROOT, TESTS, SITE, places.pycuda(pycuda, python)]), COLUMNS="160")
+        LD_LIBRARY_PATH=places.LIBRARIES, EDGENEXT_DOUBLE_KERNELS=places.KERNELS, COLUMNS="160",
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+        PYTHONPATH=os.pathsep.join([ROOT, TESTS, SITE, places.pycuda(pycuda, python)]))
     gpu.write_plan(tmp_path, release)
 
     def run(name, *arguments):
         code = "import sys; from {} import main; sys.argv[0] = {!r}; main()".format(scripts()[name].split(":")[0], name)
-        done = subprocess.run([children.interpreter(python), "-c", code, *arguments], env=settings, cwd=str(tmp_path), stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, universal_newlines=True, timeout=200)
+        done = subprocess.run(
+            [children.interpreter(python), "-c", code, *arguments], env=settings, cwd=str(tmp_path),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=200)
         assert done.returncode == 0, done.stdout
         assert "Traceback" not in done.stdout and "PyCUDA" not in done.stdout, done.stdout
         return done.stdout
