@@ -39,9 +39,9 @@ def run_pytest(combination, tmp_path, *arguments, root=ROOT):
     """Run tests in a child on real software; return the exit status, the numbers by outcome, and all it printed."""
     settings = dict(environment(combination, root), XDG_CACHE_HOME=str(tmp_path / "cache"))
     done = subprocess.run(
-        [interpreter(combination[2]), "-X", "faulthandler", "-m", "pytest", "-p", "real.plugin", "-p",
-         "no:cacheprovider",
-         "-o", "addopts=", "-W", "error::DeprecationWarning", "--tb=short", "--basetemp", str(tmp_path / "tests"), *arguments],
+        [interpreter(combination[2]), "-X", "faulthandler", "-m", "pytest", "-p", "real.plugin",
+         "-p", "no:cacheprovider", "-o", "addopts=", "-W", "error::DeprecationWarning", "--tb=short",
+         "--basetemp", str(tmp_path / "tests"), *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, env=settings, cwd=root, timeout=550)
     counts = {outcome: int(number) for number, outcome in re.findall(
         r"(\d+) (passed|failed|skipped|error)", done.stdout.strip().splitlines()[-1])}

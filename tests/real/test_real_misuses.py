@@ -20,13 +20,13 @@ GRAPHS = ("tests/core/runtime/test_trt_graph.py", "-k", "do_not_spoil or every_i
 OPENINGS = ("tests/core/runtime/test_trt_refusals.py", "-k", "breaks_the_gpu")
 CALLS = ("tests/real/calls_builder.py", "tests/real/calls_runtime.py")
 TEN, ELEVEN = ("10.3", "2026.1", "3.11"), ("11.1", "2026.1", "3.11")
+_FREED = "address = int(self._device[-1])\n        self._device.pop().free()\n        return address\n"
 # Name: file, what stands there, what is put there, the combination, and the tests that have to fail.
 MISUSES = {
     "a wrong keyword": (BUFFERS, "mem_flags=flags", "flags=flags", TEN, SESSION),
     "a missing synchronise": (BUFFERS, "self._marks[3].synchronize()", "pass", TEN, SESSION),
     "a freed buffer used": (BUFFERS, "return int(self._device[-1])\n",
-                            "address = int(self._device[-1])\n        self._device.pop().free()\n"
-                            "        return address\n", TEN, SESSION),
+                            _FREED, TEN, SESSION),
     "a swapped binding": (RUNTIME, "addresses[tensor.spec.name]):",
                           "addresses[self.tensors[-1 - self.tensors.index(tensor)].spec.name]):", TEN, SESSION),
     "a member that 11 lacks": (RUNTIME, 'if hasattr(type(engine), "num_bindings") and engine.has', "if engine.has",
@@ -81,7 +81,7 @@ def test_a_misuse_is_seen(copy, tmp_path, name):
     try:
         with open(path, "w") as stream:
             stream.write(source.replace(before, after))
-        code, counts, text = children.run_pytest(combination, tmp_path, "-x", *tests, root=copy)
+        code, _, text = children.run_pytest(combination, tmp_path, "-x", *tests, root=copy)
     finally:
         with open(path, "w") as stream:
             stream.write(source)
