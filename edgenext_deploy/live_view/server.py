@@ -88,8 +88,12 @@ class LiveServer(socketserver.ThreadingMixIn, HTTPServer):
                 thread = threading.Thread(target=self._work, args=(request, client_address), daemon=True,
                                           name="live page viewer")
                 self._viewers[thread] = request
-                thread.start()
-                return
+                try:
+                    thread.start()
+                except RuntimeError:  # the system gives no more threads; it counts as too many
+                    del self._viewers[thread]
+                else:
+                    return
         with contextlib.suppress(OSError):
             request.settimeout(0.0)
             with contextlib.suppress(BlockingIOError):
