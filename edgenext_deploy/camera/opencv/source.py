@@ -165,7 +165,7 @@ class OpenCvSource(FrameSource):
             played = not self.every_frame and wanted.fps is None
             wanted = wanted._replace(turn=turn_of(address.target), played=played)
         self._wanted = wanted
-        return [way for way in ways(self._cv2, address, wanted) if self._way is None or way.what == self._way.what]
+        return ways(self._cv2, address, wanted, "" if self._way is None else self._way.what)
 
     def _is_open(self, capture: Capture, way: Way, deadline: float) -> bool:
         _LOG.debug("opening %s with %s: %s", self.name, way.what, without_password(way.argument))

@@ -39,8 +39,14 @@ class Way(NamedTuple):
         return cv2.VideoCapture(self.argument, self.backend)
 
 
-def ways(cv2: Any, address: Address, wanted: Wanted) -> List[Way]:
+def ways(cv2: Any, address: Address, wanted: Wanted, only: str = "") -> List[Way]:
     """Return the ways to open an address. It may ask GStreamer, which takes a moment.
+
+    Args:
+        cv2: OpenCV.
+        address: from `parse_address`.
+        wanted: what the frames are to be.
+        only: the way, see `Way.what`, that is of interest; by default all.
 
     Raises:
         MissingRuntimeError: a CSI camera, and no GStreamer, or not with its elements.
@@ -52,7 +58,7 @@ def ways(cv2: Any, address: Address, wanted: Wanted) -> List[Way]:
             "csi://{} needs an OpenCV with GStreamer; the one installed ({}) has none".format(
                 address.target, cv2.__version__),
             JETPACK_FIX if on_jetson() else "CSI cameras are read on a Jetson; pass another source here")
-    if has_gstreamer(cv2) and can_be_quoted(target) and not (address.kind == "file" and _is_gif(target)):
+    if only in ("", "GStreamer") and has_gstreamer(cv2) and _goes_into_a_pipeline(address, target):
         wanted = wanted._replace(jetson=on_jetson(), pixel_format=_accepted(cv2, wanted.pixel_format))
         line = pipeline(address._replace(target=target), wanted)
         missing = missing_elements(line)
@@ -66,6 +72,8 @@ def ways(cv2: Any, address: Address, wanted: Wanted) -> List[Way]:
                     missing[0]) if on_jetson() else "CSI cameras are read on a Jetson; pass another source here")
         else:
             _LOG.warning("GStreamer lacks %s; reading without it", " and ".join(missing))
+    if only == "GStreamer":
+        return found
     if address.kind == "v4l2":
         found.append(Way("V4L2", target, cv2.CAP_V4L2, "bgr"))
     elif address.kind in ("file", "rtsp"):
@@ -75,13 +83,18 @@ def ways(cv2: Any, address: Address, wanted: Wanted) -> List[Way]:
     return found
 
 
-def _is_gif(path: str) -> bool:
-    """Return whether a file is a GIF, the end of which OpenCV never sees through GStreamer."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) == b"GIF8"
-    except OSError:
-        return False
+def _goes_into_a_pipeline(address: Address, target: str) -> bool:
+    """Return False for what GStreamer must not have: a name that could leave its quotes, or a GIF.
+
+    OpenCV never sees the end of a GIF through GStreamer.
+    """
+    if address.kind == "file" and can_be_quoted(target):
+        try:
+            with open(target, "rb") as file:
+                return file.read(4) != b"GIF8"
+        except OSError:
+            return False
+    return can_be_quoted(target)
 
 
 def _ffmpeg_limits(cv2: Any) -> Tuple[int, ...]:
