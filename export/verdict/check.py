@@ -4,17 +4,10 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from edgenext_deploy.artifacts.engine_file import open_graph
-from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.targets import TARGETS, get_target
 
 if TYPE_CHECKING:
-    import onnx
-
     from edgenext_deploy.export.verdict.findings import Verdict
-
-# Protobuf cannot hold more in one message.
-_FIX = "export it again, or copy it again if it was damaged on the way"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,20 +58,20 @@ def check_onnx(path: str | os.PathLike[str], *, target: str | None = None) -> Ve
     The file is read, never run. docs/operators.md says what that can and cannot know.
 
     Args:
-        path: a single-file ONNX model, from anywhere.
+        path: an ONNX model, from anywhere. Weights may lie in other files, which are not read.
         target: raise unless this target can run it.
 
     Raises:
         UsageError: no such target.
-        BadInputError: see `load_model`.
+        BadInputError: missing, empty, truncated, not ONNX, over 2 GB, or nested too deep.
         IncompatibleError: `target` cannot run the file; the message names the first nodes.
     """
     if target is not None:
         get_target(target)  # before the file is read
-    model = load_model(os.fspath(path))
     from edgenext_deploy.export.verdict import judge
+    from edgenext_deploy.export.verdict.reading import load_model
 
-    analysis = judge.analyse(model)
+    analysis = judge.analyse(load_model(os.fspath(path)), from_elsewhere=True)
     verdicts = Verdicts(
         os.fspath(path), analysis.opset, analysis.ir_version, len(analysis.nodes),
         judge.judge_every_release(analysis),
@@ -86,44 +79,3 @@ def check_onnx(path: str | os.PathLike[str], *, target: str | None = None) -> Ve
     if target is not None:
         verdicts.require(target)
     return verdicts
-
-
-def load_model(path: str) -> "onnx.ModelProto":
-    """Read a single-file ONNX model and check that it is one.
-
-    Args:
-        path: the ``.onnx`` file.
-
-    Raises:
-        BadInputError: missing, empty, a folder, truncated, not ONNX, over 2 GB, with external data, or
-            refused by the ONNX checker.
-    """
-    import onnx
-
-    from edgenext_deploy.export.verdict.nodes import tensors_of
-
-    content = open_graph(path).take_data()
-    size_bytes = len(content)
-    try:
-        model = onnx.load_model_from_string(content)
-    # Protobuf's own DecodeError; what else it may raise says no more.
-    except Exception as error:
-        raise BadInputError(f"{path} is not an ONNX file, or it is truncated ({size_bytes} bytes)",
-                            _FIX) from error
-    if not model.HasField("graph") or not model.graph.node:
-        raise BadInputError(f"{path}: no graph found; it is not an ONNX model, or it is truncated", _FIX)
-    for tensor in tensors_of(model):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise BadInputError(f"{path}: tensor {tensor.name!r} keeps its data in another file",
-                                "save the model as one file: onnx.save(onnx.load(...), path)")
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    # The checker and the inference functions behind it raise many types; each says that the file is bad.
-    except Exception as error:
-        raise BadInputError(f"{path}: the ONNX checker refuses it: {_one_line(error)}", _FIX) from error
-    return model
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return (text[:240] + "…") if len(text) > 240 else text or type(error).__name__

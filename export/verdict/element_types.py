@@ -7,14 +7,16 @@ from onnx import TensorProto
 
 from edgenext_deploy.export.verdict.nodes import NodeView
 from edgenext_deploy.export.verdict.releases import Release
-from edgenext_deploy.export.verdict.rules import ERROR, NOTE, WARNING, Problems
+from edgenext_deploy.export.verdict.severities import ERROR, NOTE, WARNING, Problems
 
 _NAMES: dict[int, str] = {
     TensorProto.FLOAT: "FP32", TensorProto.FLOAT16: "FP16", TensorProto.BFLOAT16: "BF16",
     TensorProto.DOUBLE: "FP64", TensorProto.INT8: "INT8", TensorProto.UINT8: "UINT8",
     TensorProto.INT32: "INT32", TensorProto.INT64: "INT64", TensorProto.BOOL: "BOOL",
-    TensorProto.FLOAT8E4M3FN: "FP8", TensorProto.INT4: "INT4",
+    TensorProto.FLOAT8E4M3FN: "FP8", TensorProto.INT4: "INT4", TensorProto.FLOAT4E2M1: "FP4",
 }
+FOUR_BIT = frozenset({TensorProto.INT4, TensorProto.FLOAT4E2M1})
+_KNOWN = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
 # Operators whose documented types are not those of the first input: (inputs, outputs) that they describe.
 _DESCRIBED: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "Cast": ((0,), (0,)),
@@ -28,6 +30,10 @@ _DESCRIBED: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "Scan": ((), ()),
     "Where": ((1, 2), ()),
 }
+# Above every opset; onnx takes 32 bits.
+_ANY_OPSET = 9999
+# No operator has more formal inputs.
+_FORMAL = 30
 # The importers of these take the value as it is, whatever the document lists.
 _ANY_TYPE = frozenset({"Constant", "ConstantOfShape"})
 
@@ -38,19 +44,26 @@ def type_name(element_type: int) -> str:
 
 
 def type_problems(node: NodeView, release: Release, opset: int) -> Problems:
-    """Yield a problem per tensor type of the node that the release does not document for the operator."""
-    documented = release.operators[node.op].types
-    if not documented:
-        return
-    seen: set[str] = set()
-    for tensor in _described_tensors(node, opset):
+    """Yield a problem per tensor type that the release does not have, or does not document for the operator."""
+    operator = release.operators[node.op]
+    used = dict.fromkeys(node.element_type(tensor) for tensor in dict.fromkeys((*node.inputs, *node.outputs)) if tensor)
+    lacking = [element_type for element_type in used if element_type in _KNOWN and not release.has_type(element_type)]
+    for element_type in lacking:
+        yield ERROR, f"{type_name(element_type)} tensors, a type that TensorRT {release.name} does not have"
+    seen: set[str] = {type_name(element_type) for element_type in lacking}
+    for tensor in dict.fromkeys(_described_tensors(node, opset)):
         element_type = node.element_type(tensor)
-        if element_type not in TensorProto.DataType.values() or element_type == TensorProto.UNDEFINED:
-            continue
-        name = type_name(element_type)
-        if name in seen:
+        name = type_name(element_type) if element_type in _KNOWN else ""
+        if not name or name in seen:
             continue
         seen.add(name)
+        if name in operator.refused:
+            yield ERROR, f"{name} tensors, which the parser of {release.documented_as} refuses for this operator"
+        if name in operator.unbuilt:
+            yield WARNING, f"{name} tensors: the parser takes them, and the builder refused them in a trial"
+        documented = operator.types
+        if not documented:
+            continue
         narrowed = _narrowed(name, release)
         if name == "FP64":
             yield WARNING, "FP64 tensors are narrowed to FP32, with clamping"
@@ -75,7 +88,8 @@ def _described_tensors(node: NodeView, opset: int) -> Iterator[str]:
     inputs, outputs = _DESCRIBED.get(node.op, (None, ()))
     if inputs is None:
         count = len(node.inputs)
-        inputs = tuple(index for index in range(count) if _same_type_as_first(node.op, opset, index))
+        # What comes after the formal inputs is like the last of them.
+        inputs = tuple(index for index in range(count) if _same_type_as_first(node.op, opset, min(index, _FORMAL)))
     yield from filter(None, (node.input(index) for index in inputs))
     yield from filter(None, (node.output(index) for index in outputs))
 
@@ -84,7 +98,7 @@ def _described_tensors(node: NodeView, opset: int) -> Iterator[str]:
 def _same_type_as_first(op: str, opset: int, index: int) -> bool:
     """Whether input `index` has the type parameter of the first: axes, sizes and conditions have another."""
     try:
-        formal = onnx.defs.get_schema(op, max_inclusive_version=max(opset, 1), domain="").inputs
+        formal = onnx.defs.get_schema(op, max_inclusive_version=min(max(opset, 1), _ANY_OPSET), domain="").inputs
     except onnx.defs.SchemaError:
         return index == 0
     if not formal:

@@ -1,10 +1,12 @@
 """The operator verdict: which TensorRT releases can run an ONNX model, and if not, which node and why.
 
 It reads documents, not TensorRT: see docs/operators.md for what that can and cannot know. The model is
-never executed and external data is never loaded.
+never executed and external data is never loaded. Every step costs time in proportion to the file: nodes that rules
+cannot tell apart are judged once, and what onnx does with functions inside of functions is left out where they unfold
+to more than a million nodes.
 """
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import onnx
 from onnx import TensorProto
@@ -13,11 +15,16 @@ from edgenext_deploy.artifacts.nms_plugin import OP
 from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.export.verdict.element_types import type_problems
 from edgenext_deploy.export.verdict.findings import MAX_NODES_LISTED, Finding, Verdict, group_findings
-from edgenext_deploy.export.verdict.nodes import AI_ONNX, NodeView, walk
+from edgenext_deploy.export.verdict.importer_rules import BROADCASTING, BROADCASTING_OPSET, importer_problems
+from edgenext_deploy.export.verdict.nodes import AI_ONNX, NodeView, unfolded_nodes, walk
+from edgenext_deploy.export.verdict.plugins import plugin_problems
+from edgenext_deploy.export.verdict.reading import complaint_of_checker
 from edgenext_deploy.export.verdict.releases import Release, documented_releases, first_release_with, get_release
-from edgenext_deploy.export.verdict.rules import ERROR, NOTE, WARNING, problems_of
+from edgenext_deploy.export.verdict.rules import problems_of
+from edgenext_deploy.export.verdict.severities import ERROR, NOTE, WARNING
 from edgenext_deploy.targets import Target
 
+_MOST_UNFOLDED = 1_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
@@ -27,29 +34,54 @@ class Analysis:
         opset: imported ai.onnx opset, 0 if none is imported.
         ir_version: of the file.
         nodes: every node.
+        kinds: the numbers of the nodes that no rule can tell apart, one tuple for each kind, in order of appearance.
         typed: shape and type inference worked.
+        judged: verdicts so far, by release.
+        complaint: of ONNX's own checker, empty if it has none or was not asked.
+        plugins: operators that the user says the device has plugins for.
         has_int64: at least one tensor is INT64.
+        not_tensors: inputs and outputs of the graph that are no dense tensors: sequences, maps, optionals.
     """
 
     opset: int
     ir_version: int
     nodes: tuple[NodeView, ...]
+    kinds: tuple[tuple[int, ...], ...]
     typed: bool
     has_int64: bool
+    not_tensors: tuple[str, ...]
+    complaint: str = ""
+    plugins: frozenset[str] = frozenset()
+    judged: dict[str, Verdict] = dataclasses.field(default_factory=dict, compare=False)
 
 
-def analyse(model: onnx.ModelProto) -> Analysis:
-    """Read a model: infer types and shapes, and walk its nodes."""
-    typed = True
-    try:
-        known = onnx.shape_inference.infer_shapes(model, check_type=False, strict_mode=False, data_prop=False)
-    except Exception:  # the inference functions of operators raise many types
-        known, typed = model, False
+def analyse(model: onnx.ModelProto, *, from_elsewhere: bool = False, plugins: Collection[str] = ()) -> Analysis:
+    """Read a model: infer types and shapes, and walk its nodes.
+
+    Args:
+        model: as exported, or as `load_model` gives it.
+        from_elsewhere: ask ONNX's checker too.
+        plugins: operators that the device has plugins for, beside NVIDIA's own.
+    """
+    known, typed, complaint = model, unfolded_nodes(model) <= _MOST_UNFOLDED, ""
+    if typed:
+        complaint = complaint_of_checker(model) if from_elsewhere else ""
+        try:
+            known = onnx.shape_inference.infer_shapes(model, check_type=False, strict_mode=False, data_prop=False)
+        except Exception:  # the inference functions of operators raise many types
+            typed = False
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     nodes = tuple(walk(known))
     has_int64 = any(node.element_type(name) == TensorProto.INT64
                     for node in nodes for name in (*node.inputs, *node.outputs))
-    return Analysis(opset, model.ir_version, nodes, typed, has_int64)
+    not_tensors = tuple(dict.fromkeys(
+        info.name for info in (*model.graph.input, *model.graph.output)
+        if info.type.WhichOneof("value") not in ("tensor_type", None)))
+    kinds: dict[tuple[object, ...], list[int]] = {}
+    for number, node in enumerate(nodes):
+        kinds.setdefault(node.signature, []).append(number)
+    return Analysis(opset, model.ir_version, nodes, tuple(map(tuple, kinds.values())), typed, has_int64, not_tensors,
+                    complaint, frozenset(plugins))
 
 
 def judge(model: onnx.ModelProto, release: str) -> Verdict:
@@ -73,10 +105,12 @@ def judge_every_release(analysis: Analysis) -> dict[str, Verdict]:
 
 def judge_analysis(analysis: Analysis, release: str) -> Verdict:
     """Judge a model that `analyse` has read."""
-    facts = get_release(release)
-    findings = [*_about_model(analysis, facts), *_about_nodes(analysis, facts)]
-    return Verdict(release, facts.documented_as, all(finding.severity != ERROR for finding in findings),
-                   tuple(findings))
+    if release not in analysis.judged:
+        facts = get_release(release)
+        findings = [*_about_model(analysis, facts), *_about_nodes(analysis, facts)]
+        analysis.judged[release] = Verdict(
+            release, facts.documented_as, all(finding.severity != ERROR for finding in findings), tuple(findings))
+    return analysis.judged[release]
 
 
 def require(model: onnx.ModelProto, target: Target) -> None:
@@ -130,57 +164,53 @@ def _about_model(analysis: Analysis, release: Release) -> Iterator[Finding]:
     elif release.max_opset is not None and opset > release.max_opset:
         yield Finding("", "", ERROR, f"opset {opset}; the highest documented is {release.max_opset}")
     elif release.min_opset is not None and opset < release.min_opset:
-        # The parsers of 8.x log a warning and go on.
-        yield Finding("", "", WARNING if release.before(10) else ERROR,
-                      f"opset {opset}; the lowest is {release.min_opset}")
+        # The parsers log a warning and go on.
+        yield Finding("", "", WARNING, f"opset {opset}; the lowest documented is {release.min_opset}")
     if release.ir_version is not None and analysis.ir_version > release.ir_version:
         yield Finding("", "", WARNING, f"IR version {analysis.ir_version}; the parser was built with "
                                        f"{release.ir_version}, logs the difference and goes on")
     if analysis.has_int64 and release.before(9):
         yield Finding("", "", NOTE, "INT64 tensors are narrowed to INT32, with clamping")
+    for name in analysis.not_tensors:
+        yield Finding("", "", ERROR, f"network input or output {name!r} is a sequence, map or optional, not a tensor")
+    if analysis.complaint:
+        yield Finding("", "", WARNING, f"ONNX's checker, which the parsers do not ask: {analysis.complaint}")
     if not analysis.typed:
         yield Finding("", "", NOTE, "not checked: tensor types and shapes, which could not be inferred")
 
 
 def _about_nodes(analysis: Analysis, release: Release) -> Iterator[Finding]:
-    for node in analysis.nodes:
-        for severity, reason in _about_node(node, release, analysis.opset):
+    found = {numbers: tuple(_about_node(analysis.nodes[numbers[0]], release, analysis)) for numbers in analysis.kinds}
+    for number, problems in sorted((number, problems) for numbers, problems in found.items() if problems
+                                   for number in numbers):
+        node = analysis.nodes[number]
+        for severity, reason in problems:
             yield Finding(node.name, node.op, severity, reason)
 
 
-def _about_node(node: NodeView, release: Release, opset: int) -> Iterator[tuple[str, str]]:
+def _about_node(node: NodeView, release: Release, analysis: Analysis) -> Iterator[tuple[str, str]]:
+    opset = analysis.opset
+    plugin = plugin_problems(node.op, release, analysis.plugins)
     if node.function:
         if release.before(9, 3):
             yield ERROR, "a local function of the model, which needs 9.3; inline it"
-    elif node.op == OP:
-        yield from _about_nms_plugin(release)
-    elif node.domain != AI_ONNX:
-        yield ERROR, f"operator of domain {node.domain!r}; the parser looks for a plugin of that name"
+    elif plugin is not None:
+        yield from plugin
     elif node.op in release.operators:
         yield from problems_of(node, release)
+        yield from importer_problems(node, release)
         yield from type_problems(node, release, opset)
+        if opset < BROADCASTING_OPSET and node.op in BROADCASTING:
+            yield ERROR, f"{node.op} as it was before opset {BROADCASTING_OPSET}, with other broadcasting"
     elif node.op in release.importer_only:
-        yield WARNING, "not in the list of supported operators, though the parser's source has it"
+        yield WARNING, "not in the list of supported operators, though the parser has it"
+    elif node.domain != AI_ONNX:
+        yield ERROR, f"operator of domain {node.domain!r}; the parser looks for a plugin of that name"
     else:
         yield ERROR, _missing(node.op, release)
-
-
-def _about_nms_plugin(release: Release) -> Iterator[tuple[str, str]]:
-    """Judge by NVIDIA/TensorRT's release notes: added in 8.0.1, deprecated in 10.12, not among those removed in 11.0.
-
-    For TensorRT-RTX 1.7.1 by its own list of plugins.
-    """
-    if release.name.startswith("rtx-"):
-        yield ERROR, "a plugin of TensorRT that TensorRT-RTX does not have"
-    elif release.before(8, 4):
-        yield WARNING, ("a plugin of TensorRT, reported not to work on a Jetson Nano in 8.0.1 (NVIDIA/TensorRT issue "
-                        "1538) and to give wrong scores in 8.2.1; the self-test tells")
-    elif release.before(10, 12):
-        yield NOTE, "a plugin of TensorRT: its plugin library must be there, and its plugins registered before parsing"
-    elif release.before(11):
-        yield WARNING, "a plugin of TensorRT, deprecated since 10.12"
-    else:
-        yield WARNING, "a plugin of TensorRT, deprecated since 10.12; 11.0 does not name it among those it removed"
+    if not node.function and plugin is None and node.domain != AI_ONNX and node.op in release.operators:
+        yield WARNING, (f"operator of domain {node.domain!r}; the parser reads it as ONNX's own of that name, "
+                        "whose inputs and meaning may differ")
 
 
 def _missing(op: str, release: Release) -> str:

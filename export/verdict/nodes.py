@@ -4,6 +4,8 @@ Subgraphs of If, Loop and Scan and the bodies of local functions are part of the
 external data: a tensor whose bytes lie elsewhere is a constant of unknown value.
 """
 import dataclasses
+import functools
+import math
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
@@ -27,12 +29,13 @@ class _Scope:
     types: MutableMapping[str, int]
     shapes: MutableMapping[str, Shape]
     constants: MutableMapping[str, TensorProto]
-    producers: MutableMapping[str, str]
+    producers: MutableMapping[str, tuple[str, str]]
     static: MutableMapping[str, bool]
+    network_outputs: frozenset[str] = frozenset()
 
     def child(self) -> "_Scope":
         return _Scope(ChainMap({}, self.types), ChainMap({}, self.shapes), ChainMap({}, self.constants),
-                      ChainMap({}, self.producers), ChainMap({}, self.static))
+                      ChainMap({}, self.producers), ChainMap({}, self.static), self.network_outputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +60,19 @@ class NodeView:
     attributes: Mapping[str, Any]
     function: bool
     _scope: _Scope
+    _written: bytes = b""
+
+    @functools.cached_property
+    def signature(self) -> tuple[object, ...]:
+        """All that a rule may ask about the node: equal for nodes of which every rule says the same."""
+        scope = self._scope
+        tensors = tuple((
+            bool(name), scope.types.get(name, 0), scope.shapes.get(name), id(scope.constants.get(name)),
+            scope.static.get(name, False), self.produced_by(index), self.is_constant_behind_casts(index))
+            for index, name in enumerate(self.inputs))
+        outputs = tuple((bool(name), scope.types.get(name, 0), scope.shapes.get(name), self.is_network_output(name))
+                        for name in self.outputs)
+        return self.op, self.domain, self.function, self._written, tensors, outputs
 
     def input(self, index: int) -> str:
         """Return the name of input `index`, empty where there is none."""
@@ -99,21 +115,98 @@ class NodeView:
 
     def produced_by(self, index: int) -> str:
         """Return the operator that computes input `index`, empty for a graph input or an initializer."""
-        return self._scope.producers.get(self.input(index), "")
+        return self._scope.producers.get(self.input(index), ("", ""))[0]
+
+    def is_constant_behind_casts(self, index: int) -> bool:
+        """Whether input `index` is a constant, or one behind nodes of Cast and Identity alone."""
+        name = self.input(index)
+        while name and name not in self._scope.constants:
+            op, name = self._scope.producers.get(name, ("", ""))
+            if op not in {"Cast", "Identity"}:
+                return False
+        return True
+
+    def is_network_input(self, index: int) -> bool:
+        """Whether input `index` is there and no node, constant or shape gives it."""
+        return self.depends_on_data(index) and self.input(index) not in self._scope.producers
+
+    def depends_on_data(self, index: int) -> bool:
+        """Whether input `index` is there and comes from the network's inputs, not from constants and shapes alone."""
+        return bool(self.input(index)) and not self.is_shape_arithmetic(self.input(index))
 
     def is_shape_arithmetic(self, tensor: str) -> bool:
         """Whether a tensor is computed from constants and tensor shapes alone."""
         return self._scope.static.get(tensor, False)
 
+    def is_network_output(self, tensor: str) -> bool:
+        """Whether a tensor is an output of the main graph."""
+        return tensor in self._scope.network_outputs
+
+    def type_of(self, index: int) -> int:
+        """Return the ``TensorProto`` element type of input `index`, 0 if it is not known."""
+        return self.element_type(self.input(index))
+
+    def text(self, name: str, default: str) -> str:
+        """Return a text attribute, or what the operator's definition takes where it is left out."""
+        value = self.attributes.get(name, default)
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+    def number(self, name: str, default: float) -> float:
+        """Return a number attribute; the default where it is left out or no number."""
+        value = self.attributes.get(name, default)
+        return value if isinstance(value, (int, float)) else default
+
+    def items(self, name: str, kind: type = int) -> list[Any]:
+        """Return a list attribute's items of one type; an empty list where it is left out."""
+        value = self.attributes.get(name, [])
+        return [item for item in value if isinstance(item, kind)] if isinstance(value, list) else []
+
 
 def walk(model: onnx.ModelProto) -> Iterator[NodeView]:
-    """Yield every node: the main graph in order, subgraphs after the node that holds them, then functions."""
+    """Yield every node: the main graph in order, subgraphs after the node that holds them, then functions in use."""
     functions = frozenset((function.domain, function.name) for function in model.functions)
-    yield from _walk_graph(model.graph, _Scope({}, {}, {}, {}, {}), "", functions)
-    for function in model.functions:
-        # Types inside a function depend on its caller; none are known here.
+    outputs = frozenset(info.name for info in model.graph.output)
+    yield from _walk_graph(model.graph, _Scope({}, {}, {}, {}, {}, outputs), "", functions)
+    for function in used_functions(model):
+        # Types inside a function depend on its caller; none are known here. Its inputs may be constants.
         path = _readable(function.name) + "/"
-        yield from _walk_nodes(function.node, _Scope({}, {}, {}, {}, {}), path, functions)
+        scope = _Scope({}, {}, {}, {}, dict.fromkeys(function.input, True))
+        yield from _walk_nodes(function.node, scope, path, functions)
+
+
+def used_functions(model: onnx.ModelProto) -> list[onnx.FunctionProto]:
+    """Return the local functions that the main graph calls, directly or through others, each once."""
+    known = {(function.domain, function.name): function for function in model.functions}
+    used: dict[tuple[str, str], onnx.FunctionProto] = {}
+    graphs = [model.graph.node]
+    while known and graphs:
+        for node in graphs.pop():
+            graphs.extend(graph.node for graph in _subgraphs(node))
+            key = (node.domain, node.op_type)
+            if key in known and key not in used:
+                used[key] = known[key]
+                graphs.append(known[key].node)
+    return list(used.values())
+
+
+def unfolded_nodes(model: onnx.ModelProto) -> float:
+    """Return how many nodes there are with each function written out at its calls; inf if one calls itself."""
+    known = {(function.domain, function.name): function for function in model.functions}
+    sizes: dict[tuple[str, str], float] = {}
+
+    def size_of(nodes: Iterable[onnx.NodeProto]) -> float:
+        total = 0.0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            total += 1 + sum(size_of(graph.node) for graph in _subgraphs(node))
+            if key in known:
+                if key not in sizes:
+                    sizes[key] = math.inf  # until it is known: a function that calls itself never ends
+                    sizes[key] = size_of(known[key].node)
+                total += sizes[key]
+        return total
+
+    return size_of(model.graph.node)
 
 
 def graphs_of(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
@@ -164,16 +257,20 @@ def _walk_nodes(nodes: Iterable[onnx.NodeProto], scope: _Scope, path: str,
         domain = AI_ONNX if node.domain == "ai.onnx" else node.domain
         attributes = _attributes(node)
         for output in filter(None, node.output):
-            scope.producers[output] = node.op_type
+            scope.producers[output] = (node.op_type, node.input[0] if node.input else "")
             scope.static[output] = node.op_type in _SHAPE_OPS or (
                 bool(node.input) and all(scope.static.get(name, False) for name in node.input if name))
         if node.op_type == "Constant" and domain == AI_ONNX and node.output:
             _learn_constant(scope, node.output[0], _constant_tensor(attributes))
         name = path + _readable(node.name or next(filter(None, node.output), node.op_type))
         yield NodeView(name, _readable(node.op_type), _readable(domain), tuple(node.input), tuple(node.output),
-                       attributes, (node.domain, node.op_type) in functions, scope)
+                       attributes, (node.domain, node.op_type) in functions, scope, _written(node))
         for graph in _subgraphs(node):
             yield from _walk_graph(graph, scope.child(), name + "/", functions)
+
+
+def _written(node: onnx.NodeProto) -> bytes:
+    return b"".join(attribute.SerializeToString(deterministic=True) for attribute in node.attribute)
 
 
 def _readable(name: str | bytes) -> str:

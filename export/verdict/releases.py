@@ -9,20 +9,38 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from onnx import TensorProto
+
 from edgenext_deploy import data
 from edgenext_deploy.errors import UsageError
 
 _RTX = "rtx-"
 # TensorRT-RTX 1.7 carries the parser of the TensorRT 11.4 time; rules with a version see it as that.
 _RTX_AS = (11, 4)
+# ONNX element types that convertDtype of onnx-tensorrt knows, and the release from which it does.
+_TYPES_SINCE: dict[int, tuple[int, ...]] = {
+    **dict.fromkeys((TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT8, TensorProto.INT32,
+                     TensorProto.INT64, TensorProto.BOOL), (0,)),
+    TensorProto.UINT8: (8, 5), TensorProto.BFLOAT16: (9,), TensorProto.FLOAT8E4M3FN: (9,), TensorProto.INT4: (10,),
+    TensorProto.FLOAT4E2M1: (10, 8),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Operator:
-    """One operator in one release: documented tensor types (empty: not documented) and restrictions."""
+    """One operator in one release.
+
+    Attributes:
+        types: documented tensor types; empty: not documented.
+        notes: documented restrictions.
+        refused: tensor types that the parser was seen to refuse.
+        unbuilt: tensor types that the parser took and the builder refused, in a network of that operator alone.
+    """
 
     types: frozenset[str]
     notes: str
+    refused: frozenset[str] = frozenset()
+    unbuilt: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +68,16 @@ class Release:
     operators: Mapping[str, Operator]
     importer_only: frozenset[str]
     source: str
+
+    @property
+    def is_rtx(self) -> bool:
+        """Whether it is a TensorRT-RTX, whose parser was asked."""
+        return self.name.startswith(_RTX)
+
+    def has_type(self, element_type: int) -> bool:
+        """Whether there is a tensor type for a ``TensorProto`` element type; 8.x narrows INT64, all narrow FP64."""
+        since = _TYPES_SINCE.get(element_type)
+        return since is not None and self.version >= since
 
     @property
     def exact(self) -> bool:
@@ -108,7 +136,8 @@ def _operators(row: str) -> Mapping[str, Operator]:
     for op, history in _table()["operators"].items():
         entry = next((history[release] for release in reversed(upto) if release in history), None)
         if entry is not None:
-            found[op] = Operator(frozenset(entry["types"].split()), entry.get("notes", ""))
+            types, refused, unbuilt = (frozenset(entry.get(key, "").split()) for key in ("types", "refused", "unbuilt"))
+            found[op] = Operator(types, entry.get("notes", ""), refused, unbuilt)
     return found
 
 

@@ -5,21 +5,12 @@ the release, so that equal findings can be shown together; they do name the rele
 Sources: docs/operators.md of each onnx-tensorrt branch for the restrictions, its importer source for the
 traps (`traps` in the shipped table), TensorRT-RTX 1.7.1 where a rule says so.
 """
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import numpy as np
 from onnx import TensorProto
 
 from edgenext_deploy.export.verdict.nodes import NodeView
 from edgenext_deploy.export.verdict.releases import Release
-
-ERROR = "error"
-WARNING = "warning"
-NOTE = "note"
-
-Problems = Iterator[tuple[str, str]]
-Rule = Callable[[NodeView, Release], Problems]
+from edgenext_deploy.export.verdict.severities import ERROR, NOTE, WARNING, Problems, Rule
 
 _START = (0,)
 _END = (1000,)
@@ -63,31 +54,17 @@ def _documented_limits(node: NodeView, release: Release) -> str:
     return release.operators[node.op].notes
 
 
-def _text(node: NodeView, name: str, default: str) -> str:
-    value = node.attributes.get(name, default)
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _number(node: NodeView, name: str, default: float) -> float:
-    value = node.attributes.get(name, default)
-    return value if isinstance(value, (int, float)) else default
-
-
-def _list(node: NodeView, name: str, kind: type = int) -> list[Any]:
-    value = node.attributes.get(name, [])
-    return [item for item in value if isinstance(item, kind)] if isinstance(value, list) else []
-
-
 def _reduce(node: NodeView, release: Release) -> Problems:
     """Before 10.0 only ReduceSum reads an axes input; the others reduce over everything."""
     if node.input(1):
         if node.op != "ReduceSum" and release.before(10):
             yield ERROR, ("axes given as an input are not read before 10.0: reduces over every axis with no "
                           "error; give them as an attribute (opset 17 or lower)")
-        elif not release.before(10) and not node.is_constant(1):
+        elif not release.before(10) and not node.is_constant(1) and not (
+                release.is_rtx and node.is_constant_behind_casts(1)):
             yield ERROR, "axes are computed in the graph; they must be a constant"
-    elif node.op != "ReduceSum" and _number(node, "noop_with_empty_axes", 0) and release.before(10) \
-            and not _list(node, "axes"):
+    elif node.op != "ReduceSum" and node.number("noop_with_empty_axes", 0) and release.before(10) \
+            and not node.items("axes"):
         yield ERROR, "noop_with_empty_axes is not read before 10.0: reduces over every axis with no error"
 
 
@@ -104,9 +81,9 @@ def _pad(node: NodeView, release: Release) -> Problems:
         yield ERROR, "an FP16 padding value is read as FP32 by 8.x: wrong with no error; use an FP32 graph"
     if release.before(8, 2):
         value = node.value(2)
-        filled = _number(node, "value", 0.0) if value is None or value.size != 1 else float(value.reshape(()))
-        pads = node.value(1) if node.input(1) else np.array(_list(node, "pads"), np.int64)
-        if _text(node, "mode", "constant") != "constant" or filled != 0:
+        filled = node.number("value", 0.0) if value is None or value.size != 1 else float(value.reshape(()))
+        pads = node.value(1) if node.input(1) else np.array(node.items("pads"), np.int64)
+        if node.text("mode", "constant") != "constant" or filled != 0:
             yield ERROR, "pads with anything but zeros, which needs 8.2"
         if pads is None:
             yield ERROR, "pads are computed in the graph; they must be a constant before 8.2"
@@ -152,14 +129,14 @@ def _convolution(node: NodeView, release: Release) -> Problems:
 
 def _pooling(node: NodeView, release: Release) -> Problems:
     yield from _spatial(node, release, "pooling")
-    if any(value != 1 for value in _list(node, "dilations")):
+    if any(value != 1 for value in node.items("dilations")):
         yield ERROR, "dilated pooling; TensorRT's pooling layer has no dilation"
     if node.op == "MaxPool" and node.output(1):
         yield ERROR, "the Indices output does not exist in TensorRT"
 
 
 def _gemm(node: NodeView, release: Release) -> Problems:
-    scaled = _number(node, "alpha", 1.0) != 1 or (_number(node, "beta", 1.0) != 1 and bool(node.input(2)))
+    scaled = node.number("alpha", 1.0) != 1 or (node.number("beta", 1.0) != 1 and bool(node.input(2)))
     if scaled and release.before(9) and node.element_type(node.input(0)) == TensorProto.FLOAT16:
         # Read in the source of 8.2; the neighbours have the same code as far as it could be read.
         severity = ERROR if release.documented_as == "8.2" else WARNING
@@ -169,7 +146,7 @@ def _gemm(node: NodeView, release: Release) -> Problems:
 def _einsum(node: NodeView, release: Release) -> Problems:
     if not release.before(10, 12):
         return
-    terms = _text(node, "equation", "").replace(" ", "").split("->")[0].split(",")
+    terms = node.text("equation", "").replace(" ", "").split("->")[0].split(",")
     if any("." in term for term in terms):
         yield ERROR, "the equation has an ellipsis, which needs 10.12"
         return
@@ -184,40 +161,41 @@ def _einsum(node: NodeView, release: Release) -> Problems:
         yield ERROR, "the operands broadcast against each other, which needs 10.12"
 
 
+# ITopKLayer's limit; TensorRT-RTX 1.7.1 builds 3840 and refuses 3841.
+_MOST_TOP_K = 3840
 _RESIZE_COORDINATES = frozenset(
     {"half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asymmetric", "align_corners"})
 _RESIZE_NEAREST = frozenset({"floor", "ceil", "round_prefer_floor", "round_prefer_ceil"})
 
 
 def _resize(node: NodeView, release: Release) -> Problems:
-    coordinates = _text(node, "coordinate_transformation_mode", "half_pixel")
-    mode = _text(node, "mode", "nearest")
-    nearest = _text(node, "nearest_mode", "round_prefer_floor")
+    coordinates = node.text("coordinate_transformation_mode", "half_pixel")
+    mode = node.text("mode", "nearest")
+    nearest = node.text("nearest_mode", "round_prefer_floor")
     if coordinates not in _RESIZE_COORDINATES:
         yield ERROR, f"coordinate_transformation_mode {coordinates!r} is not one of the parser's"
     if mode == "cubic":
         # The documents to 11.x list nearest and linear; TensorRT-RTX 1.7.1 builds a cubic one.
-        if release.before(10):
-            yield ERROR, "cubic interpolation; the parser has nearest and linear"
+        if release.before(8, 5):
+            yield ERROR, "cubic interpolation, which needs 8.5"
         elif _documented_limits(node, release):
             yield WARNING, "cubic interpolation; the document lists nearest and linear only"
     if mode == "nearest" and nearest not in _RESIZE_NEAREST:
         yield ERROR, f"nearest_mode {nearest!r} is not one of the parser's"
-    if _text(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
+    if node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
         yield ERROR, "keep_aspect_ratio_policy other than 'stretch' is not supported"
-    if _number(node, "antialias", 0):
+    if node.number("antialias", 0):
         yield ERROR, "antialias is not supported"
 
 
 def _top_k(node: NodeView, release: Release) -> Problems:
     if release.before(8, 6) and not node.is_constant(1):
         yield ERROR, "K is computed in the graph; it must be a constant before 8.6"
-    if not release.before(10, 1) and _documented_limits(node, release):
-        if _number(node, "sorted", 1) != 1:
-            yield ERROR, "sorted=0 is not supported"
-        k = node.value(1)
-        if k is not None and (k >= 3840).any():
-            yield ERROR, f"K is {k.max()}; it must be below 3840"
+    if not release.before(10, 1) and _documented_limits(node, release) and node.number("sorted", 1) != 1:
+        yield ERROR, "sorted=0 is not supported"
+    k = node.value(1) if node.input(1) else np.array(node.number("k", 0))
+    if k is not None and (k > _MOST_TOP_K).any():
+        yield ERROR, f"K is {k.max():g}; TensorRT has at most {_MOST_TOP_K}"
 
 
 def _instance_normalization(node: NodeView, release: Release) -> Problems:
@@ -250,14 +228,14 @@ def _dropout(node: NodeView, release: Release) -> Problems:
 
 
 def _recurrent(node: NodeView, release: Release) -> Problems:
-    activations = _list(node, "activations", bytes)
+    activations = node.items("activations", bytes)
     half = len(activations) // 2
-    if _text(node, "direction", "forward") == "bidirectional" and activations[:half] != activations[half:]:
+    if node.text("direction", "forward") == "bidirectional" and activations[:half] != activations[half:]:
         yield ERROR, "forward and reverse activations differ"
     if node.op == "LSTM" and not release.before(10, 1) and _documented_limits(node, release):
-        if _number(node, "input_forget", 0):
+        if node.number("input_forget", 0):
             yield ERROR, "input_forget=1 is not supported"
-        if _number(node, "layout", 0):
+        if node.number("layout", 0):
             yield ERROR, "layout=1 is not supported"
 
 
@@ -293,7 +271,7 @@ def _range(node: NodeView, release: Release) -> Problems:
 
 
 def _scatter_nd(node: NodeView, release: Release) -> Problems:
-    reduction = _text(node, "reduction", "none")
+    reduction = node.text("reduction", "none")
     if reduction != "none":
         if release.before(10):
             yield NOTE, f"not checked: whether the importer reads reduction={reduction!r} is not documented"
@@ -307,10 +285,6 @@ def _attention(node: NodeView, release: Release) -> Problems:
     ranks = [node.rank(index) for index in range(4) if node.input(index)]
     if any(rank is not None and rank != 4 for rank in ranks):
         yield ERROR, "Q, K, V and attn_mask must have rank 4"
-    if any(node.input(index) for index in (4, 5, 6)) or any(node.output(index) for index in (1, 2, 3)):
-        yield ERROR, "the key-value cache, nonpad_kv_seqlen and qk_matmul_output are not supported"
-    if _number(node, "softcap", 0.0):
-        yield ERROR, "softcap is not supported"
 
 
 def _constant(node: NodeView, release: Release) -> Problems:

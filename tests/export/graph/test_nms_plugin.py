@@ -15,7 +15,7 @@ from edgenext_deploy.export.checks.rtx import build_with_rtx
 from edgenext_deploy.export.report import as_data, next_commands
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.verdict import judge
-from edgenext_deploy.export.verdict.check import load_model
+from edgenext_deploy.export.verdict.reading import load_model
 from edgenext_deploy.networks.nms import suppress
 from edgenext_deploy.runtime.open import open_session
 from edgenext_deploy.runtime.session import Session

@@ -13,13 +13,10 @@ from hypothesis import strategies as st  # noqa: E402
 from onnx import TensorProto, helper  # noqa: E402
 from verdict_models import constant, mean_with_axes_input, model, one_node, save, small_network, tensor  # noqa: E402
 
-from edgenext_deploy.artifacts import engine_file  # noqa: E402
 from edgenext_deploy.errors import BadInputError  # noqa: E402
-from edgenext_deploy.export.verdict import (  # noqa: E402
-    judge,
-)
-from edgenext_deploy.export.verdict.check import load_model  # noqa: E402
+from edgenext_deploy.export.verdict import judge, reading  # noqa: E402
 from edgenext_deploy.export.verdict.cli import check_command  # noqa: E402
+from edgenext_deploy.export.verdict.reading import load_model  # noqa: E402
 
 
 @pytest.fixture
@@ -121,11 +118,6 @@ def written(content):
     (written(b"\x89PNG\r\n\x1a\n" + b"x" * 100), "not an ONNX"),
     (written(b'{"schema": 1}'), "not an ONNX file"),
     (written(b"\x08\x07"), "no graph"),  # valid protobuf: ir_version 7, nothing else
-    (external_data, "a second file"),
-    (external_data_in_a_subgraph, "a second file"),
-    (checker_refuses, "checker refuses"),
-    (shapes_contradict, "checker refuses"),
-    (lambda path: onnx.save(small_network(ir_version=99), path), "checker refuses"),
 ])
 def test_bad_files_are_refused_in_one_line(tmp_path, run, make, word):
     path = str(tmp_path / "bad.onnx")
@@ -136,6 +128,28 @@ def test_bad_files_are_refused_in_one_line(tmp_path, run, make, word):
     assert word in message
     assert path in message
     assert fix.startswith("  fix: ")
+
+
+@pytest.mark.parametrize("make", [external_data, external_data_in_a_subgraph])
+def test_weights_in_another_file_are_not_needed(tmp_path, run, make):
+    path = str(tmp_path / "model.onnx")
+    make(path)
+    (tmp_path / "weights.bin").unlink(missing_ok=True)
+    code, out, err = run(path)
+    assert (code, err) == (0, "") and "targets that can run it: nano" in out
+
+
+@pytest.mark.parametrize(("make", "word"), [
+    (checker_refuses, "alpha_that_is_not_there"),
+    (shapes_contradict, "Inferred shape and existing shape differ"),
+    (lambda path: onnx.save(small_network(ir_version=99), path), "IR"),
+])
+def test_what_only_onnx_s_checker_minds_is_a_finding(tmp_path, run, make, word):
+    path = str(tmp_path / "odd.onnx")
+    make(path)
+    code, out, err = run(path)
+    assert (code, err) == (0, "")
+    assert "warning: ONNX's checker, which the parsers do not ask: " in out and word in out
 
 
 def test_a_file_that_may_not_be_read(tmp_path):
@@ -149,7 +163,7 @@ def test_a_file_that_may_not_be_read(tmp_path):
 
 def test_a_file_over_two_gigabytes_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = save(tmp_path, small_network())
-    monkeypatch.setattr(engine_file, "_MOST_BYTES", os.path.getsize(path) - 1)
+    monkeypatch.setattr(reading, "_MOST_BYTES", os.path.getsize(path) - 1)
     with pytest.raises(BadInputError, match="at most"):
         load_model(path)
 
