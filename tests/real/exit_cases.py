@@ -21,6 +21,7 @@ from real.machine import Machine
 from trt_cases import frames, right
 
 from edgenext_deploy.errors import EdgeNextError
+from edgenext_deploy.runtime import cuda
 
 RELEASE, PYCUDA = os.environ["EDGENEXT_REAL"].split(",")
 ILLEGAL_ADDRESS = 700
@@ -195,6 +196,36 @@ class Cases:
         self.sticky()
         told(lambda: session.infer(IMAGE))
         preprocess.close()
+
+
+    def sticky_pop(self):
+        """The context cannot even be popped: pycuda aborts the process, and what happened was said before."""
+        self.machine.driver.double_configure(b"STICKY_POP", b"1")
+
+        def breaks(context, addresses, stream):
+            self.sticky()
+            return False
+
+        session = self.session(cuda_graph=False)
+        self.machine.enqueue = breaks
+        told(lambda: session.infer(IMAGE))
+
+    def no_gpu(self):
+        self.machine.driver.double_configure(b"DEVICES", b"0")
+        told(lambda: cuda.acquire(0))
+
+    def two_gpus(self):
+        self.machine.driver.double_configure(b"DEVICES", b"2")
+        sessions = [self.session(device=device) for device in (0, 1)]
+        threads = [threading.Thread(target=use, args=(session,)) for session in sessions * 4]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for session in sessions:
+            use(session)
+            session.close()
+        told(lambda: cuda.acquire(2))
 
 
 def main(case):

@@ -12,7 +12,7 @@ from real import children, places
 pytestmark = pytest.mark.real
 
 NANO, NEWEST, LAST_10 = ("8.6", "2022.1", "3.6"), ("11.4", "2026.1", "3.11"), ("10.16", "2026.1", "3.11")
-SITE = os.path.join(places.HERE, "site")
+PACKAGES = os.path.join(places.HERE, "packages")
 
 
 @pytest.fixture(params=[NANO, LAST_10, NEWEST], ids=children.name)
@@ -23,7 +23,7 @@ def command(request, tmp_path):
     settings.update(
         LD_LIBRARY_PATH=places.LIBRARIES, EDGENEXT_DOUBLE_KERNELS=places.KERNELS, COLUMNS="160",
         XDG_CACHE_HOME=str(tmp_path / "cache"),
-        PYTHONPATH=os.pathsep.join([ROOT, TESTS, SITE, places.pycuda(pycuda, python)]))
+        PYTHONPATH=os.pathsep.join([ROOT, TESTS, PACKAGES, places.pycuda(pycuda, python)]))
     gpu.write_plan(tmp_path, release)
 
     def run(name, *arguments):

@@ -11,7 +11,8 @@ pytestmark = pytest.mark.real
 RESTART = "CudaError"
 # Exit status, and what is printed before "violations".
 NORMAL = {"plain": (0, ""), "autoinit": (0, ""), "thread": (0, ""), "traceback": (1, ""), "daemon": (0, ""),
-          "exit_inside": (3, ""), "interrupt": (None, ""), "half_closed": (0, ""), "cycle": (0, ""), "views": (0, "")}
+          "exit_inside": (3, ""), "interrupt": (None, ""), "half_closed": (0, ""), "cycle": (0, ""), "views": (0, ""),
+          "no_gpu": (0, "MissingRuntimeError"), "two_gpus": (0, "UsageError")}
 FORKED = {"fork": (0, "UsageError"), "fork_close": (0, "child 0"), "fork_reopen": (0, "MissingRuntimeError"),
           "fork_multiprocessing": (0, "child 0")}
 STICKY = dict.fromkeys((
@@ -23,6 +24,12 @@ FULL = [("8.6", "2022.1", "3.6"), ("10.3", "2026.1", "3.11")]
 OTHERS = [row for row in children.COMBINATIONS if row not in FULL]
 ALWAYS = [(*row, "all") for row in FULL] + [(*row, "some") for row in OTHERS]
 SOME = ("plain", "sticky_close", "sticky_opening", "fork")
+
+
+@pytest.mark.parametrize("release, pycuda, python", FULL)
+def test_a_context_that_cannot_be_popped_aborts_after_it_was_said(release, pycuda, python):
+    done = children.run_script((release, pycuda, python), "exit_cases.py", "sticky_pop")
+    assert done.returncode == -6 and done.stdout.index(RESTART) < done.stdout.index("PyCUDA ERROR"), done.stdout
 
 
 @pytest.mark.parametrize("release, pycuda, python, which", sweep(
