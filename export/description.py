@@ -116,8 +116,8 @@ def describe(
     described = Manifest(
         schema=manifests.SCHEMA, toolkit_version=__version__, task=resolved.task, variant=variant.name,
         weights=reference.weights, target=target.name,
-        graph=GraphFile(f"{resolved.name}.onnx", sha256_of_bytes(content), len(content), target.opset,
-                        target.ir_version),
+        graph=GraphFile(f"{resolved.name}.onnx", sha256_of_bytes(content), len(content), checks.analysis.opset,
+                        checks.analysis.ir_version),
         inputs=_with_type(emitted.inputs, resolved.io), outputs=_with_type(emitted.outputs, resolved.io),
         preprocessing=network.preprocessing, labels=network.labels, labels_source=network.labels_source,
         precision=graph.result.precision,

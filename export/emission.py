@@ -12,6 +12,7 @@ from edgenext_deploy.export import tasks
 from edgenext_deploy.export.checks.parity import Run, reference_function
 from edgenext_deploy.export.graph_ends import end_of, front_of
 from edgenext_deploy.export.lowering.context import LoweringContext
+from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.resolved import ResolvedExport
 from edgenext_deploy.export.weights import Reference
@@ -43,7 +44,7 @@ class Emitted:
 
 def emit_graph(
     resolved: ResolvedExport, reference: Reference, preprocessing: Preprocessing, scores: Scores | None,
-    lower_module: Lower,
+    lower_module: Lower = lower,
 ) -> Emitted:
     """Lower the reference module and write it down as ONNX.
 

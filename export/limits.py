@@ -17,6 +17,10 @@ CHOICES = {
     "outputs": ("logits", "probabilities", "features"),
     "input": ("float", "uint8", "uint8-nhwc"),
 }
+# Of an adopted network: what it does, and how a detector gives its boxes.
+TASKS = ("classification", "detection", "segmentation", "features")
+BOX_FORMATS = ("ltrb", "cxcywh")
+BOX_UNITS = ("part", "pixel")
 # Smallest and largest value, both allowed.
 WHOLE_NUMBERS = {"batch": (1, 256), "num_classes": (1, 100000), "resize_size": (32, 40960)}
 FRACTIONS = {"crop_pct": (0.1, 1.0), "threshold": (0.0, 1.0), "tolerance": (1e-5, 0.5)}

@@ -1,12 +1,13 @@
 """The export, step by step: load, lower, simplify, set the precision, judge, compare, build, write."""
 import collections
+import functools
 from collections.abc import Callable
 
 import onnx
 
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts import nms_plugin
-from edgenext_deploy.artifacts.manifest import Manifest, Preprocessing
+from edgenext_deploy.artifacts.manifest import Manifest, Preprocessing, Scores
 from edgenext_deploy.export.checks.golden_answers import golden_answers
 from edgenext_deploy.export.checks.rtx import Build, build_with_rtx, require_build
 from edgenext_deploy.export.checks.torch_settings import one_thread
@@ -23,9 +24,10 @@ from edgenext_deploy.export.resolved import ResolvedExport
 from edgenext_deploy.export.result import ExportResult, GraphFiles, paths_of
 from edgenext_deploy.export.training_choice import choose
 from edgenext_deploy.export.verdict import judge as verdicts
-from edgenext_deploy.export.weights import load_reference
+from edgenext_deploy.export.weights import Reference, load_reference
 from edgenext_deploy.files import write_files_atomically
 
+Emit = Callable[[ResolvedExport, Reference, Preprocessing, Scores | None], Emitted]
 _DECISIONS = {"classification": "inputs", "detection": "anchors", "segmentation": "pixels"}
 
 
@@ -44,7 +46,13 @@ def run_export(
     Raises:
         EdgeNextError: see `export_onnx`.
     """
-    return Export(request.resolve(), request.progress, lower_module=lower_module, simplify=simplify, build=build).run()
+    emit = functools.partial(emit_graph, lower_module=lower_module)
+    return Export(request.resolve(), request.progress, emit=emit, simplify=simplify, build=build).run()
+
+
+def load(resolved: ResolvedExport, progress: Progress) -> Reference:
+    """Return the reference module of a variant."""
+    return load_reference(resolved.variant, resolved.source, resolved.num_classes, progress)
 
 
 class Export:
@@ -53,31 +61,32 @@ class Export:
     Args:
         resolved: the options.
         progress: called with a few words before each step.
-        lower_module: the lowering.
+        load: gives the network to export, with its weights.
+        emit: writes it down as an FP32 graph.
         simplify: the simplifier.
         build: the builder of TensorRT-RTX.
     """
 
     def __init__(
-        self, resolved: ResolvedExport, progress: Progress, lower_module: Lower = lower,
+        self, resolved: ResolvedExport, progress: Progress,
+        load: Callable[[ResolvedExport, Progress], Reference] = load, emit: Emit = emit_graph,
         simplify: Callable[[onnx.ModelProto], Simplified] = simplify, build: Build = build_with_rtx,
     ) -> None:
         self.resolved, self.progress = resolved, progress
-        self.lower_module, self.simplify, self.build = lower_module, simplify, build
+        self.load, self.emit, self.simplify, self.build = load, emit, simplify, build
 
     @one_thread()
     def run(self) -> ExportResult:
         """Take every step; nothing is written before all checks have passed."""
         progress = self.progress
         progress("loading weights")
-        reference = load_reference(
-            self.resolved.variant, self.resolved.source, self.resolved.num_classes, progress)
+        reference = self.load(self.resolved, progress)
         training = choose(self.resolved, reference)
         resolved = self.resolved = self.resolved.with_size_of(training.said)
         network = network_of(resolved, reference, training)
         require_replaceable(resolved, reference.weights, network)
         progress("lowering")
-        emitted = emit_graph(resolved, reference, network.preprocessing, network.scores, self.lower_module)
+        emitted = self.emit(resolved, reference, network.preprocessing, network.scores)
         graph = self._finish(emitted, network.preprocessing)
         checks = self._check(emitted, graph, network)
         progress("writing")

@@ -149,14 +149,14 @@ class ExportRequest:
         if self.input != "float":
             require_pixels(target)
         folder, stem = place_of(os.fspath(self.output), self.name, variant.name)
-        _require_writable(Path(folder))
-        labels = _names(self.labels, self._known_classes(variant))
+        require_writable(Path(folder))
+        labels = names_of(self.labels, self._known_classes(variant))
         return ResolvedExport(
             name=stem, folder=Path(folder), force=self.force, variant=variant, target=target,
             precision=precision_for(target, self.fp16, self.precision_mode, self.io), io=self.io,
             source=WeightsSource(module, _text(self.weights), self.pretrained, self.seed, self.state),
             shape=(self.batch, 3, height, width), num_classes=self.num_classes, labels=labels,
-            labels_source=_labels_source(self.labels), activation=self.activation,
+            labels_source=labels_source(self.labels), activation=self.activation,
             threshold=self.threshold,
             form=GraphForm(self.outputs or _OUTPUTS.get(variant.task, ""), self.input != "float",
                            self.input == "uint8-nhwc"),
@@ -265,14 +265,15 @@ def _require_plugin(variant: Variant, target: Target, io: str) -> None:
                          "leave out --io fp16")
 
 
-def _require_writable(folder: Path) -> None:
+def require_writable(folder: Path) -> None:
     """Raise UsageError if files can plainly not be written there."""
     reason = why_not_writable(str(folder))
     if reason is not None:
         raise UsageError(f"cannot write to {folder}: {reason}", "choose another --output")
 
 
-def _names(labels: "PathLike | Sequence[str] | None", classes: int | None) -> tuple[str, ...] | None:
+def names_of(labels: "PathLike | Sequence[str] | None", classes: int | None) -> tuple[str, ...] | None:
+    """Return the names of the classes that an option gives, None for none; raise if they are not `classes`."""
     if labels is None:
         return None
     if isinstance(labels, (str, os.PathLike)):
@@ -283,7 +284,8 @@ def _names(labels: "PathLike | Sequence[str] | None", classes: int | None) -> tu
     return tuple(labels)
 
 
-def _labels_source(labels: "PathLike | Sequence[str] | None") -> str:
+def labels_source(labels: "PathLike | Sequence[str] | None") -> str:
+    """Return where the names of the classes come from, for the manifest."""
     if labels is None:
         return "none"
     if not isinstance(labels, (str, os.PathLike)):

@@ -17,7 +17,8 @@ COMMANDS = {
     "estimate": ("edgenext_deploy.benchmarks.commands.cli", ["estimate", "--variant", "xxs", "--device", "nano"]),
     "eval": ("edgenext_deploy.benchmarks.accuracy.cli", [*ENGINE, "--data", "photos"]),
     "models": ("edgenext_deploy.models.cli", []),
-    "export": ("edgenext_deploy.export.cli", ["--variant", "xxs", "--image-size", "64x64", "--output", "made"]),
+    "export": ("edgenext_deploy.export.commands.cli", ["--variant", "xxs", "--image-size", "64x64",
+                                                       "--output", "made"]),
 }
 
 

@@ -30,7 +30,7 @@ def run(command, *words):
 toy_column.add()
 toy_sensor.add()
 from edgenext_deploy.benchmarks.commands.cli import bench_command
-from edgenext_deploy.export.cli import export_command
+from edgenext_deploy.export.commands.cli import export_command
 from edgenext_deploy.models.cli import models_command
 from edgenext_deploy.run.cli import command as run_photos
 

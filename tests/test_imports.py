@@ -83,7 +83,7 @@ def test_import_is_quick():
 
 
 @pytest.mark.parametrize("module", [
-    "edgenext_deploy.run.cli", "edgenext_deploy.models.cli", "edgenext_deploy.export.cli",
+    "edgenext_deploy.run.cli", "edgenext_deploy.models.cli", "edgenext_deploy.export.commands.cli",
     "edgenext_deploy.benchmarks.commands.cli", "edgenext_deploy.benchmarks.accuracy.cli", "edgenext_deploy.engines.cli",
     "edgenext_deploy.doctor.cli"])
 def test_help_is_quick_and_loads_nothing_heavy(module):
@@ -98,7 +98,8 @@ def test_help_is_quick_and_loads_nothing_heavy(module):
 def test_the_export_command_leaves_torch_to_the_export():
     """It imports torch without the garbage collector, which saves a tenth of the command's time."""
     run("import sys\n"
-        "from edgenext_deploy.export import api, cli\n"
+        "from edgenext_deploy.export import api\n"
+        "from edgenext_deploy.export.commands import cli\n"
         "api.export_onnx = lambda *arguments, **options: sys.exit(int('torch' in sys.modules))\n"
         "sys.argv = ['edgenext-export', '--variant', 'xxs']\n"
         "cli.main()", cwd=str(ROOT))

@@ -16,7 +16,8 @@ ROOT = Path(paths.ROOT)
 SCRIPT = os.path.join(paths.TESTS, "import_everything.py")
 PYTHONS = {"3.6": os.environ.get("EDGENEXT_PYTHON36"), "3.11": sys.executable,
            "3.13": os.environ.get("EDGENEXT_PYTHON313")}
-FILES = ("edgenext_deploy/py.typed", "edgenext_deploy/models/definitions/edgenext.py", "edgenext_deploy/export/cli.py",
+FILES = ("edgenext_deploy/py.typed", "edgenext_deploy/models/definitions/edgenext.py",
+         "edgenext_deploy/export/commands/cli.py",
          "edgenext_deploy/benchmarks/commands/cli.py", "edgenext_deploy/data/trt_operators.json",
          "edgenext_deploy/data/photos/cat.jpg", "edgenext_deploy/data/icons.safetensors",
          "edgenext_deploy/data/icons/ice cream/0.jpg", "edgenext_deploy/preprocess/kernels.cu",

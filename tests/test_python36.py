@@ -56,8 +56,9 @@ def test_the_wheel_installs_and_starts(wheel, tmp_path):
     assert installed.returncode == 0, installed.stderr
     assert "error" not in installed.stderr.lower()
     environment = dict(os.environ, PYTHONPATH=str(target), LC_ALL="C.UTF-8")
-    for module in ("edgenext_deploy.run.cli", "edgenext_deploy.benchmarks.commands.cli", "edgenext_deploy.export.cli",
-                   "edgenext_deploy.models.cli", "edgenext_deploy.engines.cli", "edgenext_deploy.doctor.cli"):
+    for module in ("edgenext_deploy.run.cli", "edgenext_deploy.benchmarks.commands.cli",
+                   "edgenext_deploy.export.commands.cli", "edgenext_deploy.models.cli", "edgenext_deploy.engines.cli",
+                   "edgenext_deploy.doctor.cli"):
         shown = subprocess.run([PYTHON36, "-m", module, "--help"], capture_output=True, text=True, env=environment,
                                cwd=str(tmp_path))
         assert shown.returncode == 0, shown.stderr
@@ -66,8 +67,8 @@ def test_the_wheel_installs_and_starts(wheel, tmp_path):
 
 def test_exporting_there_says_what_is_missing(wheel, tmp_path):
     environment = dict(os.environ, PYTHONPATH=str(ROOT), LC_ALL="C.UTF-8")
-    result = subprocess.run([PYTHON36, "-m", "edgenext_deploy.export.cli", "--variant", "xxs"], capture_output=True,
-                            text=True, env=environment, cwd=str(tmp_path))
+    result = subprocess.run([PYTHON36, "-m", "edgenext_deploy.export.commands.cli", "--variant", "xxs"],
+                            capture_output=True, text=True, env=environment, cwd=str(tmp_path))
     assert result.returncode == 6, result.stderr
     assert "Python 3.10" in result.stderr and "Traceback" not in result.stderr
 

@@ -23,7 +23,7 @@ def export_variant(variant: str, folder: str, target: str) -> str:
         VerificationError: the export took longer than ten minutes.
         EdgeNextError: the export failed; the class is that of its exit code.
     """
-    run_module("edgenext_deploy.export.cli", ["--variant", variant, "--target", target, "--output", folder],
+    run_module("edgenext_deploy.export.commands.cli", ["--variant", variant, "--target", target, "--output", folder],
                _TIME_LIMIT_S)
     return os.path.join(folder, variant + ".onnx")
 

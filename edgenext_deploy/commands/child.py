@@ -20,7 +20,7 @@ def run_module(module: str, arguments: Sequence[str], timeout_s: Optional[float]
     """Run a command of this toolkit and return what it printed.
 
     Args:
-        module: the command's, such as ``edgenext_deploy.export.cli``.
+        module: the command's, such as ``edgenext_deploy.export.commands.cli``.
         arguments: as on a command line.
         timeout_s: wall time after which the child is killed.
 

@@ -54,8 +54,13 @@ def choose_mode(manifest: Manifest, precision: str, release: Release, target: st
 
 def export_command(manifest: Manifest, target: str, fp16: bool) -> str:
     """Return the command that exports the same network for a target, in place of the graph that does not fit."""
-    words = ["edgenext-export", manifest.variant, "--target", target]
     source = manifest.weights.source
+    rules = manifest.lowering.get("rules")
+    if isinstance(rules, dict) and "adopted" in rules:
+        words = ["edgenext-export", "adopt", source.split(" (")[0], "--task", manifest.task, "--target", target]
+        words += ["--name", os.path.splitext(manifest.graph.file)[0]]
+        return " ".join(map(shlex.quote, words + (["--fp16"] if fp16 else []) + ["--force"]))
+    words = ["edgenext-export", manifest.variant, "--target", target]
     seed = _SEED.search(source) if manifest.weights.random else None
     if seed is not None and seed.group(1) != "0":
         words += ["--seed", seed.group(1)]

@@ -19,13 +19,16 @@ class Simplified:
     warning: str | None
 
 
-def simplify(model: onnx.ModelProto, timeout_s: float = 60.0, child: Path = _CHILD) -> Simplified:
+def simplify(
+    model: onnx.ModelProto, timeout_s: float = 60.0, child: Path = _CHILD, may_add: bool = False
+) -> Simplified:
     """Simplify a model, keeping every remaining node's name, the opset and the IR version.
 
     Args:
         model: a checked model.
         timeout_s: wall time after which the child is killed.
         child: the script to run; tests give one that misbehaves.
+        may_add: new nodes are fine, as in a graph of which nobody knows the names yet.
     """
     with scratch_folder() as folder:
         source, destination = Path(folder, "in.onnx"), Path(folder, "out.onnx")
@@ -45,11 +48,11 @@ def simplify(model: onnx.ModelProto, timeout_s: float = 60.0, child: Path = _CHI
             onnx.checker.check_model(simplified, full_check=True)
         except Exception as error:
             return Simplified(model, f"onnx-simplifier wrote a broken file: {error}")
-    changed = _changed(model, simplified)
+    changed = _changed(model, simplified, may_add)
     return Simplified(model, f"onnx-simplifier {changed}") if changed else Simplified(simplified, None)
 
 
-def _changed(before: onnx.ModelProto, after: onnx.ModelProto) -> str | None:
+def _changed(before: onnx.ModelProto, after: onnx.ModelProto, may_add: bool) -> str | None:
     """Return what the simplifier changed that it must not change, or None."""
     for field in ("opset_import", "ir_version"):
         if getattr(before, field) != getattr(after, field):
@@ -59,6 +62,6 @@ def _changed(before: onnx.ModelProto, after: onnx.ModelProto) -> str | None:
             return f"changed the graph's {field}s"
     known = {node.name: node.op_type for node in before.graph.node}
     for node in after.graph.node:
-        if known.get(node.name) != node.op_type:
+        if not may_add and known.get(node.name) != node.op_type:
             return f"put a new node into the graph: {node.name or '(no name)'} ({node.op_type})"
     return None

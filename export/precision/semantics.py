@@ -1,4 +1,4 @@
-"""What each ONNX operator of a lowered graph computes, written once for every arithmetic.
+"""What each ONNX operator of a graph computes, written once for every arithmetic.
 
 Composite operators (LayerNormalization, Gelu, Softmax) are spelled out step by step, so that in FP16 their insides
 overflow and lose digits as their outputs do.
@@ -13,6 +13,7 @@ from onnx import TensorProto
 from torch import Tensor
 
 from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.export.precision import shape_semantics as shapes
 from edgenext_deploy.export.precision.arithmetic import Float32
 
 
@@ -71,11 +72,13 @@ def _conv(a: Float32, step: Step, x: Operands) -> Tensor:
 
 
 def _pad(a: Float32, step: Step, x: Operands) -> Tensor:
-    if step.get("mode", b"constant") != b"constant" or len(x) > 2:
-        raise refusal(step, "padding with anything but zero")
+    value = float(x[2]) if len(x) > 2 else 0.0
+    if step.get("mode", b"constant") != b"constant" or min(x[1].tolist()) < 0:
+        raise refusal(step, "padding with anything but one number")
     rank = x[0].dim()
     pads = x[1].tolist()
-    return F.pad(x[0], [side for axis in reversed(range(rank)) for side in (pads[axis], pads[axis + rank])])
+    return F.pad(x[0], [side for axis in reversed(range(rank)) for side in (pads[axis], pads[axis + rank])],
+                 value=value)
 
 
 def _gemm(a: Float32, step: Step, x: Operands) -> Tensor:
@@ -139,6 +142,13 @@ def _max(a: Float32, step: Step, x: Operands) -> Tensor:
     return result
 
 
+def _min(a: Float32, step: Step, x: Operands) -> Tensor:
+    result = x[0]
+    for other in x[1:]:
+        result = torch.minimum(result, other)
+    return result
+
+
 def _split(a: Float32, step: Step, x: Operands) -> tuple[Tensor, ...]:
     if len(x) < 2:
         raise refusal(step, "Split without sizes")
@@ -155,21 +165,76 @@ def _transpose(a: Float32, step: Step, x: Operands) -> Tensor:
 
 
 def _slice(a: Float32, step: Step, x: Operands) -> Tensor:
-    starts, ends, axes = (x[index].tolist() for index in (1, 2, 3))
-    if len(x) > 4 and any(stride != 1 for stride in x[4].tolist()):
-        raise refusal(step, "Slice with steps")
-    result = x[0]
-    for start, end, axis in zip(starts, ends, axes):
-        result = result.narrow(axis, start, min(end, result.shape[axis]) - start)
-    return result
+    starts, ends = x[1].tolist(), x[2].tolist()
+    axes = x[3].tolist() if len(x) > 3 else list(range(len(starts)))
+    return shapes.sliced(x[0], starts, ends, axes, x[4].tolist() if len(x) > 4 else [1] * len(starts))
+
+
+def _clip(a: Float32, step: Step, x: Operands) -> Tensor:
+    present = iter(x[1:])
+    low, high = (float(next(present)) if name else None for name in (*step.inputs[1:], "", "")[:2])
+    return x[0].clamp(low, high) if step.inputs[1:] else x[0]
+
+
+def _power(a: Float32, step: Step, x: Operands) -> Tensor:
+    return a.round(x[0].pow(x[1]))
+
+
+def _gather(a: Float32, step: Step, x: Operands) -> Tensor:
+    return shapes.gather(x[0], x[1], step.get("axis", 0))
+
+
+def _expand(a: Float32, step: Step, x: Operands) -> Tensor:
+    return x[0].expand(torch.broadcast_shapes(x[0].shape, torch.Size(x[1].tolist())))
+
+
+def _max_pool(a: Float32, step: Step, x: Operands) -> Tensor:
+    return shapes.max_pool(x[0], *_window(step, x[0]), bool(step.get("ceil_mode", 0)))
+
+
+def _average_pool(a: Float32, step: Step, x: Operands) -> Tensor:
+    if step.get("ceil_mode", 0):
+        raise refusal(step, "AveragePool with ceil_mode")
+    parts = shapes.windows(x[0], *_window(step, x[0]), bool(step.get("count_include_pad", 0)))
+    return a.sum(parts, [-2, -1]).squeeze(-1).squeeze(-1)
+
+
+def _window(step: Step, x: Tensor) -> tuple[list[int], list[int], list[int]]:
+    """Return kernel, strides and pads of a 2-D pool."""
+    if x.dim() != 4 or step.get("auto_pad", b"NOTSET") != b"NOTSET" or set(step.get("dilations", [1])) != {1}:
+        raise refusal(step, "a pool other than 2-D, dense and with written-out padding")
+    return step.get("kernel_shape"), step.get("strides", [1, 1]), step.get("pads", [0] * 4)
+
+
+def _batch_normalization(a: Float32, step: Step, x: Operands) -> Tensor:
+    shape = [-1, *[1] * (x[0].dim() - 2)]
+    scale, bias, mean, variance = (value.reshape(shape) for value in x[1:5])
+    factor = a.round(scale / (variance + step.get("epsilon", 1e-5)).sqrt())
+    return a.round(a.round((x[0] - mean) * factor) + bias)
+
+
+def _softplus(a: Float32, step: Step, x: Operands) -> Tensor:
+    return a.round(a.round(a.round(x[0].exp()) + 1).log())
+
+
+def _p_relu(a: Float32, step: Step, x: Operands) -> Tensor:
+    return torch.where(x[0] < 0, a.round(x[0] * x[1]), x[0])
 
 
 def _resize(a: Float32, step: Step, x: Operands) -> Tensor:
-    coordinates = step.get("coordinate_transformation_mode", b"half_pixel")
+    coordinates = step.get("coordinate_transformation_mode", b"half_pixel").decode()
+    mode = step.get("mode", b"nearest").decode()
     # Absent roi and scales are left out of the operands.
-    if step.get("mode") != b"linear" or coordinates != b"half_pixel" or len(x) != 2:
-        raise refusal(step, "a Resize that is not bilinear to given sizes")
-    return a.round(F.interpolate(x[0], size=x[1].tolist()[2:], mode="bilinear", align_corners=False))
+    if len(x) != 2 or x[0].dim() != 4 or x[1].tolist()[:2] != list(x[0].shape[:2]):
+        raise refusal(step, "a Resize of other than the sides of a map, to given sizes")
+    size = x[1].tolist()[2:]
+    if coordinates == "pytorch_half_pixel" and min(size) > 1:
+        coordinates = "half_pixel"
+    if mode == "linear" and coordinates in ("half_pixel", "align_corners"):
+        return a.round(F.interpolate(x[0], size=size, mode="bilinear", align_corners=coordinates == "align_corners"))
+    if mode == "nearest" and coordinates == "asymmetric" and step.get("nearest_mode") == b"floor":
+        return F.interpolate(x[0], size=size, mode="nearest")
+    raise refusal(step, f"a Resize that is {mode} with {coordinates} coordinates")
 
 
 def _arg_max(a: Float32, step: Step, x: Operands) -> Tensor:
@@ -194,6 +259,10 @@ RULES: dict[str, Rule] = {
     "MatMul": lambda a, step, x: a.matmul(x[0], x[1]),
     "ReduceMean": _reduce,
     "ReduceSum": _reduce,
+    "ReduceMax": lambda a, step, x: (x[0].amax(_axes(step, x), keepdim=bool(step.get("keepdims", 1)))),
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    "BatchNormalization": _batch_normalization,
     "GlobalAveragePool": _global_average_pool,
     "LayerNormalization": _layer_normalization,
     "Softmax": _softmax,
@@ -203,6 +272,17 @@ RULES: dict[str, Rule] = {
     "Sigmoid": lambda a, step, x: a.round(x[0].sigmoid()),
     "Erf": lambda a, step, x: a.round(torch.erf(x[0])),
     "Relu": lambda a, step, x: x[0].clamp(min=0),
+    "LeakyRelu": lambda a, step, x: a.round(F.leaky_relu(x[0], step.get("alpha", 0.01))),
+    "PRelu": _p_relu,
+    "Clip": _clip,
+    "Tanh": lambda a, step, x: a.round(x[0].tanh()),
+    "Softplus": _softplus,
+    "Elu": lambda a, step, x: a.round(F.elu(x[0], step.get("alpha", 1.0))),
+    "Pow": _power,
+    "Neg": lambda a, step, x: -x[0],
+    "Abs": lambda a, step, x: x[0].abs(),
+    "Reciprocal": lambda a, step, x: a.round(1 / x[0]),
+    "Log": lambda a, step, x: a.round(x[0].log()),
     "Exp": lambda a, step, x: a.round(x[0].exp()),
     "Slice": _slice,
     "ArgMax": _arg_max,
@@ -214,9 +294,16 @@ RULES: dict[str, Rule] = {
     "Mul": lambda a, step, x: a.round(x[0] * x[1]),
     "Div": lambda a, step, x: a.round(x[0] / x[1]),
     "Max": _max,
+    "Min": _min,
     "Split": _split,
     "Concat": lambda a, step, x: torch.cat(x, step.get("axis")),
     "Reshape": _reshape,
     "Transpose": _transpose,
     "Identity": lambda a, step, x: x[0],
+    "Flatten": lambda a, step, x: shapes.flatten(x[0], step.get("axis", 1)),
+    "Squeeze": lambda a, step, x: shapes.squeeze(x[0], x[1].tolist() if len(x) > 1 else None),
+    "Unsqueeze": lambda a, step, x: shapes.unsqueeze(x[0], x[1].tolist()),
+    "Gather": _gather,
+    "Expand": _expand,
+    "Tile": lambda a, step, x: x[0].repeat(x[1].tolist()),
 }

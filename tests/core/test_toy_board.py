@@ -36,7 +36,7 @@ def help_of(capsys, command, *arguments):
 
 def command_of(name):
     return {
-        "edgenext-export": lambda: importlib.import_module("edgenext_deploy.export.cli").export_command,
+        "edgenext-export": lambda: importlib.import_module("edgenext_deploy.export.commands.cli").export_command,
         "edgenext-build": lambda: importlib.import_module("edgenext_deploy.engines.cli").command,
         "edgenext-bench": lambda: importlib.import_module("edgenext_deploy.benchmarks.commands.cli").bench_command,
     }[name]()

@@ -15,7 +15,7 @@ def quick_tools(monkeypatch):
 def export_here(capsys, quick_tools):
     """Return a function that runs ``edgenext-export`` in this process and returns what it did, as a process does."""
     from edgenext_deploy.commands.entry import run_command
-    from edgenext_deploy.export.cli import export_command
+    from edgenext_deploy.export.commands.cli import export_command
 
     def run(*arguments):
         capsys.readouterr()

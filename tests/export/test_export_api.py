@@ -16,7 +16,7 @@ from edgenext_deploy import export
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.errors import BadInputError, IncompatibleError, UsageError
 from edgenext_deploy.export import ExportRequest, ExportResult, Verdicts, check_onnx, export_onnx
-from edgenext_deploy.export.cli import export_command
+from edgenext_deploy.export.commands.cli import export_command
 from edgenext_deploy.export.limits import CHOICES, FRACTIONS, WHOLE_NUMBERS
 from edgenext_deploy.models.definitions.config import EdgeNeXtConfig
 from edgenext_deploy.models.definitions.edgenext import EdgeNeXt, EdgeNeXtBackbone

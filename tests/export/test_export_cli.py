@@ -24,8 +24,9 @@ from edgenext_deploy import Classifier
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.artifacts.golden import digest, golden_batch
 from edgenext_deploy.errors import BadInputError, IncompatibleError, VerificationError
-from edgenext_deploy.export import api, cli
+from edgenext_deploy.export import api
 from edgenext_deploy.export.checks.rtx import RtxReport
+from edgenext_deploy.export.commands import cli
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.pipeline import Export
 from edgenext_deploy.export.report import print_report
@@ -40,7 +41,7 @@ PHOTO = ROOT / "edgenext_deploy" / "data" / "photos" / "cat.jpg"
 
 
 def command(*arguments, **options):
-    return subprocess.run([sys.executable, "-m", "edgenext_deploy.export.cli", *map(str, arguments)],
+    return subprocess.run([sys.executable, "-m", "edgenext_deploy.export.commands.cli", *map(str, arguments)],
                           capture_output=True, text=True, cwd=str(ROOT), **options)
 
 

@@ -6,7 +6,7 @@ import pytest
 from command_lines import run_here
 from verdict_models import save, small_network
 
-from edgenext_deploy.export.cli import export_command
+from edgenext_deploy.export.commands.cli import export_command
 
 SMALL = ("--variant", "xxs", "--image-size", "64", "--target", "onnxruntime")
 

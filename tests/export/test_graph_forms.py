@@ -12,11 +12,11 @@ from edgenext_deploy.artifacts import golden
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.errors import IncompatibleError, UsageError, VerificationError
 from edgenext_deploy.export.checks.parity import compare
-from edgenext_deploy.export.cli import export_command
+from edgenext_deploy.export.commands.cli import export_command
+from edgenext_deploy.export.commands.wanted_options import ANSWERS
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.verdict.judge import judge
-from edgenext_deploy.export.wanted_options import ANSWERS
 from edgenext_deploy.models import create_model
 from edgenext_deploy.models.definitions.edgenext import EdgeNeXt
 from edgenext_deploy.models.factory import randomise

@@ -10,7 +10,7 @@ from command_lines import run_here
 
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.export.cli import export_command
+from edgenext_deploy.export.commands.cli import export_command
 from edgenext_deploy.export.live_module import class_count, variant_of
 from edgenext_deploy.models.cli import models_command
 from edgenext_deploy.models.factory import create_model

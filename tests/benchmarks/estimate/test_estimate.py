@@ -237,4 +237,4 @@ def test_a_variant_is_exported_in_a_child(monkeypatch):
     with pytest.raises(UsageError, match="stop here"):
         module.estimate_variant("xs", "nano", "fp16")
     [(name, arguments)] = asked
-    assert name == "edgenext_deploy.export.cli" and arguments[:4] == ["--variant", "xs", "--target", "nano"]
+    assert name == "edgenext_deploy.export.commands.cli" and arguments[:4] == ["--variant", "xs", "--target", "nano"]

@@ -64,9 +64,9 @@ def test_each_variant_is_exported_both_ways_and_the_pair_compared(children, sess
     told = []
     report = plain_route.compare_routes(["xxs", "s"], LIMITS, 1, told.append)
     assert [call[:3] for call in children.calls] == [
-        ["edgenext_deploy.export.cli", "--variant", "xxs"],
+        ["edgenext_deploy.export.commands.cli", "--variant", "xxs"],
         ["edgenext_deploy.export.plain", "--variant", "xxs"],
-        ["edgenext_deploy.export.cli", "--variant", "s"],
+        ["edgenext_deploy.export.commands.cli", "--variant", "s"],
         ["edgenext_deploy.export.plain", "--variant", "s"],
     ]
     assert children.calls[0][3:6] == ["--target", "onnxruntime", "--output"]

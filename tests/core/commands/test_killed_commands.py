@@ -16,7 +16,7 @@ from edgenext_deploy.artifacts.plan_check import find_record
 
 COMMANDS = {
     "build": ("edgenext_deploy.engines.cli", ["engine/tiny.onnx", "--target", "rtx", "--force"]),
-    "export": ("edgenext_deploy.export.cli", ["--variant", "xxs", "--image-size", "64x64", "--output", "made",
+    "export": ("edgenext_deploy.export.commands.cli", ["--variant", "xxs", "--image-size", "64x64", "--output", "made",
                                               "--force"]),
     "eval": ("edgenext_deploy.benchmarks.accuracy.cli", [*every_command.ENGINE, "--data", "photos", "--resume",
                                                          "rows.jsonl", "--json-file", "result.json"]),

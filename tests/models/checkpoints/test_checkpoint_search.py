@@ -377,7 +377,7 @@ def test_names_from_a_file_cannot_steer_a_terminal(load, refusal):
 def test_the_option_of_the_command():
     from click.testing import CliRunner
 
-    from edgenext_deploy.export.cli import export_command
+    from edgenext_deploy.export.commands.cli import export_command
 
     assert "--state NAME" in CliRunner().invoke(export_command, ["--help"]).output
     from edgenext_deploy.errors import UsageError

@@ -12,10 +12,12 @@ from edgenext_deploy.commands.entry import INPUT, common_options, entry_point, r
 from edgenext_deploy.commands.name_options import target_option
 from edgenext_deploy.commands.options import examples, json_options, without_old_json, write_result
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.export.limits import CHOICES, FRACTIONS, WHOLE_NUMBERS
+from edgenext_deploy.export.commands.adopt import adopt_command
+from edgenext_deploy.export.commands.option_groups import graph_options, photo_options, place_options, precision_options
+from edgenext_deploy.export.commands.wanted_options import answer_wanted
+from edgenext_deploy.export.limits import CHOICES, WHOLE_NUMBERS
 from edgenext_deploy.export.output_place import place_of
 from edgenext_deploy.export.verdict.cli import check_command
-from edgenext_deploy.export.wanted_options import answer_wanted
 
 
 class _Group(click.Group):
@@ -53,9 +55,9 @@ class _Group(click.Group):
 @click.group(cls=_Group, invoke_without_command=True, context_settings={"max_content_width": 110}, epilog=examples(
     "edgenext-export xxs --fp16",
     "edgenext-export s --weights mine.pth --fp16 --target orin",
+    "edgenext-export adopt model.onnx --fp16",
     "edgenext-export check model.onnx --target nano"))
 @click.option("--variant", metavar="NAME", help="The same as the argument VARIANT: a network of edgenext-models.")
-@click.option("--fp16", is_flag=True, help="Aim at an FP16 engine.")
 @target_option("Where the engine will run: {names}.", default="nano", show_default=True)
 @click.option("--weights", type=INPUT, metavar="FILE",
               help="Checkpoint, official, timm or one's own, .pth or .safetensors. "
@@ -69,39 +71,14 @@ class _Group(click.Group):
                    "the last one.")
 @click.option("--num-classes", type=click.IntRange(*WHOLE_NUMBERS["num_classes"]),
               help="Number of classes.  [default: the checkpoint's, or the variant's]")
-@click.option("--labels", type=INPUT, metavar="FILE",
-              help="Class names, as lines, JSON or simple YAML.  [default: those of the published network]")
-@click.option("--mean", metavar="R,G,B", help="Mean of the input, for pixels in 0..1.  [default: the network's]")
-@click.option("--std", metavar="R,G,B", help="Standard deviation, for pixels in 0..1.  [default: the network's]")
-@click.option("--interpolation", type=click.Choice(CHOICES["interpolation"]),
-              help="Filter that resizes a photo.  [default: the network's, mostly bicubic]")
-@click.option("--fit", type=click.Choice(CHOICES["fit"]),
-              help="How a photo fits the input: its centre, the whole of it stretched, or the whole of it in a border. "
-                   " [default: the published evaluation's]")
-@click.option("--pad-color", metavar="R,G,B", help="The border of --fit letterbox, 0..255.  [default: 114,114,114]")
-@click.option("--activation", type=click.Choice(CHOICES["activation"]),
-              help="What makes probabilities of a classifier's logits: softmax, or sigmoid for classes that do not "
-                   "exclude each other.  [default: softmax; of one class, sigmoid]")
-@click.option("--threshold", type=click.FloatRange(*FRACTIONS["threshold"]), metavar="P",
-              help="Of --activation sigmoid and of one class: probability from which a class is present. "
-                   " [default: 0.5]")
+@graph_options
+@photo_options
 @click.option("--outputs", type=click.Choice(CHOICES["outputs"]),
               help="What a classifier's graph gives: logits; probabilities, with the --activation in the graph; or "
                    "features, the embedding in front of the classifier.  [default: logits]")
 @click.option("--input", type=click.Choice(CHOICES["input"]), default="float", show_default=True,
               help="What the graph takes: prepared numbers [B,3,H,W]; or pixels as bytes, [B,3,H,W] or [B,H,W,3], "
                    "which it normalises itself.")
-@click.option("--crop-pct", type=click.FloatRange(*FRACTIONS["crop_pct"]),
-              help="Share of the resized photo that is cropped.  [default: the published evaluation's]")
-@click.option("--resize-size", type=click.IntRange(*WHOLE_NUMBERS["resize_size"]),
-              help="In place of --crop-pct: shorter side of the resized photo before the crop, in pixels.")
-@click.option("--channel-order", type=click.Choice(CHOICES["channel_order"]),
-              help="Order of the input's channels; --mean, --std and --pad-color stay R,G,B.  [default: rgb]")
-@click.option("--output", "-o", default=".", show_default=True, metavar="DIR|FILE.onnx",
-              help="Folder for the files, or the ONNX file itself.")
-@click.option("--name", metavar="NAME", help="Name of the files, without an ending.  [default: the variant's]")
-@click.option("--force", is_flag=True,
-              help="Replace an export of other weights, or with another target, input or precision.")
 @click.option("--layout", type=click.Choice(CHOICES["layout"]),
               help="Form of the linear layers: 1x1 convolutions, or matrices on tokens.  [default: the target's]")
 @click.option("--padding", type=click.Choice(CHOICES["padding"]),
@@ -109,20 +86,11 @@ class _Group(click.Group):
 @click.option("--fold-normalization", is_flag=True,
               help="Fold mean and std into the first convolution: the engine takes pixels 0..255.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the random weights.")
-@click.option("--precision-mode", type=click.Choice(CHOICES["precision_mode"]),
-              help="How --fp16 is asked for: an FP32 graph that the builder turns into FP16 (flag), or a graph whose "
-                   "own types are FP16 (typed).  [default: the target's]")
-@click.option("--io", type=click.Choice(CHOICES["io"]), default="fp32", show_default=True,
-              help="Type of the inputs and outputs of a typed graph.")
 @click.option("--nms", type=click.Choice(CHOICES["nms"]), default="host", show_default=True,
               help="Where overlapping boxes of a detector are suppressed; plugin also writes NAME.nms.onnx, which only "
                    "TensorRT runs.")
-@click.option("--drift", is_flag=True, help="Analyse on the CPU what FP16 does to every layer.")
-@click.option("--samples", type=INPUT, metavar="DIR",
-              help="Folder with photos for --drift and --auto-pin.  [default: bundled ones]")
-@click.option("--auto-pin", is_flag=True, help="Pin to FP32 the layers that --drift finds too inaccurate.")
-@click.option("--tolerance", type=click.FloatRange(*FRACTIONS["tolerance"]), default=0.01, show_default=True,
-              help="Relative error of the largest value of an output that --auto-pin allows.")
+@precision_options
+@place_options("the variant's")
 @json_options
 @common_options
 def export_command(
@@ -166,6 +134,7 @@ def _require_own_file(json_file: str, folder: str, stem: str) -> None:
 
 
 export_command.add_command(check_command)
+export_command.add_command(adopt_command)
 
 main = entry_point(export_command)
 if __name__ == "__main__":

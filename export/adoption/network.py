@@ -1,0 +1,202 @@
+"""An adopted network as the export takes one: a variant that stands in no registry, with the file as its reference."""
+import dataclasses
+import functools
+
+import numpy as np
+import onnx
+from torch import nn
+
+from edgenext_deploy.artifacts.manifest import Preprocessing, Scores, Weights
+from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.export.adoption.ends import Ends
+from edgenext_deploy.export.adoption.islands import find_islands
+from edgenext_deploy.export.adoption.normal_form import at_target
+from edgenext_deploy.export.adoption.source_file import ImageInput
+from edgenext_deploy.export.checks.parity import Run
+from edgenext_deploy.export.emission import Emitted
+from edgenext_deploy.export.graph.simplify import Simplified, simplify
+from edgenext_deploy.export.precision.fp32_pins import value_shapes
+from edgenext_deploy.export.request import Progress
+from edgenext_deploy.export.resolved import ResolvedExport
+from edgenext_deploy.export.weights import Reference
+from edgenext_deploy.files import shown
+from edgenext_deploy.models.definitions.config import DeepLabConfig, SSDLiteConfig
+from edgenext_deploy.models.variants.families import Family, register_family
+from edgenext_deploy.models.variants.registry import Variant
+from edgenext_deploy.telemetry import disable_telemetry
+
+ADOPTED = "adopted"
+_HEADS: dict[str, SSDLiteConfig | DeepLabConfig] = {"detection": SSDLiteConfig(), "segmentation": DeepLabConfig()}
+
+
+@dataclasses.dataclass(frozen=True)
+class AdoptedConfig:
+    """The config of every adopted network: its file says the rest."""
+
+
+def _no_module(config: AdoptedConfig, num_classes: int) -> nn.Module:
+    raise TypeError("an adopted network has no module")
+
+
+register_family(Family(ADOPTED, "Adopted network", AdoptedConfig, _no_module))
+
+
+def adopted_variant(name: str, task: str) -> Variant:
+    """Return what the export must know of a network that is not ours."""
+    return Variant(name, AdoptedConfig(), head=_HEADS.get(task))
+
+
+class AdoptedNetwork:
+    """A file that is being adopted: `load` and `emit` take the places of an export's own.
+
+    Args:
+        model: prepared, see `normal_form.prepare`, with a fixed input.
+        image: that input.
+        ends: what stands behind the raw values.
+        digest: of the file, 64 hexadecimal digits.
+        file: its name, for people.
+    """
+
+    def __init__(self, model: onnx.ModelProto, image: ImageInput, ends: Ends, digest: str, file: str) -> None:
+        self.image, self.ends, self.digest, self.file = image, ends, digest, file
+        self.model = _with_outputs(model, ends.values.names)
+
+    def load(self, resolved: ResolvedExport, progress: Progress) -> Reference:
+        """Simplify the network, write it for the target, and run it once: that tells its classes.
+
+        Raises:
+            IncompatibleError: an engine cannot have what the file has.
+            BadInputError: ONNX Runtime, or onnx, refuses the file.
+        """
+        self._session = _Session(self.model, self.image)
+        self.raw_shapes = [value.shape for value in self._session.run(
+            np.zeros(self.image.image_shape, np.float32))]
+        classes = self.ends.classes(self.raw_shapes)
+        progress("simplifying the file")
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self.model)
+        del copy.graph.output[:]
+        copy.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+                                 for name, shape in zip(self.ends.values.names, self.raw_shapes))
+        self.simplified, self.spelled_out, self.rules = at_target(
+            copy, resolved.target.opset, resolved.target.ir_version, functools.partial(simplify, may_add=True))
+        weights = Weights(f"{self.file} ({ADOPTED})", False, self.digest)
+        return Reference(nn.Identity(), weights, resolved.variant.crop_pct, classes)
+
+    def emit(
+        self, resolved: ResolvedExport, reference: Reference, preprocessing: Preprocessing, scores: Scores | None
+    ) -> Emitted:
+        """Return the FP32 graph with the names that the manifest promises, and the file itself as its reference."""
+        graph, specs = self.simplified.model, self.ends.specs(self.raw_shapes)
+        renamed = _free_names(graph, {"image", *(spec.name for spec in specs)} - {self.image.name})
+        _name_input(graph, self.image)
+        end_islands = self.ends.append(
+            graph, [renamed.get(name, name) for name in self.ends.values.names], self.raw_shapes)
+        graph.graph.name = resolved.variant.name
+        onnx.checker.check_model(graph, full_check=True)
+        value_shapes(graph)
+        found = find_islands(graph)
+        islands = {node.name: {**found, **self.spelled_out, **end_islands}[node.name] for node in graph.graph.node
+                   if node.name in found or node.name in self.spelled_out or node.name in end_islands}
+        return Emitted(graph, islands, {ADOPTED: 1, **self.rules}, (resolved.form.input_spec(resolved.shape),),
+                       specs, self._reference())
+
+    def as_simplified(self, model: onnx.ModelProto) -> Simplified:
+        """Return the graph that `emit` gave: it was simplified before, when its shapes were not yet known."""
+        return Simplified(model, self.simplified.warning)
+
+    def _reference(self) -> Run:
+        return lambda image: self.ends.answer(self._session.run(image))
+
+
+class _Session:
+    """The file as given in ONNX Runtime.
+
+    Raises:
+        BadInputError: ONNX Runtime refuses it.
+    """
+
+    def __init__(self, model: onnx.ModelProto, image: ImageInput) -> None:
+        disable_telemetry()
+        import onnxruntime
+
+        self.image = image
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = 1  # the same bits, so the same manifest, on any number of cores
+        try:
+            self.session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises types of its own, which need not be imported to be told
+            raise BadInputError(f"ONNX Runtime refuses the file: {shown(' '.join(str(error).split()), 300)}",
+                                "export the network again; onnxruntime.InferenceSession must open it") from error
+
+    def run(self, image: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the raw values for `[B, 3, H, W]` float32, float32 where they are numbers."""
+        taken = image.transpose(0, 2, 3, 1) if self.image.channels_last else image
+        try:
+            results = self.session.run(None, {self.image.name: np.ascontiguousarray(taken)})
+        except Exception as error:  # as above
+            raise BadInputError(f"ONNX Runtime cannot run the file: {shown(' '.join(str(error).split()), 300)}",
+                                "give the input's size with --input") from error
+        return tuple(result.astype(np.float32, copy=False) for result in results)
+
+
+def _with_outputs(model: onnx.ModelProto, names: tuple[str, ...]) -> onnx.ModelProto:
+    """Return the model with these values as its outputs, and without the nodes that only others need."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    known = {value.name: value for value in (*model.graph.output, *onnx.shape_inference.infer_shapes(
+        model, data_prop=True).graph.value_info)}
+    del copy.graph.output[:]
+    for name in names:
+        found = known.get(name)
+        if found is not None:
+            copy.graph.output.append(found)
+        else:
+            copy.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    needed, kept = set(names), []
+    for node in reversed(copy.graph.node):
+        if needed & set(node.output):
+            kept.append(node)
+            needed |= set(node.input)
+            for attribute in node.attribute:  # what a branch takes from outside
+                for graph in (attribute.g, *attribute.graphs):
+                    needed |= {value for inner in graph.node for value in inner.input}
+    del copy.graph.node[:]
+    copy.graph.node.extend(reversed(kept))
+    initializers = [tensor for tensor in copy.graph.initializer if tensor.name in needed]
+    del copy.graph.initializer[:]
+    copy.graph.initializer.extend(initializers)
+    return copy
+
+
+def _free_names(model: onnx.ModelProto, taken: set[str]) -> dict[str, str]:
+    """Rename the values that have names of the graph's ends; return the new names."""
+    inside = {value for node in model.graph.node for value in (*node.input, *node.output)}
+    renamed = {name: next(free for free in (f"{name}.{number}" for number in range(1, 1 << 20)) if free not in inside)
+               for name in taken & inside}
+    for node in model.graph.node:
+        for field in (node.input, node.output):
+            for index, value in enumerate(field):
+                field[index] = renamed.get(value, value)
+    for tensor in model.graph.initializer:
+        tensor.name = renamed.get(tensor.name, tensor.name)
+    return renamed
+
+
+def _name_input(model: onnx.ModelProto, image: ImageInput) -> None:
+    """Call the input ``image``, `[B, 3, H, W]`; a file with the channels last gets a Transpose behind it."""
+    inner = "image"
+    if image.channels_last:
+        inner = image.name if image.name != "image" else "image.channels_last"
+        node = onnx.helper.make_node("Transpose", ["image"], [inner], name="image.channels_last", perm=[0, 2, 3, 1])
+    for taker in model.graph.node:
+        for index, value in enumerate(taker.input):
+            if value == image.name:
+                taker.input[index] = inner
+    if image.channels_last:
+        model.graph.node.insert(0, node)
+    del model.graph.input[:]
+    model.graph.input.append(
+        onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, image.image_shape))

@@ -1,0 +1,173 @@
+"""The form in which every later step finds somebody else's graph: fixed shapes, names, constants in one place."""
+from collections.abc import Callable
+
+import onnx
+from onnx import helper, inliner, numpy_helper, version_converter
+
+from edgenext_deploy.errors import BadInputError, IncompatibleError
+from edgenext_deploy.export.adoption.older_operators import to_opset
+from edgenext_deploy.export.adoption.rewriting import Rewriter
+from edgenext_deploy.export.adoption.source_file import require_one_way
+from edgenext_deploy.export.graph.simplify import Simplified
+from edgenext_deploy.export.precision.fp32_pins import value_shapes
+from edgenext_deploy.files import shown
+
+# Below it, Softmax, Squeeze and others meant or looked like something else; no target writes a lower one.
+LOWEST_OPSET = 13
+_LONGEST_NAME = 200
+
+
+def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Write a model the way the simplifier and we need it; what it computes stays.
+
+    Functions are inlined, nodes get names of their own, constants become initializers, and an old opset becomes
+    `LOWEST_OPSET`.
+
+    Args:
+        model: with a fixed input; changed in place.
+
+    Raises:
+        BadInputError: a graph that onnx does not understand.
+    """
+    try:
+        if model.functions:
+            model = inliner.inline_local_functions(model)
+        opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+        if 0 < opset < LOWEST_OPSET:
+            model = version_converter.convert_version(model, LOWEST_OPSET)
+    except Exception as error:  # onnx raises many types here, each about the file
+        raise BadInputError(f"onnx cannot write the graph at opset {LOWEST_OPSET}: {shown(_one_line(error), 240)}",
+                            f"export the network at opset {LOWEST_OPSET}") from error
+    _require_known_operators(model)
+    _name_nodes(model)
+    _constants_to_initializers(model)
+    _plain_header(model)
+    return model
+
+
+def at_target(
+    model: onnx.ModelProto, opset: int, ir_version: int, simplify: Callable[[onnx.ModelProto], Simplified]
+) -> tuple[Simplified, dict[str, str], dict[str, int]]:
+    """Simplify a prepared model and write it for the target.
+
+    Returns:
+        The model with the simplifier's warning, the FP32 islands of what was spelled out, and how often each rule was
+        used.
+
+    Raises:
+        IncompatibleError: what an engine cannot have, or an operator that the target's opset lacks.
+        BadInputError: onnx refuses the graph.
+    """
+    result = simplify(model)
+    simplified = result.model
+    _name_nodes(simplified)
+    _say_shapes(simplified)
+    require_one_way(simplified)
+    try:
+        shapes = value_shapes(simplified)
+    except Exception as error:  # onnx raises many types here, each about the file
+        raise BadInputError(f"the graph's shapes do not go together: {shown(_one_line(error), 240)}",
+                            "check it with onnx.checker.check_model(model, full_check=True)") from error
+    _plain_resizes(simplified, shapes)
+    written, islands, rules = to_opset(simplified, opset, shapes)
+    del written.graph.value_info[:]
+    written.ir_version = min(written.ir_version, ir_version)
+    return Simplified(written, result.warning), islands, rules
+
+
+def _require_known_operators(model: onnx.ModelProto) -> None:
+    domains = {entry.domain for entry in model.opset_import}
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            raise IncompatibleError(
+                f"node {shown(node.name or node.output[0])} ({shown(node.op_type)}) is of the domain "
+                f"{shown(node.domain)}; operators of ONNX itself expected",
+                "export the network without the optimizations of another runtime")
+    if "" not in domains and "ai.onnx" not in domains:
+        raise BadInputError("the file imports no opset of ONNX", "export it again")
+
+
+def _plain_header(model: onnx.ModelProto) -> None:
+    """Leave only what says something: one opset, inputs and outputs without remarks."""
+    version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid("", version))
+    for node in model.graph.node:
+        node.domain = ""
+        for field in ("doc_string", "metadata_props", "overload"):
+            node.ClearField(field)
+    for value in (*model.graph.input, *model.graph.output):
+        for field in ("doc_string", "metadata_props"):
+            value.ClearField(field)
+    for field in ("metadata_props", "doc_string", "functions"):
+        model.ClearField(field)
+    for field in ("value_info", "metadata_props", "doc_string", "quantization_annotation"):
+        model.graph.ClearField(field)
+
+
+def _name_nodes(model: onnx.ModelProto) -> None:
+    """Give every node a printable name of its own: pins and verdicts are told by it."""
+    taken: set[str] = set()
+    for index, node in enumerate(model.graph.node):
+        name = node.name if node.name.isprintable() and len(node.name) <= _LONGEST_NAME else ""
+        if not name or name in taken:
+            base = name or f"{node.op_type}_{index}"
+            name = next(candidate for candidate in (base, *(f"{base}.{number}" for number in range(2, 1 << 20)))
+                        if candidate not in taken)
+        node.name = name
+        taken.add(name)
+
+
+def _constants_to_initializers(model: onnx.ModelProto) -> None:
+    kept = []
+    for node in model.graph.node:
+        value = node.attribute[0] if node.op_type == "Constant" and len(node.attribute) == 1 else None
+        if value is None or value.name not in ("value", "value_float", "value_int", "value_floats", "value_ints"):
+            kept.append(node)
+            continue
+        tensor = value.t if value.name == "value" else _tensor(value)
+        copy = onnx.TensorProto()
+        copy.CopyFrom(tensor)
+        copy.name = node.output[0]
+        model.graph.initializer.append(copy)
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+
+
+def _tensor(attribute: onnx.AttributeProto) -> onnx.TensorProto:
+    value = helper.get_attribute_value(attribute)
+    kind = onnx.TensorProto.FLOAT if "float" in attribute.name else onnx.TensorProto.INT64
+    items = list(value) if attribute.name.endswith("s") else [value]
+    return helper.make_tensor("", kind, [len(items)] if attribute.name.endswith("s") else [], items)
+
+
+def _say_shapes(model: onnx.ModelProto) -> None:
+    """Write down the shapes that onnx does not infer by itself: some norms give what they take."""
+    silent = [node for node in model.graph.node if node.op_type == "GroupNormalization"]
+    for node in silent:
+        known = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+        taken = next((value for value in (*known.input, *known.value_info) if value.name == node.input[0]), None)
+        if taken is not None:
+            said = model.graph.value_info.add()
+            said.CopyFrom(taken)
+            said.name = node.output[0]
+
+
+def _plain_resizes(model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Write every Resize by its sizes, where they say the same as its scales: those are FP32 even in an FP16 graph."""
+    to = Rewriter(model)
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Resize" and len(node.input) == 3 and node.input[2] in constants:
+            before, after = shapes[node.input[0]], shapes[node.output[0]]
+            scales = constants[node.input[2]]
+            if len(scales) == len(before) and all(
+                    size * float(scale) == result for size, scale, result in zip(before, scales, after)):
+                del node.input[1:]
+                node.input.extend(["", "", to.constant(f"{node.name}.sizes", list(after))])
+        if node.op_type == "Resize" and len(node.input) == 4 and node.input[1]:
+            node.input[1] = ""  # a region, which only tf_crop_and_resize looks at
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

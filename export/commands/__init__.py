@@ -1,0 +1,1 @@
+"""The command edgenext-export and its subcommands: what they parse, and what they print."""
