@@ -23,6 +23,8 @@ WHEELS = os.path.join(places.CACHE, "wheels")
 MAJORS = ("8", "10", "11")
 # Of the older releases of pycuda, only `make test-all` builds any.
 ALWAYS = ("2022.1", "2026.1")
+# Each pycuda is compiled by one process.
+_compilers = threading.Semaphore(2)
 SITECONF = """
 BOOST_INC_DIR, BOOST_LIB_DIR, BOOST_COMPILER, USE_SHIPPED_BOOST = [], [], "gcc43", True
 BOOST_PYTHON_LIBNAME, BOOST_THREAD_LIBNAME = [], []
@@ -192,7 +194,8 @@ def build_pycuda(release, python, interpreter, packages):
         shutil.rmtree(folder, ignore_errors=True)
         run(interpreter, "-m", "pip", "install", "-q", "--no-deps", "--target", folder, wheel, *packages[1:])
 
-    once(folder, make, *packages)
+    with _compilers:
+        once(folder, make, *packages)
 
 
 class Step(threading.Thread):
