@@ -118,9 +118,11 @@ def _v4l2(address: Address, wanted: Wanted) -> List[str]:
 
 
 def _rtsp(address: Address, wanted: Wanted) -> List[str]:
+    # Without buffer-mode the frames' times follow their arrival, and a stream that falls behind cannot be told.
     known = wanted.codec in _CODECS
     return [
-        "rtspsrc location={} protocols=tcp latency={} drop-on-latency=true timeout={} tcp-timeout={}".format(
+        "rtspsrc location={} protocols=tcp latency={} drop-on-latency=true buffer-mode=none timeout={} "
+        "tcp-timeout={}".format(
             _quoted(address.target), RTSP_LATENCY_MS, _RTSP_TIMEOUT_US, _RTSP_TIMEOUT_US),
         "application/x-rtp,media=video" + (",encoding-name={}".format(wanted.codec) if known else ""),
         *(_decoding(str(wanted.codec), wanted.jetson) if known else ["decodebin"]),

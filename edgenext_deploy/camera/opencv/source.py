@@ -218,8 +218,13 @@ class OpenCvSource(FrameSource):
         return max(self.silence_limit_s, _SILENT_FRAMES / self.fps if self.fps else 0.0)
 
     def _position(self) -> int:
-        """Return the property that has a frame's time, below 0 for none: GStreamer tells it of some other frame."""
-        known = self._way is not None and self._way.what == "FFmpeg" and (self.live or self._wanted.fps is None)
+        """Return the property that has a frame's time, below 0 for none.
+
+        GStreamer's is that of a frame beside it: enough to see a stream fall behind, too little for the frames of a
+        file.
+        """
+        ffmpeg = self._way is not None and self._way.what == "FFmpeg"
+        known = self._address.kind == "rtsp" or (ffmpeg and self._address.kind == "file" and self._wanted.fps is None)
         return int(self._cv2.CAP_PROP_POS_MSEC) if known else -1
 
     def _position_s(self, found_ms: Optional[float]) -> Optional[float]:

@@ -35,11 +35,11 @@ def made(text, *arguments, **options):
      "image/jpeg,width=1280,height=720,framerate=30/1 ! " + LEAKY + " ! jpegdec ! " + BGR + " ! " + NEWEST),
     ("rtsp://me:p%21@10.0.0.2:554/live?channel=1&subtype=0", {},
      'rtspsrc location="rtsp://me:p%21@10.0.0.2:554/live?channel=1&subtype=0" protocols=tcp latency=100 '
-     "drop-on-latency=true timeout=5000000 tcp-timeout=5000000 ! application/x-rtp,media=video ! decodebin ! "
-     + LEAKY + " ! " + BGR + " ! " + NEWEST),
+     "drop-on-latency=true buffer-mode=none timeout=5000000 tcp-timeout=5000000 ! application/x-rtp,media=video ! "
+     "decodebin ! " + LEAKY + " ! " + BGR + " ! " + NEWEST),
     ("rtsp://camera/live", {"jetson": True, "width": 640, "height": 360},
-     'rtspsrc location="rtsp://camera/live" protocols=tcp latency=100 drop-on-latency=true timeout=5000000 '
-     "tcp-timeout=5000000 ! "
+     'rtspsrc location="rtsp://camera/live" protocols=tcp latency=100 drop-on-latency=true '
+     "buffer-mode=none timeout=5000000 tcp-timeout=5000000 ! "
      "application/x-rtp,media=video ! decodebin ! " + LEAKY +
      " ! nvvidconv ! video/x-raw,width=640,height=360,format=BGRx ! " + BGR + " ! " + NEWEST),
     ("my videos/a.mp4", {},
