@@ -236,9 +236,13 @@ def _open(onnxruntime: Any, file: EngineFile, threads: int, options: RuntimeOpti
 def _specs(path: str, side: str, nodes: Sequence[Any]) -> Tuple[TensorSpec, ...]:
     specs = []
     for node in nodes:
+        if node.type not in _DTYPES:
+            raise BadInputError(
+                "{}: {} {!r} has the type {}; a tensor of numbers expected".format(path, side, node.name, node.type),
+                "give a network whose inputs and outputs are {}".format(", ".join(sorted(_DTYPES))))
         if not all(isinstance(size, int) and size >= 0 for size in node.shape):
             raise BadInputError(
                 "{}: {} {!r} has shape {}, fixed sizes expected".format(path, side, node.name, node.shape),
                 "export again with edgenext-export, which fixes every size")
-        specs.append(TensorSpec(node.name, tuple(node.shape), _DTYPES.get(node.type, node.type)))
+        specs.append(TensorSpec(node.name, tuple(node.shape), _DTYPES[node.type]))
     return tuple(specs)

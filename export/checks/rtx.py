@@ -62,6 +62,8 @@ class RtxReport:
         messages: the parser's warnings and errors as logged.
         builds: one per compute capability that was tried.
         reason: one sentence that says why `ok` is False; empty when it is True.
+        parsed: the parser took it.
+        parts: where it did not: the parts of the main graph that it has nothing against, as numbers of nodes.
     """
 
     available: bool
@@ -72,6 +74,8 @@ class RtxReport:
     messages: tuple[str, ...] = ()
     builds: tuple[RtxBuild, ...] = ()
     reason: str = ""
+    parsed: bool = False
+    parts: tuple[tuple[int, ...], ...] = ()
 
     @property
     def fp16_layernorm(self) -> bool:
@@ -179,14 +183,17 @@ def _read(data: dict[str, Any], ending: str) -> RtxReport:
                  build["plan"] or None)
         for build in data["builds"])
     report = RtxReport(data["available"], False, data["version"], data["layers"], errors,
-                       tuple(data["messages"]), builds)
+                       tuple(data["messages"]), builds, parsed=data["parsed"],
+                       parts=tuple(map(tuple, data["parts"])))
     # Each step is written down before it runs, so a crash names its step. A crash after the last one is harmless.
     if not data["available"]:
         reason = data.get("reason", f"the child process {ending} while it imported tensorrt_rtx")
+    elif not data["parsed"] and (errors or report.messages):
+        reason = "; ".join(errors[:3]) or report.messages[0]
     elif data["stage"] != "done":
         reason = f"the child process {ending} at: {data['stage']}"
     elif not data["parsed"]:
-        reason = "; ".join(errors[:3]) or "; ".join(report.messages[:1]) or "refused without a message"
+        reason = "refused without a message"
     else:
         failed = [build for build in builds if not build.ok]
         if not failed:

@@ -11,6 +11,8 @@ import sys
 from typing import Any
 
 _MAX_MESSAGES = 50
+# A file of 2 GB, as protobuf and the network hold it.
+_MOST_BYTES = 8 << 30
 
 
 def _write(path: str, report: dict[str, Any]) -> None:
@@ -48,6 +50,14 @@ def _build(trt: Any, builder: Any, network: Any, logger: Any, sm: str, plan_fold
         logger.messages.append(f"this TensorRT-RTX builds for {known} only")
         return result
     config = builder.create_builder_config()
+    unknown = [tensor for tensor in map(network.get_input, range(network.num_inputs)) if -1 in tuple(tensor.shape)]
+    if unknown:
+        # Sizes that are not known are built as 1.
+        profile = builder.create_optimization_profile()
+        for tensor in unknown:
+            shape = tuple(max(size, 1) for size in tensor.shape)
+            profile.set_shape(tensor.name, shape, shape, shape)
+        config.add_optimization_profile(profile)
     config.num_compute_capabilities = 1
     config.set_compute_capability(capability, 0)
     started = time.perf_counter()
@@ -62,12 +72,29 @@ def _build(trt: Any, builder: Any, network: Any, logger: Any, sm: str, plan_fold
     return result
 
 
+def _parts(trt: Any, builder: Any, logger: Any, content: bytes, path: str) -> list[list[int]]:
+    """Return the parts of the main graph that the parser has nothing against, as numbers of nodes."""
+    network = builder.create_network(0)  # the parser does not keep it
+    parser = trt.OnnxParser(network, logger)
+    parser.supports_model_v2(content, path)
+    return [[int(number) for number in parser.get_subgraph_nodes(index)] for index in range(parser.num_subgraphs)]
+
+
+def _limit_memory() -> None:
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = _MOST_BYTES if most == resource.RLIM_INFINITY else min(_MOST_BYTES, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
 def main(arguments: list[str]) -> None:
     """Parse, build for every SM asked for, and report."""
     model_path, report_path, plan_folder = arguments[:3]
+    _limit_memory()
     report: dict[str, Any] = {
         "stage": "import of tensorrt_rtx", "available": False, "version": "", "parsed": False, "layers": 0,
-        "errors": [], "messages": [], "builds": []}
+        "errors": [], "messages": [], "builds": [], "parts": []}
 
     def note(**fields: Any) -> None:
         report.update(fields)
@@ -85,10 +112,14 @@ def main(arguments: list[str]) -> None:
     network = builder.create_network(0)
     parser = trt.OnnxParser(network, logger)
     with open(model_path, "rb") as stream:
-        parsed = bool(parser.parse(stream.read()))
+        content = stream.read()
+    # The path leads to weights in other files.
+    parsed = bool(parser.parse(content, model_path))
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
     note(parsed=parsed, messages=list(logger.messages), layers=network.num_layers, errors=[
         {"node": error.node_name(), "op": error.node_operator(), "reason": error.desc()} for error in errors])
+    if not parsed:
+        note(stage="partition", parts=_parts(trt, builder, logger, content, model_path))
     for sm in arguments[3:] if parsed else ():
         note(stage=f"build for SM{sm}")
         report["builds"].append(_build(trt, builder, network, logger, sm, plan_folder))

@@ -1,12 +1,14 @@
 """Any ONNX file, read with suspicion and judged for every documented TensorRT release and every target."""
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from edgenext_deploy.errors import UsageError
 from edgenext_deploy.targets import TARGETS, get_target
 
 if TYPE_CHECKING:
+    from edgenext_deploy.export.checks.rtx import RtxReport
     from edgenext_deploy.export.verdict.findings import Verdict
 
 
@@ -21,6 +23,7 @@ class Verdicts:
         nodes: how many it has, those of subgraphs included.
         releases: verdict of every documented TensorRT release, oldest first.
         problems: of every target, why it cannot run the file; empty if it can.
+        real: what TensorRT-RTX's own parser and builder said; None where they were not asked.
     """
 
     path: str
@@ -29,6 +32,7 @@ class Verdicts:
     nodes: int
     releases: "Mapping[str, Verdict]"
     problems: Mapping[str, tuple[str, ...]]
+    real: "RtxReport | None" = None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -48,11 +52,13 @@ class Verdicts:
         return {
             "file": self.path, "opset": self.opset, "ir_version": self.ir_version, "nodes": self.nodes,
             "verdicts": summary(self.releases),
+            "real": self.real and self.real.to_json(),
             "targets": {name: {"accepted": not found, "problems": list(found)}
                         for name, found in self.problems.items()}}
 
 
-def check_onnx(path: str | os.PathLike[str], *, target: str | None = None) -> Verdicts:
+def check_onnx(path: str | os.PathLike[str], *, target: str | None = None, real: bool | None = None,
+               build: str | None = None, plugins: Collection[str] = ()) -> Verdicts:
     """Say which TensorRT releases and targets can run an ONNX file, and why the others cannot.
 
     The file is read, never run. docs/operators.md says what that can and cannot know.
@@ -60,22 +66,39 @@ def check_onnx(path: str | os.PathLike[str], *, target: str | None = None) -> Ve
     Args:
         path: an ONNX model, from anywhere. Weights may lie in other files, which are not read.
         target: raise unless this target can run it.
+        real: ask TensorRT-RTX's own parser for the verdict of its release; None: where it is installed, for files
+            up to 128 MiB and for at most 8 s.
+        build: have its builder build for this compute capability too, such as ``86``.
+        plugins: operators that the device has plugins for, beside NVIDIA's own.
 
     Raises:
-        UsageError: no such target.
+        UsageError: no such target or compute capability, or `build` with ``real=False``.
+        MissingRuntimeError: `real` or `build`, and TensorRT-RTX is not installed.
         BadInputError: missing, empty, truncated, not ONNX, over 2 GB, or nested too deep.
         IncompatibleError: `target` cannot run the file; the message names the first nodes.
     """
     if target is not None:
         get_target(target)  # before the file is read
     from edgenext_deploy.export.verdict import judge
+    from edgenext_deploy.export.verdict import real as nvidia
     from edgenext_deploy.export.verdict.reading import load_model
 
-    analysis = judge.analyse(load_model(os.fspath(path)), from_elsewhere=True)
+    if build is not None and real is False:
+        raise UsageError("build needs NVIDIA's own builder, and real=False leaves it out", "leave one of the two out")
+    sm = None if build is None else nvidia.check_capability(build)
+    if real or build is not None:
+        nvidia.require_installed()
+    analysis = judge.analyse(load_model(os.fspath(path)), from_elsewhere=True, plugins=plugins)
+    asked_for = bool(real or sm)
+    report = nvidia.ask(os.fspath(path), sm, asked_for=asked_for) if asked_for or (
+        real is None and nvidia.installed()) else None
+    if report is not None and report.available:
+        release = judge.RTX
+        analysis.judged[release] = nvidia.verdict_of(report, judge.judge_analysis(analysis, release))
     verdicts = Verdicts(
         os.fspath(path), analysis.opset, analysis.ir_version, len(analysis.nodes),
         judge.judge_every_release(analysis),
-        {name: judge.target_problems(analysis, known) for name, known in TARGETS.items()})
+        {name: judge.target_problems(analysis, known) for name, known in TARGETS.items()}, report)
     if target is not None:
         verdicts.require(target)
     return verdicts

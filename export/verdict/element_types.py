@@ -6,7 +6,7 @@ import onnx
 from onnx import TensorProto
 
 from edgenext_deploy.export.verdict.nodes import NodeView
-from edgenext_deploy.export.verdict.releases import Release
+from edgenext_deploy.export.verdict.releases import Release, type_since
 from edgenext_deploy.export.verdict.severities import ERROR, NOTE, WARNING, Problems
 
 _NAMES: dict[int, str] = {
@@ -49,7 +49,9 @@ def type_problems(node: NodeView, release: Release, opset: int) -> Problems:
     used = dict.fromkeys(node.element_type(tensor) for tensor in dict.fromkeys((*node.inputs, *node.outputs)) if tensor)
     lacking = [element_type for element_type in used if element_type in _KNOWN and not release.has_type(element_type)]
     for element_type in lacking:
-        yield ERROR, f"{type_name(element_type)} tensors, a type that TensorRT {release.name} does not have"
+        since = type_since(element_type)
+        yield ERROR, f"{type_name(element_type)} tensors, " + (
+            f"which need {since}" if since else "a type that TensorRT does not have")
     seen: set[str] = {type_name(element_type) for element_type in lacking}
     for tensor in dict.fromkeys(_described_tensors(node, opset)):
         element_type = node.element_type(tensor)
@@ -58,7 +60,7 @@ def type_problems(node: NodeView, release: Release, opset: int) -> Problems:
             continue
         seen.add(name)
         if name in operator.refused:
-            yield ERROR, f"{name} tensors, which the parser of {release.documented_as} refuses for this operator"
+            yield ERROR, f"{name} tensors, which TensorRT-RTX's parser refuses for this operator"
         if name in operator.unbuilt:
             yield WARNING, f"{name} tensors: the parser takes them, and the builder refused them in a trial"
         documented = operator.types

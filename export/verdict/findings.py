@@ -3,6 +3,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+# It should run: the parser has it, and no document says so; nobody here can know.
+UNDOCUMENTED, UNVERIFIED = "undocumented", "unverified"
 # How many nodes a summary or a message names; the others are counted.
 MAX_NODES_LISTED = 3
 
@@ -14,7 +16,8 @@ class Finding:
     Attributes:
         node: the node's name, or its first output; inside a subgraph after ``outer node/``.
         op: operator type.
-        severity: ``error`` (the release cannot run it, or gets it wrong), ``warning`` or ``note``.
+        severity: ``error`` (the release cannot run it, or gets it wrong), ``warning``, ``note``, ``undocumented`` or
+            ``unverified``.
         reason: one clause, without the node's and the release's name.
     """
 
@@ -33,12 +36,27 @@ class Verdict:
         documented_as: the documented release that stands for it, ``10.1``.
         supported: no finding is an error.
         findings: those about the model first, then node by node.
+        said_by: ``table``, or NVIDIA's own ``parser`` or ``builder``.
     """
 
     release: str
     documented_as: str
     supported: bool
     findings: tuple[Finding, ...]
+    said_by: str = "table"
+
+    @property
+    def state(self) -> str:
+        """``supported``, ``not supported``, ``not documented`` or ``not verified``; see docs/operators.md."""
+        if not self.supported:
+            return "not supported"
+        found = {finding.severity for finding in self.findings}
+        return next((f"not {word[2:]}" for word in (UNVERIFIED, UNDOCUMENTED) if word in found), "supported")
+
+    @property
+    def who(self) -> str:
+        """Who said it: ``table``, ``parser``, ``builder``, or ``nobody`` for what is not verified."""
+        return "nobody" if self.state == "not verified" else self.said_by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +92,8 @@ def summary(verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
     """Return the verdicts as JSON data for a manifest: equal findings once, with a count of nodes."""
     return {release: {
         "supported": verdict.supported,
+        "state": verdict.state,
+        "said_by": verdict.who,
         "documented_as": verdict.documented_as,
         "findings": [{
             "severity": group.severity,

@@ -14,7 +14,13 @@ from onnx import TensorProto
 from edgenext_deploy.artifacts.nms_plugin import OP
 from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.export.verdict.element_types import type_problems
-from edgenext_deploy.export.verdict.findings import MAX_NODES_LISTED, Finding, Verdict, group_findings
+from edgenext_deploy.export.verdict.findings import (
+    MAX_NODES_LISTED,
+    UNDOCUMENTED,
+    Finding,
+    Verdict,
+    group_findings,
+)
 from edgenext_deploy.export.verdict.importer_rules import BROADCASTING, BROADCASTING_OPSET, importer_problems
 from edgenext_deploy.export.verdict.nodes import AI_ONNX, NodeView, unfolded_nodes, walk
 from edgenext_deploy.export.verdict.plugins import plugin_problems
@@ -24,6 +30,8 @@ from edgenext_deploy.export.verdict.rules import problems_of
 from edgenext_deploy.export.verdict.severities import ERROR, NOTE, WARNING
 from edgenext_deploy.targets import Target
 
+# The TensorRT-RTX of the table.
+RTX = "rtx-1.7"
 _MOST_UNFOLDED = 1_000_000
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +173,7 @@ def _about_model(analysis: Analysis, release: Release) -> Iterator[Finding]:
         yield Finding("", "", ERROR, f"opset {opset}; the highest documented is {release.max_opset}")
     elif release.min_opset is not None and opset < release.min_opset:
         # The parsers log a warning and go on.
-        yield Finding("", "", WARNING, f"opset {opset}; the lowest documented is {release.min_opset}")
+        yield Finding("", "", UNDOCUMENTED, f"opset {opset}; the lowest documented is {release.min_opset}")
     if release.ir_version is not None and analysis.ir_version > release.ir_version:
         yield Finding("", "", WARNING, f"IR version {analysis.ir_version}; the parser was built with "
                                        f"{release.ir_version}, logs the difference and goes on")
@@ -203,13 +211,13 @@ def _about_node(node: NodeView, release: Release, analysis: Analysis) -> Iterato
         if opset < BROADCASTING_OPSET and node.op in BROADCASTING:
             yield ERROR, f"{node.op} as it was before opset {BROADCASTING_OPSET}, with other broadcasting"
     elif node.op in release.importer_only:
-        yield WARNING, "not in the list of supported operators, though the parser has it"
+        yield UNDOCUMENTED, "not in the list of supported operators, though the parser has it"
     elif node.domain != AI_ONNX:
         yield ERROR, f"operator of domain {node.domain!r}; the parser looks for a plugin of that name"
     else:
         yield ERROR, _missing(node.op, release)
     if not node.function and plugin is None and node.domain != AI_ONNX and node.op in release.operators:
-        yield WARNING, (f"operator of domain {node.domain!r}; the parser reads it as ONNX's own of that name, "
+        yield UNDOCUMENTED, (f"operator of domain {node.domain!r}; the parser reads it as ONNX's own of that name, "
                         "whose inputs and meaning may differ")
 
 

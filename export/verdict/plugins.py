@@ -2,6 +2,7 @@
 from collections.abc import Collection
 
 from edgenext_deploy.artifacts.nms_plugin import OP
+from edgenext_deploy.export.verdict.findings import UNVERIFIED
 from edgenext_deploy.export.verdict.releases import Release
 from edgenext_deploy.export.verdict.severities import ERROR, NOTE, WARNING, Problems
 
@@ -28,7 +29,7 @@ def plugin_problems(op: str, release: Release, users: Collection[str]) -> Proble
         users: operators of plugin libraries that the user says the device loads.
     """
     if op in users:
-        return iter([(WARNING, "a plugin of yours, not verified here")])
+        return iter([(UNVERIFIED, "a plugin of yours")])
     if op == OP:
         return _nms_plugin(release)
     if op in NVIDIAS:
@@ -40,7 +41,7 @@ def _nvidias(release: Release) -> Problems:
     if release.is_rtx:
         yield ERROR, "a plugin of TensorRT that TensorRT-RTX does not have"
     else:
-        yield WARNING, "a plugin of TensorRT; whether this release has it is not documented here"
+        yield UNVERIFIED, "a plugin of TensorRT; whether this release has it is not documented here"
 
 
 def _nms_plugin(release: Release) -> Problems:

@@ -21,8 +21,8 @@ _RTX_AS = (11, 4)
 _TYPES_SINCE: dict[int, tuple[int, ...]] = {
     **dict.fromkeys((TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT8, TensorProto.INT32,
                      TensorProto.INT64, TensorProto.BOOL), (0,)),
-    TensorProto.UINT8: (8, 5), TensorProto.BFLOAT16: (9,), TensorProto.FLOAT8E4M3FN: (9,), TensorProto.INT4: (10,),
-    TensorProto.FLOAT4E2M1: (10, 8),
+    TensorProto.UINT8: (8, 5), TensorProto.BFLOAT16: (9, 0), TensorProto.FLOAT8E4M3FN: (9, 0),
+    TensorProto.INT4: (10, 0), TensorProto.FLOAT4E2M1: (10, 8),
 }
 
 
@@ -121,6 +121,11 @@ def get_release(name: str) -> Release:
         name=name, documented_as=row, version=_RTX_AS if name.startswith(_RTX) else version,
         min_opset=facts["min_opset"], max_opset=facts["max_opset"], ir_version=facts["ir_version"],
         operators=_operators(row), importer_only=frozenset(facts["importer_only"]), source=facts["source"])
+
+
+def type_since(element_type: int) -> str:
+    """Return the release that brought a ``TensorProto`` element type, empty if none did."""
+    return ".".join(map(str, _TYPES_SINCE.get(element_type, ())))
 
 
 def first_release_with(op: str) -> str | None:

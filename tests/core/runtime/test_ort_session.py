@@ -20,7 +20,7 @@ from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.runtime.options import RuntimeOptions
-from edgenext_deploy.runtime.ort import OnnxRuntimeSession, available_threads
+from edgenext_deploy.runtime.ort import OnnxRuntimeSession, _specs, available_threads
 from edgenext_deploy.runtime.ort_errors import load_error, run_error
 from edgenext_deploy.runtime.session import Session
 
@@ -245,6 +245,14 @@ def test_dynamic_shape_is_refused_naming_the_input(tmp_path):
     path = onnx_file(tmp_path, [("image", ["batch", 3])], [("Relu", ["image"], ["y"])])
     with pytest.raises(BadInputError, match=r"'image' has shape .*batch"):
         open_session(path)
+
+
+def test_what_is_no_tensor_of_numbers_is_refused_naming_its_type():
+    for given in ("tensor(string)", "optional(tensor(float))", "seq(tensor(float))"):
+        node = mock.Mock(type=given, shape=[1, 4])
+        node.name = "x"
+        with pytest.raises(BadInputError, match=r"'x' has the type .*; a tensor of numbers expected"):
+            _specs("a.onnx", "input", [node])
 
 
 def test_two_inputs_are_refused(tmp_path):

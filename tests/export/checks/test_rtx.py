@@ -141,7 +141,7 @@ def child(tmp_path, monkeypatch):
         script = tmp_path / "child.py"
         script.write_text(
             "import json, os, signal, sys, time\n"
-            "full = dict(stage='done', available=True, version='9', parsed=True, layers=2, errors=[],\n"
+            "full = dict(stage='done', available=True, version='9', parsed=True, layers=2, errors=[], parts=[],\n"
             "            messages=[], builds=[dict(\n"
             "                sm='80', ok=True, seconds=1, plan_bytes=5, plan='', messages=[])])\n"
             "def write(**fields):\n"

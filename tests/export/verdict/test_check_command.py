@@ -21,10 +21,10 @@ from edgenext_deploy.export.verdict.reading import load_model  # noqa: E402
 
 @pytest.fixture
 def run(capsys):
-    """Run the command as the console script does; give exit code, stdout and stderr."""
+    """Run the command as the console script does, without NVIDIA's parser; give exit code, stdout and stderr."""
 
     def call(*arguments):
-        return run_here(capsys, check_command, *arguments)
+        return run_here(capsys, check_command, *arguments, "--no-real")
 
     return call
 

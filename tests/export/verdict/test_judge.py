@@ -320,10 +320,10 @@ def test_ir_version_beyond_the_parser_is_a_warning():
     assert judge(made, "11.x").findings == ()
 
 
-def test_an_operator_that_only_the_source_has_is_a_warning():
+def test_an_operator_that_only_the_source_has_is_not_documented():
     verdict = judge(one_node("Reciprocal"), "8.2")
     assert verdict.supported
-    assert [finding.severity for finding in verdict.findings] == ["warning"]
+    assert verdict.state == "not documented"
     assert judge(one_node("Reciprocal"), "8.4").findings == ()
 
 
@@ -409,7 +409,8 @@ def test_summary_is_json_and_short():
     assert json.loads(text) == data
     assert len(text) < 10_000
     assert tuple(data) == documented_releases()
-    assert data["10.0"] == {"supported": True, "documented_as": "10.0", "findings": []}
+    assert data["10.0"] == {
+        "supported": True, "state": "supported", "said_by": "table", "documented_as": "10.0", "findings": []}
     finding = data["8.2"]["findings"][-1]
     assert finding["nodes"] == ["act0", "act1", "act2"]
     assert finding["count"] == 500
