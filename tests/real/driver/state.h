@@ -135,7 +135,7 @@ Context *current() { return stack.empty() ? nullptr : stack.back(); }
 #define ENTER_ANY(name) \
     Lock lock(mutex); \
     if (trace) fprintf(stderr, "cudadouble: %s\n", name); \
-    if (calls.size() > 20000) calls.clear(); \
+    if (calls.size() > 200000) calls.clear(); \
     calls.push_back(name); \
     if (CUresult failure_ = injected(name)) return failure_; \
     if (!initialised || getpid() != owner_pid) return CUDA_ERROR_NOT_INITIALIZED;  /* nor in a forked child */
