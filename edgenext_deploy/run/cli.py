@@ -45,8 +45,7 @@ With --json and --json-file a stream gives one JSON object per line."""
 @click.command(cls=_Command, epilog=examples(
     "edgenext-run xxs.onnx photo.jpg",
     "edgenext-run s_ssdlite.plan photos/ --save seen/",
-    "edgenext-run xxs.plan csi://0 --fps 30 --json",
-    "edgenext-run xxs.onnx synthetic:// --serve 8080"))
+    "edgenext-run xxs.plan csi://0 --serve 8080"))
 @click.option("--engine", type=ENGINE, help="The same as the argument ENGINE.")
 @click.argument("words", nargs=-1, type=INPUT, metavar="ENGINE IMAGE...|STREAM")
 @click.option("--top", "--top-k", "--max-objects", "top", type=click.IntRange(1), metavar="N",

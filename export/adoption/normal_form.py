@@ -61,6 +61,7 @@ def at_target(
     result = simplify(model)
     simplified = result.model
     _name_nodes(simplified)
+    _constants_to_initializers(simplified)  # the simplifier writes what it folds as either
     _say_shapes(simplified)
     require_one_way(simplified)
     try:

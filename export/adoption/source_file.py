@@ -1,7 +1,7 @@
 """An ONNX file of somebody else's, read whole, with its one image input at a fixed size."""
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -146,9 +146,10 @@ def _fixed(
     wanted[channels] = wanted[channels] or 3
     clash = [axis for axis in range(4) if found[axis] and found[axis] != wanted[axis]]
     if clash:
-        raise UsageError(f"input {shown(name)} is {list(found)} in the file, {wanted} found", "leave the size out")
+        raise UsageError(f"{shown(name)} is {_sizes(found)} in the file, and {_sizes(wanted)} is asked for",
+                         "leave the size out")
     if not all(wanted):
-        raise UsageError(f"input {shown(name)} has open sizes: {[size or '?' for size in wanted]}",
+        raise UsageError(f"{shown(name)} has open sizes: {_sizes(wanted)}",
                          f"give them, such as --input {name}=1x3x224x224")
     if wanted[channels] != 3:
         raise IncompatibleError(f"input {shown(name)} has {wanted[channels]} channels; photos have 3",
@@ -156,6 +157,10 @@ def _fixed(
     if any(size < 1 for size in wanted) or wanted[0] * wanted[1] * wanted[2] * wanted[3] > MOST_ELEMENTS:
         raise UsageError(f"input {shown(name)} would be {wanted}, which is too large", "give a smaller size")
     return ImageInput(name, (wanted[0], wanted[1], wanted[2], wanted[3]), channels_last)
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "[" + ", ".join(str(size or "?") for size in shape) + "]"
 
 
 def fix_input(model: onnx.ModelProto, image: ImageInput) -> None:

@@ -55,7 +55,6 @@ class _Group(click.Group):
 @click.group(cls=_Group, invoke_without_command=True, context_settings={"max_content_width": 110}, epilog=examples(
     "edgenext-export xxs --fp16",
     "edgenext-export s --weights mine.pth --fp16 --target orin",
-    "edgenext-export adopt model.onnx --fp16",
     "edgenext-export check model.onnx --target nano"))
 @click.option("--variant", metavar="NAME", help="The same as the argument VARIANT: a network of edgenext-models.")
 @target_option("Where the engine will run: {names}.", default="nano", show_default=True)

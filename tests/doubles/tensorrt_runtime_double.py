@@ -30,7 +30,7 @@ _SERIALS = {"8.2": 205, "8.4": 213, "8.5": 232}
 _TABLE = os.path.join(DATA, "trt_python_api.json")
 _TYPES = {"float32": "FLOAT", "float16": "HALF", "int8": "INT8", "int32": "INT32", "bool": "BOOL",
           "uint8": "UINT8"}
-_NUMPY = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+_NUMPY = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int32)": "int32"}
 _loaded = {}
 
 
