@@ -78,6 +78,11 @@ class RtxReport:
     parts: tuple[tuple[int, ...], ...] = ()
 
     @property
+    def answered(self) -> bool:
+        """Whether the parser said yes or no; a crash and the end of the time are neither."""
+        return self.parsed or bool(self.errors)
+
+    @property
     def fp16_layernorm(self) -> bool:
         """Whether the builder warned that a LayerNorm runs in FP16, where it can overflow."""
         logged = (*self.messages, *(message for build in self.builds for message in build.messages))

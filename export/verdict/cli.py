@@ -75,6 +75,8 @@ def _print(verdicts: "Verdicts") -> None:
 def _real_line(report: "RtxReport") -> str:
     if not report.available:
         return f"NVIDIA's parser was not asked: {report.reason}"
+    if not report.answered:
+        return f"TensorRT-RTX {report.version} gave no answer: {report.reason}"
     line = f"TensorRT-RTX {report.version}: " + (
         "takes it" if report.ok else "the parser takes it, the builder does not" if report.parsed else "refuses it")
     if not report.parts:

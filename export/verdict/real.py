@@ -62,7 +62,7 @@ def verdict_of(report: RtxReport, table: Verdict) -> Verdict:
     said_by = "builder" if report.builds or (report.parsed and not report.ok) else "parser"
     kept = tuple(finding if finding.severity != ERROR else dataclasses.replace(finding, severity=WARNING)
                  for finding in table.findings)
-    if not report.parsed and not report.errors:
+    if not report.answered:
         silence = Finding("", "", UNVERIFIED, f"TensorRT-RTX {report.version} gave no answer: {report.reason}")
         return dataclasses.replace(table, findings=(silence, *table.findings))
     if report.ok:

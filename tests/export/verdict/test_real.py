@@ -79,6 +79,14 @@ def test_a_child_that_says_nothing_leaves_it_to_nobody():
     assert (said.state, said.who) == ("not verified", "nobody") and "SIGSEGV" in said.findings[0].reason
 
 
+def test_no_answer_in_time_is_told_as_that(tmp_path, monkeypatch, capsys):
+    reason = "the child process gave no result within 8 s at: parse"
+    monkeypatch.setattr(real, "installed", lambda: True)
+    monkeypatch.setattr(real, "ask", lambda *_, **__: RtxReport(True, False, "1.7", reason=reason))
+    code, out, _ = run_here(capsys, check_command, save(tmp_path, small_network()))
+    assert code == 0 and "TensorRT-RTX 1.7 gave no answer: " + reason in out and "not verified" in out
+
+
 def test_usage(tmp_path, monkeypatch):
     path = save(tmp_path, small_network())
     with pytest.raises(UsageError, match="does not build for compute capability 53"):
