@@ -2,7 +2,7 @@
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records as records
-from edgenext_deploy.artifacts.manifest import Weights
+from edgenext_deploy.artifacts.manifest import TensorSpec, Weights
 from edgenext_deploy.benchmarks.hardware.host import Host
 from edgenext_deploy.benchmarks.hardware.state import Energy, Hardware
 from edgenext_deploy.benchmarks.report_limits import require_limits
@@ -226,8 +226,8 @@ class LatencyRecord(NamedTuple):
         device_matches: this is the device that was asked for; False only with ``--allow-mismatch``.
         session: runtime, version, provider and threads, as `Session.describe` returns them.
         mode: how it was run.
-        input_shape: `[B, 3, H, W]`.
-        batch: images per inference.
+        input_shape: `[B, 3, H, W]`; without a manifest the shape of the first input.
+        batch: images per inference; without a manifest the first size of that input, if it has at least two.
         image: the input: ``golden`` (normalised as the manifest says) or ``synthetic``.
         n: number of timed inferences.
         rounds: number of blocks in which they were measured, interleaved with those of `interleaved_with`.
@@ -252,6 +252,7 @@ class LatencyRecord(NamedTuple):
         failure: the error, of this engine or of another one, that ended the run early.
         round_p50_ms: median of each round in milliseconds; `statistics.paired_ratios_of_medians` with those of
             another row of the same run cancels what slowed both.
+        inputs: name, shape and dtype of every input; none in a report of an earlier version.
     """
 
     name: str
@@ -287,6 +288,7 @@ class LatencyRecord(NamedTuple):
     started_at: Optional[str] = None
     failure: Optional[Failure] = None
     round_p50_ms: Tuple[float, ...] = ()
+    inputs: Tuple[TensorSpec, ...] = ()
 
 
 class Comparison(NamedTuple):

@@ -32,7 +32,8 @@ def _problems(report: Any) -> Iterator[Tuple[str, str]]:
         yield "records", "has two rows of one name"
     for index, row in enumerate(report.records):
         at = "records[{}].".format(index)
-        if len(row.input_shape) != 4 or min(row.input_shape) < 1:
+        # Without a manifest a file may have any first input.
+        if (row.model is not None and len(row.input_shape) != 4) or min((1, *row.input_shape)) < 1:
             yield at + "input_shape", "is {}, [B, 3, H, W] expected".format(list(row.input_shape[:8]))
         for name in ("n", "rounds", "batch"):
             if getattr(row, name) < 1:

@@ -1,5 +1,5 @@
 """``edgenext-bench ENGINE...``: how fast engines are on this machine."""
-from typing import TYPE_CHECKING, Callable, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Tuple
 
 import click
 
@@ -7,6 +7,7 @@ from edgenext_deploy.benchmarks.commands.options import (
     duration_option,
     engine_arguments,
     require_no_command,
+    shape_option,
     warmup_option,
 )
 from edgenext_deploy.benchmarks.commands.outputs import say
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
               "engine's outputs are checked against it.")
 @device_option("Device the figures are for: {names}. The run is refused elsewhere.  [default: the one found]")
 @click.option("--allow-mismatch", is_flag=True, help="Measure although this is another device; every row says so.")
+@shape_option
 @duration_option
 @warmup_option
 @click.option("--iterations", type=click.IntRange(min=1), metavar="N",
@@ -47,13 +49,14 @@ if TYPE_CHECKING:
 @common_options
 @click.pass_context
 def latency_command(context: click.Context, engines: Tuple[str, ...], reference: Optional[str], device: Optional[str],
-                    allow_mismatch: bool, duration_s: float, warmup_s: float, iterations: Optional[int],
-                    transfers: bool, runtime: RuntimeOptions, samples: bool, with_profiles: bool,
-                    outputs_for: Callable[[Sequence[str]], ReportOutputs]) -> None:
+                    allow_mismatch: bool, shapes: Dict[str, Tuple[int, ...]], duration_s: float, warmup_s: float,
+                    iterations: Optional[int], transfers: bool, runtime: RuntimeOptions, samples: bool,
+                    with_profiles: bool, outputs_for: Callable[[Sequence[str]], ReportOutputs]) -> None:
     """Measure the latency of engines, one inference after another, as the caller waits for it.
 
     ENGINE is a plan, an ONNX file, or torch:VARIANT for the reference module in PyTorch. Several engines are
-    interleaved, so that drift of the machine hits all of them, and each is compared with the first.
+    interleaved, so that drift of the machine hits all of them, and each is compared with the first. An ONNX file
+    from anywhere is measured too, with made-up values in each of its inputs.
     docs/benchmarks.md says what each number means.
     """
     require_no_command(engines, context)
@@ -70,13 +73,13 @@ def latency_command(context: click.Context, engines: Tuple[str, ...], reference:
     request = Request(
         engines, reference, device, allow_mismatch, exclude_transfers=not transfers,
         runtime=runtime, limits=Limits(duration_s=duration_s, warmup_s=warmup_s, iterations=iterations),
-        keep_samples=samples)
+        keep_samples=samples, shapes=shapes)
     with outputs.keeping_rows(), show_progress() as progress:
         report = benchmark(request, progress)
-    outputs.finish(report, lambda: _profiles(paths, runtime) if with_profiles else ())
+    outputs.finish(report, lambda: _profiles(paths, runtime, shapes) if with_profiles else ())
 
 
-def _profiles(paths: Sequence[str], runtime: RuntimeOptions) -> "List[Profile]":
+def _profiles(paths: Sequence[str], runtime: RuntimeOptions, shapes: Dict[str, Tuple[int, ...]]) -> "List[Profile]":
     """Profile each engine file once; a failure is printed, and the latencies are kept."""
     from edgenext_deploy.benchmarks.latency.devices import TORCH
     from edgenext_deploy.benchmarks.profile.layer_times import profile_engine
@@ -88,7 +91,7 @@ def _profiles(paths: Sequence[str], runtime: RuntimeOptions) -> "List[Profile]":
             continue
         say("profiling {}".format(path))
         try:
-            found.append(profile_engine(path, runtime=runtime))
+            found.append(profile_engine(path, runtime=runtime, shapes=shapes, all_shapes_used=False))
         except EdgeNextError as error:
             say("no profile of {}: {}".format(path, error.message))
     return found

@@ -8,6 +8,7 @@ from click.core import ParameterSource
 
 from edgenext_deploy.commands.engine_argument import ENGINE, is_engine
 from edgenext_deploy.errors import UsageError, suggestion
+from edgenext_deploy.files import shown
 
 Function = Callable[..., Any]
 
@@ -17,6 +18,43 @@ warmup_option = click.option(
 duration_option = click.option(
     "--duration", "duration_s", type=click.FloatRange(min=0.01), default=3.0, show_default=True, metavar="SECONDS",
     help="Time of measurement for each engine.")
+
+
+class _Shape(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.0
+    """``NAME=1x3x224x224``: an input's name and shape; ``NAME=`` alone is a scalar."""
+
+    name = "NAME=SIZES"
+
+    def convert(self, value: Any, parameter: Optional[click.Parameter],
+                context: Optional[click.Context]) -> Tuple[str, Tuple[int, ...]]:
+        """Return the name and the shape."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, sizes = str(value).rpartition("=")
+        words = sizes.lower().split("x") if sizes else []
+        if not name or not equals or not all(word.isdigit() and len(word) < 20 and int(word) for word in words):
+            raise UsageError("--shape {}: the name of an input and its sizes expected".format(shown(str(value))),
+                             "such as --shape image=1x3x224x224")
+        return name, tuple(map(int, words))
+
+
+def shape_option(function: Function) -> Function:
+    """Add ``--shape NAME=1x3x224x224``; the command gets ``shapes``, by name.
+
+    Raises:
+        UsageError: two shapes for one name.
+    """
+    @functools.wraps(function)
+    def with_shapes(*arguments: Any, shapes: Sequence[Tuple[str, Tuple[int, ...]]], **options: Any) -> Any:
+        names = [name for name, _ in shapes]
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError("--shape gives {} twice".format(shown(name)), "give one shape for each input")
+        return function(*arguments, shapes=dict(shapes), **options)
+
+    return click.option("--shape", "shapes", multiple=True, type=_Shape(), metavar="NAME=1x3x224x224",
+                        help="Shape of an input of an ONNX file without a manifest, where it leaves sizes open. Repeat "
+                        "the option for several.")(with_shapes)
 
 
 def engine_arguments(required: bool = True) -> Callable[[Function], Function]:

@@ -6,18 +6,19 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Se
 import numpy as np
 
 from edgenext_deploy.artifacts import golden, manifest
-from edgenext_deploy.artifacts.engine_file import open_engine_file
+from edgenext_deploy.artifacts.engine_file import EngineFile, open_engine_file
 from edgenext_deploy.benchmarks import latency_report
+from edgenext_deploy.benchmarks.latency.any_graph import AnyGraphSession, Shapes, values_for
 from edgenext_deploy.benchmarks.latency.devices import TORCH
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
+from edgenext_deploy.files import shown
 from edgenext_deploy.install import install_command
 from edgenext_deploy.preprocess import photo
 from edgenext_deploy.preprocess.input_form import as_input, image_shape
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.session import Session
-from edgenext_deploy.runtime.table import require_engine
+from edgenext_deploy.runtime.table import choose_runtime, require_engine
 
-_SYNTHETIC_SEED = 0
 # The seed of every manifest's golden input, for a module that has no manifest.
 _GOLDEN_SEED = 7
 
@@ -30,7 +31,7 @@ class Engine(NamedTuple):
         file: the file and its digest when it was opened.
         session: open.
         model: the network, from the manifest; None without a manifest.
-        image: `[B, 3, H, W]`, as the engine takes it.
+        image: `[B, 3, H, W]`, as the engine takes it; without a manifest of the shape of the first input.
         image_source: ``golden`` or ``synthetic``, see `latency_report.LatencyRecord`.
         tolerance: relative difference of the outputs that its manifest allows in its precision; None without one.
     """
@@ -46,7 +47,7 @@ class Engine(NamedTuple):
 
 @contextlib.contextmanager
 def open_engine(path: str, name: str, runtime: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
-                torch_device: str = "cpu") -> Iterator[Engine]:
+                torch_device: str = "cpu", shapes: Optional[Shapes] = None) -> Iterator[Engine]:
     """Open an engine for measuring and close it again.
 
     Args:
@@ -54,9 +55,10 @@ def open_engine(path: str, name: str, runtime: RuntimeOptions = RuntimeOptions()
         name: name of its row.
         runtime: how to run it.
         torch_device: ``cpu`` or ``cuda``, for ``torch:VARIANT``.
+        shapes: shapes of inputs by name, for an ONNX file without a manifest that leaves sizes open.
 
     Raises:
-        UsageError: an engine with dynamic shapes, or a provider that this ONNX Runtime lacks.
+        UsageError: an input's size is open and `shapes` does not fix it, or a provider that this ONNX Runtime lacks.
         BadInputError: a file that is missing or broken.
         IncompatibleError: a plan for another machine.
         MissingRuntimeError: the runtime or the provider that the engine needs is not here.
@@ -65,13 +67,11 @@ def open_engine(path: str, name: str, runtime: RuntimeOptions = RuntimeOptions()
         with _open_module(path[len(TORCH):], runtime.threads, torch_device) as session:
             yield _module_engine(name, path, session)
         return
-    from edgenext_deploy.runtime.open import open_session
-
     require_engine(path)
     opened = open_engine_file(path, trust=runtime.trust)
     found = opened.find_manifest()
     file = latency_report.EngineFile(os.path.basename(path), opened.sha256, opened.bytes, opened.manifest_sha256)
-    with open_session(opened, options=runtime) as session:
+    with _open_session(opened, found, runtime, shapes) as session:
         model = _model(found, session)
         tolerance = found.golden.tolerance.get(model.precision) if found is not None and model is not None else None
         yield Engine(name, file, session, model, _image(path, session, found),
@@ -99,6 +99,24 @@ def names_of(paths: Sequence[str]) -> List[str]:
         names.append(name)
     return ["{} ({})".format(name, names[:index].count(name) + 1) if name in names[:index] else name
             for index, name in enumerate(names)]
+
+
+def require_used(shapes: Shapes, engines: Sequence[Engine]) -> None:
+    """Raise UsageError if a shape is given for an input that no engine without a manifest has."""
+    found = [spec.name for engine in engines if engine.model is None for spec in engine.session.inputs]
+    for name in shapes:
+        if name not in found:
+            raise UsageError("--shape {}: no engine without a manifest has such an input".format(shown(name)),
+                             "their inputs are: " + shown(", ".join(dict.fromkeys(found)) or "none"))
+
+
+def _open_session(file: EngineFile, found: Optional[manifest.Manifest], runtime: RuntimeOptions,
+                  shapes: Optional[Shapes]) -> Session:
+    if found is None and choose_runtime(file.path, runtime.runtime).name == "onnxruntime":
+        return AnyGraphSession(file, options=runtime, shapes=shapes)
+    from edgenext_deploy.runtime.open import open_session
+
+    return open_session(file, options=runtime)
 
 
 def _open_module(variant: str, threads: Optional[int], torch_device: str) -> Any:
@@ -136,7 +154,4 @@ def _image(path: str, session: Session, found: Optional[manifest.Manifest]) -> n
     if found is not None:
         pixels = golden.golden_batch(found.golden.seed, image_shape(spec))
         return as_input(photo.normalise(pixels, found.preprocessing), spec)
-    # numpy 1.13, which JetPack 4 brings, has no numpy.random.default_rng.
-    noise = np.random.RandomState(_SYNTHETIC_SEED).randint(0, 256, size=spec.shape)
-    dtype = np.dtype(spec.dtype)
-    return (noise / 255.0 if dtype.kind == "f" else noise).astype(dtype)
+    return values_for(spec)

@@ -7,6 +7,7 @@ from edgenext_deploy.benchmarks import latency_report, statistics
 from edgenext_deploy.benchmarks.hardware.host import Host, describe_host
 from edgenext_deploy.benchmarks.hardware.monitor import Monitor, open_monitor
 from edgenext_deploy.benchmarks.latency import output_check, summarise, versions
+from edgenext_deploy.benchmarks.latency.any_graph import Shapes
 from edgenext_deploy.benchmarks.latency.devices import (
     CPU,
     device_name,
@@ -15,7 +16,7 @@ from edgenext_deploy.benchmarks.latency.devices import (
     match_session,
     recognise,
 )
-from edgenext_deploy.benchmarks.latency.engines import Engine, is_same_engine, names_of, open_engine
+from edgenext_deploy.benchmarks.latency.engines import Engine, is_same_engine, names_of, open_engine, require_used
 from edgenext_deploy.benchmarks.latency.interleave import Limits, Measurement, Progress, Series, measure
 from edgenext_deploy.errors import EdgeNextError
 from edgenext_deploy.runtime.options import RuntimeOptions
@@ -35,6 +36,7 @@ class Request(NamedTuple):
         runtime: how engines are run.
         limits: when to stop.
         keep_samples: whether single inferences go into the report.
+        shapes: shapes of inputs by name, for ONNX files without a manifest that leave sizes open.
     """
 
     engines: Sequence[str]
@@ -45,6 +47,7 @@ class Request(NamedTuple):
     runtime: RuntimeOptions = RuntimeOptions()
     limits: Limits = Limits()
     keep_samples: bool = True
+    shapes: Optional[Shapes] = None
 
 
 class EngineFailedError(EdgeNextError):
@@ -89,7 +92,8 @@ def benchmark(request: Request, progress: Optional[Progress] = None) -> latency_
         progress: see `measure`.
 
     Raises:
-        UsageError: an engine with dynamic shapes, an unknown device, or an option that this installation lacks.
+        UsageError: an engine whose sizes stay open, a shape that fits none, an unknown device, or an option that this
+            installation lacks.
         BadInputError: a file that is missing or broken.
         IncompatibleError: this is not the device.
         MissingRuntimeError: the runtime that an engine needs is not here.
@@ -105,13 +109,15 @@ def benchmark(request: Request, progress: Optional[Progress] = None) -> latency_
     contenders: List[Contender] = []
     with contextlib.ExitStack() as stack:
         for path, name in zip(paths, names_of(paths)):
-            engine = stack.enter_context(open_engine(path, name, request.runtime, "cuda" if wants_gpu else "cpu"))
+            engine = stack.enter_context(open_engine(path, name, request.runtime, "cuda" if wants_gpu else "cpu",
+                                                     request.shapes))
             refusal = None if request.device is None else match_session(request.device, engine.session.describe())
             # The reference may run anywhere: only its outputs count.
             may_differ = request.allow_mismatch or (request.reference is not None and not contenders)
             if refusal is not None and not may_differ:
                 raise refusal
             contenders.append(Contender(engine, match.refusal is None and refusal is None))
+        require_used(request.shapes or {}, [contender.engine for contender in contenders])
         return Run(contenders, request, host, match.found).measure(progress)
 
 

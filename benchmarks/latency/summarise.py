@@ -93,7 +93,7 @@ def make_row(measured: Measured, setting: Setting) -> latency_report.LatencyReco
     latency = summarise(values_ms)
     spread = statistics.window_spread(values_ms)
     stages, reconciliation = split(series)
-    batch = int(engine.image.shape[0])
+    batch = int(engine.image.shape[0]) if engine.image.ndim > 1 else 1
     session: Dict[str, Any] = engine.session.describe()
     on_processor = runs_on_processor(session)
     row = latency_report.LatencyRecord(
@@ -108,7 +108,8 @@ def make_row(measured: Measured, setting: Setting) -> latency_report.LatencyReco
         energy=None if measured.interleaved_with else energy_of(
             hardware, float(series.values_ms.mean()), on_processor),
         cautions=(), samples=samples_of(chosen) if setting.keep_samples else None, started_at=setting.started_at,
-        failure=setting.failure, round_p50_ms=tuple(statistics.median(block) for block in chosen.blocks))
+        failure=setting.failure, round_p50_ms=tuple(statistics.median(block) for block in chosen.blocks),
+        inputs=engine.session.inputs)
     cautions = cautions_of(row)
     if setting.exclude_transfers and mode.latency == WALL:
         cautions += (transfers_not_separate(on_processor),)

@@ -3,6 +3,7 @@ import os
 from typing import TYPE_CHECKING, Optional, Sequence, Union
 
 from edgenext_deploy.benchmarks import latency_report
+from edgenext_deploy.benchmarks.latency.any_graph import Shapes
 from edgenext_deploy.benchmarks.latency.interleave import Limits, Progress
 from edgenext_deploy.benchmarks.latency.run import Request, benchmark
 from edgenext_deploy.errors import UsageError
@@ -48,7 +49,7 @@ def measure(*engines: "Union[str, os.PathLike[str]]", reference: "Optional[Union
             device: Optional[str] = None, duration_s: float = 3.0, warmup_s: float = 3.0,
             iterations: Optional[int] = None, runtime: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
             allow_mismatch: bool = False, exclude_transfers: bool = False, keep_samples: bool = True,
-            progress: Optional[Progress] = None) -> LatencyReport:
+            shapes: Optional[Shapes] = None, progress: Optional[Progress] = None) -> LatencyReport:
     """Measure the latency of engines in one interleaved run.
 
     Args:
@@ -63,10 +64,12 @@ def measure(*engines: "Union[str, os.PathLike[str]]", reference: "Optional[Union
         allow_mismatch: measure although this is not `device`; every row says so.
         exclude_transfers: the latency of a plan is its computation on the GPU, without copies.
         keep_samples: keep single inferences in the report.
+        shapes: shapes of inputs by name, such as ``{"ids": (1, 128)}``, for ONNX files without a manifest that leave
+            sizes open.
         progress: called between blocks with the fraction done, 0 to 1, and what is being done.
 
     Raises:
-        UsageError: no engine, one with dynamic shapes, an unknown device, or a time or number that cannot be.
+        UsageError: no engine, one whose sizes stay open, an unknown device, or a time or number that cannot be.
         BadInputError: a file that is missing or broken.
         IncompatibleError: this is not `device`, or a plan was built for another machine.
         MissingRuntimeError: the runtime that an engine needs is not installed.
@@ -81,7 +84,8 @@ def measure(*engines: "Union[str, os.PathLike[str]]", reference: "Optional[Union
     request = Request(
         [os.fspath(engine) for engine in engines], None if reference is None else os.fspath(reference), device,
         allow_mismatch, exclude_transfers, runtime,
-        Limits(duration_s=duration_s, warmup_s=warmup_s, iterations=iterations), keep_samples)
+        Limits(duration_s=duration_s, warmup_s=warmup_s, iterations=iterations), keep_samples,
+        shapes)
     return LatencyReport(*benchmark(request, progress))
 
 

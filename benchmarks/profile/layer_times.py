@@ -4,7 +4,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.benchmarks import latency_report
-from edgenext_deploy.benchmarks.latency.engines import open_engine
+from edgenext_deploy.benchmarks.latency.any_graph import Shapes
+from edgenext_deploy.benchmarks.latency.engines import open_engine, require_used
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.node_names import (
     KINDS,
@@ -104,21 +105,27 @@ def read(path: str) -> Profile:
 
 
 def profile_engine(path: str, runs: int = 20,
-                   runtime: RuntimeOptions = RuntimeOptions()) -> Profile:  # noqa: B008 - immutable
+                   runtime: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
+                   shapes: Optional[Shapes] = None, all_shapes_used: bool = True) -> Profile:
     """Profile an engine file.
 
     Args:
         path: ``.onnx`` or a plan.
         runs: inferences to take the median of.
         runtime: how to run the engine.
+        shapes: see `open_engine`.
+        all_shapes_used: refuse a shape of an input that the engine lacks.
 
     Raises:
+        UsageError: an input's size is open and `shapes` does not fix it.
         BadInputError: a file that is missing or broken.
         IncompatibleError: the plan was built for another machine.
         MissingRuntimeError: the runtime is not installed, or there is no GPU for a plan.
         VerificationError: the profiler's answers contradict each other.
     """
-    with open_engine(path, os.path.basename(path), runtime) as engine:
+    with open_engine(path, os.path.basename(path), runtime, shapes=shapes) as engine:
+        if all_shapes_used:
+            require_used(shapes or {}, [engine])
         return summed(engine.session.profile_layers(engine.image, runs=runs), engine.file, engine.model)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 from edgenext_deploy.benchmarks.hardware.monitor import mean_power_mw
 from edgenext_deploy.benchmarks.latency_report import LatencyRecord, LatencyReport, StageTimes
 from edgenext_deploy.benchmarks.report.printing import EMPTY, interval_text, milliseconds
-from edgenext_deploy.benchmarks.report.sentences import latency_of, runtime_text
+from edgenext_deploy.benchmarks.report.sentences import input_text, latency_of, runtime_text
 from edgenext_deploy.benchmarks.statistics import CONFIDENCE
 
 # The tables of a report, and the one of a comparison.
@@ -211,3 +211,4 @@ _only_csv("manifest_sha256", lambda row: row.engine.manifest_sha256)
 _only_csv("host", lambda row: row.host.board or row.host.processor)
 _only_csv("toolkit_version", lambda row: row.versions.toolkit)
 _only_csv("started_at", lambda row: row.started_at)
+_only_csv("inputs", lambda row: "; ".join(map(input_text, row.inputs)))

@@ -1,6 +1,7 @@
 """The sentences under a table: relative speeds, where the time goes, what it ran on, and what to be careful about."""
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.benchmarks.hardware.host import Host
 from edgenext_deploy.benchmarks.hardware.monitor import mean_power_mw
 from edgenext_deploy.benchmarks.hardware.sensor_kinds import value_kinds
@@ -11,6 +12,8 @@ from edgenext_deploy.benchmarks.report.printing import milliseconds
 _UNKNOWN = "unknown"
 # Number of temperatures that are shown, the hottest ones; the record has all.
 _SHOWN_ZONES = 2
+# Number of inputs that are shown, the first ones; the record has all.
+_SHOWN_INPUTS = 8
 _Name = Callable[[LatencyRecord], str]
 
 
@@ -21,6 +24,7 @@ def notes(report: LatencyReport) -> List[str]:
     lines = [relative_speed(comparison, by_name) for comparison in report.comparisons]
     lines += ["{}: {}".format(row.name, reconciliation(row)) for row in rows if row.reconciliation is not None]
     lines += ["{}: {}".format(row.name, agreement(row)) for row in rows if row.outputs is not None]
+    lines += ["Inputs: {} ({})".format(text, names) for names, text in _grouped(rows, inputs_text) if text]
     lines += ["Runs on: {} ({})".format(text, names) for names, text in _grouped(rows, session_line)]
     lines.append("Machine: {}".format(host_line(rows[0].host)))
     lines += ["Hardware: {} ({})".format(text, names) for names, text in _grouped(rows, hardware_line) if text]
@@ -68,6 +72,20 @@ def latency_of(row: LatencyRecord) -> str:
     if row.mode.latency == "gpu":
         return "GPU compute alone"
     return {"included": "wall clock with copies", "none": "wall clock"}.get(row.mode.transfers, "wall clock")
+
+
+def input_text(spec: TensorSpec) -> str:
+    """Return an input's name, dtype and shape."""
+    return "{} {} {}".format(spec.name, spec.dtype, "x".join(map(str, spec.shape)) or "scalar")
+
+
+def inputs_text(row: LatencyRecord) -> str:
+    """Return the inputs that a row without a manifest was timed with; empty for other rows."""
+    if row.model is not None or not row.inputs:
+        return ""
+    texts = list(map(input_text, row.inputs[:_SHOWN_INPUTS]))
+    more = len(row.inputs) - len(texts)
+    return ", ".join(texts) + (" and {} more".format(more) if more else "") + "; values made by the seed"
 
 
 def reconciliation(row: LatencyRecord) -> str:

@@ -5,7 +5,7 @@ import json
 import os
 import threading
 import time
-from typing import Any, Deque, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Deque, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from edgenext_deploy.errors import (
     MissingRuntimeError,
     UsageError,
 )
+from edgenext_deploy.files import shown
 from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
 from edgenext_deploy.runtime.ort_errors import load_error, run_error
 from edgenext_deploy.runtime.ort_memory import limit_memory
@@ -25,9 +26,11 @@ from edgenext_deploy.runtime.session import Session, SessionTimings
 from edgenext_deploy.scratch import TMPDIR_FIX, scratch_folder
 from edgenext_deploy.telemetry import disable_telemetry
 
+# The tensors that numpy has too, by what ONNX Runtime calls them.
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
     "tensor(uint8)": "uint8", "tensor(int8)": "int8", "tensor(int32)": "int32", "tensor(int64)": "int64",
+    "tensor(uint16)": "uint16", "tensor(int16)": "int16", "tensor(uint32)": "uint32", "tensor(uint64)": "uint64",
     "tensor(bool)": "bool",
 }
 _FATAL_ONLY = 4
@@ -75,6 +78,7 @@ class OnnxRuntimeSession(Session):
         self._path = path
         self._version = str(onnxruntime.__version__)
         self._threads = options.threads or available_threads()
+        self._profile_prefix = profile_prefix
         self._session: Optional[Any] = _open(onnxruntime, file, self._threads, options, profile_prefix)
         self._pid = os.getpid()
         # Between submit and close: a worker that was shut down takes no more work.
@@ -82,12 +86,7 @@ class OnnxRuntimeSession(Session):
         self._worker: Optional[concurrent.futures.ThreadPoolExecutor] = None
         self._pending: Deque[concurrent.futures.Future[_Results]] = collections.deque()
         self._provider = str(self._session.get_providers()[0])
-        self.inputs = _specs(path, "input", self._session.get_inputs())
-        self.outputs = _specs(path, "output", self._session.get_outputs())
-        if len(self.inputs) != 1 or not self.outputs:
-            raise BadInputError(
-                "{}: one input and at least one output expected, {} inputs and {} outputs found".format(
-                    path, len(self.inputs), len(self.outputs)), "export again with edgenext-export")
+        self.inputs, self.outputs = self._find_specs(self._session)
 
     def infer_all(self, image: np.ndarray) -> Tuple[np.ndarray, ...]:
         """Run once and return every output; see `Session.infer_all`."""
@@ -139,11 +138,9 @@ class OnnxRuntimeSession(Session):
         """
         self._require_open()
         self.check_input(image)
-        file = open_graph(self._path)
-        if file.sha256 != self._sha256:
-            raise BadInputError("{} was replaced since it was opened".format(self._path), "open it again")
+        file = self._read_again()
         with scratch_folder() as folder:
-            with OnnxRuntimeSession(file, options=self._options, profile_prefix=os.path.join(folder, "trace")) as other:
+            with self._opened_again(file, os.path.join(folder, "trace")) as other:
                 wall_ms = [other._run(image)[1].wall_ms for _ in range(warmup + runs)][warmup:]
                 trace = str(other._require_open().end_profiling())
             with open(trace, encoding="utf-8") as stream:
@@ -165,6 +162,37 @@ class OnnxRuntimeSession(Session):
             worker.shutdown()
         self._pending.clear()
 
+    def _find_specs(self, session: Any) -> Tuple[Tuple[TensorSpec, ...], Tuple[TensorSpec, ...]]:
+        """Return what `inputs` and `outputs` will be."""
+        inputs = _specs(self._path, "input", session.get_inputs())
+        outputs = _specs(self._path, "output", session.get_outputs())
+        if len(inputs) != 1 or not outputs:
+            raise BadInputError(
+                "{}: one input and at least one output expected, {} inputs and {} outputs found".format(
+                    self._path, len(inputs), len(outputs)), "export again with edgenext-export")
+        return inputs, outputs
+
+    def _feed(self, image: np.ndarray) -> Dict[str, np.ndarray]:
+        """Return the array of each input."""
+        taken = self.inputs[0]
+        # The dtype also makes the byte order native, which onnxruntime takes for granted.
+        return {taken.name: np.ascontiguousarray(image, taken.dtype)}
+
+    def _read_again(self) -> EngineFile:
+        file = open_graph(self._path)
+        if file.sha256 != self._sha256:
+            raise BadInputError("{} was replaced since it was opened".format(self._path), "open it again")
+        return file
+
+    def _opened_again(self, file: EngineFile, profile_prefix: str) -> "OnnxRuntimeSession":
+        return OnnxRuntimeSession(file, options=self._options, profile_prefix=profile_prefix)
+
+    def _open_with(self, sizes: Mapping[str, int]) -> Any:
+        """Open the graph once more, with sizes for the dimensions that it has names for; it becomes the session."""
+        self._session = _open(_import_onnxruntime(), self._read_again(), self._threads, self._options,
+                              self._profile_prefix, sizes)
+        return self._session
+
     def _require_open(self) -> Any:
         if os.getpid() != self._pid:
             raise UsageError("the session of {} was opened in process {} and is used in its fork {}, which has none "
@@ -176,11 +204,9 @@ class OnnxRuntimeSession(Session):
 
     def _run(self, image: np.ndarray) -> _Results:
         session = self._require_open()
-        taken = self.inputs[0]
         start = time.perf_counter()
         try:
-            # The dtype also makes the byte order native, which onnxruntime takes for granted.
-            outputs = session.run(None, {taken.name: np.ascontiguousarray(image, taken.dtype)})
+            outputs = session.run(None, self._feed(image))
         except Exception as error:  # onnxruntime's exceptions have no common base below Exception
             raise run_error(self._path, self._version, error) from error
         return tuple(outputs), SessionTimings(wall_ms=(time.perf_counter() - start) * 1e3)
@@ -196,8 +222,8 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _open(onnxruntime: Any, file: EngineFile, threads: int, options: RuntimeOptions,
-          profile_prefix: Optional[str]) -> Any:
+def _open(onnxruntime: Any, file: EngineFile, threads: int, options: RuntimeOptions, profile_prefix: Optional[str],
+          sizes: Optional[Mapping[str, int]] = None) -> Any:
     provider = options.provider or _PROCESSOR
     available = onnxruntime.get_available_providers()
     if provider not in available:
@@ -214,6 +240,8 @@ def _open(onnxruntime: Any, file: EngineFile, threads: int, options: RuntimeOpti
         settings.profile_file_prefix = profile_prefix
     # Weights in a second file, which nothing vouches for, are looked for where there is no file.
     settings.add_session_config_entry(_EXTERNAL_DATA_FOLDER, os.devnull)
+    for name, size in (sizes or {}).items():
+        settings.add_free_dimension_override_by_name(name, size)
     limit_memory(onnxruntime, settings)
     # The first GPU needs no option, which a provider without a GPU might refuse.
     chosen = (provider, {"device_id": str(options.device)}) if options.device and provider != _PROCESSOR else provider
@@ -233,16 +261,27 @@ def _open(onnxruntime: Any, file: EngineFile, threads: int, options: RuntimeOpti
     return session
 
 
+def dtype_of(path: str, side: str, node: Any) -> str:
+    """Return the numpy name of the type of an input or output (`side`), as ONNX Runtime describes it.
+
+    Raises:
+        BadInputError: it is no tensor of a type that numpy has.
+    """
+    if node.type not in _DTYPES:
+        raise BadInputError(
+            "{}: {} {!r} has the type {}; a tensor of numbers expected".format(
+                path, side, shown(node.name), shown(node.type)),
+            "give a network whose inputs and outputs are {}".format(", ".join(sorted(_DTYPES))))
+    return _DTYPES[node.type]
+
+
 def _specs(path: str, side: str, nodes: Sequence[Any]) -> Tuple[TensorSpec, ...]:
     specs = []
     for node in nodes:
-        if node.type not in _DTYPES:
-            raise BadInputError(
-                "{}: {} {!r} has the type {}; a tensor of numbers expected".format(path, side, node.name, node.type),
-                "give a network whose inputs and outputs are {}".format(", ".join(sorted(_DTYPES))))
+        dtype = dtype_of(path, side, node)
         if not all(isinstance(size, int) and size >= 0 for size in node.shape):
             raise BadInputError(
                 "{}: {} {!r} has shape {}, fixed sizes expected".format(path, side, node.name, node.shape),
                 "export again with edgenext-export, which fixes every size")
-        specs.append(TensorSpec(node.name, tuple(node.shape), _DTYPES[node.type]))
+        specs.append(TensorSpec(node.name, tuple(node.shape), dtype))
     return tuple(specs)

@@ -29,13 +29,14 @@ def fakes(monkeypatch, tmp_path):
 
     found = Fakes()
 
-    def open_session(file, *, options=RuntimeOptions()):  # noqa: B008 - immutable
+    def open_session(file, *, options=RuntimeOptions(), shapes=None):  # noqa: B008 - immutable
         session = FakeSession(file.path, options.threads, found.shape, found.scripts[file.path])
         session.options = options
         found.sessions.append(session)
         return session
 
     monkeypatch.setattr("edgenext_deploy.runtime.open.open_session", open_session)
+    monkeypatch.setattr("edgenext_deploy.benchmarks.latency.engines.AnyGraphSession", open_session)
     return found
 
 

@@ -51,12 +51,13 @@ def sessions(monkeypatch):
             value = opened["plain"] if self.path.endswith("_plain.onnx") else 1.0
             return (np.full((1, 10), value, np.float32),)
 
-    def open_session(file, *, options):
+    def open_session(file, *, options, shapes=None):
         session = Answering(file.path, options.threads, (1, 3, 32, 32), lambda call: None)
         opened["sessions"].append(session)
         return session
 
     monkeypatch.setattr("edgenext_deploy.runtime.open.open_session", open_session)
+    monkeypatch.setattr("edgenext_deploy.benchmarks.latency.engines.AnyGraphSession", open_session)
     return opened
 
 

@@ -66,7 +66,7 @@ CSV_OF_0_1 = (
 
 
 def test_the_csv_has_the_columns_of_earlier_versions_in_their_order():
-    assert outputs(make_report(make_row()))["csv"].splitlines()[0] == CSV_OF_0_1
+    assert outputs(make_report(make_row()))["csv"].splitlines()[0] == CSV_OF_0_1 + ",inputs"
 
 
 def test_the_public_report_writes_what_the_command_writes():
