@@ -78,7 +78,8 @@ def test_open_sizes_are_refused_with_the_options_name(capsys, name, found):
 
 @pytest.mark.parametrize("name, found", [
     ("string", "input 'x' has the type tensor(string)"), ("sequence", "input 'x' has the type seq(tensor(float))"),
-    ("sequence_out", "output 'y' has the type seq(tensor(float))"), ("optional", "input 'x' has the type optional(tensor(float))"),
+    ("sequence_out", "output 'y' has the type seq(tensor(float))"),
+    ("optional", "input 'x' has the type optional(tensor(float))"),
     ("bfloat", "input 'x' has the type tensor(bfloat16)"), ("huge", "[4611686018427387904]"), ("empty", "[0, 3]"),
     ("no_input", "0 inputs and 1 outputs found")])
 def test_what_cannot_be_fed_is_refused_in_one_line(capsys, name, found):
