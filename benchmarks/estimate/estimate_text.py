@@ -61,6 +61,9 @@ def summary(found: Estimate) -> List[str]:
             lines.append("The fit is to graphs exported for {}; {}, so it may fit less well.".format(
                 CALIBRATED_TARGET, "of this file it is not known what it was exported for" if found.target is None
                 else "this one was exported for {}".format(found.target)))
+        if found.adopted:
+            lines.append("The points are networks of two kinds, EdgeNeXt and MobileViT; this is another one, so the "
+                         "fit may be worse than their errors say.")
     if found.published_ms is not None:
         lines.append("Published for this variant: {} ms; it is one of the points.".format(
             milliseconds(found.published_ms)))

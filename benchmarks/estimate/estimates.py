@@ -10,6 +10,7 @@ import os
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.artifacts.engine_file import open_graph
+from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.benchmarks.estimate.calibration import Calibration, Feature, calibrate
 from edgenext_deploy.benchmarks.estimate.graph_work import Kernel, StageWork, read_work
 from edgenext_deploy.benchmarks.estimate.peaks import get_peak
@@ -69,6 +70,7 @@ class Estimate(NamedTuple):
         expected_high_ms: the expected figure, corrected by the smallest error on a point left out.
         calibration: the fit; None if nothing comparable was published.
         published_ms: latency published for this variant, device and input; None without one.
+        adopted: the network is none of ours: the calibration has no point of its kind.
     """
 
     kind: str
@@ -86,6 +88,7 @@ class Estimate(NamedTuple):
     expected_high_ms: Optional[float]
     calibration: Optional[Calibration]
     published_ms: Optional[float]
+    adopted: bool = False
 
 
 def estimate_variant(variant: str, device: str, precision: str) -> Estimate:
@@ -111,7 +114,7 @@ def estimate_file(path: str, device: str, precision: str) -> Estimate:
 
     Raises:
         UsageError: no peak rates are known for the device.
-        BadInputError: not an ONNX file with fixed shapes.
+        BadInputError: not an ONNX file with fixed shapes, or a node whose work is not known; see `read_work`.
         MissingRuntimeError: the library ``onnx`` is not installed.
     """
     peak = get_peak(device)
@@ -133,7 +136,12 @@ def estimate_file(path: str, device: str, precision: str) -> Estimate:
         published_ms = next((point.published_ms for point in calibration.points if point.variant == variant), None)
     return Estimate(KIND, SCHEMA, variant, None if found is None else found.target, input_shape,
                     os.path.basename(path), file.sha256, peak, precision, tuple(stages), total, low, high,
-                    calibration, published_ms)
+                    calibration, published_ms, found is not None and _is_adopted(found))
+
+
+def _is_adopted(found: Manifest) -> bool:
+    rules = found.lowering.get("rules")
+    return isinstance(rules, dict) and "adopted" in rules
 
 
 def feature_of(works: Sequence[StageWork], peak: Peak, precision: str) -> Feature:

@@ -8,17 +8,32 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from edgenext_deploy.artifacts.engine_file import open_graph
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
+from edgenext_deploy.files import shown
 from edgenext_deploy.node_names import OTHER, kind_of, part_of
 from edgenext_deploy.node_work import COUNTED, multiply_adds, product
 
-_REDUCTIONS = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "GlobalAveragePool", "AveragePool", "MaxPool",
-               "Softmax", "LayerNormalization", "ArgMax", "Resize", "NonMaxSuppression", "TopK")
-_COPIES = ("Transpose", "Concat", "Pad", "Slice", "Gather", "Expand")
+_REDUCTIONS = (
+    "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare",
+    "ReduceLogSumExp", "GlobalAveragePool", "GlobalMaxPool", "AveragePool", "MaxPool", "Softmax", "LogSoftmax",
+    "LayerNormalization", "GroupNormalization", "InstanceNormalization", "RMSNormalization", "LpNormalization",
+    "ArgMax", "ArgMin", "Resize", "NonMaxSuppression", "TopK")
+_COPIES = ("Transpose", "Concat", "Pad", "Slice", "Gather", "Expand", "Tile", "DepthToSpace", "SpaceToDepth",
+           "GatherElements", "GatherND", "ScatterElements", "ScatterND")
+_ELEMENTWISE = (
+    "Abs", "Add", "And", "BatchNormalization", "Ceil", "Celu", "Clip", "Cos", "Div", "Elu", "Equal", "Erf", "Exp",
+    "Floor", "Gelu", "Greater", "GreaterOrEqual", "HardSigmoid", "HardSwish", "LeakyRelu", "Less", "LessOrEqual", "Log",
+    "Max", "Mean", "Min", "Mish", "Mod", "Mul", "Neg", "Not", "Or", "PRelu", "Pow", "Reciprocal", "Relu", "Round",
+    "Selu", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish", "Tanh", "Where", "Xor")
 # Views: another shape on the same memory.
-_FREE = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Constant", "Dropout", "Shape", "Cast")
+_FREE = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast")
+# Known once the shapes are fixed: no builder leaves them to the device.
+_CONSTANT = ("Constant", "Shape", "Size", "ConstantOfShape", "Range")
+_CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 # What one launch does by itself.
 _BARRIERS = (*COUNTED, *_REDUCTIONS, *_COPIES, "Split")
+_KNOWN = frozenset((*_BARRIERS, *_ELEMENTWISE, *_FREE, *_CONSTANT))
 _FIX = "give an .onnx file of edgenext-export"
+_FIX_FOREIGN = "edgenext-export adopt FILE.onnx fixes the shapes and folds what it can; give the file that it writes"
 
 
 class Kernel(NamedTuple):
@@ -80,7 +95,8 @@ def read_work(path: str) -> Tuple[StageWork, ...]:
     """Return the work of an ONNX file by stage, in the order of the graph.
 
     Raises:
-        BadInputError: no such file, not ONNX, or shapes that are not fixed.
+        BadInputError: no such file, not ONNX, shapes that are not fixed, control flow, or an operator whose work is
+            not known here; the message names the node.
         MissingRuntimeError: the library ``onnx`` is not installed.
     """
     content = open_graph(path).take_data()
@@ -91,7 +107,7 @@ def read_work(path: str) -> Tuple[StageWork, ...]:
                                   "on a workstation: python3 -m pip install onnx") from error
     try:
         # Shapes alone are wanted, so one that contradicts itself is found below as one that is missing.
-        model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(content))
+        model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(content), data_prop=True)
     except Exception as error:  # protobuf's and onnx's exceptions have no common base below Exception
         # protobuf's words are about its own format.
         why = "" if type(error).__name__ == "DecodeError" else ": " + " ".join(str(error).split())[:200]
@@ -130,13 +146,13 @@ class _Reader:
     def __init__(self, graph: Any, path: str) -> None:
         self._path = path
         self._graph = graph
-        self._parameters = {tensor.name: product(tensor.dims) for tensor in graph.initializer}
+        # Weights, and what is computed from them and from shapes alone.
+        self._parameters = {tensor.name for tensor in graph.initializer}
         self._shapes: Dict[str, Tuple[int, ...]] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
         for value in (*graph.input, *graph.value_info, *graph.output):
-            self._shapes[value.name] = tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
-        for node in graph.node:
-            if node.op_type == "Constant":
-                self._parameters[node.output[0]] = product(self._shapes.get(node.output[0], ()))
+            if value.type.tensor_type.HasField("shape"):  # without one it would pass for a scalar
+                self._shapes[value.name] = tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
+        self._makers = {tensor: node for node in graph.node for tensor in node.output if tensor}
         self._behind: Dict[str, str] = {}
         self._made_by: Dict[str, _Launch] = {}
         self._launches: List[_Launch] = []
@@ -151,10 +167,17 @@ class _Reader:
 
     def _add(self, node: Any) -> None:
         """Give a node to the kernel that does it, a new one if need be."""
+        if node.op_type not in _KNOWN or node.domain not in ("", "ai.onnx"):
+            raise BadInputError("{}: node {} cannot be estimated: {}".format(
+                self._path, _title(node), "control flow" if node.op_type in _CONTROL_FLOW and not node.domain else
+                "it is not known here how much work this operator is"), _FIX_FOREIGN)
         activations = [tensor for tensor in map(self._source, node.input) if tensor and tensor not in self._parameters]
+        made = [tensor for tensor in node.output if tensor]
+        if node.op_type in _CONSTANT or not activations:
+            self._parameters.update(made)
+            return
         if node.op_type in _FREE:
-            if activations:
-                self._behind.update(dict.fromkeys(node.output, activations[0]))
+            self._behind.update(dict.fromkeys(made, activations[0]))
             return
         makers = [self._made_by[tensor] for tensor in activations if tensor in self._made_by]
         level = max([maker.level for maker in makers] or [0])
@@ -166,13 +189,13 @@ class _Reader:
             self._launches.append(launch)
         else:
             launch.nodes.append(node)
-        self._made_by.update(dict.fromkeys(node.output, launch))
+        self._made_by.update(dict.fromkeys(made, launch))
 
     def _find_takers(self) -> Dict[str, Set[Optional[_Launch]]]:
         """Return the kernels that take each tensor; None stands for a view."""
         takers: Dict[str, Set[Optional[_Launch]]] = {}
         for node in self._graph.node:
-            launch = None if node.op_type in _FREE else self._made_by[node.output[0]]
+            launch = self._made_by.get(node.output[0])
             for tensor in map(self._source, node.input):
                 takers.setdefault(tensor, set()).add(launch)
         return takers
@@ -197,7 +220,7 @@ class _Reader:
         return self._made_by[tensor].stage if tensor in self._made_by else None
 
     def _kernel(self, launch: _Launch) -> Kernel:
-        made = {tensor for node in launch.nodes for tensor in node.output}
+        made = {tensor for node in launch.nodes for tensor in node.output if tensor}
         taken = {tensor for node in launch.nodes for tensor in map(self._source, node.input) if tensor} - made
         written = {tensor for tensor in made if tensor in self._outputs or self._takers.get(tensor, set()) - {launch}}
         first = launch.nodes[0]
@@ -206,7 +229,7 @@ class _Reader:
             sum(map(self._multiply_adds, launch.nodes)), sum(map(self._other_operations, launch.nodes)),
             sum(self._size(tensor) for tensor in taken if tensor not in self._parameters),
             sum(map(self._size, written)),
-            sum(self._parameters[tensor] for tensor in taken if tensor in self._parameters))
+            sum(self._size(tensor) for tensor in taken if tensor in self._parameters))
 
     def _multiply_adds(self, node: Any) -> int:
         if node.op_type not in COUNTED:
@@ -230,7 +253,16 @@ class _Reader:
     def _shape(self, tensor: str) -> Tuple[int, ...]:
         shape: Optional[Tuple[int, ...]] = self._shapes.get(tensor)
         if shape is None or any(size < 1 for size in shape):
-            raise BadInputError("{}: the shape of tensor {!r} is not fixed: {}".format(self._path, tensor, shape),
-                                "export it with edgenext-export, which fixes every shape")
+            maker = self._makers.get(tensor)
+            raise BadInputError("{}: {} has no fixed shape: {}".format(
+                self._path, "input {!r}".format(shown(tensor)) if maker is None else "output {!r} of node {}".format(
+                    shown(tensor), _title(maker)),
+                "unknown" if shape is None else [size or "?" for size in shape]), _FIX_FOREIGN)
         return shape
+
+
+def _title(node: Any) -> str:
+    """Return a node's name, or that of its first output, and its operator."""
+    name = node.name or (node.output[0] if node.output else "")
+    return "{!r} ({})".format(shown(name), shown(".".join(filter(None, (node.domain, node.op_type)))))
 

@@ -1,7 +1,9 @@
 import json
+import os
 
 import numpy as np
 import pytest
+from paths import DATA
 
 from edgenext_deploy.artifacts.engine_file import EngineFile, open_engine_file
 from edgenext_deploy.benchmarks.commands.cli import bench_command
@@ -238,3 +240,96 @@ def test_a_variant_is_exported_in_a_child(monkeypatch):
         module.estimate_variant("xs", "nano", "fp16")
     [(name, arguments)] = asked
     assert name == "edgenext_deploy.export.commands.cli" and arguments[:4] == ["--variant", "xs", "--target", "nano"]
+
+
+def onnx_file(folder, nodes, shape=(1, 2, 8, 8), weights=(), domains=(), out_shape=None):
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    made = helper.make_graph(
+        [helper.make_node(*words, **options) for words, options in nodes], "g",
+        [helper.make_tensor_value_info("image", 1, shape)], [helper.make_tensor_value_info("y", 1, out_shape)],
+        [onnx.numpy_helper.from_array(array, name) for name, array in weights])
+    opsets = [helper.make_opsetid("", 17), *[helper.make_opsetid(domain, 1) for domain in domains]]
+    path = str(folder / "foreign.onnx")
+    onnx.save(helper.make_model(made, opset_imports=opsets), path)
+    return path
+
+
+@pytest.mark.parametrize("node, options, found", [
+    (("Einsum", ["image", "image"], ["y"], "mix"), {"equation": "bchw,bchw->bc"}, "'mix' (Einsum) cannot be"),
+    (("QuickGelu", ["image"], ["y"], "act"), {"domain": "com.microsoft"}, "'act' (com.microsoft.QuickGelu) cannot be"),
+    (("LSTM", ["image", "image", "image"], ["y"]), {}, "'y' (LSTM) cannot be estimated")])
+def test_an_operator_of_unknown_work_is_refused_by_its_nodes_name(tmp_path, node, options, found):
+    path = onnx_file(tmp_path, [(node, options)], domains=("com.microsoft",))
+    with pytest.raises(BadInputError) as refused:
+        estimate_file(path, "nano", "fp16")
+    assert found in str(refused.value) and "edgenext-export adopt" in str(refused.value)
+
+
+def test_control_flow_is_refused_by_its_nodes_name(tmp_path):
+    helper = pytest.importorskip("onnx").helper
+    branch = helper.make_graph([helper.make_node("Relu", ["image"], ["r"])], "b", [],
+                               [helper.make_tensor_value_info("r", 1, None)])
+    path = onnx_file(tmp_path, [(("If", ["yes"], ["y"], "choose"), {"then_branch": branch, "else_branch": branch})],
+                     weights=[("yes", np.array(True))])
+    with pytest.raises(BadInputError, match=r"node 'choose' \(If\) cannot be estimated: control flow"):
+        read_work(path)
+
+
+@pytest.mark.parametrize("shape, node, found", [
+    (("n", 2, 8, 8), ("Relu", ["image"], ["y"], "act"), "input 'image' has no fixed shape: ['?', 2, 8, 8]"),
+    ((4, 4), ("NonZero", ["image"], ["y"], "where"), "node 'where' (NonZero) cannot be estimated"),
+    ((4, 4), ("Expand", ["image", "image"], ["y"], "wide"), "output 'y' of node 'wide' (Expand) has no fixed shape")])
+def test_what_has_no_fixed_size_is_refused_by_name(tmp_path, shape, node, found):
+    with pytest.raises(BadInputError) as refused:
+        read_work(onnx_file(tmp_path, [(node, {})], shape))
+    assert found in str(refused.value)
+
+
+def test_shape_arithmetic_counts_nothing(tmp_path):
+    """A flatten as exporters write it: Shape, Gather, Concat, Reshape."""
+    nodes = [(("Relu", ["image"], ["r"]), {}), (("Shape", ["r"], ["s"]), {}), (("Gather", ["s", "zero"], ["n"]), {}),
+             (("Unsqueeze", ["n", "zero1"], ["n1"]), {}), (("Concat", ["n1", "rest"], ["to"]), {"axis": 0}),
+             (("Reshape", ["r", "to"], ["flat"]), {}), (("MatMul", ["flat", "w"], ["y"]), {})]
+    weights = [("zero", np.array(0)), ("zero1", np.array([0])), ("rest", np.array([-1])),
+               ("w", np.ones((128, 3), np.float32))]
+    [work] = read_work(onnx_file(tmp_path, nodes, weights=weights))
+    assert [(kernel.multiply_adds, kernel.elements, kernel.parameters) for kernel in work.kernels] == [
+        (0, 128 + 128, 0), (128 * 3, 128 + 384 + 3, 384)]
+
+
+ADOPTED = ["convnext", "deeplabv3_mobilenet_v3", "mobilenet_v2", "mobilenet_v3", "shufflenet_v2",
+           "ssdlite_mobilenet_v3", "swin", "vit"]
+
+
+@pytest.mark.parametrize("name", ADOPTED)
+def test_networks_of_others_are_estimated_with_all_their_products(name):
+    """Every weight of a convolution or product is used once at each place: counted by hand from the file's shapes."""
+    onnx = pytest.importorskip("onnx")
+    path = os.path.join(DATA, "adoption", name + "_20.onnx")
+    model = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True)
+    shapes = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
+              for value in (*model.graph.value_info, *model.graph.output, *model.graph.input)}
+    shapes.update({tensor.name: list(tensor.dims) for tensor in model.graph.initializer})
+    expected = 0
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            expected += int(np.prod(shapes[node.output[0]])) * int(np.prod(shapes[node.input[1]][1:]))
+        elif node.op_type in ("MatMul", "Gemm"):
+            expected += int(np.prod(shapes[node.output[0]])) * shapes[node.input[0]][-1]
+    found = estimate_file(path, "nano", "fp16")
+    assert found.variant is None and not found.adopted
+    assert 1e6 * found.total.multiply_adds_m == pytest.approx(expected) and expected > 1e5
+
+
+def test_an_adopted_network_is_estimated_like_ours_and_the_fit_is_called_another_kinds(tmp_path):
+    pytest.importorskip("torch")
+    from edgenext_deploy.export.adoption.api import adopt
+
+    path = os.path.join(DATA, "adoption", "mobilenet_v2_17.onnx")
+    result = adopt(path, str(tmp_path), input="input=1x3x64x64")
+    found = estimate_file(str(result.onnx_path), "nano", "fp16")
+    assert found.adopted and found.target == "nano" and found.variant
+    assert found.total.multiply_adds_m == pytest.approx(
+        estimate_file(path.replace("_17", "_20"), "nano", "fp16").total.multiply_adds_m, rel=0.02)
+    assert "another one" in " ".join(summary(found)) and "another one" in estimate_page(found).decode("utf-8")
