@@ -3,11 +3,10 @@
 ``from edgenext_deploy import Classifier`` (or Detector, or Segmenter) is the whole interface of a camera app.
 Importing this package loads neither numpy nor any runtime; the names below are imported when first used.
 """
-from typing import TYPE_CHECKING
-
 from edgenext_deploy.lazy_names import lazy_names
 from edgenext_deploy.version import __version__
 
+TYPE_CHECKING = False  # of `typing`, whose import takes longer than this package's
 if TYPE_CHECKING:
 
     from edgenext_deploy.camera.open import register_source

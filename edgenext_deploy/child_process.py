@@ -5,7 +5,8 @@ where a command is run must not become code. Python puts one of the two first on
 that needs 3.11, and ``-I`` also drops PYTHONPATH and the user's site-packages, where a Jetson's packages often are. So
 the child itself removes the entry before it imports anything.
 
-A child dies with the process that started it, also if that one is killed.
+A child dies with the process that started it, also if that one is killed. Ctrl-C ends it without a traceback; a
+command that runs as a child cleans up first (`commands.process`).
 """
 import os
 import runpy
@@ -20,6 +21,8 @@ _PACKAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__init__.py
 # nothing else is imported from the folder around it.
 _BOOT = """import sys
 if sys.path[:1] == ['']: del sys.path[0]
+import signal
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler: signal.signal(signal.SIGINT, signal.SIG_DFL)
 from importlib.util import module_from_spec, spec_from_file_location
 spec = spec_from_file_location('edgenext_deploy', sys.argv[1])
 sys.modules['edgenext_deploy'] = package = module_from_spec(spec)

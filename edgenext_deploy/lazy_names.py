@@ -5,26 +5,29 @@ A module-level ``__getattr__`` (PEP 562) would do from Python 3.7 on; a Jetson N
 import importlib
 import sys
 import types
-from typing import Any, Dict, List
+
+TYPE_CHECKING = False  # of `typing`, whose import takes longer than this package's
+if TYPE_CHECKING:
+    from typing import Any, Dict, List
 
 
 class _LazyModule(types.ModuleType):
     """A module that imports the names in `_modules` when they are first asked for."""
 
-    _modules: Dict[str, str] = {}
+    _modules: "Dict[str, str]" = {}
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> "Any":
         if name not in self._modules:
             raise AttributeError("module {!r} has no attribute {!r}".format(self.__name__, name))
         value = getattr(importlib.import_module(self._modules[name]), name)
         setattr(self, name, value)
         return value
 
-    def __dir__(self) -> List[str]:
+    def __dir__(self) -> "List[str]":
         return sorted({*super().__dir__(), *self._modules})
 
 
-def lazy_names(package: str, modules: Dict[str, str]) -> None:
+def lazy_names(package: str, modules: "Dict[str, str]") -> None:
     """Give a package public names that are imported on first use.
 
     Args:

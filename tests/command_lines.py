@@ -20,9 +20,15 @@ def scripts():
     return dict(line.split(" = ") for line in lines)
 
 
+def module_of(name):
+    """Return the name of the module of an installed command."""
+    module, function = scripts()[name].split(":")
+    return inspect.getclosurevars(getattr(importlib.import_module(module), function)).nonlocals["module"]
+
+
 def command_of(name):
     """Return the click command behind an installed command."""
-    main = importlib.import_module(scripts()[name].split(":")[0]).main
+    main = importlib.import_module(module_of(name)).main
     return inspect.getclosurevars(main).nonlocals["command"]
 
 

@@ -8,10 +8,11 @@ import click
 
 from edgenext_deploy.benchmarks.accuracy.class_names import CLASS_ORDERS
 from edgenext_deploy.benchmarks.commands.options import engine_arguments
-from edgenext_deploy.benchmarks.commands.outputs import INTERRUPTED, check_outputs, hand_over, say
+from edgenext_deploy.benchmarks.commands.outputs import check_outputs, hand_over, say
 from edgenext_deploy.benchmarks.commands.progress import show_progress
 from edgenext_deploy.commands.entry import common_options, entry_point
 from edgenext_deploy.commands.options import Command, OutputFile, examples, json_options
+from edgenext_deploy.commands.process import interrupted_code
 from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.runtime.options import RuntimeOptions
@@ -69,7 +70,7 @@ def eval_command(context: click.Context, engines: Tuple[str, ...], data: Optiona
                     done / total, "{} of {} images".format(done, total)))
     except KeyboardInterrupt:
         say("interrupted" if resume is None else "interrupted; the same command goes on from here")
-        context.exit(INTERRUPTED)
+        context.exit(interrupted_code())
     _say_what_was_left_out(evaluation)
     hand_over(lambda: dump(evaluation), as_json, json_file, lambda: print_report(evaluation, sys.stdout))
 

@@ -8,9 +8,6 @@ from edgenext_deploy.commands.options import STDOUT, OutputFile
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.files import require_writable, write_files_atomically
 
-# The shell's code for a process that Ctrl-C ended.
-INTERRUPTED = 130
-
 html_option = click.option("--html", "html_file", type=OutputFile(), metavar="FILE", help="Write a page to FILE.")
 
 

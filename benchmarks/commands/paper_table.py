@@ -7,10 +7,11 @@ import click
 from click.core import ParameterSource
 
 from edgenext_deploy.benchmarks.commands.options import duration_option, warmup_option
-from edgenext_deploy.benchmarks.commands.outputs import INTERRUPTED, check_outputs, hand_over, html_option, say
+from edgenext_deploy.benchmarks.commands.outputs import check_outputs, hand_over, html_option, say
 from edgenext_deploy.benchmarks.paper.suites import SUITES, get_suite
 from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.commands.options import Command, OutputFile, examples, json_options
+from edgenext_deploy.commands.process import interrupted_code
 from edgenext_deploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def table_command(name: str, reports: Tuple[str, ...], run: bool, report_file: O
     if error is not None:
         raise error
     if measured is not None and measured.interrupted:
-        click.get_current_context().exit(INTERRUPTED)
+        click.get_current_context().exit(interrupted_code())
 
 
 def _refuse_options_of_run(context: click.Context) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, List, NamedTuple, Opt
 
 import click
 
-from edgenext_deploy.benchmarks.commands.outputs import INTERRUPTED, PlotFile, check_outputs, say, write_file
+from edgenext_deploy.benchmarks.commands.outputs import PlotFile, check_outputs, say, write_file
 from edgenext_deploy.commands.options import STDOUT, OutputFile, json_options
+from edgenext_deploy.commands.process import interrupted_code
 from edgenext_deploy.errors import EdgeNextError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class ReportOutputs:
             raise unprinted
         if stopped is not None:
             say("interrupted: " + stopped)
-            raise click.exceptions.Exit(INTERRUPTED)
+            raise click.exceptions.Exit(interrupted_code())
 
     @contextlib.contextmanager
     def keeping_rows(self) -> Iterator[None]:

@@ -13,7 +13,8 @@ from typing import Any, Callable, Iterator, List, NoReturn, Optional, Sequence
 
 import click
 
-from edgenext_deploy.commands.process import orderly_process, signal_behind
+from edgenext_deploy.commands.console import WORDS
+from edgenext_deploy.commands.process import open_standard_streams, signal_behind, signals_as_exceptions
 from edgenext_deploy.commands.resources import out_of_resources, require_address_space, require_resources
 from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
 from edgenext_deploy.files import shown
@@ -57,19 +58,20 @@ def run_command(command: click.Command, arguments: Optional[List[str]] = None) -
     given = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in given
     disable_telemetry()
-    with orderly_process():
-        _print_in_any_locale()
-        with _only_visible_text():
-            _run(command, given, debug)
+    open_standard_streams()
+    _print_in_any_locale()
+    with _only_visible_text():
+        _run(command, given, debug)
 
 
 def _run(command: click.Command, given: List[str], debug: bool) -> None:
     try:
-        require_resources()
-        # Not command.main: it turns a closed pipe into exit code 1, and click 8.0 (Python 3.6) refuses to
-        # run in the C locale, which is that of a Jetson's cron jobs and services.
-        with command.make_context(os.path.basename(sys.argv[0]), given) as context:
-            code = command.invoke(context)
+        with signals_as_exceptions():
+            require_resources()
+            # Not command.main: it turns a closed pipe into exit code 1, and click 8.0 (Python 3.6) refuses to
+            # run in the C locale, which is that of a Jetson's cron jobs and services.
+            with command.make_context(os.path.basename(sys.argv[0]), given) as context:
+                code = command.invoke(context)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -103,7 +105,7 @@ def _run(command: click.Command, given: List[str], debug: bool) -> None:
 def _exit_if_signalled(error: BaseException) -> None:
     number = signal_behind(error)
     if number is not None:
-        _say("terminated" if number == signal.SIGTERM else "interrupted")
+        _say(WORDS[signal.Signals(number)])
         sys.exit(128 + number)
 
 

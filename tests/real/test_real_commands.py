@@ -27,7 +27,8 @@ def command(request, tmp_path):
     gpu.write_plan(tmp_path, release)
 
     def run(name, *arguments):
-        code = "import sys; from {} import main; sys.argv[0] = {!r}; main()".format(scripts()[name].split(":")[0], name)
+        module, function = scripts()[name].split(":")
+        code = "import sys; from {} import {}; sys.argv[0] = {!r}; {}()".format(module, function, name, function)
         done = subprocess.run(
             [children.interpreter(python), "-c", code, *arguments], env=settings, cwd=str(tmp_path),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=200)

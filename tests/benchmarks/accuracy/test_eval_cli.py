@@ -3,6 +3,8 @@ import contextlib
 import json
 import os
 import shutil
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -159,6 +161,10 @@ def test_control_c_says_how_to_go_on(run, photos, tmp_path, monkeypatch):
     assert code == 130 and "the same command goes on from here" in err
     code, _, err = run("--engine", TINY, "--data", photos)
     assert code == 130 and err == "interrupted\n"
+    monkeypatch.setattr("edgenext_deploy.preprocess.photo_batches.read_photo",
+                        lambda path: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(0.01)))
+    code, _, err = run("--engine", TINY, "--data", photos)
+    assert code == 143 and err == "interrupted\n"
 
 
 def test_engines_of_several_tasks_or_classes_are_refused(run, photos, tmp_path):

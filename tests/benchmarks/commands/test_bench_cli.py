@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -133,16 +134,25 @@ def test_dynamic_shapes_are_a_usage_error(capsys, fakes):
     assert fakes.sessions[0].closed
 
 
-def test_ctrl_c_keeps_the_rows_and_says_so(capsys, fakes, tmp_path):
+@pytest.fixture
+def default_signals():
+    """A shell that starts the tests in the background has SIGINT ignored for them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_keeps_the_rows_and_says_so(capsys, fakes, tmp_path, default_signals, name):
     def interrupted(call):
         time.sleep(0.001)
         if call == 200:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), getattr(signal, name))
 
     path = str(tmp_path / "rows.json")
     code, out, err = run(capsys, "--engine", fakes.engine(script=interrupted), "--duration", "60",
                          "--warmup", "0.05", "--json", path)
-    assert code == 130
+    assert code == 128 + getattr(signal, name)
     assert "Interrupted" in out
     assert "interrupted" in err
     report = latency_report.read(path)
@@ -151,13 +161,15 @@ def test_ctrl_c_keeps_the_rows_and_says_so(capsys, fakes, tmp_path):
     assert 50 < report.records[0].n < 200
 
 
-def test_ctrl_c_before_the_first_row_ends_without_a_report(capsys, fakes):
+@pytest.mark.parametrize("name, word", [("SIGINT", "interrupted"), ("SIGTERM", "terminated")])
+def test_a_signal_before_the_first_row_ends_without_a_report(capsys, fakes, default_signals, name, word):
     def interrupted(call):
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), getattr(signal, name))
+        time.sleep(0.01)
 
     code, out, err = run(capsys, "--engine", fakes.engine(script=interrupted), *QUICK)
-    assert (code, out) == (130, "")
-    assert "interrupted" in err
+    assert (code, out) == (128 + getattr(signal, name), "")
+    assert word in err
 
 
 def raising_at(call_number, error):
