@@ -21,6 +21,7 @@ from edgenext_deploy.install import install_command
 from edgenext_deploy.scratch import scratch_folder
 from edgenext_deploy.targets import Target
 
+RTX = "tensorrt_rtx"
 _CHILD = Path(__file__).with_name("rtx_child.py")
 _FP16_LAYERNORM = "layernorm nodes in fp16"
 # Compute capabilities that TensorRT-RTX 1.7 builds every graph for. It also knows 75 (Turing), for which it refuses
@@ -136,13 +137,14 @@ def require_build(content: bytes, name: str, target: Target, typed: bool, build:
 
 
 def build_with_rtx(onnx_path: str, sms: Sequence[str] = ("80", "86"), timeout_s: float = 120,
-                   keep_plan: str | None = None) -> RtxReport:
+                   keep_plan: str | None = None, package: str = RTX) -> RtxReport:
     """Parse `onnx_path` and build it for every compute capability in `sms`.
 
     Args:
         onnx_path: a single-file ONNX model, FP32 or FP16-typed, with static shapes.
         sms: compute capabilities without the dot; TensorRT-RTX 1.7 knows 75, 80, 86, 89, 120 and 121.
         timeout_s: seconds for all of it together.
+        package: ``tensorrt_rtx``, or ``tensorrt`` to have the full TensorRT of this machine parse, with `sms` empty.
         keep_plan: a folder that gets ``<model>.sm<SM>.plan`` for every build; by default plans are dropped.
 
     Returns:
@@ -153,12 +155,13 @@ def build_with_rtx(onnx_path: str, sms: Sequence[str] = ("80", "86"), timeout_s:
         UsageError: `keep_plan` cannot be written.
     """
     require_file(onnx_path, "ONNX file", "export one with edgenext-export")
-    if importlib.util.find_spec("tensorrt_rtx") is None:
-        return RtxReport(False, False, reason=f"tensorrt_rtx is not installed ({install_command('rtx')})")
+    if importlib.util.find_spec(package) is None:
+        return RtxReport(False, False, reason=f"{package} is not installed" + (
+            f" ({install_command('rtx')})" if package == RTX else ""))
     with scratch_folder() as folder:
         result = Path(folder, "report.json")
         command = python_command(str(_CHILD), [
-            str(Path(onnx_path).resolve()), str(result), folder if keep_plan else "", *sms])
+            str(Path(onnx_path).resolve()), str(result), folder if keep_plan else "", package, *sms])
         try:
             child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s,
                                    cwd=folder, check=False)
@@ -192,7 +195,7 @@ def _read(data: dict[str, Any], ending: str) -> RtxReport:
                        parts=tuple(map(tuple, data["parts"])))
     # Each step is written down before it runs, so a crash names its step. A crash after the last one is harmless.
     if not data["available"]:
-        reason = data.get("reason", f"the child process {ending} while it imported tensorrt_rtx")
+        reason = data.get("reason", f"the child process {ending} at: {data['stage']}")
     elif not data["parsed"] and (errors or report.messages):
         reason = "; ".join(errors[:3]) or report.messages[0]
     elif data["stage"] != "done":

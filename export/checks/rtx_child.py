@@ -1,11 +1,12 @@
 """Child process of `rtx`: parse one ONNX file with TensorRT-RTX, build it per GPU generation, write JSON.
 
-It imports only the standard library and ``tensorrt_rtx``, so it works from any folder
-and a crash inside the native libraries ends this process and nothing else. The report file is rewritten
-after every step, so that a crash loses no earlier result.
+The full TensorRT of a machine with a GPU is asked in the same way, to parse alone. This imports only the standard
+library and ``tensorrt_rtx`` or ``tensorrt``, so it works from any folder, and a crash inside the native libraries ends
+this process and nothing else. The report file is rewritten after every step, so that a crash loses no earlier result.
 
-Usage: python rtx_child.py MODEL.onnx REPORT.json PLAN_FOLDER_OR_EMPTY SM [SM ...]
+Usage: python rtx_child.py MODEL.onnx REPORT.json PLAN_FOLDER_OR_EMPTY PACKAGE SM [SM ...]
 """
+import importlib
 import os
 import sys
 from typing import Any
@@ -72,10 +73,25 @@ def _build(trt: Any, builder: Any, network: Any, logger: Any, sm: str, plan_fold
     return result
 
 
+def _new_network(trt: Any, builder: Any) -> Any:
+    """Return an empty network with the batch among its sizes, which releases before 10 must be told."""
+    explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
+    return builder.create_network(0 if explicit is None else 1 << int(explicit))
+
+
+def _error(error: Any) -> dict[str, str]:
+    """Return a parser's error; releases before 10.0 do not tell the node's name and operator."""
+    named = hasattr(error, "node_name")
+    return {"node": error.node_name() if named else "", "op": error.node_operator() if named else "",
+            "reason": error.desc() if named else str(error)}
+
+
 def _parts(trt: Any, builder: Any, logger: Any, content: bytes, path: str) -> list[list[int]]:
     """Return the parts of the main graph that the parser has nothing against, as numbers of nodes."""
-    network = builder.create_network(0)  # the parser does not keep it
+    network = _new_network(trt, builder)  # the parser does not keep it
     parser = trt.OnnxParser(network, logger)
+    if not hasattr(parser, "supports_model_v2"):
+        return []
     parser.supports_model_v2(content, path)
     return [[int(number) for number in parser.get_subgraph_nodes(index)] for index in range(parser.num_subgraphs)]
 
@@ -90,10 +106,11 @@ def _limit_memory() -> None:
 
 def main(arguments: list[str]) -> None:
     """Parse, build for every SM asked for, and report."""
-    model_path, report_path, plan_folder = arguments[:3]
-    _limit_memory()
+    model_path, report_path, plan_folder, package = arguments[:4]
+    if package == "tensorrt_rtx":  # CUDA, which the full TensorRT starts, maps more than it uses
+        _limit_memory()
     report: dict[str, Any] = {
-        "stage": "import of tensorrt_rtx", "available": False, "version": "", "parsed": False, "layers": 0,
+        "stage": f"import of {package}", "available": False, "version": "", "parsed": False, "layers": 0,
         "errors": [], "messages": [], "builds": [], "parts": []}
 
     def note(**fields: Any) -> None:
@@ -102,25 +119,30 @@ def main(arguments: list[str]) -> None:
 
     note()
     try:
-        import tensorrt_rtx as trt
+        trt = importlib.import_module(package)
     except (ImportError, OSError) as error:
-        note(reason=f"tensorrt_rtx cannot be loaded: {error}")
+        note(reason=f"{package} cannot be loaded: {error}")
         return
-    note(available=True, version=trt.__version__, stage="parse")
+    note(version=trt.__version__, stage="first call")
     logger = _make_logger(trt)
-    builder = trt.Builder(logger)
-    network = builder.create_network(0)
+    try:
+        builder = trt.Builder(logger)
+    except TypeError:  # what the bindings make of a null pointer
+        note(reason=f"{package} {trt.__version__} makes no builder here: {'; '.join(logger.messages[:2])}")
+        return
+    note(available=True, stage="parse")
+    network = _new_network(trt, builder)
     parser = trt.OnnxParser(network, logger)
     with open(model_path, "rb") as stream:
         content = stream.read()
     # The path leads to weights in other files.
     parsed = bool(parser.parse(content, model_path))
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    note(parsed=parsed, messages=list(logger.messages), layers=network.num_layers, errors=[
-        {"node": error.node_name(), "op": error.node_operator(), "reason": error.desc()} for error in errors])
+    note(parsed=parsed, messages=list(logger.messages), layers=network.num_layers,
+         errors=[_error(error) for error in errors])
     if not parsed:
         note(stage="partition", parts=_parts(trt, builder, logger, content, model_path))
-    for sm in arguments[3:] if parsed else ():
+    for sm in arguments[4:] if parsed else ():
         note(stage=f"build for SM{sm}")
         report["builds"].append(_build(trt, builder, network, logger, sm, plan_folder))
     note(stage="done")

@@ -66,8 +66,8 @@ def check_onnx(path: str | os.PathLike[str], *, target: str | None = None, real:
     Args:
         path: an ONNX model, from anywhere. Weights may lie in other files, which are not read.
         target: raise unless this target can run it.
-        real: ask TensorRT-RTX's own parser for the verdict of its release; None: where it is installed, for files
-            up to 128 MiB and for at most 8 s.
+        real: ask NVIDIA's own parsers, that of TensorRT-RTX and that of a full TensorRT on a machine with a GPU, for
+            the verdicts of their releases; None: where they are installed, for files up to 128 MiB and for at most 8 s.
         build: have its builder build for this compute capability too, such as ``86``.
         plugins: operators that the device has plugins for, beside NVIDIA's own.
 
@@ -95,9 +95,14 @@ def check_onnx(path: str | os.PathLike[str], *, target: str | None = None, real:
     if report is not None and report.available:
         release = judge.RTX
         analysis.judged[release] = nvidia.verdict_of(report, judge.judge_analysis(analysis, release))
+    full = nvidia.ask_full(os.fspath(path), asked_for=asked_for) if real is not False else None
+    if full is not None:
+        release, said = full
+        analysis.judged[release] = nvidia.verdict_of(said, judge.judge_analysis(analysis, release), "TensorRT")
+    releases = judge.judge_every_release(analysis)
     verdicts = Verdicts(
         os.fspath(path), analysis.opset, analysis.ir_version, len(analysis.nodes),
-        judge.judge_every_release(analysis),
+        {**releases, **({full[0]: analysis.judged[full[0]]} if full is not None else {})},
         {name: judge.target_problems(analysis, known) for name, known in TARGETS.items()}, report)
     if target is not None:
         verdicts.require(target)

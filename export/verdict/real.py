@@ -1,4 +1,4 @@
-"""NVIDIA's own parser and builder as the judge: the verdict of TensorRT-RTX where it is installed."""
+"""NVIDIA's own parser and builder as the judge: TensorRT-RTX where it is installed, and a full TensorRT with a GPU."""
 import dataclasses
 import importlib.util
 import os
@@ -15,6 +15,7 @@ _TIMEOUT_S = 120.0
 # Where they are not: nobody waits long for what they did not ask for. The parser takes two bytes for one of the file.
 _UNASKED_TIMEOUT_S = 8.0
 _UNASKED_BYTES = 128 << 20
+FULL = "tensorrt"
 Ask = Callable[..., RtxReport]
 
 
@@ -57,15 +58,26 @@ def ask(path: str, sm: str | None = None, *, asked_for: bool = True, build: Ask 
     return build(path, (sm,) if sm else (), _TIMEOUT_S if asked_for else _UNASKED_TIMEOUT_S)
 
 
-def verdict_of(report: RtxReport, table: Verdict) -> Verdict:
+def ask_full(path: str, *, asked_for: bool = True, build: Ask = build_with_rtx) -> tuple[str, RtxReport] | None:
+    """Have the TensorRT of this machine parse a file; return its release, such as ``10.3``, and what it said.
+
+    None where there is none, or it makes no builder, as without a GPU. Arguments as of `ask`.
+    """
+    if importlib.util.find_spec(FULL) is None or (not asked_for and os.path.getsize(path) > _UNASKED_BYTES):
+        return None
+    report = build(path, (), _TIMEOUT_S if asked_for else _UNASKED_TIMEOUT_S, package=FULL)
+    return (".".join(report.version.split(".")[:2]), report) if report.available else None
+
+
+def verdict_of(report: RtxReport, table: Verdict, title: str = "TensorRT-RTX") -> Verdict:
     """Return what NVIDIA's code says, with the table's findings as far as they do not contradict it."""
     said_by = "builder" if report.builds or (report.parsed and not report.ok) else "parser"
     kept = tuple(finding if finding.severity != ERROR else dataclasses.replace(finding, severity=WARNING)
                  for finding in table.findings)
     if not report.answered:
-        silence = Finding("", "", UNVERIFIED, f"TensorRT-RTX {report.version} gave no answer: {report.reason}")
+        silence = Finding("", "", UNVERIFIED, f"{title} {report.version} gave no answer: {report.reason}")
         return dataclasses.replace(table, findings=(silence, *table.findings))
     if report.ok:
         return dataclasses.replace(table, supported=True, findings=kept, said_by=said_by)
-    refusal = Finding("", "", ERROR, f"the {said_by} of TensorRT-RTX {report.version}: {report.reason}")
+    refusal = Finding("", "", ERROR, f"the {said_by} of {title} {report.version}: {report.reason}")
     return dataclasses.replace(table, supported=False, findings=(refusal, *kept), said_by=said_by)

@@ -119,3 +119,60 @@ def test_states(tmp_path, capsys):
                                 (one_node("Mine"), (), "not supported")):
         code, out, _ = run_here(capsys, check_command, save(tmp_path, made), "--no-real", "--json", *option)
         assert code == 0 and json.loads(out)["verdicts"]["10.1"]["state"] == state
+
+
+# What the child finds as `tensorrt`: the bindings' calls, with the answer that a test wants.
+FULL = '''
+import enum
+__version__ = "10.3.0.26"
+class ILogger:
+    INTERNAL_ERROR, ERROR, WARNING = range(3)
+class NetworkDefinitionCreationFlag(enum.IntEnum):
+    EXPLICIT_BATCH = 0
+class Network:
+    num_layers = 3
+class Builder:
+    def __init__(self, logger):
+        if {gpu} is False:
+            logger.log(1, "CUDA initialization failure with error: 100")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
+    def create_network(self, flags):
+        assert flags == 1
+        return Network()
+class Error:
+    def desc(self): return "no importer for it"
+    def node_name(self): return "odd"
+    def node_operator(self): return "Relu"
+class OnnxParser:
+    def __init__(self, network, logger): self.num_errors, self.num_subgraphs = int(not {takes}), 0
+    def parse(self, content, path): return {takes}
+    def get_error(self, index): return Error()
+'''
+
+
+def full_tensorrt(monkeypatch, tmp_path, gpu=True, takes=True):
+    site = tmp_path / "site"
+    site.mkdir(exist_ok=True)
+    (site / "tensorrt.py").write_text(FULL.format(gpu=gpu, takes=takes))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(real, "installed", lambda: False)
+
+
+def test_a_full_tensorrt_is_asked_too(monkeypatch, tmp_path):
+    path = save(tmp_path, small_network())
+    full_tensorrt(monkeypatch, tmp_path)
+    verdicts = check_onnx(path)
+    assert verdicts.releases["10.3"].said_by == "parser" and verdicts.releases["10.3"].supported
+    full_tensorrt(monkeypatch, tmp_path, takes=False)
+    verdicts = check_onnx(path)
+    refusal = verdicts.releases["10.3"].findings[0]
+    assert not verdicts.releases["10.3"].supported and "no importer for it" in refusal.reason
+    assert "orin" not in verdicts.targets  # whose TensorRT this is
+    assert check_onnx(path, real=False).releases.get("10.3") is None
+
+
+def test_a_full_tensorrt_without_a_gpu_says_nothing(monkeypatch, tmp_path):
+    full_tensorrt(monkeypatch, tmp_path, gpu=False)
+    verdicts = check_onnx(save(tmp_path, small_network()))
+    assert "10.3" not in verdicts.releases and "orin" in verdicts.targets
