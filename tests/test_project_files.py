@@ -1,8 +1,10 @@
-"""What stands in two places agrees: versions, numpy for a Nano, pictures, pages; a make variable does what it says."""
+"""What stands in two places agrees: versions, numpy for a Nano, pictures, pages; no compiled code is in the tree."""
 import ast
+import io
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import paths
@@ -82,3 +84,39 @@ def test_signatures_are_python(monkeypatch):
     for block in shown:
         if not block.startswith("class ") and "(" in block.split("\n")[0]:
             ast.parse("def " + block + ": ...")
+
+
+# How compiled code begins, and the archives that it comes in, which nothing here reads.
+FOREIGN = {b"\x7fELF": "ELF", b"MZ": "PE", b"!<arch>\n": "static library", b"\xcf\xfa\xed\xfe": "Mach-O",
+           b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+def foreign_parts(name, data):
+    """Return what of a file is compiled code or may hold it; a zip file (a wheel, .npz, .pth) is looked into."""
+    found = ["{}: {}".format(name, kind) for magic, kind in FOREIGN.items() if data.startswith(magic)]
+    if data.startswith(b"PK\x03\x04"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for member in archive.namelist():
+                found += foreign_parts(name + "/" + member, archive.read(member))
+    return found
+
+
+def test_no_compiled_code_is_in_the_tree():
+    """NVIDIA's libraries and bindings are fetched when the tests run; none may be published with the project."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=str(ROOT), stdout=subprocess.PIPE, universal_newlines=True)
+    if listed.returncode != 0:
+        pytest.skip("not a checkout of git")
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    files = [path for path in files if path.is_file()]
+    assert len(files) > 500
+    assert [part for path in files for part in foreign_parts(str(path), path.read_bytes())] == []
+
+
+@pytest.mark.parametrize("data, kind", [
+    (b"\x7fELF\x02\x01\x01", "ELF"), (b"MZ\x90\x00", "PE"), (b"!<arch>\nlibnvinfer", "static library")])
+def test_compiled_code_is_recognised_alone_and_in_a_wheel(data, kind):
+    wheel = io.BytesIO()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tensorrt/tensorrt.so", data)
+    assert foreign_parts("a", data) == ["a: " + kind]
+    assert foreign_parts("a.whl", wheel.getvalue()) == ["a.whl/tensorrt/tensorrt.so: " + kind]
