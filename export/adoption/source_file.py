@@ -14,6 +14,8 @@ from edgenext_deploy.files import read_file, shown
 # Protobuf holds no larger message, and the graph is written as one.
 _MOST_BYTES = (2 << 30) - (1 << 20)
 _ONE_FILE = "export the network again; torch.onnx.export(..., external_data=False) writes one file"
+# Before it, every initializer had to be listed as an input, and onnx's converter looks for it there.
+_IR_WITH_PLAIN_CONSTANTS = 4
 # What makes the graph take another way, or other shapes, from one image to the next.
 _CONTROL = {"If": "a branch", "Loop": "a loop", "Scan": "a loop"}
 _SHAPE_OF_DATA = frozenset({"NonZero", "NonMaxSuppression", "Unique", "Compress"})
@@ -118,6 +120,8 @@ def image_input(
     if named is not None and named not in [value.name for value in inputs]:
         raise UsageError(f"--input {shown(named)}: the inputs are {names}", "give one of them, such as "
                          f"--input {inputs[0].name if inputs else 'image'}=1x3x224x224")
+    if not inputs:
+        raise IncompatibleError("the network takes no input; one image expected", "export it with its image as input")
     if len(inputs) != 1:
         raise IncompatibleError(f"the network takes {len(inputs)} inputs ({names}); one image expected",
                                 "export it with the others as constants")
@@ -168,6 +172,7 @@ def fix_input(model: onnx.ModelProto, image: ImageInput) -> None:
     kept = [value for value in model.graph.input if value.name == image.name]
     del model.graph.input[:]
     model.graph.input.extend(kept)
+    model.ir_version = max(model.ir_version, _IR_WITH_PLAIN_CONSTANTS)
     tensor = model.graph.input[0].type.tensor_type
     del tensor.shape.dim[:]
     for size in image.shape:

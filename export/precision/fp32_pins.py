@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import onnx
 
 from edgenext_deploy import node_work
-from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.errors import IncompatibleError, VerificationError
 
 Pins = Mapping[str, str]
 
@@ -93,7 +93,12 @@ def require_fp16(model: onnx.ModelProto, pins: Pins, minimum_share: float = 0.5)
 
     Raises:
         VerificationError: less than `minimum_share` of the multiply-adds would compute in FP16.
+        IncompatibleError: there are no multiply-adds.
     """
+    if not any(node.op_type in COMPUTE for node in model.graph.node):
+        raise IncompatibleError(
+            f"--fp16 was asked for, and the network has no {', '.join(sorted(COMPUTE))}: nothing is faster in FP16",
+            "export without --fp16")
     share = fp16_share(model, pins)
     if share < minimum_share:
         raise VerificationError(

@@ -4,7 +4,7 @@ import onnx
 import pytest
 from adoption_files import FOLDER, adopted, adopted_network, classifier, graph
 from command_lines import run_here
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgenext_deploy import open_session
 from edgenext_deploy.errors import BadInputError, IncompatibleError, UsageError
@@ -133,6 +133,36 @@ def test_what_no_engine_can_have(make, words, tmp_path):
         adopted(make(tmp_path), tmp_path, name="out")
     assert caught.value.exit_code == 4 and caught.value.fix
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_an_old_file_lists_its_constants_as_inputs(tmp_path):
+    norm = helper.make_node("BatchNormalization", ["x", "s", "s", "s", "s"], ["z"])
+    path = classifier(tmp_path, before=[norm], source="z", constants={"s": np.array([1, 2, 3], np.float32)}, opset=9)
+    model = onnx.load(path)
+    model.ir_version = 3
+    model.graph.input.extend(helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.dims)
+                             for tensor in model.graph.initializer)
+    onnx.save(model, path)
+    result = adopted(path, tmp_path)
+    assert [value.name for value in result.manifest.inputs] == ["image"]
+    assert result.manifest.parity.max_relative_error < 1e-5
+
+
+def test_fp16_has_nothing_to_do_without_products(tmp_path):
+    path = graph([helper.make_node("GlobalAveragePool", ["x"], ["y"])], tmp_path)
+    with pytest.raises(IncompatibleError, match="no Conv, Gemm, MatMul"):
+        adopted(path, tmp_path, name="out", fp16=True)
+    assert adopted(path, tmp_path, name="out").manifest.outputs[0].shape == (1, 3)
+
+
+def test_a_network_without_an_input(tmp_path):
+    path = classifier(tmp_path)
+    model = onnx.load(path)
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 3, 8, 8), np.float32), "x"))
+    onnx.save(model, path)
+    with pytest.raises(IncompatibleError, match="takes no input") as caught:
+        adopted(path, tmp_path, name="out")
+    assert "others" not in caught.value.fix
 
 
 @pytest.mark.parametrize(("content", "words"), [(b"no onnx", "not an ONNX file"), (b"", "empty")])
