@@ -65,8 +65,17 @@ def test_latency_is_from_capture_to_predictions(classify):
 def test_a_slow_classifier_is_shown_the_newest_frame_and_latency_stays_bounded(classify):
     from edgenext_deploy.networks.stream import stream
 
+    captured = []
+
+    class Counting(Slow):
+
+        def __call__(self, image, color):
+            answer = super().__call__(image, color)
+            captured.append(camera.counters.captured)
+            return answer
+
     with Camera("synthetic://320x240@120") as camera:
-        results = list(itertools.islice(stream(Slow(classify, 0.04), camera), 25))
+        results = list(itertools.islice(stream(Counting(classify, 0.04), camera), 25))
         counters = camera.counters
     assert counters.captured == counters.processed + counters.dropped + counters.waiting
     assert counters.processed == 25 and counters.dropped > 50
@@ -75,8 +84,9 @@ def test_a_slow_classifier_is_shown_the_newest_frame_and_latency_stays_bounded(c
     latencies = sorted(result.timings.latency_ms for result in results)
     queues = sorted(result.timings.queue_ms for result in results)
     assert queues[12] < 2 * 1000.0 / 120 and latencies[0] >= 40.0 and latencies[12] < 40 + 4 * 1000.0 / 120
-    steps = [after.frame.number - before.frame.number for before, after in zip(results, results[1:])]
-    assert min(steps) >= 3
+    # None is older than the last that had come when the answer before it was ready, however long the system lets the
+    # camera's thread wait.
+    assert all(result.frame.number >= count - 1 for result, count in zip(results[1:], captured))
 
 
 @pytest.mark.serial
