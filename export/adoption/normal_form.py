@@ -73,6 +73,11 @@ def at_target(
     written, islands, rules = to_opset(simplified, opset, shapes)
     del written.graph.value_info[:]
     written.ir_version = min(written.ir_version, ir_version)
+    try:
+        onnx.checker.check_model(written, full_check=True)
+    except Exception as error:  # as above; here it is an element type that the opset lacks for an operator
+        raise IncompatibleError(f"the graph cannot be written at opset {opset}: {shown(_one_line(error), 240)}",
+                                "choose another --target, or export the network in FP32") from error
     return Simplified(written, result.warning), islands, rules
 
 

@@ -94,3 +94,9 @@ def test_what_opset_13_cannot_say_is_refused_by_name(opset, nodes, words, tmp_pa
     with pytest.raises(IncompatibleError, match=words):
         adopted(path, tmp_path)
     assert adopted(path, tmp_path, target="onnxruntime").manifest.graph.opset == opset
+
+
+def test_an_element_type_that_the_opset_lacks_is_refused(tmp_path):
+    nodes = [node("Cast", ("x",), "i", to=5), node("Mul", ("i", "i"), "p"), node("Cast", ("p",), to=1)]
+    with pytest.raises(IncompatibleError, match=r"at opset 13: .*int16"):
+        adopted(classifier(tmp_path, before=nodes, source="z", opset=17), tmp_path)
