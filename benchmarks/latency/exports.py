@@ -1,5 +1,6 @@
 """Exports for a measurement: the export runs in a child process, for this stage imports neither it nor torch."""
 import os
+from typing import Optional
 
 from edgenext_deploy.commands.child import run_module
 
@@ -7,13 +8,16 @@ from edgenext_deploy.commands.child import run_module
 _TIME_LIMIT_S = 600
 
 
-def export_variant(variant: str, folder: str, target: str) -> str:
+def export_variant(variant: str, folder: str, target: str, image_size: Optional[int] = None,
+                   name: Optional[str] = None) -> str:
     """Export a variant as ``edgenext-export`` does.
 
     Args:
         variant: a name in the registry.
         folder: where the graph and its manifest are written.
         target: a name in `targets.TARGETS`.
+        image_size: side of the input in pixels; None for the variant's usual one.
+        name: stem of the files' names; None for the variant's.
 
     Returns:
         The path of the ONNX file.
@@ -23,9 +27,12 @@ def export_variant(variant: str, folder: str, target: str) -> str:
         VerificationError: the export took longer than ten minutes.
         EdgeNextError: the export failed; the class is that of its exit code.
     """
-    run_module("edgenext_deploy.export.commands.cli", ["--variant", variant, "--target", target, "--output", folder],
-               _TIME_LIMIT_S)
-    return os.path.join(folder, variant + ".onnx")
+    name = name or variant
+    words = ["--variant", variant, "--target", target, "--output", folder]
+    words += ["--image-size", str(image_size)] if image_size is not None else []
+    words += ["--name", name] if name != variant else []
+    run_module("edgenext_deploy.export.commands.cli", words, _TIME_LIMIT_S)
+    return os.path.join(folder, name + ".onnx")
 
 
 def export_plain(variant: str, path: str) -> None:

@@ -1,5 +1,5 @@
 """The tables of the paper as lists of variants, so that each can be measured and printed with the published figures."""
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.data import published
 from edgenext_deploy.errors import unknown_name
@@ -10,11 +10,46 @@ _README = "EdgeNeXt README"
 _US_PER_S = 1e6
 
 
+class Published(NamedTuple):
+    """What was published about one row; None where nothing was.
+
+    The figures are as printed, with 1.30G as 1300 M. `a100_us` is one over the throughput at batch 256, not a latency
+    of one image. `sources` says where each of the eight before it is from, in their order: a table of the paper does
+    not have them all.
+    """
+
+    input_side: Optional[int] = None
+    parameters_m: Optional[float] = None
+    madds_m: Optional[float] = None
+    top1: Optional[float] = None
+    coco_map: Optional[float] = None
+    voc_miou: Optional[float] = None
+    a100_us: Optional[float] = None
+    nano_ms: Optional[float] = None
+    sources: Tuple[Optional[str], ...] = ()
+
+
 class SuiteRow(NamedTuple):
-    """A row of a published table: its name there, and the variant in the registry."""
+    """A row of a published table.
+
+    Attributes:
+        label: its name there.
+        variant: in the registry; of a network that is not ours, the network's name.
+        native: the variant is in the registry.
+        image_size: side of the square input in pixels; None for the variant's usual one.
+        printed: the figures of the row itself; None to look them up by variant.
+    """
 
     label: str
     variant: str
+    native: bool = True
+    image_size: Optional[int] = None
+    printed: Optional[Published] = None
+
+    @property
+    def key(self) -> str:
+        """The network and its input: rows that differ in their training alone share a measurement."""
+        return "{}_{}".format(self.variant, self.image_size) if self.native and self.image_size else self.variant
 
 
 class Suite(NamedTuple):
@@ -25,7 +60,7 @@ class Suite(NamedTuple):
         title: what the table shows.
         source: where it was published; also selects the figures of `published_of`.
         rows: variants in the published order.
-        reference: the variant that ratios are taken to.
+        reference: the `SuiteRow.key` that ratios are taken to.
     """
 
     name: str
@@ -35,19 +70,19 @@ class Suite(NamedTuple):
     reference: str
 
 
-class Published(NamedTuple):
-    """What was published about one row; None where nothing was.
+def _printed(table: str, *rows: Tuple[Any, ...], quality: str = "top1",
+             side: Optional[int] = None) -> Tuple[SuiteRow, ...]:
+    """Return rows of label, variant, whether it is native, input, parameters, multiply-adds and `quality`.
 
-    The figures are as printed. `a100_us` is one over the throughput at batch 256, not a latency of one image.
-    `sources` says where each of the five is from, in their order: a table of the paper does not have them all.
+    `side` is that of the input of all rows, where the table has no column for it.
     """
-
-    parameters_m: Optional[float]
-    madds_m: Optional[float]
-    top1: Optional[float]
-    a100_us: Optional[float]
-    nano_ms: Optional[float]
-    sources: Tuple[Optional[str], ...]
+    source = "{}, {}".format(PAPER, table)
+    made = []
+    for label, variant, native, size, parameters, madds, figure in rows:
+        figures = Published(None if side else size, parameters, madds)._replace(**{quality: figure})
+        made.append(SuiteRow(label, variant, native, size or side, figures._replace(sources=tuple(
+            None if value is None else source for value in figures[:-1]))))
+    return tuple(made)
 
 
 def _rows(*pairs: Tuple[str, str]) -> Tuple[SuiteRow, ...]:
@@ -56,9 +91,43 @@ def _rows(*pairs: Tuple[str, str]) -> Tuple[SuiteRow, ...]:
 
 _SIZES = (("xxs", "XXS"), ("xs", "XS"), ("s", "S"))
 _TABLE = (
+    Suite("table2", "EdgeNeXt and other light networks on ImageNet-1K", PAPER + ", Table 2", _printed(
+        "Table 2",
+        ("MobileNetV2", "MobileNetV2", False, 224, 6.9, 585, 74.7),
+        ("ShuffleNetV2", "ShuffleNetV2", False, 224, 5.5, 597, 74.5),
+        ("MobileNetV3", "MobileNetV3", False, 224, 5.4, 219, 75.2),
+        ("T2T-ViT", "T2T-ViT", False, 224, 6.9, 1800, 76.5),
+        ("DeiT-T", "DeiT-T", False, 224, 5.7, 1250, 72.2),
+        ("MobileFormer", "MobileFormer", False, 224, 9.4, 214, 76.7),
+        ("ViT-C", "ViT-C", False, 224, 4.6, 1100, 75.3),
+        ("CoaT-Lite-T", "CoaT-Lite-T", False, 224, 5.7, 1600, 77.5),
+        ("MobileViT-S", "mobilevit_s", True, 256, 5.6, 2010, 78.4),
+        ("EdgeNeXt-S", "s", True, 224, 5.6, 965, 78.8),
+        ("EdgeNeXt-S", "s", True, 256, 5.6, 1300, 79.4)), "s_256"),
     Suite("table3", "EdgeNeXt and MobileViT on Jetson Nano and A100", PAPER + ", Table 3", _rows(
         *[("MobileViT-" + size, "mobilevit_" + name) for name, size in _SIZES],
         *[("EdgeNeXt-" + size, name) for name, size in _SIZES]), "s"),
+    Suite("table4", "EdgeNeXt-B with and without ImageNet-21K", PAPER + ", Table 4", _printed(
+        "Table 4",
+        ("ConvNeXt-T", "ConvNeXt-T", False, 224, 28.6, 4500, 82.1),
+        ("ConvNeXt-T, ImageNet-21K", "ConvNeXt-T", False, 224, 28.6, 4500, 82.9),
+        ("MobileViT-V2", "mobilevitv2_200", True, 256, 18.5, 7500, 81.2),
+        ("MobileViT-V2, ImageNet-21K-P", "mobilevitv2_200", True, 256, 18.5, 7500, 82.4),
+        ("EdgeNeXt-B", "b", True, 256, 18.5, 3800, 82.5),
+        ("EdgeNeXt-B, ImageNet-21K-P", "b", True, 256, 18.5, 3800, 83.3)), "b_256"),
+    Suite("table5", "SSDLite detectors on COCO, 320x320", PAPER + ", Table 5", _printed(
+        "Table 5",
+        ("MobileNetV1", "MobileNetV1", False, None, 5.1, 1300, 22.2),
+        ("MobileNetV2", "MobileNetV2", False, None, 4.3, 800, 22.1),
+        ("MobileNetV3", "MobileNetV3", False, None, 5.0, 620, 22.0),
+        ("MobileViT-S", "mobilevit_s_ssdlite", True, None, 5.7, 3400, 27.7),
+        ("EdgeNeXt-S", "s_ssdlite", True, None, 6.2, 2100, 27.9), quality="coco_map", side=320), "s_ssdlite_320"),
+    Suite("table6", "DeepLabv3 segmenters on Pascal VOC, 512x512", PAPER + ", Table 6", _printed(
+        "Table 6",
+        ("MobileNetV1", "MobileNetV1", False, None, 11.1, 14200, 75.3),
+        ("MobileNetV2", "MobileNetV2", False, None, 4.5, 5800, 75.7),
+        ("MobileViT-S", "mobilevit_s_deeplabv3", True, None, 5.7, 13700, 79.1),
+        ("EdgeNeXt-S", "s_deeplabv3", True, None, 6.5, 8700, 80.2), quality="voc_miou", side=512), "s_deeplabv3_512"),
     Suite("table7", "Components of EdgeNeXt-S and of its SDTA encoder", PAPER + ", Table 7", _rows(
         ("Base", "s"), ("w/o SDTA encoders", "s_no_sdta"), ("+ w/o adaptive kernels", "s_no_sdta_k7"),
         ("w/o adaptive branching", "s_no_branching"), ("+ w/o position code", "s_no_branching_no_pe")), "s"),
@@ -93,11 +162,24 @@ def get_suite(name: str) -> Suite:
     raise unknown_name("table", name, SUITES)
 
 
+def find_row(suite: Suite, name: str) -> SuiteRow:
+    """Return the first row of that label or variant, in any case of letters.
+
+    Raises:
+        UsageError: there is none; the message suggests the nearest.
+    """
+    for row in suite.rows:
+        if name.lower() in (row.label.lower(), row.variant.lower(), row.key.lower()):
+            return row
+    raise unknown_name("row of {}".format(suite.name), name, list(dict.fromkeys(row.label for row in suite.rows)))
+
+
 def published_of(suite: Suite, variant: str) -> Published:
     """Return what was published about a variant, from the suite's own table where that has it."""
-    parameters, madds, top1, a100, nano = found = [_first(variant, quantity, _sources(suite)) for quantity in (
+    parameters, madds, top1, a100, nano = [_first(variant, quantity, _sources(suite)) for quantity in (
         "parameters", "madds", "top1", "a100_latency", "nano_latency")]
-    return Published(parameters[0], madds[0], top1[0], a100[0], nano[0], tuple(source for _, source in found))
+    return Published(None, parameters[0], madds[0], top1[0], None, None, a100[0], nano[0], (
+        None, parameters[1], madds[1], top1[1], None, None, a100[1], nano[1]))
 
 
 def _sources(suite: Suite) -> Tuple[str, ...]:

@@ -17,8 +17,8 @@ from edgenext_deploy.benchmarks.report.printing import (
 
 NOT_MEASURED = "not measured"
 # The published columns, in their order, and the field of `suites.Published` that each shows.
-_PUBLISHED = {"top-1 %": "top1", "params M": "parameters_m", "MAdds M": "madds_m", "A100 µs": "a100_us",
-              "Nano ms": "nano_ms"}
+_PUBLISHED = {"input": "input_side", "top-1 %": "top1", "mAP %": "coco_map", "mIoU %": "voc_miou",
+              "params M": "parameters_m", "MAdds M": "madds_m", "A100 µs": "a100_us", "Nano ms": "nano_ms"}
 _MARK = "†"
 _METHODS = {
     "A100 µs": "A100 µs: 1 / throughput at batch 256 (A100 40 GB, PyTorch 1.8.1); not the latency of one image.",
@@ -42,9 +42,11 @@ def headings(table: FilledTable) -> List[str]:
 
 def row_cells(table: FilledTable, row: TableRow) -> List[str]:
     """Return the cells of a row under `headings`."""
+    found = row.published
     figures = dict(zip(_PUBLISHED, (
-        _printed(row.published.top1, 1), _printed(row.published.parameters_m, 1), _printed(row.published.madds_m, 0),
-        number(row.published.a100_us, 0), _printed(row.published.nano_ms, 1))))
+        EMPTY if found.input_side is None else "{0}×{0}".format(found.input_side), _printed(found.top1, 1),
+        _printed(found.coco_map, 1), _printed(found.voc_miou, 1), _printed(found.parameters_m, 1),
+        _printed(found.madds_m, 0), number(found.a100_us, 0), _printed(found.nano_ms, 1))))
     label = row.label if row.in_the_paper else "{} (not in this table)".format(row.label)
     cells = [label, *[figures[name] for name in published_names(table)]]
     for index, cell in enumerate(row.measured):
@@ -66,7 +68,7 @@ def notes(table: FilledTable) -> List[str]:
             lines.append("Measured{}: {}.".format(_number(index, table), column.how))
     lines.append("× {0}: as many times as long as {0} in the same column; ! see below.".format(table.reference))
     for row in table.rows:
-        lines += ["! {}: {}".format(row.variant, "; ".join(cell.flaws)) for cell in row.measured
+        lines += ["! {}: {}".format(row.key, "; ".join(cell.flaws)) for cell in row.measured
                   if cell is not None and cell.flaws]
     return lines
 

@@ -107,7 +107,7 @@ def put_files(folder, line, reports):
         elif word in ("tokens.onnx", "picture.onnx"):  # files of anybody's, without a manifest
             shutil.copy(str(Path(paths.DATA, "foreign", word)), str(folder / word))
         elif word.endswith(".onnx") and "--output" not in line:
-            engine(folder, word[:-5])
+            engine(folder, word.rpartition("=")[2][:-5])  # also of --row NAME=FILE
         elif word.lower() == "photo.jpg":
             shutil.copy(path_of("photos", "cat.jpg"), str(folder / word))
         elif word.endswith(".json") and "--json-file " + word not in line:
