@@ -14,9 +14,9 @@ TORCH_URL := $(if $(findstring ://,$(TORCH_INDEX)),$(TORCH_INDEX),$(TORCH_INDEX:
 STAMP    := $(VENV)/ready-$(shell cat requirements/dev.txt requirements/timm.txt requirements/efficientnet.txt setup.cfg setup.py | sha256sum | cut -c1-16)
 STAMP36  := $(VENV36)/ready-$(shell cat requirements/python36.txt setup.cfg | sha256sum | cut -c1-16)
 STAMPDOCS := $(VENVDOCS)/ready-$(shell sha256sum requirements/docs.txt | cut -c1-16)
-# The real software of tests/real: what lies in .cache/real/ready-* says that prepare.py has run over these.
+# The real software of tests/real/nvidia: what lies in .cache/real/ready-* says that prepare.py has run over these.
 REALMADEOF := requirements/real.txt tests/doubles/kernel_double.py edgenext_deploy/preprocess/kernels.cu \
-              $(wildcard tests/real/*.py tests/real/driver/* tests/real/trap/*)
+              $(wildcard tests/real/nvidia/*.py tests/real/nvidia/driver/* tests/real/nvidia/trap/*)
 STAMPREAL := $(CACHE)/real/ready-$(shell cat $(REALMADEOF) | sha256sum | cut -c1-16)
 # The Python that Debian's packages are for.
 SYSTEMPYTHON ?= /usr/bin/python3
@@ -86,7 +86,7 @@ environments: $(STAMP) $(READY36) $(READY313)
 
 # Not there for `make test`. What cannot be fetched or compiled is skipped by its tests, which say why.
 $(STAMPREAL): | $(STAMP) $(READY36)
-	$(BIN)/python tests/real/prepare.py $(if $(READY36),--python36 $(VENV36)/bin/python)
+	$(BIN)/python tests/real/nvidia/prepare.py $(if $(READY36),--python36 $(VENV36)/bin/python)
 	@test -s $(CACHE)/real/trouble.txt || touch $@
 
 test-ci test-all test-real: | $(STAMPREAL)
@@ -95,7 +95,7 @@ test-ci test-all test-real: | $(STAMPREAL)
 test-all: | prepare-all
 .PHONY: prepare-all
 prepare-all: $(STAMPREAL)
-	$(BIN)/python tests/real/prepare.py --all $(if $(READY36),--python36 $(VENV36)/bin/python)
+	$(BIN)/python tests/real/nvidia/prepare.py --all $(if $(READY36),--python36 $(VENV36)/bin/python)
 
 # Other people's software from Debian, for the tests of the real thing. What cannot be had is skipped.
 debian:
@@ -144,7 +144,7 @@ test-aarch64: $(STAMP)
 	$(PYTEST) -rs --durations=3 -m "real and not sweep" tests/real/test_aarch64.py
 
 test-real: $(STAMP)
-	$(PYTEST) -n 2 --durations=10 -rs -m "real and not sweep" tests/real/test_real_*.py
+	$(PYTEST) -n 2 --durations=10 -rs -m "real and not sweep" tests/real/nvidia tests/real/test_real_*.py
 
 # Debian's OpenCV has GStreamer, as JetPack's; pip's reads with FFmpeg. Part of test-ci.
 test-gstreamer:

@@ -18,7 +18,7 @@ from edgenext_deploy.preprocess import cuda as preprocess_cuda
 from edgenext_deploy.runtime import cuda, graph
 
 TINY = os.path.join(DATA, "tiny_classifier.onnx")
-# NVIDIA's own software in the place of the doubles: set by tests/real/plugin.py in a process that has it.
+# NVIDIA's own software in the place of the doubles: set by tests/real/nvidia/plugin.py in a process that has it.
 REAL = None
 # The releases that the sessions are tested on.
 RELEASES = ("8.2", "8.6", "10.3", "11.1")

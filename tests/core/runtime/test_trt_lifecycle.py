@@ -115,7 +115,7 @@ def test_eight_sessions_opened_and_closed_many_times(machine, tmp_path, way, ful
     assert machine.contexts_destroyed == (0 if machine.has_primary else rounds)
     # What a session leaves behind shows in every quarter, and what an allocator takes at once, in one. 1 MiB is
     # 2.6 kB for each session of a quarter of 200 rounds, 13 kB of 40.
-    limit = 1 << 20 if gpu.REAL is None else 4 << 20  # the driver of tests/real notes its calls
+    limit = 1 << 20 if gpu.REAL is None else 4 << 20  # the driver of tests/real/nvidia notes its calls
     assert min(after - before for before, after in zip(resident, resident[1:])) < limit
 
 

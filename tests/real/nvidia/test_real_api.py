@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from paths import DATA
-from real import api_uses, places
+from real.nvidia import api_uses, places
 
 pytestmark = pytest.mark.real
 
@@ -139,7 +139,7 @@ def test_pycuda_has_all_that_is_used_without_a_question():
     reason = places.missing(folder, places.DRIVER)
     if reason:
         pytest.skip(reason)
-    from real import pycuda_members
+    from real.nvidia import pycuda_members
 
     done = subprocess.run([sys.executable, inspect.getsourcefile(pycuda_members), folder], check=True,
                           stdout=subprocess.PIPE)

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 from paths import ROOT
-from real import children
+from real.nvidia import children
 from sweeps import sweep
 
 pytestmark = pytest.mark.real
@@ -18,7 +18,7 @@ LOAD, GRAPH, BUILD = "edgenext_deploy/tensorrt_api/load.py", "edgenext_deploy/ru
 SESSION = ("tests/core/runtime/test_trt_session.py", "-k", "without_a_mutation or every_order or answers")
 GRAPHS = ("tests/core/runtime/test_trt_graph.py", "-k", "do_not_spoil or every_inference")
 OPENINGS = ("tests/core/runtime/test_trt_refusals.py", "-k", "breaks_the_gpu")
-CALLS = ("tests/real/calls_builder.py", "tests/real/calls_runtime.py")
+CALLS = ("tests/real/nvidia/calls_builder.py", "tests/real/nvidia/calls_runtime.py")
 TEN, ELEVEN = ("10.3", "2026.1", "3.11"), ("11.1", "2026.1", "3.11")
 _FREED = "address = int(self._device[-1])\n        self._device.pop().free()\n        return address\n"
 # Name: file, what stands there, what is put there, the combination, and the tests that have to fail.

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from paths import ROOT, TESTS
-from real import places
+from real.nvidia import places
 
 # TensorRT, pycuda, Python. The Nano's Python has the oldest bindings that can be had; every release has one row.
 COMBINATIONS = [("8.6", "2022.1", "3.6")] + [(release, "2026.1", "3.11") for release in places.RELEASES]
@@ -39,7 +39,7 @@ def run_pytest(combination, tmp_path, *arguments, root=ROOT):
     """Run tests in a child on real software; return the exit status, the numbers by outcome, and all it printed."""
     settings = dict(environment(combination, root), XDG_CACHE_HOME=str(tmp_path / "cache"))
     done = subprocess.run(
-        [interpreter(combination[2]), "-X", "faulthandler", "-m", "pytest", "-p", "real.plugin",
+        [interpreter(combination[2]), "-X", "faulthandler", "-m", "pytest", "-p", "real.nvidia.plugin",
          "-p", "no:cacheprovider", "-o", "addopts=", "-W", "error::DeprecationWarning", "--tb=short",
          "--basetemp", str(tmp_path / "tests"), *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, env=settings, cwd=root, timeout=550)
@@ -49,7 +49,7 @@ def run_pytest(combination, tmp_path, *arguments, root=ROOT):
 
 
 def run_script(combination, script, *arguments, folder=TESTS):
-    """Run a script of tests/real in a child; return the finished process with its text."""
+    """Run a script of tests/real/nvidia in a child; return the finished process with its text."""
     return subprocess.run(
         [interpreter(combination[2]), os.path.join(places.HERE, script), *arguments], env=environment(combination),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, cwd=folder, timeout=300)

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 from paths import TINY
-from real.builder import BuilderMachine
-from real.plugin import RELEASE
-from real.trap import function
+from real.nvidia.builder import BuilderMachine
+from real.nvidia.plugin import RELEASE
+from real.nvidia.trap import function
 
 from edgenext_deploy.engines.build_records import BuildRequest
 from edgenext_deploy.engines.builder import build

@@ -1,7 +1,7 @@
-"""prepare.py [--python36 PATH] [--all]: fetch and build the real software that tests/real runs on, under .cache/real.
+"""prepare.py [--python36 PATH] [--all]: fetch and build the real software for the tests here, under .cache/real.
 
 NVIDIA's bindings of TensorRT come from PyPI as wheels, pycuda as source. pycuda is compiled against CUDA's headers,
-which are also a wheel, and linked with the driver library of tests/real/driver. What cannot be done here (no compiler,
+which are also a wheel, and linked with the driver library of `driver/`. What cannot be done here (no compiler,
 no network) is written to .cache/real/trouble.txt; the tests that need it are skipped and say so.
 """
 import argparse
@@ -15,9 +15,9 @@ import tarfile
 import threading
 import zipfile
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from real import places
+from real.nvidia import places
 
 WHEELS = os.path.join(places.CACHE, "wheels")
 MAJORS = ("8", "10", "11")

@@ -13,11 +13,11 @@ import threading
 import time
 import warnings
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from doubles import gpu
-from real import driver_library, places
-from real.engine import Context
-from real.machine import Machine
+from real.nvidia import driver_library, places
+from real.nvidia.engine import Context
+from real.nvidia.machine import Machine
 from trt_cases import frames, right
 
 from edgenext_deploy.errors import EdgeNextError

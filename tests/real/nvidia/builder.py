@@ -1,8 +1,8 @@
 """TensorRT's builder side below the real bindings: objects that note each call and answer what a test put into them."""
 import ctypes
 
-from real.machine import below
-from real.trap import Object
+from real.nvidia.machine import below
+from real.nvidia.trap import Object
 
 
 class Recorder(Object):

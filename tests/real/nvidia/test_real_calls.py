@@ -2,7 +2,7 @@
 import os
 
 import pytest
-from real import children, places
+from real.nvidia import children, places
 
 pytestmark = pytest.mark.real
 

@@ -9,9 +9,9 @@ import os
 import sys
 import warnings
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from real import trap
+from real.nvidia import trap
 
 warnings.simplefilter("ignore")
 TEXT = ctypes.create_string_buffer(b"name")

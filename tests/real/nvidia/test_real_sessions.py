@@ -4,7 +4,7 @@ import os
 
 import pytest
 from paths import TESTS
-from real import children
+from real.nvidia import children
 from sweeps import sweep
 
 pytestmark = pytest.mark.real

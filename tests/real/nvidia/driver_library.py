@@ -1,8 +1,8 @@
-"""libcuda.so.1 of tests/real/driver, loaded so that pycuda and the product find it by its name."""
+"""libcuda.so.1 of tests/real/nvidia/driver, loaded so that pycuda and the product find it by its name."""
 import ctypes
 import os
 
-from real import places
+from real.nvidia import places
 
 WORD = ctypes.c_uint64
 HOST_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)

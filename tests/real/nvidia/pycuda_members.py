@@ -4,11 +4,11 @@ import json
 import os
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 
 def main(folder):
-    from real import driver_library
+    from real.nvidia import driver_library
 
     driver_library.load()
     sys.path.insert(0, folder)

@@ -11,7 +11,7 @@ template <typename T> T at(const unsigned char *bytes, size_t offset)
 /* Read a cubin: 64-bit ELF for machine 190; .text.NAME is a kernel, .nv.info.NAME tells its parameters. */
 CUresult read_cubin(const unsigned char *bytes, Module *module)
 {
-    // Of tests/real/nvcc.py, where there is no nvcc: the kernels' names, and nothing of their parameters.
+    // Of tests/real/nvidia/nvcc.py, where there is no nvcc: the kernels' names, and nothing of their parameters.
     if (memcmp(bytes, "KERNELS ", 8) == 0) {
         std::istringstream names((const char *)bytes + 8);
         for (std::string name; names >> name;) {

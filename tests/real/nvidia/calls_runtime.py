@@ -6,9 +6,9 @@ import ctypes
 import gc
 
 import pytest
-from real.builder import BuilderMachine
-from real.plugin import RELEASE
-from real.trap import function
+from real.nvidia.builder import BuilderMachine
+from real.nvidia.plugin import RELEASE
+from real.nvidia.trap import function
 
 from edgenext_deploy.runtime.profile import make_profiler
 from edgenext_deploy.tensorrt_api.load import all_errors, make_logger

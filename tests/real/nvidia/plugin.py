@@ -1,4 +1,4 @@
-"""pytest -p real.plugin: the tests of the sessions on NVIDIA's own bindings of TensorRT and on a real pycuda.
+"""pytest -p real.nvidia.plugin: the tests of the sessions on NVIDIA's own bindings of TensorRT and on a real pycuda.
 
 EDGENEXT_REAL names TensorRT's release and pycuda's: ``10.3,2026.1``. The tests are those that the doubles serve too.
 """
@@ -8,12 +8,12 @@ import shutil
 import sys
 import tempfile
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 import pytest
 from doubles import gpu
-from real import driver_library, places
-from real.machine import Machine, Refusals
+from real.nvidia import driver_library, places
+from real.nvidia.machine import Machine, Refusals
 
 RELEASE, PYCUDA = os.environ["EDGENEXT_REAL"].split(",")
 

@@ -1,11 +1,11 @@
-"""TensorRT's runtime below the real bindings: it runs the plans of tests/doubles on the driver of tests/real/driver."""
+"""TensorRT's runtime below the real bindings: it runs the plans of tests/doubles on the driver of `driver/`."""
 import collections
 import ctypes
 import json
 
 import numpy as np
-from real.driver_library import HOST_FUNCTION, WORD
-from real.trap import Object, function
+from real.nvidia.driver_library import HOST_FUNCTION, WORD
+from real.nvidia.trap import Object, function
 
 LAUNCH_MS = 1.0
 _REPORT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_float)

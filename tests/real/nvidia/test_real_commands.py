@@ -7,7 +7,7 @@ import pytest
 from command_lines import scripts
 from doubles import gpu
 from paths import CAT, ROOT, TESTS
-from real import children, places
+from real.nvidia import children, places
 
 pytestmark = pytest.mark.real
 

@@ -3,7 +3,7 @@
 pycuda's destructors abort the process where they cannot make their context current; none may run then.
 """
 import pytest
-from real import children
+from real.nvidia import children
 from sweeps import sweep
 
 pytestmark = pytest.mark.real

@@ -1,15 +1,15 @@
 """The machine of tests/doubles/cuda_machine.py, made of NVIDIA's real bindings of TensorRT and a real pycuda.
 
-Below them are the driver library of tests/real/driver and the objects of `engine`.
+Below them are the driver library of tests/real/nvidia/driver and the objects of `engine`.
 """
 import ctypes
 import gc
 import json
 import weakref
 
-from real import driver_library
-from real.engine import Context, Runtime
-from real.trap import Below
+from real.nvidia import driver_library
+from real.nvidia.engine import Context, Runtime
+from real.nvidia.trap import Below
 
 _VALUES = {"DEVICES": "devices", "NAME": "name", "INTEGRATED": "integrated",
            "MAPS": "maps_host_memory"}

@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 
-from real import places
+from real.nvidia import places
 
 WORD = ctypes.c_uint64
 HANDLER = ctypes.CFUNCTYPE(WORD, ctypes.c_int64, WORD, WORD, WORD, WORD, WORD, WORD)

@@ -1,4 +1,4 @@
-"""Stands in for nvcc where there is none: writes an image with the kernels' names, for the driver of tests/real."""
+"""Stands in for nvcc where there is none: writes an image with the kernels' names, for the driver of `driver/`."""
 import re
 import sys
 
