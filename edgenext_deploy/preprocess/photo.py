@@ -154,7 +154,7 @@ def read_photo(path: str) -> "Tuple[Image.Image, int]":
         except BadInputError:
             raise
         except UnidentifiedImageError as error:
-            raise BadInputError("{} is not an image that can be read".format(path),
+            raise BadInputError("{} is not an image that can be read".format(shown(path)),
                                 unreadable_photo_fix(path, "")) from error
         except Exception as error:  # on hostile bytes, Pillow's decoders raise nearly anything
             reason = shown(str(error)) or type(error).__name__

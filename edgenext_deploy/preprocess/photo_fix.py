@@ -2,7 +2,7 @@
 import os
 import shlex
 
-from edgenext_deploy.files import some_beside
+from edgenext_deploy.files import shown, some_beside
 from edgenext_deploy.preprocess.photo_files import is_photo
 
 # A closed list: Pillow hands some other formats (EPS) to external programs.
@@ -18,7 +18,7 @@ def missing_photo_fix(path: str) -> str:
     """Return what to do where a photo is not found: the photos beside it, or what a photo is."""
     there = some_beside(path, is_photo, _MOST_NAMED)
     if there:
-        return "check the name; photos there: " + ", ".join(there)
+        return "check the name; photos there: " + ", ".join(map(shown, there))
     return "check the name; a photo is a file of the format " + ", ".join(PHOTO_FORMATS)
 
 

@@ -1,5 +1,4 @@
 """Which preprocessing can be done: a manifest comes from a file, and may say anything."""
-import math
 
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.errors import BadInputError
@@ -32,8 +31,9 @@ def _problem(preprocessing: Preprocessing) -> str:
     if len(preprocessing.mean) != 3 or len(preprocessing.std) != 3:
         return "mean of {} and std of {} values for 3 channels".format(
             len(preprocessing.mean), len(preprocessing.std))
-    if not (all(map(math.isfinite, (*preprocessing.mean, *preprocessing.std)))
-            and min(preprocessing.std) > 0.0):
+    # Beyond these a grey level leaves float32, which no network was trained with.
+    if not (all(abs(value) <= 1e6 for value in preprocessing.mean)
+            and all(1e-6 <= value <= 1e6 for value in preprocessing.std)):
         return "mean {} with std {}".format(list(preprocessing.mean), list(preprocessing.std))
     color = preprocessing.pad_color
     if preprocessing.fit == "letterbox" and (len(color) != 3 or not all(0 <= level <= 255 for level in color)):

@@ -14,7 +14,7 @@ from edgenext_deploy.export.limits import BOX_FORMATS, BOX_UNITS, TASKS
                short_help="Export a network of anybody's from an ONNX file.", epilog=examples(
                    "edgenext-export adopt mobilenet.onnx --fp16",
                    "edgenext-export adopt lite0.onnx --mean 0.498,0.498,0.498 --std 0.502,0.502,0.502 --drift --fp16",
-                   "edgenext-export adopt seg.onnx --task segmentation --image-size 320 --labels voc21"))
+                   "edgenext-export adopt seg.onnx --task segmentation"))
 @click.argument("model", metavar="FILE.onnx", type=INPUT)
 @click.option("--task", type=click.Choice(TASKS), default=TASKS[0], show_default=True, help="What the network does.")
 @target_option("Where the engine will run: {names}.", default="nano", show_default=True)

@@ -11,7 +11,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.graph.builder import input_spec
 from edgenext_deploy.export.precision.arithmetic import Float16, Float32, float16
@@ -40,8 +40,7 @@ class Emulator:
         self.input = model.graph.input[0].name
         self._takes = input_spec(model)
         self.outputs = tuple(value.name for value in model.graph.output)
-        self.constants = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
-                          for tensor in model.graph.initializer}
+        self.constants = {tensor.name: _constant(tensor) for tensor in model.graph.initializer}
         self.steps = [_step(index, node) for index, node in enumerate(model.graph.node)]
         for step in self.steps:
             if step.op not in RULES:
@@ -94,6 +93,15 @@ def compute(step: Step, operands: Operands, half: Float16 | None, exact: Float32
     if half is None:
         return evaluate(exact or Float32(), step, operands)
     return evaluate(half, step, [half.round(x) if x.is_floating_point() else x for x in operands])
+
+
+def _constant(tensor: onnx.TensorProto) -> Tensor:
+    try:
+        return torch.from_numpy(numpy_helper.to_array(tensor).copy())
+    except TypeError:  # the eight-bit floats and others that numpy does not have
+        kind = onnx.TensorProto.DataType.Name(tensor.data_type)
+        raise IncompatibleError(f"the FP16 emulation does not know {kind}, the type of constant {tensor.name!r}",
+                                "export without --drift and --auto-pin") from None
 
 
 def _step(index: int, node: onnx.NodeProto) -> Step:

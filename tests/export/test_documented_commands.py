@@ -32,6 +32,9 @@ NOT_RUN = {
 }
 # Exports take seconds each, with the real tools; what exports a row after the other takes a minute.
 EXPORTS, MINUTES = re.compile(r"^edgenext-export (?!check)|estimate --variant"), re.compile(r"--run\b|bench routes")
+# What is adopted: files of other people's, narrow forms of them.
+THEIRS = {"lite0.onnx": "mobilenet_v2_17.onnx", "mobilenet.onnx": "mobilenet_v3_17.onnx",
+          "model.onnx": "shufflenet_v2_17.onnx", "seg.onnx": "deeplabv3_mobilenet_v3_17.onnx"}
 SHORT = {"edgenext-bench": ["--duration", "0.02", "--warmup", "0.02"], "edgenext-run": ["--frames", "3"]}
 MEASURES = re.compile(r"^edgenext-bench (?!compare|estimate|page|profile|repeat|table|routes)")
 STREAMS = re.compile(r"synthetic://|\.mp4(?! --)|video\.mp4")
@@ -104,6 +107,8 @@ def put_files(folder, line, reports):
         if top in makers:
             if not (folder / top).exists():
                 makers[top](folder / top)
+        elif line.startswith("edgenext-export adopt") and word in THEIRS:
+            shutil.copy(str(Path(paths.DATA, "adoption", THEIRS[word])), str(folder / word))
         elif word in ("tokens.onnx", "picture.onnx"):  # files of anybody's, without a manifest
             shutil.copy(str(Path(paths.DATA, "foreign", word)), str(folder / word))
         elif word.endswith(".onnx") and "--output" not in line:

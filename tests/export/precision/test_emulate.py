@@ -244,3 +244,11 @@ def test_torch_keeps_its_number_of_threads():
         assert not torch.is_inference_mode_enabled()
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_constant_of_a_type_that_numpy_lacks_is_named():
+    model = graphs.graph([("Relu", ["x"], "y", {})], [1])
+    tensor = model.graph.initializer.add(name="small", data_type=onnx.TensorProto.FLOAT8E4M3FN, dims=[1])
+    tensor.raw_data = bytes(1)
+    with pytest.raises(IncompatibleError, match=r"FLOAT8E4M3FN.*'small'"):
+        Emulator(model)
