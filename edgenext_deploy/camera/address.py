@@ -6,10 +6,11 @@ from edgenext_deploy.errors import UsageError
 
 _SIDES = (32, 8192)
 _RATES = (0.1, 1000.0)
-_PASSWORD = re.compile(r"(://[^/@:\s]*:)[^/@\s]*@")
+# Up to the last @: a password may hold a / or @ that should have been written as %XX.
+_PASSWORD = re.compile(r"(://[^/@:\s]*:)\S*@")
 # Many cameras take the password behind the path: ``?user=a&password=b``, ``/user=a_password=b_channel=1``, ``?pwd=b``.
 _NAMED_PASSWORD = re.compile(
-    r"((?:pass?(?:w(?:or)?d|wort|phrase)?|pswd|psw|pwd|pw|token|secret|api_?key)=)"
+    r"((?:pass?(?:w(?:or)?d|wort|phrase)?|pswd|psw|pwd|pw|token|secret|auth|key|sig|signature)=)"
     r"[^&\s\"']*?(?=_[A-Za-z]+=|[&\s\"']|$)", re.IGNORECASE)
 
 

@@ -114,7 +114,8 @@ def parse_address(text: str) -> Address:
         raise UsageError("a source's address has {} characters, at most {} expected".format(
             len(text), _LONGEST_ADDRESS), "pass " + forms())
     if not text or any(ord(character) < 32 or ord(character) == 127 for character in text):
-        raise UsageError("a source's address is empty or has control characters: {!r}".format(text), "pass " + forms())
+        raise UsageError("a source's address is empty or has control characters: {!r}".format(without_user(text)),
+                         "pass " + forms())
     if _is_number(text):
         text = "/dev/video" + text
     kind = _kind_of(text)

@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterator, List, NoReturn, Optional, Sequence
 
 import click
 
+from edgenext_deploy.camera.address import without_password
 from edgenext_deploy.commands.console import WORDS
 from edgenext_deploy.commands.process import open_standard_streams, signal_behind, signals_as_exceptions
 from edgenext_deploy.commands.resources import out_of_resources, require_address_space, require_resources
@@ -96,7 +97,7 @@ def _run(command: click.Command, given: List[str], debug: bool) -> None:
         if known is not None:
             _fail(known, debug)
         if debug:
-            traceback.print_exc()
+            _say_traceback()
         _say("error: this is a bug in edgenext-deploy: {}: {}".format(type(error).__name__, error))
         _say("  fix: run the same command with --debug and report what it prints")
         sys.exit(1)
@@ -111,7 +112,7 @@ def _exit_if_signalled(error: BaseException) -> None:
 
 def _fail(error: EdgeNextError, debug: bool) -> NoReturn:
     if debug:
-        traceback.print_exc()
+        _say_traceback()
     _say("error: " + error.message)
     if error.fix:
         _say("  fix: " + error.fix)
@@ -185,5 +186,14 @@ def _only_visible_text() -> Iterator[None]:
 
 
 def _say(line: str) -> None:
+    _write(shown(line, _LONGEST_LINE))
+
+
+def _say_traceback() -> None:
+    _write(traceback.format_exc())
+
+
+def _write(text: str) -> None:
+    """Write to standard error; any argument that a message repeats may be a camera's address."""
     with contextlib.suppress(OSError):  # a full disk behind standard error
-        click.echo(shown(line, _LONGEST_LINE), err=True)
+        click.echo(without_password(text), err=True)

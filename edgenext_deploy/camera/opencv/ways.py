@@ -66,7 +66,7 @@ def ways(cv2: Any, address: Address, wanted: Wanted, only: str = "") -> List[Way
             found.append(Way("GStreamer", line, cv2.CAP_GSTREAMER, wanted.pixel_format))
         elif address.kind == "csi":
             raise MissingRuntimeError(
-                "csi://{} needs GStreamer's {}, which is not here or cannot be loaded".format(
+                "csi://{} needs GStreamer's {}: not here, or cannot be loaded".format(
                     address.target, " and ".join(missing)),
                 "gst-inspect-1.0 {} says why; a container needs --runtime nvidia and JetPack's plugins".format(
                     missing[0]) if on_jetson() else "CSI cameras are read on a Jetson; pass another source here")

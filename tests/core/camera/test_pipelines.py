@@ -118,7 +118,10 @@ def test_a_file_name_that_could_leave_its_quotes_gets_no_pipeline(path):
 def test_passwords_are_not_shown():
     assert without_password("rtsp://me:secret@host/x") == "rtsp://me:***@host/x"
     assert "secret" not in without_password(made("rtsp://me:secret@host/x"))
-    for text in ("rtsp://me:secret@host/x y", "rtsp://me:se/cret@host/x", "rtsp://me:se!cr@et@host/x", "http://a:secret@b"):
+    # Such an address is a valid one, of the host "me".
+    assert without_password("rtsp://me:12/secret@host/x") == "rtsp://me:***@host/x"
+    for text in ("rtsp://me:secret@host/x\r", "rtsp://me:secret@host/x y",
+                 "rtsp://me:se/cret@host/x", "rtsp://me:se!cr@et@host/x", "http://a:secret@b"):
         with pytest.raises(UsageError) as caught:
             parse_address(text)
         assert "cr" not in str(caught.value).replace("character", "")
@@ -179,6 +182,7 @@ def test_pipelines_give_frames_in_gstreamer(text, pixel_format, shape):
     ("rtsp://h/user=admin_password=x_", "rtsp://h/user=admin_password=***"), ("rtsp://h/x?a=1&pwd=", "rtsp://h/x?a=1&pwd=***"),
     ("rtsp://h/11?loginuse=a&loginpas=se", "rtsp://h/11?loginuse=a&loginpas=***"),
     ('rtspsrc location="rtsp://h/x?Token=se" latency=100', 'rtspsrc location="rtsp://h/x?Token=***" latency=100'),
+    ("rtsp://h/x?auth=se&channel=1", "rtsp://h/x?auth=***&channel=1"), ("rtsp://h/x?key=se", "rtsp://h/x?key=***"),
     ("rtsp://h/compass=3", "rtsp://h/compass=***"), ("rtsp://h/x?channel=1", "rtsp://h/x?channel=1")])
 def test_passwords_in_queries_and_paths_are_not_shown(text, shown):
     assert without_password(text) == shown

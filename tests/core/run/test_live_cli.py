@@ -172,6 +172,15 @@ def test_usage_errors(run, arguments, message):
     assert code == 2 and out == "" and message in err
 
 
+@pytest.mark.parametrize("arguments", [
+    ["rtsp://me:SECRET@h/x", "rtsp://me:SECRET@h/x"], ["x.jpg", "rtsp://me:SE@CRET@h/x"],
+    ["rtsp://me:SECRET@h/x\r"], ["synthetic://", "--save", "rtsp://h/x?password=SECRET"],
+    ["rtsp://me:SECRET@h/x\r", "--debug"]])
+def test_no_error_shows_a_password(run, arguments):
+    code, out, err = run(*arguments)
+    assert code == 2 and "***" in err and "CRET" not in out + err
+
+
 def test_saved_video(run, tmp_path):
     cv2 = pytest.importorskip("cv2")
     path = tmp_path / "out.mp4"
