@@ -16,7 +16,6 @@ _NAMES: dict[int, str] = {
     TensorProto.FLOAT8E4M3FN: "FP8", TensorProto.INT4: "INT4", TensorProto.FLOAT4E2M1: "FP4",
 }
 FOUR_BIT = frozenset({TensorProto.INT4, TensorProto.FLOAT4E2M1})
-_KNOWN = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
 # Operators whose documented types are not those of the first input: (inputs, outputs) that they describe.
 _DESCRIBED: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "Cast": ((0,), (0,)),
@@ -38,6 +37,12 @@ _FORMAL = 30
 _ANY_TYPE = frozenset({"Constant", "ConstantOfShape"})
 
 
+@functools.lru_cache(maxsize=64)
+def _is_known(element_type: int) -> bool:
+    """Whether the installed onnx has a name for an element type. Once for each: a list of all takes long per tensor."""
+    return element_type != TensorProto.UNDEFINED and element_type in TensorProto.DataType.values()
+
+
 def type_name(element_type: int) -> str:
     """Return the TensorRT documents' name of an ONNX element type, ``FP16`` for FLOAT16."""
     return _NAMES.get(element_type) or str(TensorProto.DataType.Name(element_type))
@@ -47,7 +52,7 @@ def type_problems(node: NodeView, release: Release, opset: int) -> Problems:
     """Yield a problem per tensor type that the release does not have, or does not document for the operator."""
     operator = release.operators[node.op]
     used = dict.fromkeys(node.element_type(tensor) for tensor in dict.fromkeys((*node.inputs, *node.outputs)) if tensor)
-    lacking = [element_type for element_type in used if element_type in _KNOWN and not release.has_type(element_type)]
+    lacking = [element_type for element_type in used if _is_known(element_type) and not release.has_type(element_type)]
     for element_type in lacking:
         since = type_since(element_type)
         yield ERROR, f"{type_name(element_type)} tensors, " + (
@@ -55,7 +60,7 @@ def type_problems(node: NodeView, release: Release, opset: int) -> Problems:
     seen: set[str] = {type_name(element_type) for element_type in lacking}
     for tensor in dict.fromkeys(_described_tensors(node, opset)):
         element_type = node.element_type(tensor)
-        name = type_name(element_type) if element_type in _KNOWN else ""
+        name = type_name(element_type) if _is_known(element_type) else ""
         if not name or name in seen:
             continue
         seen.add(name)

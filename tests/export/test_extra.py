@@ -12,7 +12,7 @@ SCRIPT = Path(paths.ROOT) / "tests" / "only_extra.py"
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("module", ["plain", "cli"])
+@pytest.mark.parametrize("module", ["plain", "commands.cli"])
 def test_both_routes_work_with_the_export_extra_alone(tmp_path, module):
     output = tmp_path / ("plain.onnx" if module == "plain" else "out")
     result = subprocess.run(
