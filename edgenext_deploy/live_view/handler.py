@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers one request, and closes the connection."""
 
     protocol_version = "HTTP/1.1"
-    server_version = "edgenext"
+    server_version = "edgenext-deploy"
     sys_version = ""
     server: Any
 

@@ -15,6 +15,13 @@ from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.export.adoption.rewriting import Rewriter
 from edgenext_deploy.files import shown
 
+# The rules of an adoption, in words, for the report.
+RULES = {
+    "adopted": "graph taken over as the file has it",
+    "norm_spelled_out": "norm in primitives, for an opset without it",
+    "activation_spelled_out": "activation in primitives, for an opset without it",
+    "older_form": "axes, parts or pads in the form of an older opset",
+}
 NORM_REASON = "LayerNorm statistics: squares overflow beyond a deviation of 255"
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -51,7 +51,7 @@ def adopt_command(model: str, as_json: bool, json_file: Optional[str], **options
 
     with Console(stderr=True).status("starting") as status:
         result = adopt(model, progress=status.update, **options)
-    from edgenext_deploy.export.report import as_data, print_report
+    from edgenext_deploy.export.commands.report import as_data, print_report
 
     plan = build_if_here(result.engine_path, get_target(result.manifest.target))
     write_result(as_data(result, plan), as_json, json_file, lambda: print_report(result, make_console(), plan))

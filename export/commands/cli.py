@@ -118,7 +118,7 @@ def export_command(
     with Console(stderr=True).status("starting") as status:
         result = export_onnx(variant, progress=status.update, **options)
     # Only now: it imports torch, and export_onnx does that without the garbage collector.
-    from edgenext_deploy.export.report import as_data, print_report
+    from edgenext_deploy.export.commands.report import as_data, print_report
 
     plan = build_if_here(result.engine_path, get_target(result.manifest.target))
     write_result(as_data(result, plan), as_json, json_file, lambda: print_report(result, make_console(), plan))

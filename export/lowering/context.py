@@ -25,10 +25,6 @@ RULES = {
     "boxes_decoded": "anchors and variances of the boxes as constants",
     "pooled_branch_added": "mean of the map added behind the projection, not spread and concatenated before it",
     "input_normalisation_folded": "input normalisation folded into the stem",
-    "adopted": "graph taken over as the file has it",
-    "norm_spelled_out": "norm in primitives, for an opset without it",
-    "activation_spelled_out": "activation in primitives, for an opset without it",
-    "older_form": "axes, parts or pads in the form of an older opset",
     "classifier_left_out": "classifier left out: the embedding in front of it is the output",
 }
 

@@ -4,8 +4,8 @@ import types
 
 import pytest
 
+from edgenext_deploy.export.commands.report import next_commands
 from edgenext_deploy.export.device_build import DeviceBuildError, build_command, build_if_here
-from edgenext_deploy.export.report import next_commands
 from edgenext_deploy.machine.environment import Environment
 from edgenext_deploy.targets import get_target
 

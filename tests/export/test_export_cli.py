@@ -27,9 +27,9 @@ from edgenext_deploy.errors import BadInputError, IncompatibleError, Verificatio
 from edgenext_deploy.export import api
 from edgenext_deploy.export.checks.rtx import RtxReport
 from edgenext_deploy.export.commands import cli
+from edgenext_deploy.export.commands.report import print_report
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.pipeline import Export
-from edgenext_deploy.export.report import print_report
 from edgenext_deploy.export.request import ExportRequest, no_progress
 from edgenext_deploy.models.factory import create_model
 from edgenext_deploy.models.variants.registry import get_variant

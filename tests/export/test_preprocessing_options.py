@@ -14,9 +14,9 @@ from edgenext_deploy.data import path_of
 from edgenext_deploy.engines.selftest.golden_test import self_test
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.commands.cli import export_command
+from edgenext_deploy.export.commands.report import print_report
 from edgenext_deploy.export.preprocessing_defaults import complete, crop_pct_of
 from edgenext_deploy.export.preprocessing_options import PreprocessingOptions
-from edgenext_deploy.export.report import print_report
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.models.definitions.config import EdgeNeXtConfig
 from edgenext_deploy.models.definitions.edgenext import EdgeNeXt

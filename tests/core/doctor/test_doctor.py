@@ -151,7 +151,7 @@ def test_a_workstation_that_cannot_export_says_what_is_missing_and_how_to_get_it
 
 
 def test_what_exports_need_is_what_the_command_requires_and_setup_demands():
-    with open(os.path.join(ROOT, "export", "cli.py")) as stream:
+    with open(os.path.join(ROOT, "export", "commands", "cli.py")) as stream:
         required = re.search(r'require_libraries\("exporting", (\(.*?\))\)', stream.read())
     assert ast.literal_eval(required.group(1)) == findings.EXPORTS
     with open(os.path.join(ROOT, "setup.cfg")) as stream:
@@ -209,4 +209,4 @@ def test_this_machine():
     pytest.importorskip("onnxruntime")
     assert data["inference_possible"] and checks["onnxruntime"]["status"] == "ok"
     # Of the command and of what it asks; the wall's clock would count what else the machine does.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10

@@ -12,7 +12,7 @@ from edgenext_deploy.data import path_of
 from edgenext_deploy.engines.selftest.golden_test import compare
 from edgenext_deploy.errors import IncompatibleError, UsageError, VerificationError
 from edgenext_deploy.export.checks.rtx import build_with_rtx
-from edgenext_deploy.export.report import as_data, next_commands
+from edgenext_deploy.export.commands.report import as_data, next_commands
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.verdict import judge
 from edgenext_deploy.export.verdict.reading import load_model

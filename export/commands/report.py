@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.artifacts.nms_plugin import OP
+from edgenext_deploy.export.adoption.older_operators import RULES as ADOPTION_RULES
 from edgenext_deploy.export.device_build import build_command
 from edgenext_deploy.export.lowering.context import RULES
 from edgenext_deploy.export.precision.drift_report import print_drift, print_proposal
@@ -37,7 +38,7 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
     table.add_row("input", f"{_tensors(manifest.inputs)}, {in_words(manifest.preprocessing)}")
     table.add_row("output", _tensors(manifest.outputs))
     table.add_row("lowering", "\n".join(
-        f"{count:3d} x {RULES[rule]}" for rule, count in manifest.lowering["rules"].items()))
+        f"{count:3d} x {(RULES | ADOPTION_RULES)[rule]}" for rule, count in manifest.lowering["rules"].items()))
     table.add_row("graph", f"opset {manifest.graph.opset}, IR {manifest.graph.ir_version}, layout "
                   f"{manifest.lowering['layout']}, {sum(result.emitted_operators.values())} nodes, "
                   f"{manifest.lowering['nodes']} after the simplifier{' and with the Casts' * (precision.casts > 0)}")
