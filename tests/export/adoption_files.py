@@ -1,13 +1,15 @@
 """The narrow networks of other people's definitions, and graphs of a few nodes, for the tests of adoption."""
 import os
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import onnx
 import paths
-from exports import build_nothing
+from exports import build_nothing, simplify_here
 from onnx import TensorProto, helper, numpy_helper
 
+from edgenext_deploy.export.adoption import network
 from edgenext_deploy.export.adoption.adopt import adopt_file
 from edgenext_deploy.export.adoption.request import AdoptRequest
 
@@ -17,8 +19,9 @@ NETWORKS = sorted(path.stem for path in FOLDER.glob("*.npz"))
 
 
 def adopted(path, folder, **options):
-    """Adopt without TensorRT-RTX."""
-    return adopt_file(AdoptRequest(path, str(folder), **options), build=build_nothing)
+    """Adopt without TensorRT-RTX, and with the simplifier in this process; test_onward has both in their children."""
+    with mock.patch.object(network, "simplify", lambda model, may_add: simplify_here(model)):
+        return adopt_file(AdoptRequest(path, str(folder), **options), build=build_nothing)
 
 
 def adopted_network(file, folder, **options):
