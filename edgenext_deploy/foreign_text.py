@@ -20,6 +20,11 @@ def visible(text: str) -> str:
     return _LINES.sub(_escape, _CONTROLS.sub(_escape, text))
 
 
+def one_line(error: BaseException) -> str:
+    """Return what an exception says on one line, or its type where it says nothing; still to be made visible."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def visible_lines(text: str, styled: bool = False) -> str:
     """Return text that is about to be written: as `visible`, but lines and tabs stay.
 

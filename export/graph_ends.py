@@ -2,6 +2,7 @@
 from torch import Tensor
 
 from edgenext_deploy.artifacts.manifest import Scores
+from edgenext_deploy.export.graph.fp32_reasons import SIGMOID
 from edgenext_deploy.export.lowering.elementwise_ops import AddConstant, MultiplyConstant, Sigmoid, ToFloat
 from edgenext_deploy.export.lowering.ops import Op, Softmax
 from edgenext_deploy.export.lowering.shape_ops import Transpose
@@ -36,5 +37,4 @@ def end_of(scores: Scores | None) -> tuple[NamedOp, ...]:
     """Return the operators behind the network, none where the graph gives logits, as other tasks' graphs do."""
     if scores is None or not scores.in_graph:
         return ()
-    return (("softmax", Softmax(axis=1)),) if scores.activation == "softmax" else (("sigmoid", Sigmoid(
-        "sigmoid: near 1, FP16 has steps of a two-thousandth")),)
+    return (("softmax", Softmax(axis=1)),) if scores.activation == "softmax" else (("sigmoid", Sigmoid(SIGMOID)),)

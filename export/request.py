@@ -13,6 +13,7 @@ from edgenext_deploy.export.output_place import place_of
 from edgenext_deploy.export.pixel_input import require_pixels
 from edgenext_deploy.export.preprocessing_options import PreprocessingOptions
 from edgenext_deploy.export.preprocessing_request import Color, options_of
+from edgenext_deploy.export.request_checks import require_allowed, require_fp16_to_analyse
 from edgenext_deploy.export.resolved import DriftOptions, GraphForm, ResolvedExport, WeightsSource
 from edgenext_deploy.files import why_not_writable
 from edgenext_deploy.models.variants.registry import Variant, get_variant
@@ -136,7 +137,7 @@ class ExportRequest:
             BadInputError: a labels file that cannot be read, or of another number of classes.
             IncompatibleError: FP16 in a way that the target's TensorRT does not have.
         """
-        self._require_allowed_values()
+        require_allowed(self, CHOICES, {**WHOLE_NUMBERS, **FRACTIONS})
         module, variant = self._module_and_variant()
         target = get_target(self.target)
         self._require_consistent_options(variant)
@@ -186,16 +187,6 @@ class ExportRequest:
             std=self.std, interpolation=self.interpolation, fit=self.fit, pad_color=self.pad_color,
             crop_pct=self.crop_pct, resize_size=self.resize_size, channel_order=self.channel_order)
 
-    def _require_allowed_values(self) -> None:
-        for name, choices in CHOICES.items():
-            value = getattr(self, name)
-            if value is not None and value not in choices:
-                raise UsageError(f"{name} {value!r} found, {' or '.join(choices)} expected", f"leave {name} out")
-        for name, (low, high) in (*WHOLE_NUMBERS.items(), *FRACTIONS.items()):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise UsageError(f"{name} {value} found, {low} to {high} expected", f"leave {name} out")
-
     def _require_consistent_options(self, variant: Variant) -> None:
         if not isinstance(self.model_or_variant, (str, Variant)) and (self.weights or self.pretrained):
             raise UsageError("weights and pretrained are for variants; a module is exported with the weights it has",
@@ -214,13 +205,10 @@ class ExportRequest:
                             ("--threshold", self.threshold is not None)):
             if self.outputs == "features" and given:
                 raise UsageError(f"{name} is about classes, and --outputs features has none", f"leave {name} out")
-        if (self.drift or self.auto_pin) and not self.fp16:
-            raise UsageError("--drift and --auto-pin analyse FP16, and --fp16 is missing", "add --fp16")
+        require_fp16_to_analyse(self)
         if self.tolerance != _TOLERANCE and not self.auto_pin:
             raise UsageError("--tolerance is the error that --auto-pin allows, and --auto-pin is missing",
                              "add --auto-pin, or leave --tolerance out")
-        if self.samples is not None and not (self.drift or self.auto_pin):
-            raise UsageError("--samples are the photos of --drift and --auto-pin, and both are missing", "add --drift")
 
 
 def precision_for(target: Target, fp16: bool, mode: str | None = None, io: str = "fp32") -> Precision:

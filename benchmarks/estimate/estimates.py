@@ -10,7 +10,7 @@ import os
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.artifacts.engine_file import open_graph
-from edgenext_deploy.artifacts.manifest import Manifest
+from edgenext_deploy.artifacts.manifest import is_adopted
 from edgenext_deploy.benchmarks.estimate.calibration import Calibration, Feature, calibrate
 from edgenext_deploy.benchmarks.estimate.graph_work import Kernel, StageWork, read_work
 from edgenext_deploy.benchmarks.estimate.peaks import get_peak
@@ -136,12 +136,7 @@ def estimate_file(path: str, device: str, precision: str) -> Estimate:
         published_ms = next((point.published_ms for point in calibration.points if point.variant == variant), None)
     return Estimate(KIND, SCHEMA, variant, None if found is None else found.target, input_shape,
                     os.path.basename(path), file.sha256, peak, precision, tuple(stages), total, low, high,
-                    calibration, published_ms, found is not None and _is_adopted(found))
-
-
-def _is_adopted(found: Manifest) -> bool:
-    rules = found.lowering.get("rules")
-    return isinstance(rules, dict) and "adopted" in rules
+                    calibration, published_ms, found is not None and is_adopted(found))
 
 
 def feature_of(works: Sequence[StageWork], peak: Peak, precision: str) -> Feature:

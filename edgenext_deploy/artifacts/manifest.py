@@ -16,6 +16,8 @@ from edgenext_deploy.files import find_beside, shown
 SCHEMA = 2
 ONNX_SUFFIX = ".onnx"
 PLAN_SUFFIXES = (".plan", ".engine", ".trt")
+# In `Manifest.lowering`, among the rules: the graph was taken over as somebody's file has it.
+ADOPTED = "adopted"
 # A manifest is some 20 kB; anything far larger is not one.
 _MAX_BYTES = 32 << 20
 _FIX = "export again with edgenext-export, or copy the .json that lies next to the .onnx"
@@ -198,6 +200,12 @@ class Manifest(NamedTuple):
     golden: Golden
     detection: Optional[Detection] = None
     scores: Optional[Scores] = None
+
+
+def is_adopted(manifest: Manifest) -> bool:
+    """Return whether the network is none of ours: ``edgenext-export adopt`` took it from somebody's ONNX file."""
+    rules = manifest.lowering.get("rules")
+    return isinstance(rules, dict) and ADOPTED in rules
 
 
 def schema_needed(manifest: Manifest) -> int:

@@ -9,6 +9,7 @@ import contextlib
 from typing import Iterator, List, Tuple, Union
 
 from edgenext_deploy.artifacts.manifest_limits import MOST_ELEMENTS
+from edgenext_deploy.artifacts.protobuf_wire import NoMessageError, read_varint
 from edgenext_deploy.errors import BadInputError
 
 _FIX = "export it with edgenext-export, which writes one file with fixed shapes"
@@ -40,12 +41,8 @@ def require_plain_graph(content: bytes, path: str) -> None:
         content: of the file.
         path: of the file, for the message.
     """
-    with contextlib.suppress(_NoMessageError):
+    with contextlib.suppress(NoMessageError):
         _check("model", memoryview(content), path, 0)
-
-
-class _NoMessageError(Exception):
-    """The bytes are no message."""
 
 
 def _check(kind: str, message: memoryview, path: str, depth: int) -> None:
@@ -81,23 +78,15 @@ def _fields(message: memoryview) -> Iterator[_Field]:
         elif wire == 2:
             size, at = _varint(message, at)
             if size > end - at:
-                raise _NoMessageError
+                raise NoMessageError
             yield number, message[at:at + size]
             at += size
         elif wire in (1, 5):
             at += 8 if wire == 1 else 4
         else:
-            raise _NoMessageError
+            raise NoMessageError
 
 
 def _varint(message: memoryview, at: int) -> Tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(message):
-            raise _NoMessageError
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & (2 ** 64 - 1), at
-    raise _NoMessageError
+    value, at = read_varint(message, at)
+    return value & (2 ** 64 - 1), at

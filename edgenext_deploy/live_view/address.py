@@ -35,6 +35,11 @@ class ServeAddress(NamedTuple):
         return is_local_name(self.host)
 
 
+def authority(host: str, port: int) -> str:
+    """Return ``HOST:PORT`` as it stands in an address."""
+    return "{}:{}".format("[{}]".format(host) if ":" in host else host, port)
+
+
 def parse_serve_address(text: str) -> ServeAddress:
     """Return the address that ``[HOST:]PORT`` stands for; without a host it is this machine alone.
 
@@ -91,7 +96,7 @@ def page_address(address: ServeAddress, token: Optional[str]) -> str:
     if host in _EVERYWHERE:
         host = _outward_address(host) or socket.gethostname()
     query = "" if token is None else "?token=" + token
-    return "http://{}:{}/{}".format("[{}]".format(host) if ":" in host else host, address.port, query)
+    return "http://{}/{}".format(authority(host, address.port), query)
 
 
 def _outward_address(everywhere: str) -> Optional[str]:

@@ -11,7 +11,7 @@ from http.server import HTTPServer
 from typing import Any, Dict, Optional, Tuple
 
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.live_view.address import ServeAddress
+from edgenext_deploy.live_view.address import ServeAddress, authority
 from edgenext_deploy.live_view.guard import Guard
 from edgenext_deploy.live_view.handler import Handler, Services
 
@@ -124,7 +124,7 @@ class LiveServer(socketserver.ThreadingMixIn, HTTPServer):
 
 
 def _cannot_listen(address: ServeAddress, error: OSError) -> UsageError:
-    where = "{}:{}".format("[{}]".format(address.host) if ":" in address.host else address.host, address.port)
+    where = authority(*address)
     if error.errno == errno.EADDRINUSE:
         return UsageError("cannot serve on {}: another program uses the port".format(where),
                           "give another one with --serve; 0 takes a free one")

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 
-from edgenext_deploy.artifacts.manifest import Manifest
+from edgenext_deploy.artifacts.manifest import Manifest, is_adopted
 from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.targets import TARGETS
 from edgenext_deploy.tensorrt_api.builder_api import Release
@@ -55,8 +55,7 @@ def choose_mode(manifest: Manifest, precision: str, release: Release, target: st
 def export_command(manifest: Manifest, target: str, fp16: bool) -> str:
     """Return the command that exports the same network for a target, in place of the graph that does not fit."""
     source = manifest.weights.source
-    rules = manifest.lowering.get("rules")
-    if isinstance(rules, dict) and "adopted" in rules:
+    if is_adopted(manifest):
         words = ["edgenext-export", "adopt", source.split(" (")[0], "--task", manifest.task, "--target", target]
         words += ["--name", os.path.splitext(manifest.graph.file)[0]]
         return " ".join(map(shlex.quote, words + (["--fp16"] if fp16 else []) + ["--force"]))

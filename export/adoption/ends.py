@@ -15,6 +15,7 @@ from onnx import helper
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.export.adoption.rewriting import Rewriter
+from edgenext_deploy.export.graph.fp32_reasons import SIGMOID, SOFTMAX
 from edgenext_deploy.files import shown
 
 # Between an activation and the output.
@@ -190,8 +191,7 @@ class Ends:
             return
         if shape != spec.shape:
             value = to.node("Reshape", [value, rows], "output")
-        kind, reason = (("Softmax", "softmax: exponentials and their sum") if self.values.activation == "softmax" else
-                        ("Sigmoid", "sigmoid: near 1, FP16 has steps of a two-thousandth"))
+        kind, reason = ("Softmax", SOFTMAX) if self.values.activation == "softmax" else ("Sigmoid", SIGMOID)
         attributes = {"axis": 1} if kind == "Softmax" else {}
         to.node(kind, [value], self.values.activation, spec.name, reason, **attributes)
 

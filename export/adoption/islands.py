@@ -3,26 +3,27 @@
 Normalisations, L2 norms, softmax and exponentials: their squares, sums and powers leave FP16's range or vanish in it,
 whatever the weights are. What only some weights make too large, the drift analysis finds.
 """
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import onnx
 from onnx import numpy_helper
 
+from edgenext_deploy.export.graph.fp32_reasons import SOFTMAX
 from edgenext_deploy.export.precision.fp32_pins import MOVES
 
 _NORM = "statistics of a norm: the sum of squares overflows"
-_SOFTMAX = "softmax: exponentials and their sum"
 _WHOLE = {
     "LayerNormalization": _NORM, "InstanceNormalization": _NORM, "GroupNormalization": _NORM,
     "RMSNormalization": _NORM, "MeanVarianceNormalization": _NORM, "LpNormalization": _NORM, "ReduceL2": _NORM,
     "ReduceSumSquare": _NORM, "LRN": _NORM,
-    "Softmax": _SOFTMAX, "LogSoftmax": _SOFTMAX,
-    "Exp": "exponential: it overflows from 11.1 on", "ReduceLogSumExp": _SOFTMAX,
+    "Softmax": SOFTMAX, "LogSoftmax": SOFTMAX,
+    "Exp": "exponential: it overflows from 11.1 on", "ReduceLogSumExp": SOFTMAX,
     "Softplus": "exponential: it overflows from 11.1 on",
     "Log": "logarithm: small values are zero in FP16", "ReduceLogSum": "logarithm: small values are zero in FP16",
     "CumSum": "running sum: it grows along the axis",
 }
 _REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "GlobalAveragePool"})
+_ROOTS = frozenset({"Sqrt", "Pow"})
 # Between the sum of squares and what it divides.
 _ON_THE_WAY = frozenset({"Add", "Max", "Clip", "Sqrt", "Pow", "Reciprocal", "Div", "Mul", *MOVES, "Expand"})
 
@@ -85,13 +86,12 @@ def _norm_around(graph: _Graph, square: onnx.NodeProto) -> list[onnx.NodeProto]:
     reductions = [node for node in graph.consumers.get(square.output[0], ()) if node.op_type in _REDUCTIONS]
     if len(reductions) != 1:
         return []
-    forward = _until(graph, reductions[0], lambda node: node.op_type in ("Sqrt", "Pow", "ReduceL2"))
-    root = next((node for node in forward if node.op_type in ("Sqrt", "Pow")), None)
-    if root is None:
+    forward = _to_root(graph, reductions[0])
+    if forward[-1].op_type not in _ROOTS:
         return []
     parts = [square, *forward]
     # Everything from the root to the quotient.
-    node: onnx.NodeProto | None = root
+    node: onnx.NodeProto | None = forward[-1]
     while node is not None:
         takers = [taker for taker in graph.consumers.get(node.output[0], ()) if taker.op_type in _ON_THE_WAY]
         node = takers[0] if len(takers) == 1 else None
@@ -113,12 +113,10 @@ def _combines(graph: _Graph, node: onnx.NodeProto) -> bool:
     return node.op_type in ("Div", "Mul") and not any(name in graph.constants for name in node.input)
 
 
-def _until(
-    graph: _Graph, start: onnx.NodeProto, ends: Callable[[onnx.NodeProto], bool], most: int = 8
-) -> list[onnx.NodeProto]:
-    """Return the chain of nodes from `start` to the first that `ends`; each has one taker on the way."""
+def _to_root(graph: _Graph, start: onnx.NodeProto, most: int = 8) -> list[onnx.NodeProto]:
+    """Return the chain of nodes from `start` to the first root, or as far as each has one taker on the way."""
     chain = [start]
-    while not ends(chain[-1]) and len(chain) < most:
+    while chain[-1].op_type not in _ROOTS and len(chain) < most:
         takers = graph.consumers.get(chain[-1].output[0], [])
         if len(takers) != 1 or takers[0].op_type not in _ON_THE_WAY:
             return chain

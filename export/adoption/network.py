@@ -6,26 +6,27 @@ import numpy as np
 import onnx
 from torch import nn
 
-from edgenext_deploy.artifacts.manifest import Preprocessing, Scores, Weights
+from edgenext_deploy.artifacts.manifest import ADOPTED, Preprocessing, Scores, Weights
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.export.adoption.ends import Ends
 from edgenext_deploy.export.adoption.islands import find_islands
 from edgenext_deploy.export.adoption.normal_form import at_target
 from edgenext_deploy.export.adoption.source_file import ImageInput
-from edgenext_deploy.export.checks.parity import Run
+from edgenext_deploy.export.checks.parity import Run, runtime_session
 from edgenext_deploy.export.emission import Emitted
 from edgenext_deploy.export.graph.simplify import Simplified, simplify
-from edgenext_deploy.export.precision.fp32_pins import value_shapes
+from edgenext_deploy.export.precision.fp32_pins import pins_of, value_shapes
 from edgenext_deploy.export.request import Progress
 from edgenext_deploy.export.resolved import ResolvedExport
 from edgenext_deploy.export.weights import Reference
 from edgenext_deploy.files import shown
+from edgenext_deploy.foreign_text import one_line
 from edgenext_deploy.models.definitions.config import DeepLabConfig, SSDLiteConfig
 from edgenext_deploy.models.variants.families import Family, register_family
 from edgenext_deploy.models.variants.registry import Variant
-from edgenext_deploy.telemetry import disable_telemetry
 
-ADOPTED = "adopted"
+# Of ONNX Runtime: what it refuses is raised too, and told in one line.
+_FATAL_ONLY = 4
 _HEADS: dict[str, SSDLiteConfig | DeepLabConfig] = {"detection": SSDLiteConfig(), "segmentation": DeepLabConfig()}
 
 
@@ -59,7 +60,7 @@ class AdoptedNetwork:
 
     def __init__(self, model: onnx.ModelProto, image: ImageInput, ends: Ends, digest: str, file: str) -> None:
         self.image, self.ends, self.digest, self.file = image, ends, digest, file
-        self.model = _with_outputs(model, ends.values.names)
+        self._model = _with_outputs(model, ends.values.names)
 
     def load(self, resolved: ResolvedExport, progress: Progress) -> Reference:
         """Simplify the network, write it for the target, and run it once: that tells its classes.
@@ -68,18 +69,17 @@ class AdoptedNetwork:
             IncompatibleError: an engine cannot have what the file has.
             BadInputError: ONNX Runtime, or onnx, refuses the file.
         """
-        self._session = _Session(self.model, self.image)
+        self._session = _Session(self._model, self.image)
         self.raw_shapes = [value.shape for value in self._session.run(
             np.zeros(self.image.image_shape, np.float32))]
         classes = self.ends.classes(self.raw_shapes)
         progress("simplifying the file")
-        copy = onnx.ModelProto()
-        copy.CopyFrom(self.model)
-        del copy.graph.output[:]
-        copy.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        model = self._model  # only the session needs it as it is
+        del model.graph.output[:]
+        model.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
                                  for name, shape in zip(self.ends.values.names, self.raw_shapes))
         self.simplified, self.spelled_out, self.rules = at_target(
-            copy, resolved.target.opset, resolved.target.ir_version, functools.partial(simplify, may_add=True))
+            model, resolved.target.opset, resolved.target.ir_version, functools.partial(simplify, may_add=True))
         weights = Weights(f"{self.file} ({ADOPTED})", False, self.digest)
         return Reference(nn.Identity(), weights, resolved.variant.crop_pct, classes)
 
@@ -95,9 +95,7 @@ class AdoptedNetwork:
         graph.graph.name = resolved.variant.name
         onnx.checker.check_model(graph, full_check=True)
         value_shapes(graph)
-        found = find_islands(graph)
-        islands = {node.name: {**found, **self.spelled_out, **end_islands}[node.name] for node in graph.graph.node
-                   if node.name in found or node.name in self.spelled_out or node.name in end_islands}
+        islands = pins_of(graph, {**find_islands(graph), **self.spelled_out, **end_islands})
         return Emitted(graph, islands, {ADOPTED: 1, **self.rules}, (resolved.form.input_spec(resolved.shape),),
                        specs, self._reference())
 
@@ -117,18 +115,11 @@ class _Session:
     """
 
     def __init__(self, model: onnx.ModelProto, image: ImageInput) -> None:
-        disable_telemetry()
-        import onnxruntime
-
         self.image = image
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = 1  # the same bits, so the same manifest, on any number of cores
         try:
-            self.session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            self.session = runtime_session(model, _FATAL_ONLY)
         except Exception as error:  # onnxruntime raises types of its own, which need not be imported to be told
-            raise BadInputError(f"ONNX Runtime refuses the file: {shown(' '.join(str(error).split()), 300)}",
+            raise BadInputError(f"ONNX Runtime refuses the file: {shown(one_line(error), 300)}",
                                 "export the network again; onnxruntime.InferenceSession must open it") from error
 
     def run(self, image: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -137,7 +128,7 @@ class _Session:
         try:
             results = self.session.run(None, {self.image.name: np.ascontiguousarray(taken)})
         except Exception as error:  # as above
-            raise BadInputError(f"ONNX Runtime cannot run the file: {shown(' '.join(str(error).split()), 300)}",
+            raise BadInputError(f"ONNX Runtime cannot run the file: {shown(one_line(error), 300)}",
                                 "give the input's size with --input") from error
         return tuple(result.astype(np.float32, copy=False) for result in results)
 

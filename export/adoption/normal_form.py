@@ -8,9 +8,11 @@ from edgenext_deploy.errors import BadInputError, IncompatibleError
 from edgenext_deploy.export.adoption.older_operators import to_opset
 from edgenext_deploy.export.adoption.rewriting import Rewriter
 from edgenext_deploy.export.adoption.source_file import require_one_way
+from edgenext_deploy.export.graph.opset import opset_of, set_opset
 from edgenext_deploy.export.graph.simplify import Simplified
 from edgenext_deploy.export.precision.fp32_pins import value_shapes
 from edgenext_deploy.files import shown
+from edgenext_deploy.foreign_text import one_line
 
 # Below it, Softmax, Squeeze and others meant or looked like something else; no target writes a lower one.
 LOWEST_OPSET = 13
@@ -32,11 +34,11 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         if model.functions:
             model = inliner.inline_local_functions(model)
-        opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+        opset = opset_of(model)
         if 0 < opset < LOWEST_OPSET:
             model = version_converter.convert_version(model, LOWEST_OPSET)
     except Exception as error:  # onnx raises many types here, each about the file
-        raise BadInputError(f"onnx cannot write the graph at opset {LOWEST_OPSET}: {shown(_one_line(error), 240)}",
+        raise BadInputError(f"onnx cannot write the graph at opset {LOWEST_OPSET}: {shown(one_line(error), 240)}",
                             f"export the network at opset {LOWEST_OPSET}") from error
     _require_known_operators(model)
     _name_nodes(model)
@@ -67,7 +69,7 @@ def at_target(
     try:
         shapes = value_shapes(simplified)
     except Exception as error:  # onnx raises many types here, each about the file
-        raise BadInputError(f"the graph's shapes do not go together: {shown(_one_line(error), 240)}",
+        raise BadInputError(f"the graph's shapes do not go together: {shown(one_line(error), 240)}",
                             "check it with onnx.checker.check_model(model, full_check=True)") from error
     _plain_resizes(simplified, shapes)
     written, islands, rules = to_opset(simplified, opset, shapes)
@@ -76,7 +78,7 @@ def at_target(
     try:
         onnx.checker.check_model(written, full_check=True)
     except Exception as error:  # as above; here it is an element type that the opset lacks for an operator
-        raise IncompatibleError(f"the graph cannot be written at opset {opset}: {shown(_one_line(error), 240)}",
+        raise IncompatibleError(f"the graph cannot be written at opset {opset}: {shown(one_line(error), 240)}",
                                 "choose another --target, or export the network in FP32") from error
     return Simplified(written, result.warning), islands, rules
 
@@ -95,9 +97,7 @@ def _require_known_operators(model: onnx.ModelProto) -> None:
 
 def _plain_header(model: onnx.ModelProto) -> None:
     """Leave only what says something: one opset, inputs and outputs without remarks."""
-    version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    del model.opset_import[:]
-    model.opset_import.append(helper.make_opsetid("", version))
+    set_opset(model, opset_of(model))
     for node in model.graph.node:
         node.domain = ""
         for field in ("doc_string", "metadata_props", "overload"):
@@ -173,7 +173,3 @@ def _plain_resizes(model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]]) -
                 node.input.extend(["", "", to.constant(f"{node.name}.sizes", list(after))])
         if node.op_type == "Resize" and len(node.input) == 4 and node.input[1]:
             node.input[1] = ""  # a region, which only tf_crop_and_resize looks at
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

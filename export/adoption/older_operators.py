@@ -13,6 +13,8 @@ from onnx import helper, numpy_helper
 
 from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.export.adoption.rewriting import Rewriter
+from edgenext_deploy.export.graph.fp32_reasons import LAYER_NORM
+from edgenext_deploy.export.graph.opset import opset_of, set_opset
 from edgenext_deploy.files import shown
 
 # The rules of an adoption, in words, for the report.
@@ -22,7 +24,6 @@ RULES = {
     "activation_spelled_out": "activation in primitives, for an opset without it",
     "older_form": "axes, parts or pads in the form of an older opset",
 }
-NORM_REASON = "LayerNorm statistics: squares overflow beyond a deviation of 255"
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -65,18 +66,18 @@ class _Node:
 def _normalised(node: _Node, x: str, axes: list[int], eps: float) -> str:
     """Spell out `(x - mean) / sqrt(variance + eps)` over axes; return the result's name."""
     mean = _reduce_mean(node, x, "mean", axes)
-    centred = node.add("Sub", [x, mean], "centre", NORM_REASON)
-    square = node.add("Mul", [centred, centred], "square", NORM_REASON)
+    centred = node.add("Sub", [x, mean], "centre", LAYER_NORM)
+    square = node.add("Mul", [centred, centred], "square", LAYER_NORM)
     variance = _reduce_mean(node, square, "variance", axes)
-    biased = node.add("Add", [variance, node.number("eps", eps)], "add_eps", NORM_REASON)
-    return node.add("Div", [centred, node.add("Sqrt", [biased], "deviation", NORM_REASON)], "divide", NORM_REASON)
+    biased = node.add("Add", [variance, node.number("eps", eps)], "add_eps", LAYER_NORM)
+    return node.add("Div", [centred, node.add("Sqrt", [biased], "deviation", LAYER_NORM)], "divide", LAYER_NORM)
 
 
 def _reduce_mean(node: _Node, x: str, label: str, axes: list[int]) -> str:
     if node.opset >= 18:
-        return node.add("ReduceMean", [x, node.to.constant(f"{node.name}/{label}.axes", axes)], label, NORM_REASON,
+        return node.add("ReduceMean", [x, node.to.constant(f"{node.name}/{label}.axes", axes)], label, LAYER_NORM,
                         keepdims=1)
-    return node.add("ReduceMean", [x], label, NORM_REASON, axes=axes, keepdims=1)
+    return node.add("ReduceMean", [x], label, LAYER_NORM, axes=axes, keepdims=1)
 
 
 def _layer_normalization(node: _Node) -> None:
@@ -84,9 +85,9 @@ def _layer_normalization(node: _Node) -> None:
     axes = list(range(node.get("axis", -1) % rank, rank))
     y = _normalised(node, node.inputs[0], axes, node.get("epsilon", 1e-5))
     bias = [name for name in node.inputs[2:3] if name]
-    y = node.add("Mul", [y, node.inputs[1]], "weight" if bias else "", NORM_REASON)
+    y = node.add("Mul", [y, node.inputs[1]], "weight" if bias else "", LAYER_NORM)
     if bias:
-        node.add("Add", [y, bias[0]], "", NORM_REASON)
+        node.add("Add", [y, bias[0]], "", LAYER_NORM)
 
 
 def _group_normalization(node: _Node) -> None:
@@ -108,11 +109,11 @@ def _rms_normalization(node: _Node) -> None:
     rank = len(node.shapes[node.inputs[0]])
     axes = list(range(node.get("axis", -1) % rank, rank))
     x = node.inputs[0]
-    square = node.add("Mul", [x, x], "square", NORM_REASON)
+    square = node.add("Mul", [x, x], "square", LAYER_NORM)
     biased = node.add("Add", [_reduce_mean(node, square, "mean", axes), node.number("eps", node.get("epsilon", 1e-5))],
-                      "add_eps", NORM_REASON)
-    y = node.add("Div", [x, node.add("Sqrt", [biased], "root", NORM_REASON)], "divide", NORM_REASON)
-    node.add("Mul", [y, node.inputs[1]], "", NORM_REASON)
+                      "add_eps", LAYER_NORM)
+    y = node.add("Div", [x, node.add("Sqrt", [biased], "root", LAYER_NORM)], "divide", LAYER_NORM)
+    node.add("Mul", [y, node.inputs[1]], "", LAYER_NORM)
 
 
 def _gelu(node: _Node) -> None:
@@ -223,7 +224,7 @@ def to_opset(
     Raises:
         IncompatibleError: an operator or a form that the opset does not have; the message names the node.
     """
-    (found,) = (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    found = opset_of(model)
     if found <= opset:
         return model, {}, {}
     to = Rewriter(model)
@@ -239,8 +240,7 @@ def to_opset(
         else:
             to.nodes.append(_kept(node, found, opset))
     result = to.finish()
-    del result.opset_import[:]
-    result.opset_import.append(helper.make_opsetid("", opset))
+    set_opset(result, opset)
     return result, to.islands, rules
 
 

@@ -8,6 +8,7 @@ from edgenext_deploy.export.limits import BOX_FORMATS, BOX_UNITS, CHOICES, FRACT
 from edgenext_deploy.export.preprocessing_options import PreprocessingOptions
 from edgenext_deploy.export.preprocessing_request import Color, options_of
 from edgenext_deploy.export.request import PathLike, Progress, no_progress
+from edgenext_deploy.export.request_checks import require_allowed, require_fp16_to_analyse
 
 if TYPE_CHECKING:
     import onnx
@@ -102,24 +103,13 @@ class AdoptRequest:
 
     def require_allowed(self) -> None:
         """Raise UsageError for a value that does not exist, or options that do not go together."""
-        choices = {**{name: CHOICES[name] for name in (
-            "interpolation", "fit", "channel_order", "activation", "precision_mode", "io")},
-            "task": TASKS, "box_format": BOX_FORMATS, "box_unit": BOX_UNITS}
-        for name, allowed in choices.items():
-            value = getattr(self, name)
-            if value is not None and value not in allowed:
-                raise UsageError(f"{name} {value!r} found, {' or '.join(allowed)} expected", f"leave {name} out")
-        for name, (low, high) in FRACTIONS.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise UsageError(f"{name} {value} found, {low} to {high} expected", f"leave {name} out")
+        shared = ("interpolation", "fit", "channel_order", "activation", "precision_mode", "io")
+        require_allowed(self, {**{name: CHOICES[name] for name in shared}, "task": TASKS, "box_format": BOX_FORMATS,
+                               "box_unit": BOX_UNITS}, FRACTIONS)
         belongs = {"logits": self.task != "detection", "boxes": self.task == "detection",
                    "scores": self.task == "detection", "activation": self.task == "classification",
                    "threshold": self.task == "classification", "labels": self.task != "features"}
         for name, fits in belongs.items():
             if getattr(self, name) is not None and not fits:
                 raise UsageError(f"--{name} is not for --task {self.task}", "leave it out")
-        if (self.drift or self.auto_pin) and not self.fp16:
-            raise UsageError("--drift and --auto-pin analyse FP16, and --fp16 is missing", "add --fp16")
-        if self.samples is not None and not (self.drift or self.auto_pin):
-            raise UsageError("--samples are the photos of --drift and --auto-pin, and both are missing", "add --drift")
+        require_fp16_to_analyse(self)

@@ -1,6 +1,7 @@
 """Parity: the exported graph in ONNX Runtime computes what the reference module computes."""
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import onnx
@@ -55,15 +56,20 @@ def reference_function(
     return run
 
 
-def runtime_function(graph: onnx.ModelProto) -> Run:
-    """Return the graph in ONNX Runtime as a function of arrays: from float32 `[B, 3, H, W]` to float32 (or classes)."""
+def runtime_session(graph: onnx.ModelProto, log_severity: int = 3) -> Any:
+    """Return an ``onnxruntime.InferenceSession`` on one thread: the same bits, so the same manifest, on any machine."""
     disable_telemetry()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1  # the same bits, so the same manifest, on any number of cores
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = log_severity
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def runtime_function(graph: onnx.ModelProto) -> Run:
+    """Return the graph in ONNX Runtime as a function of arrays: from float32 `[B, 3, H, W]` to float32 (or classes)."""
+    session = runtime_session(graph)
     taken = input_spec(graph)
 
     def run(image: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgenext_deploy.export.graph.builder import GraphBuilder
+from edgenext_deploy.export.graph.fp32_reasons import LAYER_NORM, SOFTMAX
 
 
 class Op(nn.Module):
@@ -105,7 +106,7 @@ class Normalise(Op):
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """LayerNormalization where the opset has it and the axis is the last; primitives elsewhere."""
-        with graph.fp32("LayerNorm statistics: squares overflow beyond a deviation of 255"):
+        with graph.fp32(LAYER_NORM):
             return self._emit(graph, name, inputs[0])
 
     def _emit(self, graph: GraphBuilder, name: str, x: str) -> str:
@@ -179,7 +180,7 @@ class Softmax(Op):
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """Softmax with its axis written out: the default changed at opset 13."""
-        with graph.fp32("softmax: exponentials and their sum"):
+        with graph.fp32(SOFTMAX):
             return graph.node("Softmax", list(inputs), name, axis=self.axis)
 
 

@@ -13,6 +13,7 @@ from onnx import TensorProto
 
 from edgenext_deploy.artifacts.nms_plugin import OP
 from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.export.graph.opset import opset_of
 from edgenext_deploy.export.verdict.element_types import type_problems
 from edgenext_deploy.export.verdict.findings import (
     MAX_NODES_LISTED,
@@ -78,7 +79,7 @@ def analyse(model: onnx.ModelProto, *, from_elsewhere: bool = False, plugins: Co
             known = onnx.shape_inference.infer_shapes(model, check_type=False, strict_mode=False, data_prop=False)
         except Exception:  # the inference functions of operators raise many types
             typed = False
-    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    opset = opset_of(model)
     nodes = tuple(walk(known))
     has_int64 = any(node.element_type(name) == TensorProto.INT64
                     for node in nodes for name in (*node.inputs, *node.outputs))

@@ -10,8 +10,10 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from edgenext_deploy.artifacts.protobuf_wire import NoMessageError, read_varint
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import require_file
+from edgenext_deploy.files import open_regular, require_file
+from edgenext_deploy.foreign_text import one_line
 
 if TYPE_CHECKING:
     import onnx
@@ -46,13 +48,14 @@ def load_model(path: str) -> "onnx.ModelProto":
     Raises:
         BadInputError: missing, empty, a folder, truncated, not ONNX, over 2 GB, or nested too deep.
     """
-    require_file(path, "ONNX file", "give the path of an ONNX file")
+    what, fix = "ONNX file", "give the path of an ONNX file"
+    require_file(path, what, fix)
     size_bytes = os.path.getsize(path)
     if size_bytes > _MOST_BYTES:
         raise BadInputError(f"{path} has {size_bytes} bytes; an ONNX file has at most {_MOST_BYTES}", _FIX)
     broken = f"{path} is not an ONNX file, or it is truncated ({size_bytes} bytes)"
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path, what, fix) as stream:
             # Not closed by name: parts of it are in use until the last message is.
             model = _parse(memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)), path)
     except PermissionError as error:
@@ -87,7 +90,7 @@ def complaint_of_checker(model: "onnx.ModelProto") -> str:
         onnx.checker.check_model(checked, full_check=True)
     # The checker and the inference functions behind it raise many types.
     except Exception as error:
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = one_line(error)
         return text[:240] + "…" if len(text) > 240 else text
     return ""
 
@@ -110,10 +113,6 @@ def _parse(content: memoryview, path: str) -> "onnx.ModelProto":
     return onnx.load_model_from_string(bytes(_Slimmer(path, len(content) <= _COPIED_BYTES).slim("model", content, 0)))
 
 
-class _NoMessageError(Exception):
-    """The bytes are no message."""
-
-
 class _Slimmer:
     """Copies messages without the data of large tensors.
 
@@ -121,7 +120,6 @@ class _Slimmer:
         path: of the file, for the message.
         deep: look into small messages too, for how deep they go.
     """
-
 
     def __init__(self, path: str, deep: bool) -> None:
         self._path, self._deep = path, deep
@@ -132,7 +130,7 @@ class _Slimmer:
             raise BadInputError(f"{self._path} has graphs inside of graphs, more than {_DEEPEST // 3} deep",
                                 "export it again without control flow inside of control flow")
         inside = _INSIDE.get(kind, {})
-        if not inside.keys() and kind != "tensor":
+        if not inside and kind != "tensor":
             return message
         if len(message) <= _SMALL_BYTES and not self._deep:
             return message
@@ -151,35 +149,22 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int, int, int]]:
     at, end = 0, len(message)
     while at < end:
         start = at
-        key, at = _varint(message, at)
+        key, at = read_varint(message, at)
         wire = key & 7
         if wire == 2:
-            size, at = _varint(message, at)
+            size, at = read_varint(message, at)
             stop = at + size
         elif wire == 0:
-            _, stop = _varint(message, at)
+            _, stop = read_varint(message, at)
         elif wire in (1, 5):
             stop = at + (8 if wire == 1 else 4)
         else:
-            raise _NoMessageError
+            raise NoMessageError
         if stop > end:
-            raise _NoMessageError
+            raise NoMessageError
         # A number where a message belongs is passed on, for protobuf to refuse.
         yield (key >> 3 if wire == 2 else 0), start, at, stop
         at = stop
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(message):
-            raise _NoMessageError
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise _NoMessageError
 
 
 def _varint_bytes(value: int) -> bytes:

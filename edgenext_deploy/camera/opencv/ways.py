@@ -12,6 +12,7 @@ from edgenext_deploy.errors import MissingRuntimeError
 _LOG = logging.getLogger(__name__)
 # Milliseconds after which FFmpeg gives up a server by itself, so that a thread that was given up ends too.
 _FFMPEG_MS = 10000
+_CSI_ELSEWHERE = "CSI cameras are read on a Jetson; pass another source here"
 _FORMAT_TEST = "videotestsrc num-buffers=1 ! video/x-raw,format={},width=32,height=32 ! appsink sync=false"
 
 
@@ -57,7 +58,7 @@ def ways(cv2: Any, address: Address, wanted: Wanted, only: str = "") -> List[Way
         raise MissingRuntimeError(
             "csi://{} needs an OpenCV with GStreamer; the one installed ({}) has none".format(
                 address.target, cv2.__version__),
-            JETPACK_FIX if on_jetson() else "CSI cameras are read on a Jetson; pass another source here")
+            JETPACK_FIX if on_jetson() else _CSI_ELSEWHERE)
     if only in ("", "GStreamer") and has_gstreamer(cv2) and _goes_into_a_pipeline(address, target):
         wanted = wanted._replace(jetson=on_jetson(), pixel_format=_accepted(cv2, wanted.pixel_format))
         line = pipeline(address._replace(target=target), wanted)
@@ -69,7 +70,7 @@ def ways(cv2: Any, address: Address, wanted: Wanted, only: str = "") -> List[Way
                 "csi://{} needs GStreamer's {}: not here, or cannot be loaded".format(
                     address.target, " and ".join(missing)),
                 "gst-inspect-1.0 {} says why; a container needs --runtime nvidia and JetPack's plugins".format(
-                    missing[0]) if on_jetson() else "CSI cameras are read on a Jetson; pass another source here")
+                    missing[0]) if on_jetson() else _CSI_ELSEWHERE)
         else:
             _LOG.warning("GStreamer lacks %s; reading without it", " and ".join(missing))
     if only == "GStreamer":

@@ -2,7 +2,6 @@
 import base64
 import collections
 import os
-import resource
 import signal
 import sys
 import threading
@@ -12,6 +11,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from onnx_files import onnx_file
 from paths import DATA
 
 from edgenext_deploy import Classifier, open_session
@@ -21,7 +21,6 @@ from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRunt
 from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.ort import OnnxRuntimeSession, _specs, available_threads
-from edgenext_deploy.runtime.ort_errors import load_error, run_error
 from edgenext_deploy.runtime.session import Session
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -229,18 +228,6 @@ def test_other_file_is_refused(tmp_path):
         open_session(write(tmp_path, b"weights", "xxs.pth"))
 
 
-def onnx_file(tmp_path, inputs, nodes, outputs=(("y", None),)):
-    pytest.importorskip("onnx")
-    from onnx import TensorProto, helper
-
-    graph = helper.make_graph(
-        [helper.make_node(*node) for node in nodes], "graph",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
-    return write(tmp_path, model.SerializeToString(), "made.onnx")
-
-
 def test_dynamic_shape_is_refused_naming_the_input(tmp_path):
     path = onnx_file(tmp_path, [("image", ["batch", 3])], [("Relu", ["image"], ["y"])])
     with pytest.raises(BadInputError, match=r"'image' has shape .*batch"):
@@ -287,27 +274,6 @@ def test_failure_while_running_is_one_line(tmp_path, capfd):
             assert "\n" not in str(caught.value)
         assert session.infer(np.array([1, 2], np.float32)).shape == (1, 2)
     assert capfd.readouterr().err == ""
-
-
-def test_a_node_that_asks_for_a_huge_tensor_is_refused_at_once(tmp_path):
-    """A column times itself is a matrix of 4.6 GB."""
-    path = onnx_file(tmp_path, [("image", [34000, 1])], [
-        ("Transpose", ["image"], ["row"]), ("MatMul", ["image", "row"], ["square"]),
-        ("MatMul", ["square", "image"], ["y"])], [("y", [34000, 1])])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with open_session(path) as session:
-        for run in (session.infer, lambda image: (session.submit(image), session.collect())):
-            with pytest.raises(BadInputError, match="more memory than there is, or than the 4096 MiB"):
-                run(np.zeros((34000, 1), np.float32))
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
-    with open_session(TINY) as session:  # the allocator is the same for all
-        assert session.infer(np.zeros((1, 3, 32, 32), np.float32)).shape == (1, 10)
-
-
-@pytest.mark.parametrize("said", ["std::bad_alloc", "env.cc:327 PosixThread pthread_create failed, error code: 11"])
-def test_what_the_system_refuses_onnxruntime_is_no_fault_of_the_graph(said):
-    for found in (load_error("x.onnx", "1", RuntimeError(said)), run_error("x.onnx", "1", RuntimeError(said))):
-        assert isinstance(found, MissingRuntimeError) and "memory or threads" in found.message
 
 
 @pytest.mark.parametrize("options, providers", [

@@ -114,7 +114,7 @@ def randomise(module):
 
 
 def image_of(size):
-    """Return the image of the answers, `[1, 3, size, size]`; `test_real_networks` makes the same one."""
+    """Return the image of the answers, `[1, 3, size, size]`; `adoption_files.answers` makes the same one."""
     return np.random.default_rng(0).standard_normal((1, 3, size, size), dtype=np.float32)
 
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from file_server import serving
 
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError, UsageError
 from edgenext_deploy.files import cache_folder
@@ -103,16 +104,8 @@ ANSWERS["/chunked"] = answer("Transfer-Encoding: chunked", body=b"%x\r\n%s\r\n0\
 
 @pytest.fixture
 def server(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.paths = []
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield running
-    running.shutdown()
-    thread.join()
-    running.server_close()
+    with serving(monkeypatch, Handler, paths=[]) as running:
+        yield running
 
 
 def checkpoint_at(port, name="whole.pth"):

@@ -8,11 +8,11 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import killer
 import pytest
+from file_server import serving, wait_until
 from sweeps import sweep
 
 HEADER = b'{"a":{"dtype":"U8","shape":[20480000],"data_offsets":[0,20480000]}}'
@@ -50,16 +50,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.starts, running.pause_s = [], 0
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield running
-    running.shutdown()
-    thread.join()
-    running.server_close()
+    with serving(monkeypatch, Handler, starts=[], pause_s=0) as running:
+        yield running
 
 
 def start(server, folder, number=0, after=False):
@@ -105,8 +97,7 @@ def test_goes_on_behind_what_is_on_the_disk(server, tmp_path):
     folder = tmp_path / "cache"
     server.pause_s = 0.1
     process = start(server, folder)
-    while not (folder / ".weights.pth.part.json").exists():
-        time.sleep(0.01)
+    wait_until((folder / ".weights.pth.part.json").exists)
     process.kill()
     end(process)
     with open(folder / ".weights.pth.part", "r+b") as stream:  # as a power cut may leave what was not flushed
@@ -145,11 +136,9 @@ def test_one_killed_beside_another_leaves_nothing(server, tmp_path):
     folder = tmp_path / "cache"
     server.pause_s = 0.1
     first = start(server, folder)
-    while not (folder / ".weights.pth.part").exists():
-        time.sleep(0.01)
+    wait_until((folder / ".weights.pth.part").exists)
     second = start(server, folder)
-    while not own_files(folder):
-        time.sleep(0.01)
+    wait_until(lambda: own_files(folder))
     for process in (first, second):
         process.kill()
         end(process)
