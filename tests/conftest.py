@@ -1,6 +1,7 @@
 """Shared set-up. Also loaded under Python 3.6, so whatever a workstation has is imported inside."""
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -15,6 +16,9 @@ from paths import ROOT
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # The tests run side by side, a process for each core: threads of torch's would wait for each other, and spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts a background job with Ctrl-C ignored, and the commands that tests interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,8 @@ class Server:
         return (time.time() - self.start_time) * 1000.0 - number_in(image)
 
     def is_whole(self, image):
-        return -50.0 < self.age_ms(image) < 5000.0
+        # FFmpeg looks at a stream for seconds before it gives its first frame where the machine is busy.
+        return -50.0 < self.age_ms(image) < 20000.0
 
 
 def wait_for(condition, seconds, step_s=0.01):

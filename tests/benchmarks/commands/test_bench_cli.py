@@ -134,16 +134,8 @@ def test_dynamic_shapes_are_a_usage_error(capsys, fakes):
     assert fakes.sessions[0].closed
 
 
-@pytest.fixture
-def default_signals():
-    """A shell that starts the tests in the background has SIGINT ignored for them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_keeps_the_rows_and_says_so(capsys, fakes, tmp_path, default_signals, name):
+def test_a_signal_keeps_the_rows_and_says_so(capsys, fakes, tmp_path, name):
     def interrupted(call):
         time.sleep(0.001)
         if call == 200:
@@ -162,7 +154,7 @@ def test_a_signal_keeps_the_rows_and_says_so(capsys, fakes, tmp_path, default_si
 
 
 @pytest.mark.parametrize("name, word", [("SIGINT", "interrupted"), ("SIGTERM", "terminated")])
-def test_a_signal_before_the_first_row_ends_without_a_report(capsys, fakes, default_signals, name, word):
+def test_a_signal_before_the_first_row_ends_without_a_report(capsys, fakes, name, word):
     def interrupted(call):
         os.kill(os.getpid(), getattr(signal, name))
         time.sleep(0.01)

@@ -119,9 +119,7 @@ def test_sigterm_cleans_up_as_ctrl_c_does(tmp_path):
             "run_command(command, [])\n")
     for number, word in ((signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")):
         process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   universal_newlines=True, env=dict(os.environ, PYTHONPATH=ROOT, TMPDIR=str(tmp_path)),
-                                   # A shell that starts the tests in the background ignores it for them.
-                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+                                   universal_newlines=True, env=dict(os.environ, PYTHONPATH=ROOT, TMPDIR=str(tmp_path)))
         assert os.path.exists(process.stdout.readline().strip())
         process.send_signal(number)
         _, errors = process.communicate(timeout=20)
@@ -140,11 +138,7 @@ def test_a_library_that_turns_a_signal_into_an_error_does_not_hide_it(number, wr
          "@click.command()\ndef command():\n"
          "    try:\n        os.kill(os.getpid(), {})\n        time.sleep(5)\n"
          "    except KeyboardInterrupt as error:\n        {}\n".format(int(number), wrapped), space)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(SystemExit) as stop:
-            run_command(space["command"], [])
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(SystemExit) as stop:
+        run_command(space["command"], [])
     assert stop.value.code == 128 + number
     assert capsys.readouterr().err == ("terminated\n" if number == signal.SIGTERM else "interrupted\n")
