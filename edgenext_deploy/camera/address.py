@@ -35,7 +35,7 @@ def without_password(text: str) -> str:
 
 def without_user(text: str) -> str:
     """Hide all before the last @: in text that is not an address, nobody can say where the password ends."""
-    return without_password(re.sub("//.*@", "//***@", text))
+    return without_password(re.sub("(:/*|//).*@", r"\1***@", text))
 
 
 def check_settings(width: Optional[int], height: Optional[int], fps: Optional[float]) -> None:

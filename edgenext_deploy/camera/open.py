@@ -124,6 +124,10 @@ def parse_address(text: str) -> Address:
     if text.lower().startswith(("http://", "https://")):
         raise UsageError("streams over HTTP are not read: {!r}".format(without_user(text)),
                          "pass the camera's rtsp:// address, which its manual or an ONVIF tool names")
+    for kind in SOURCES.values():
+        # rtsp:/HOST is not a file called so; what it holds may be secret.
+        if any("://" in start and text.startswith(start.rstrip("/")) for start in kind.starts):
+            return _parse_as(kind, text)
     if "://" in text:
         raise UsageError("unknown kind of source: {!r}".format(without_user(text)), "pass " + forms())
     for kind in SOURCES.values():

@@ -97,7 +97,7 @@ class Camera:
                         else make_source(source, width=width, height=height, fps=fps, pixel_format=pixel_format))
         if every_frame and self._source.live:
             raise UsageError("{} is live: it does not wait, so not every frame can be had".format(self._source.name),
-                             "leave out every_frame")
+                             "leave out every_frame (--every-frame)")
         self._clock, self._backoff = clock or Clock(), backoff or Backoff()
         self._changed = threading.Condition()
         self._stop = threading.Event()
@@ -117,7 +117,10 @@ class Camera:
         except SourceRefusedError:
             raise
         except SourceLostError as error:
-            if not (wait and self._source.live):
+            if not self._source.live:
+                raise
+            if not wait:
+                error.fix = "{}wait=True (--wait) waits for it".format(error.fix + "; " if error.fix else "")
                 raise
             self._missing = error
         self._every_frame = self._source.fps is None and not self._source.live if every_frame is None else every_frame

@@ -1,4 +1,4 @@
-"""GStreamer's RTSP server with test streams: ``/usr/bin/python3 rtsp_server.py PORT T0 [USER:PASSWORD]``.
+"""GStreamer's RTSP server with test streams: ``/usr/bin/python3 rtsp_server.py HOST PORT T0 [USER:PASSWORD]``.
 
 Frames carry the milliseconds since the Unix time T0 as `write_number` writes them. Prints ``ready`` once it listens.
 """
@@ -48,11 +48,11 @@ def feed(source, start):
         count += 1
 
 
-def serve(port, start, credentials):
+def serve(host, port, start, credentials):
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_service(port)
-    server.set_address("127.0.0.1")
+    server.set_address(host)
     if credentials:
         auth, token = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
         token.set_string("media.factory.role", "user")
@@ -80,4 +80,4 @@ def serve(port, start, credentials):
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], float(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "")
+    serve(sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4] if len(sys.argv) > 4 else "")

@@ -32,14 +32,14 @@ def free_port():
 class Server:
     """The server as a process; `start` again after `kill` takes the same port."""
 
-    def __init__(self, credentials=""):
-        self.port, self.start_time, self._credentials = free_port(), time.time(), credentials
+    def __init__(self, credentials="", host="127.0.0.1"):
+        self.port, self.start_time, self._credentials, self._host = free_port(), time.time(), credentials, host
         self._process = None
         self.start()
 
     def start(self):
         self._process = subprocess.Popen(
-            [SYSTEM_PYTHON, os.path.join(ROOT, "tests", "real", "rtsp_server.py"), str(self.port),
+            [SYSTEM_PYTHON, os.path.join(ROOT, "tests", "real", "rtsp_server.py"), self._host, str(self.port),
              repr(self.start_time), self._credentials], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             universal_newlines=True, env=dict(os.environ, PYTHONPATH=ROOT))
         assert self._process.stdout.readline() == "ready\n"
@@ -58,7 +58,8 @@ class Server:
             self.kill()
 
     def url(self, path, user=""):
-        return "rtsp://{}127.0.0.1:{}/{}".format(user, self.port, path)
+        host = "[{}]".format(self._host) if ":" in self._host else self._host
+        return "rtsp://{}{}:{}/{}".format(user, host, self.port, path)
 
     def age_ms(self, image):
         """Return the age of a frame; a broken one has any."""

@@ -117,6 +117,16 @@ def test_what_is_wrong_is_said_in_time():
     assert time.perf_counter() - start < 8.0
 
 
+def test_a_server_at_an_address_of_ipv6():
+    require_server()
+    server = Server(host="::1")
+    try:
+        with Camera(server.url("h264")) as camera:
+            assert all(server.is_whole(frame.image) for frame in frames(camera, 5))
+    finally:
+        server.close()
+
+
 def child(*arguments):
     return subprocess.Popen([sys.executable, "-m", "edgenext_deploy.run.cli", "--engine", TINY, "--threads", "1",
                              *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -230,4 +240,7 @@ def test_age_of_frames_of_a_slow_consumer(server, seconds):
             if time.perf_counter() - start > 0.75 * seconds:
                 ages.append(server.age_ms(frame.image))
             time.sleep(0.2)
-    assert sorted(ages)[len(ages) // 2] < (60.0 if GSTREAMER else 150.0)
+    ages.sort()
+    sys.stdout.write("ages of {} frames: median {:.0f}, p90 {:.0f}, largest {:.0f} ms\n".format(
+        len(ages), ages[len(ages) // 2], ages[len(ages) * 9 // 10], ages[-1]))
+    assert ages[len(ages) // 2] < (60.0 if GSTREAMER else 150.0)

@@ -179,7 +179,7 @@ def test_a_network_camera_that_does_not_answer_is_not_handed_to_opencv(fake_cv2)
         pass
     with pytest.raises(BadInputError, match="nothing answers at 127.0.0.1:{}".format(port)) as caught:
         Camera("rtsp://me:secret@127.0.0.1:{}/live".format(port))
-    assert FakeCapture.opened == [] and "secret" not in str(caught.value)
+    assert FakeCapture.opened == [] and "secret" not in str(caught.value) and "(--wait) waits" in caught.value.fix
 
 
 def test_a_device_that_stops_giving_frames_is_opened_again(fake_cv2, monkeypatch):

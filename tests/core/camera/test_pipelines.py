@@ -121,7 +121,8 @@ def test_passwords_are_not_shown():
     # Such an address is a valid one, of the host "me".
     assert without_password("rtsp://me:12/secret@host/x") == "rtsp://me:***@host/x"
     for text in ("rtsp://me:secret@host/x\r", "rtsp://me:secret@host/x y",
-                 "rtsp://me:se/cret@host/x", "rtsp://me:se!cr@et@host/x", "http://a:secret@b"):
+                 "rtsp://me:se/cret@host/x", "rtsp://me:se!cr@et@host/x", "http://a:secret@b",
+                 "rtsp:/me:secret@host/x", "rtsps:me:secret@host", "rtsp:secret@host"):
         with pytest.raises(UsageError) as caught:
             parse_address(text)
         assert "cr" not in str(caught.value).replace("character", "")

@@ -143,3 +143,13 @@ def test_files_that_are_no_videos(tmp_path):
         Camera(str(tmp_path / "b.mp4"))
     with pytest.raises(BadInputError, match="not found"):
         Camera(str(tmp_path / "c.mp4"))
+
+
+def test_the_end_of_a_gif_is_seen(tmp_path):
+    """OpenCV never sees it through GStreamer."""
+    pytest.importorskip("cv2")
+    pictures = [Image.new("RGB", (64, 48), (number * 60, 0, 0)) for number in range(4)]
+    pictures[0].save(str(tmp_path / "a.gif"), save_all=True, append_images=pictures[1:], duration=50)
+    with Camera(str(tmp_path / "a.gif"), every_frame=True) as camera:
+        found = [camera.read(10.0) for _ in range(5)]
+        assert found[4] is None and camera.ended and all(frame is not None for frame in found[:4])

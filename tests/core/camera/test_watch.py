@@ -75,3 +75,12 @@ def test_a_camera_that_falls_behind_is_opened_again_and_says_why(caplog):
         while source.opens < 3:
             camera.read(1.0)
     assert "late: frames are 3." in caplog.text and "smaller size" in caplog.text
+
+
+def test_a_camera_that_gives_fewer_frames_than_it_says_is_told_of_once(caplog):
+    source = Late()
+    source.fps, source.read = 100.0, lambda: np.zeros((2, 2, 3), np.uint8)
+    with caplog.at_level(logging.WARNING), Camera(source, backoff=Backoff(0.0, 0.0), clock=Clock()) as camera:
+        while camera.counters.captured < 1000:
+            camera.read(1.0)
+    assert caplog.text.count("of 100 frames/s arrive") == 1 and source.opens == 1

@@ -1,6 +1,7 @@
 """Classifier.stream: the newest frame's categories, with honest times."""
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -246,6 +247,16 @@ def test_the_example_runs():
     done = subprocess.run([sys.executable, os.path.join(ROOT, "examples", "camera_app.py"), "none.onnx", "synthetic://"],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, env=environment)
     assert done.returncode == 1 and done.stderr.startswith("error: engine not found") and "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_the_example():
+    process = subprocess.Popen([sys.executable, os.path.join(ROOT, "examples", "camera_app.py"), TINY, "synthetic://64x48"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
+                               env=dict(os.environ, PYTHONPATH=ROOT, PYTHONUNBUFFERED="1"))
+    assert "ms after the frame" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (130, "")
 
 
 def test_the_old_name_of_the_answer_works_with_a_warning(classify):
