@@ -28,7 +28,8 @@ _MOVES = frozenset((
 _ACTIVATIONS = frozenset((
     "Erf", "Gelu", "FastGelu", "BiasGelu", "QuickGelu", "HardSwish", "HardSigmoid", "Sigmoid", "Relu", "Clip", "Tanh"))
 _NORMS = frozenset((
-    "LayerNormalization", "SkipLayerNormalization", "BatchNormalization", "SimplifiedLayerNormalization"))
+    "LayerNormalization", "SkipLayerNormalization", "BatchNormalization", "SimplifiedLayerNormalization",
+    "InstanceNormalization"))
 _CONVOLUTIONS = frozenset(("Conv", "FusedConv", "NhwcConv"))
 _PRODUCTS = frozenset(("Gemm", "FusedGemm", "MatMul", "FusedMatMul"))
 _WORDS: Dict[str, str] = {}

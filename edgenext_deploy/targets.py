@@ -7,8 +7,8 @@ Sources. TensorRT by JetPack: the meta-tegra recipes (branches kirkstone-l4t-r32
 master-l4t-r38). Opset limits: the onnx-tensorrt parser of each release. Models: NVIDIA's device trees, such as
 "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super"; an AGX Xavier under JetPack 4 is "Jetson-AGX", and
 JetPack 5 says "NVIDIA Orin Nano Developer Kit" (rbonghi/jetson_stats#400) and "NVIDIA Orin NX Developer Kit". Rails:
-the INA3221 of each carrier board. The opset and layout of a target are the toolkit's choice; docs/lowering.md has the
-reasons.
+the INA3221 of each carrier board. The opset and formulation of a target are the toolkit's choice; docs/lowering.md
+has the reasons.
 """
 from typing import Dict, NamedTuple, Optional, Tuple
 
@@ -107,9 +107,7 @@ class Target(NamedTuple):
         ir_version: ONNX IR version that is written.
         precision_mode: how ``--fp16`` is done by default, ``flag`` (FP16 builder flag), ``typed`` (FP16 graph)
             or ``none`` (the target runs FP32).
-        layout: ``nchw`` (pointwise layers are 1x1 convolutions, norms over axis 1) or ``tokens``
-            (pointwise layers are MatMuls on the last axis of permuted tensors).
-        padding: where the 9x9 convolutions are padded, ``node`` or ``attribute``.
+        formulation: name of the form in which a network is written by default, see `formulations.AXES`.
         builder: Python module that builds the plan, `TENSORRT` or `TENSORRT_RTX`; empty where no plan is run.
     """
 
@@ -120,8 +118,7 @@ class Target(NamedTuple):
     opset: int
     ir_version: int
     precision_mode: str
-    layout: str = "nchw"
-    padding: str = "node"
+    formulation: str = "nchw"
     builder: str = TENSORRT
 
     @property
@@ -330,5 +327,5 @@ register_board(Board("t4", "T4", "7.5", gpu_word="T4"))
 register_target(Target(
     "rtx", "GeForce RTX, TensorRT-RTX", Board("rtx", "GeForce RTX or RTX workstation GPU", "8.6", gpu_word="RTX"),
     ("rtx-1.7",), 20, 9, "typed", builder=TENSORRT_RTX))
-register_target(Target("onnxruntime", "ONNX Runtime on a CPU", PROCESSOR, (), 20, 9, "none", "tokens", "attribute",
+register_target(Target("onnxruntime", "ONNX Runtime on a CPU", PROCESSOR, (), 20, 9, "none", "tokens-attribute",
                        builder=""))

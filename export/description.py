@@ -121,8 +121,9 @@ def describe(
         inputs=_with_type(emitted.inputs, resolved.io), outputs=_with_type(emitted.outputs, resolved.io),
         preprocessing=network.preprocessing, labels=network.labels, labels_source=network.labels_source,
         precision=graph.result.precision,
-        lowering={"layout": resolved.layout, "padding": resolved.padding, "rules": emitted.rules,
-                  "nodes": len(graph.result.model.graph.node), "simplified": graph.simplifier_warning is None},
+        lowering={"formulation": resolved.formulation.name if resolved.formulation else "as given",
+                  "rules": emitted.rules, "nodes": len(graph.result.model.graph.node),
+                  "simplified": graph.simplifier_warning is None},
         verdicts=summary(verdicts.judge_every_release(checks.analysis)), parity=checks.parity,
         golden=checks.golden, detection=tasks.detection_of(variant),
         scores=network.scores)

@@ -2,6 +2,7 @@
 
 Loads under Python 3.6, as the command does.
 """
+from edgenext_deploy.formulations import AXES
 from edgenext_deploy.preprocess.possible import CHANNEL_ORDERS, FITS, INTERPOLATIONS
 
 CHOICES = {
@@ -9,8 +10,8 @@ CHOICES = {
     "fit": FITS,
     "channel_order": tuple(sorted(CHANNEL_ORDERS, reverse=True)),
     "activation": ("softmax", "sigmoid"),
-    "layout": ("nchw", "tokens"),
-    "padding": ("node", "attribute"),
+    "layout": tuple(AXES["layout"]),
+    "padding": tuple(AXES["padding"]),
     "precision_mode": ("flag", "typed"),
     "io": ("fp32", "fp16"),
     "nms": ("host", "plugin"),

@@ -109,7 +109,8 @@ class Export:
         parity = check_parity(resolved, emitted.reference, model, preprocessing, network.scores)
         golden = golden_answers(emitted.reference, resolved.shape, preprocessing, emitted.outputs, network.scores)
         self.progress("building with TensorRT-RTX")
-        rtx = require_build(graph.content, resolved.name, resolved.target, resolved.typed, self.build)
+        fp32_norms = resolved.typed and not resolved.scaled
+        rtx = require_build(graph.content, resolved.name, resolved.target, fp32_norms, self.build)
         return Checks(analysis, parity, golden, rtx)
 
     def _write(

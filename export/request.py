@@ -16,6 +16,7 @@ from edgenext_deploy.export.preprocessing_request import Color, options_of
 from edgenext_deploy.export.request_checks import require_allowed, require_fp16_to_analyse
 from edgenext_deploy.export.resolved import DriftOptions, GraphForm, ResolvedExport, WeightsSource
 from edgenext_deploy.files import why_not_writable
+from edgenext_deploy.formulations import Formulation, parse_formulation
 from edgenext_deploy.models.variants.registry import Variant, get_variant
 from edgenext_deploy.networks.labels import SHIPPED, load_labels, require_count
 from edgenext_deploy.targets import Target, get_target
@@ -73,8 +74,10 @@ class ExportRequest:
         crop_pct: share of the resized photo that is cropped, 0.1..1.
         resize_size: in place of `crop_pct`, the shorter side of the resized photo in pixels, before the crop.
         channel_order: of the network's input, ``rgb`` or ``bgr``; the other options stay in RGB order.
-        layout: ``nchw`` or ``tokens``, see `targets.Target`. None takes the target's.
-        padding: ``node`` or ``attribute``, see `targets.Target`. None takes the target's.
+        formulation: name of the form in which the network is written, such as ``nchw-scaled-scores``, see
+            docs/formulations.md. None takes the target's.
+        layout: in place of `formulation`, the target's with this layout: ``nchw`` or ``tokens``.
+        padding: in place of `formulation`, the target's with this padding: ``node`` or ``attribute``.
         fold_normalization: fold mean and std into the stem: the engine takes pixels 0..255.
         seed: seed of the random weights, which are used without `weights` and `pretrained` unless some ship with the
             variant.
@@ -115,6 +118,7 @@ class ExportRequest:
     crop_pct: float | None = None
     resize_size: int | None = None
     channel_order: str | None = None
+    formulation: str | None = None
     layout: str | None = None
     padding: str | None = None
     fold_normalization: bool = False
@@ -161,10 +165,19 @@ class ExportRequest:
             threshold=self.threshold,
             form=GraphForm(self.outputs or _OUTPUTS.get(variant.task, ""), self.input != "float",
                            self.input == "uint8-nhwc"),
-            preprocessing=self._preprocessing(variant.task), layout=self.layout or target.layout,
-            padding=self.padding or target.padding, fold_normalization=self.fold_normalization,
+            preprocessing=self._preprocessing(variant.task), formulation=self._formulation(target),
+            fold_normalization=self.fold_normalization,
             nms_plugin=self.nms == "plugin",
             drift=DriftOptions(self.drift or self.auto_pin, self.auto_pin, _text(self.samples), self.tolerance))
+
+    def _formulation(self, target: Target) -> Formulation:
+        single = {axis: value for axis, value in (("layout", self.layout), ("padding", self.padding)) if value}
+        if self.formulation is None:
+            return parse_formulation(target.formulation).replaced(**single)
+        if single:
+            raise UsageError(f"--formulation names every choice, and --{' and --'.join(single)} would change one",
+                             "leave one of them out")
+        return parse_formulation(self.formulation)
 
     def _module_and_variant(self) -> "tuple[nn.Module | None, Variant]":
         if isinstance(self.model_or_variant, str):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from edgenext_deploy.artifacts.manifest import Precision, TensorSpec
 from edgenext_deploy.export.preprocessing_options import PreprocessingOptions
+from edgenext_deploy.formulations import Formulation
 from edgenext_deploy.models.variants.registry import Variant
 from edgenext_deploy.targets import Target
 
@@ -80,6 +81,7 @@ class ResolvedExport:
         threshold: of a sigmoid, 0..1; None where no option says it.
         form: what the graph takes and gives around the network.
         preprocessing: what the options say of it.
+        formulation: None for a graph that is taken as it is given.
         labels_source: the file's name, or the shipped list's; ``none`` without a file.
         nms_plugin: also write the graph that ends in TensorRT's NMS plugin.
     """
@@ -100,8 +102,7 @@ class ResolvedExport:
     threshold: float | None
     form: GraphForm
     preprocessing: PreprocessingOptions
-    layout: str
-    padding: str
+    formulation: Formulation | None
     fold_normalization: bool
     nms_plugin: bool
     drift: DriftOptions
@@ -110,6 +111,11 @@ class ResolvedExport:
     def typed(self) -> bool:
         """Whether the graph itself computes in FP16."""
         return self.precision.mode == "typed"
+
+    @property
+    def scaled(self) -> bool:
+        """Whether norms compute in FP16, on values scaled for it."""
+        return self.formulation is not None and self.formulation.norm == "scaled"
 
     @property
     def task(self) -> str:

@@ -1,7 +1,7 @@
 """Every operator of a lowered module with inputs that show what it means."""
 import torch
 
-from edgenext_deploy.export.lowering import elementwise_ops, ops, shape_ops
+from edgenext_deploy.export.lowering import elementwise_ops, norms, ops, shape_ops
 from edgenext_deploy.targets import TARGETS
 
 OPSETS = sorted({(target.opset, target.ir_version) for target in TARGETS.values()})
@@ -12,20 +12,35 @@ def random(*shape):
     return torch.randn(*shape, generator=GENERATOR, dtype=torch.float64)
 
 
+def scaled(norm, scale):
+    norm.scale = scale
+    return norm
+
+
 CASES = {
     "conv": (ops.Conv(random(6, 2, 3, 3), random(6), stride=2, padding=1, groups=2), [(2, 4, 8, 8)]),
     "conv_without_bias": (ops.Conv(random(6, 4, 1, 1), None), [(2, 4, 8, 8)]),
     "conv_dilated": (ops.Conv(random(4, 4, 3, 3), random(4), padding=2, dilation=2), [(1, 4, 8, 8)]),
     "pad": (shape_ops.Pad(4), [(1, 3, 8, 8)]),
     "gemm": (ops.Gemm(random(5, 7), random(5)), [(3, 7)]),
-    "normalise_map": (ops.Normalise((1,), 1e-6, torch.ones(7, dtype=torch.float64)), [(2, 7, 4, 5)]),
-    "normalise_map_affine": (ops.Normalise((1,), 1e-6, random(7), random(7)), [(2, 7, 4, 5)]),
-    "normalise_map_scale_only": (ops.Normalise((1,), 1e-6, random(7)), [(2, 7, 4, 5)]),
-    "normalise_image": (ops.Normalise((1, 2, 3), 1e-5, torch.ones(7, dtype=torch.float64)), [(2, 7, 4, 5)]),
-    "normalise_image_affine": (ops.Normalise((1, 2, 3), 1e-5, random(7), random(7)), [(2, 7, 4, 5)]),
-    "normalise_tokens": (ops.Normalise((-1,), 1e-5, torch.ones(7, dtype=torch.float64)), [(6, 7)]),
-    "normalise_tokens_affine": (ops.Normalise((-1,), 1e-5, random(7), random(7)), [(6, 7)]),
-    "l2_normalise": (ops.L2Normalise(), [(2, 4, 3, 9)]),
+    "normalise_map": (norms.Normalise((1,), 1e-6, torch.ones(7, dtype=torch.float64)), [(2, 7, 4, 5)]),
+    "normalise_map_affine": (norms.Normalise((1,), 1e-6, random(7), random(7)), [(2, 7, 4, 5)]),
+    "normalise_map_scale_only": (norms.Normalise((1,), 1e-6, random(7)), [(2, 7, 4, 5)]),
+    "normalise_image": (norms.Normalise((1, 2, 3), 1e-5, torch.ones(7, dtype=torch.float64)), [(2, 7, 4, 5)]),
+    "normalise_image_affine": (norms.Normalise((1, 2, 3), 1e-5, random(7), random(7)), [(2, 7, 4, 5)]),
+    "normalise_tokens": (norms.Normalise((-1,), 1e-5, torch.ones(7, dtype=torch.float64)), [(6, 7)]),
+    "normalise_tokens_affine": (norms.Normalise((-1,), 1e-5, random(7), random(7)), [(6, 7)]),
+    "normalise_columns": (norms.Normalise((1,), 1e-6, random(7), random(7), spatial=1), [(2, 7, 20)]),
+    "normalise_primitives": (norms.Normalise((-1,), 1e-5, random(7), form="primitives"), [(6, 7)]),
+    "normalise_one_pass": (norms.Normalise((1,), 1e-6, random(7), random(7), form="onepass"), [(2, 7, 4, 5)]),
+    "normalise_instances": (norms.Normalise((-1,), 1e-5, random(7), random(7), form="instance"), [(6, 7)]),
+    "normalise_instances_plain": (
+        norms.Normalise((-1,), 1e-5, torch.ones(7, dtype=torch.float64), form="instance"), [(6, 7)]),
+    "normalise_scaled": (scaled(norms.ScaledNormalise((1,), 1e-6, random(7), random(7)), 8.0), [(2, 7, 4, 5)]),
+    "normalise_scaled_small": (scaled(norms.ScaledNormalise((-1,), 1e-6, random(7)), 2.0**-6), [(6, 7)]),
+    "l2_normalise": (norms.L2Normalise(), [(2, 4, 3, 9)]),
+    "l2_normalise_fp16": (norms.L2Normalise(fp16=True), [(2, 4, 3, 9)]),
+    "inverse_norm": (norms.InverseNorm(random(4, 1, 1)), [(2, 4, 3, 9)]),
     "gelu": (elementwise_ops.Gelu(), [(2, 30)]),
     "hard_swish": (elementwise_ops.HardSwish(), [(2, 30)]),
     "silu": (elementwise_ops.Silu(), [(2, 30)]),

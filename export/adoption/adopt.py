@@ -74,8 +74,8 @@ def resolve(request: AdoptRequest) -> tuple[ResolvedExport, AdoptedNetwork]:
         shape=image.image_shape, num_classes=None, labels=names_of(request.labels, None),
         labels_source=labels_source(request.labels), activation=values.activation or request.activation,
         threshold=request.threshold, form=GraphForm(ends.output_name if request.task in (
-            "classification", "features") else ""), preprocessing=request.preprocessing(), layout="as given",
-        padding="as given", fold_normalization=False, nms_plugin=False,
+            "classification", "features") else ""), preprocessing=request.preprocessing(), formulation=None,
+        fold_normalization=False, nms_plugin=False,
         drift=DriftOptions(request.drift or request.auto_pin, request.auto_pin, samples, request.tolerance))
     return resolved, AdoptedNetwork(model, image, ends, digest, Path(file).name)
 

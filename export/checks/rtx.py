@@ -106,14 +106,14 @@ def sm_for(target: Target) -> str:
     return min(SMS, key=lambda sm: abs(int(sm) - own))
 
 
-def require_build(content: bytes, name: str, target: Target, typed: bool, build: Build) -> RtxReport:
+def require_build(content: bytes, name: str, target: Target, fp32_norms: bool, build: Build) -> RtxReport:
     """Build a graph with TensorRT-RTX for the target's GPU, or the nearest that it knows.
 
     Args:
         content: the ONNX file.
         name: of the graph, for messages.
         target: where the engine will run; one without a GPU has nothing to build.
-        typed: the graph computes in FP16.
+        fp32_norms: the graph computes in FP16, and its norms in FP32.
         build: `build_with_rtx`, or a stand-in.
 
     Raises:
@@ -129,7 +129,7 @@ def require_build(content: bytes, name: str, target: Target, typed: bool, build:
         raise VerificationError(
             f"TensorRT-RTX {report.version} refuses the graph: {report.reason}; nothing was written",
             "this is a defect of the lowering: please report the variant and the options")
-    if typed and report.fp16_layernorm:
+    if fp32_norms and report.fp16_layernorm:
         raise VerificationError(
             f"TensorRT-RTX {report.version} sees a LayerNorm that computes in FP16; nothing was written",
             "this is a defect of the FP32 pins: please report the variant and the options")

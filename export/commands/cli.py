@@ -78,10 +78,14 @@ class _Group(click.Group):
 @click.option("--input", type=click.Choice(CHOICES["input"]), default="float", show_default=True,
               help="What the graph takes: prepared numbers [B,3,H,W]; or pixels as bytes, [B,3,H,W] or [B,H,W,3], "
                    "which it normalises itself.")
+@click.option("--formulation", metavar="NAME",
+              help="Form in which the network is written, such as nchw-scaled-scores; edgenext-export formulations "
+                   "lists them.  [default: the target's]")
 @click.option("--layout", type=click.Choice(CHOICES["layout"]),
-              help="Form of the linear layers: 1x1 convolutions, or matrices on tokens.  [default: the target's]")
+              help="In place of --formulation, the target's with another layout: maps, or tokens.")
 @click.option("--padding", type=click.Choice(CHOICES["padding"]),
-              help="How the 9x9 convolution is padded: by a Pad node, or by itself.  [default: the target's]")
+              help="In place of --formulation, the target's with another padding of the 9x9 convolutions: by a Pad "
+                   "node, or by themselves.")
 @click.option("--fold-normalization", is_flag=True,
               help="Fold mean and std into the first convolution: the engine takes pixels 0..255.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the random weights.")

@@ -39,8 +39,8 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
     table.add_row("output", _tensors(manifest.outputs))
     table.add_row("lowering", "\n".join(
         f"{count:3d} x {(RULES | ADOPTION_RULES)[rule]}" for rule, count in manifest.lowering["rules"].items()))
-    table.add_row("graph", f"opset {manifest.graph.opset}, IR {manifest.graph.ir_version}, layout "
-                  f"{manifest.lowering['layout']}, {sum(result.emitted_operators.values())} nodes, "
+    table.add_row("graph", f"opset {manifest.graph.opset}, IR {manifest.graph.ir_version}, formulation "
+                  f"{manifest.lowering['formulation']}, {sum(result.emitted_operators.values())} nodes, "
                   f"{manifest.lowering['nodes']} after the simplifier{' and with the Casts' * (precision.casts > 0)}")
     table.add_row("operators", _operator_line(result))
     table.add_row("TensorRT", _verdict_line(manifest.verdicts))

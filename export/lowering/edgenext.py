@@ -6,11 +6,11 @@ from edgenext_deploy.export.lowering import algebra
 from edgenext_deploy.export.lowering.context import LoweringContext, activation_op, fold_input, named
 from edgenext_deploy.export.lowering.dispatch import lower_backbone, lower_network
 from edgenext_deploy.export.lowering.elementwise_ops import Add, AddConstant, MultiplyConstant
-from edgenext_deploy.export.lowering.ops import Conv, Gemm, L2Normalise, MatMul, Normalise, Softmax
+from edgenext_deploy.export.lowering.ops import Conv, Gemm
 from edgenext_deploy.export.lowering.shape_ops import Concat, GlobalMean, Pad, Reshape, Split, Transpose
+from edgenext_deploy.export.lowering.xca import lower_xca
 from edgenext_deploy.models.definitions.edgenext import (
     LAYER_NORM_EPS,
-    XCA,
     ChannelsFirstLayerNorm,
     ConvEncoder,
     EdgeNeXt,
@@ -24,8 +24,7 @@ _EXPLICIT_PADDING_KERNEL = 9
 class LoweredEdgeNeXtBackbone(nn.Module):
     """Stem and stages as plain operators on fixed shapes.
 
-    Between blocks the residual stream is a map `[B, C, H, W]` in layout ``nchw`` and tokens
-    `[B * H * W, C]` in layout ``tokens``.
+    Between blocks the residual stream is what `LoweringContext.stream_shape` says.
 
     Args:
         model: the reference module.
@@ -149,10 +148,11 @@ def lower_downsample(downsample: nn.Module, size: tuple[int, int], context: Lowe
         context.fired("batch_norm_folded")
         weight, bias = algebra.affine_before_conv(weight, bias, *algebra.batch_norm_affine(norm))
         first = nn.Identity()
-    if context.layout == "nchw":
-        return named(norm=first, conv=Conv(weight, bias, stride=2))
-    context.fired("downsample_as_gemm")
     channels = weight.shape[1]
+    if not context.on_tokens:
+        return named(norm=first, to_map=context.to_map(channels, (2 * size[0], 2 * size[1])),
+                     conv=Conv(weight, bias, stride=2), to_tokens=context.to_tokens(weight.shape[0], size))
+    context.fired("downsample_as_gemm")
     return named(
         norm=first,
         rows=Reshape(context.batch, size[0], 2, size[1], 2 * channels),
@@ -186,7 +186,7 @@ def lower_depthwise(conv: nn.Module, norm: nn.Module, context: LoweringContext) 
         context.fired("batch_norm_folded")
         weight, bias = algebra.affine_after_conv(weight, bias, *algebra.batch_norm_affine(norm))
     padding, kernel, stride = int(conv.padding[0]), conv.kernel_size[0], conv.stride[0]
-    if kernel == _EXPLICIT_PADDING_KERNEL and context.padding == "node":
+    if kernel == _EXPLICIT_PADDING_KERNEL and context.formulation.padding == "node":
         context.fired("explicit_padding")
         return named(pad=Pad(padding), conv=Conv(weight, bias, stride, groups=conv.groups))
     return named(conv=Conv(weight, bias, stride, padding, groups=conv.groups))
@@ -272,49 +272,6 @@ class LoweredSplitConvs(nn.Module):
         return out
 
 
-class LoweredXCA(nn.Module):
-    """Cross-covariance attention as MatMul and Softmax on `[B, heads, C / heads, N]`.
-
-    Query and key are normalised together: they lie next to each other after the split.
-    """
-
-    def __init__(
-        self, xca: XCA, qkv: tuple[Tensor, Tensor], gamma: Tensor, size: tuple[int, int], context: LoweringContext
-    ) -> None:
-        super().__init__()
-        context.fired("attention_as_matmul")
-        context.fired("layer_scale_folded")
-        channels, heads = xca.proj.in_features, xca.heads
-        batch, tokens, depth = context.batch, size[0] * size[1], channels // heads
-        in_tokens = context.layout == "tokens"
-        self.qkv = context.pointwise(*qkv)
-        self.channels_first = nn.Identity() if not in_tokens else named(
-            unflatten=Reshape(batch, tokens, 3 * channels), transpose=Transpose(0, 2, 1))
-        self.heads = Reshape(batch, 3 * heads, depth, tokens)
-        self.split_value = Split([2 * heads, heads])
-        self.normalise = L2Normalise()
-        self.split_key = Split([heads, heads])
-        self.key_transposed = Transpose(0, 1, 3, 2)
-        self.scores = MatMul()
-        self.temperature = MultiplyConstant(
-            xca.temperature.detach()[None], fp32="temperature times scores: it multiplies their rounding errors")
-        self.softmax = Softmax(axis=3)
-        self.mix = MatMul()
-        self.merge = Reshape(batch, channels, *size) if not in_tokens else named(
-            merge=Reshape(batch, channels, tokens), transpose=Transpose(0, 2, 1),
-            flatten=Reshape(batch * tokens, channels))
-        self.proj = context.pointwise(*algebra.scale_after_linear(
-            xca.proj.weight.detach(), xca.proj.bias.detach(), gamma))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map the residual stream to the same shape."""
-        query_key, value = self.split_value(self.heads(self.channels_first(self.qkv(x))))
-        query, key = self.split_key(self.normalise(query_key))
-        scores = self.temperature(self.scores(query, self.key_transposed(key)))
-        out: Tensor = self.proj(self.merge(self.mix(self.softmax(scores), value)))
-        return out
-
-
 class LoweredSDTAEncoder(nn.Module):
     """Split convolutions, position constant, attention and MLP, with one skip around all."""
 
@@ -333,7 +290,7 @@ class LoweredSDTAEncoder(nn.Module):
         else:
             self.norm_xca = context.channel_norm(LAYER_NORM_EPS, block.gamma.new_ones(channels))
             qkv = _fold_norm(block.norm_xca, block.xca.qkv, context)
-        self.xca = LoweredXCA(block.xca, qkv, block.gamma_xca.detach(), size, context)
+        self.xca = lower_xca(block.xca, qkv, block.gamma_xca.detach(), size, context)
         self.skip_xca = Add()
         self.mlp = LoweredMlp(block, norm_folded=False, context=context)
         self.skip = Add()
@@ -379,10 +336,10 @@ class LoweredHead(nn.Module):
         self.fc: nn.Module
         if context.features:
             context.fired("classifier_left_out")
-            self.norm, self.fc = _whole_norm(model.norm), nn.Identity()
+            self.norm, self.fc = _whole_norm(model.norm, context), nn.Identity()
             return
         weight, bias = _fold_norm(model.norm, model.head, context)
-        self.norm = nn.Identity() if isinstance(model.norm, nn.BatchNorm2d) else Normalise(
+        self.norm = nn.Identity() if isinstance(model.norm, nn.BatchNorm2d) else context.norm(
             (-1,), LAYER_NORM_EPS, weight.new_ones(width))
         self.fc = Gemm(weight, bias)
 
@@ -392,13 +349,13 @@ class LoweredHead(nn.Module):
         return logits
 
 
-def _whole_norm(norm: nn.Module) -> nn.Module:
+def _whole_norm(norm: nn.Module, context: LoweringContext) -> nn.Module:
     """Return the norm of a head with its affine, for `[B, C]`."""
     if isinstance(norm, nn.BatchNorm2d):
         scale, shift = algebra.batch_norm_affine(norm)
         return named(scale=MultiplyConstant(scale), shift=AddConstant(shift))
     assert isinstance(norm, nn.LayerNorm)
-    return Normalise((-1,), LAYER_NORM_EPS, norm.weight.detach(), norm.bias.detach())
+    return context.norm((-1,), LAYER_NORM_EPS, norm.weight.detach(), norm.bias.detach())
 
 
 lower_network.register(EdgeNeXt, LoweredEdgeNeXt)

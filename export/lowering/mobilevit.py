@@ -13,7 +13,7 @@ from edgenext_deploy.export.lowering import algebra
 from edgenext_deploy.export.lowering.context import LoweringContext, activation_op, fold_input, named
 from edgenext_deploy.export.lowering.dispatch import lower_backbone, lower_network
 from edgenext_deploy.export.lowering.elementwise_ops import Add
-from edgenext_deploy.export.lowering.ops import Conv, Gemm, MatMul, MatMulConstant, Softmax
+from edgenext_deploy.export.lowering.ops import Conv, Gemm, MatMul, MatMulConstant
 from edgenext_deploy.export.lowering.shape_ops import Concat, GlobalMean, Reshape, Split, Transpose
 from edgenext_deploy.models.definitions.mobilevit import (
     Attention,
@@ -78,7 +78,7 @@ class LoweredAttention(nn.Module):
         weight, bias = algebra.affine_before_linear(
             attention.qkv.weight.detach(), attention.qkv.bias.detach(), norm.weight.detach(), norm.bias.detach())
         scale = torch.cat((weight.new_full((dim,), attention.scale), weight.new_ones(2 * dim)))
-        self.on_maps = context.layout == "nchw"
+        self.on_maps = not context.on_tokens
         self.qkv = context.pointwise(*algebra.scale_after_linear(weight, bias, scale))
         self.split = Split([heads] * 3)
         self.key_transposed = Transpose(0, 1, 3, 2)
@@ -88,12 +88,12 @@ class LoweredAttention(nn.Module):
         self.merge: nn.Module
         if self.on_maps:
             self.heads = Reshape(batch, 3 * heads, depth, tokens)
-            self.softmax = Softmax(axis=2)
-            self.merge = Reshape(batch, dim, *size)
+            self.softmax = context.softmax(axis=2)
+            self.merge = Reshape(*context.stream_shape(dim, size))
         else:
             self.heads = named(
                 split=Reshape(batch, tokens, 3 * heads, depth), transpose=Transpose(0, 2, 1, 3))
-            self.softmax = Softmax(axis=3)
+            self.softmax = context.softmax(axis=3)
             self.merge = named(transpose=Transpose(0, 2, 1, 3), flatten=Reshape(batch * tokens, dim))
         self.proj = context.pointwise(attention.proj.weight.detach(), attention.proj.bias.detach())
 

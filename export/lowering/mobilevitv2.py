@@ -9,7 +9,8 @@ from edgenext_deploy.export.lowering.context import LoweringContext, activation_
 from edgenext_deploy.export.lowering.dispatch import lower_network
 from edgenext_deploy.export.lowering.elementwise_ops import Add, Multiply, Relu
 from edgenext_deploy.export.lowering.mobilevit import LoweredMobileViTClassifier, lower_conv_norm, lower_resize
-from edgenext_deploy.export.lowering.ops import Conv, Normalise, Softmax
+from edgenext_deploy.export.lowering.norms import Normalise
+from edgenext_deploy.export.lowering.ops import Conv
 from edgenext_deploy.export.lowering.shape_ops import Reshape, SumLast, Transpose
 from edgenext_deploy.models.definitions.mobilevitv2 import (
     MobileViTV2,
@@ -19,9 +20,9 @@ from edgenext_deploy.models.definitions.mobilevitv2 import (
 )
 
 
-def _normalise(norm: nn.GroupNorm) -> Normalise:
+def _normalise(norm: nn.GroupNorm, context: LoweringContext) -> Normalise:
     """Return a norm over all of an image, its affine left to the convolutions behind it."""
-    return Normalise((1, 2, 3), norm.eps, norm.weight.new_ones(norm.num_channels))
+    return context.norm((1, 2, 3), norm.eps, norm.weight.new_ones(norm.num_channels))
 
 
 def _parameters(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
@@ -49,7 +50,7 @@ class LoweredSeparableAttention(nn.Module):
         sizes = [1, attention.dim, attention.dim]
         weights, biases = (parameter.split(sizes) for parameter in _parameters(attention.qkv_proj))
         self.qkv_query = _behind(norm, weights[0], biases[0], context)
-        self.softmax = Softmax(axis=3)
+        self.softmax = context.softmax(axis=3)
         self.weigh = Multiply()
         self.sum = SumLast()
         self.qkv_key = _behind(norm, weights[1], biases[1], context)
@@ -71,10 +72,10 @@ class LoweredTransformerLayer(nn.Module):
 
     def __init__(self, layer: TransformerLayer, context: LoweringContext) -> None:
         super().__init__()
-        self.norm1 = _normalise(layer.norm1)
+        self.norm1 = _normalise(layer.norm1, context)
         self.attn = LoweredSeparableAttention(layer.attn, layer.norm1, context)
         self.skip1 = Add()
-        self.norm2 = _normalise(layer.norm2)
+        self.norm2 = _normalise(layer.norm2, context)
         self.fc1 = _behind(layer.norm2, *_parameters(layer.mlp.fc1), context)
         self.act = activation_op(layer.mlp.act)
         self.fc2 = Conv(*_parameters(layer.mlp.fc2))
@@ -105,7 +106,7 @@ class LoweredMobileViTV2Block(nn.Module):
         self.transformer = nn.Sequential(*(
             LoweredTransformerLayer(layer, context) for layer in block.transformer
             if isinstance(layer, TransformerLayer)))
-        self.norm = _normalise(block.norm)
+        self.norm = _normalise(block.norm, context)
         self.fold = named(
             patches=Reshape(batch, dim, side, side, *grid), scatter=Transpose(0, 1, 4, 2, 5, 3),
             map=Reshape(batch, dim, *self.size))

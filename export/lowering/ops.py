@@ -1,16 +1,17 @@
 """The operators a lowered module is made of. Each is defined twice: in torch and in ONNX.
 
 A lowered module is a tree of these, traced with torch.fx, so its graph holds nothing that is not written here, in
-elementwise_ops.py or in shape_ops.py. `forward` is the meaning, for any floating dtype, so that rules can be proved in
-FP64. `emit` writes the form that the target's parser reads right at the builder's opset.
+norms.py, elementwise_ops.py or shape_ops.py. `forward` is the meaning, for any floating dtype, so that rules can be
+proved in FP64. `emit` writes the form that the target's parser reads right at the builder's opset.
 tests/export/lowering/test_ops.py compares the two.
 """
-import torch
+import contextlib
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgenext_deploy.export.graph.builder import GraphBuilder
-from edgenext_deploy.export.graph.fp32_reasons import LAYER_NORM, SOFTMAX
+from edgenext_deploy.export.graph.fp32_reasons import SOFTMAX
 
 
 class Op(nn.Module):
@@ -76,103 +77,12 @@ class Gemm(Op):
             transB=1)
 
 
-class Normalise(Op):
-    """Layer normalisation over the channels, or over all of an image.
-
-    Args:
-        axes: (1,) for the channels of `[B, C, H, W]`, (1, 2, 3) for all of an image, (-1,) for tokens `[M, C]`.
-        eps: added to the variance.
-        weight: scale per channel `[C]`; ones where the affine was folded away.
-        bias: shift per channel `[C]`, or None.
-    """
-
-    weight: Tensor
-    bias: Tensor | None
-
-    def __init__(self, axes: tuple[int, ...], eps: float, weight: Tensor, bias: Tensor | None = None) -> None:
-        super().__init__()
-        if axes not in ((1,), (-1,), (1, 2, 3)):
-            raise ValueError(f"axes (1,) or (1, 2, 3) of a map or (-1,) of tokens expected, {axes} found")
-        self.axes, self.eps = axes, eps
-        shape = (-1,) if axes == (-1,) else (-1, 1, 1)
-        self.register_buffer("weight", weight.reshape(shape))
-        self.register_buffer("bias", None if bias is None else bias.reshape(shape))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `x` to the same shape."""
-        centred = x - x.mean(self.axes, keepdim=True)
-        y = centred / torch.sqrt((centred * centred).mean(self.axes, keepdim=True) + self.eps) * self.weight
-        return y if self.bias is None else y + self.bias
-
-    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
-        """LayerNormalization where the opset has it and the axis is the last; primitives elsewhere."""
-        with graph.fp32(LAYER_NORM):
-            return self._emit(graph, name, inputs[0])
-
-    def _emit(self, graph: GraphBuilder, name: str, x: str) -> str:
-        if graph.opset >= 17 and self.axes == (-1,):
-            parameters = [self.constant(graph, name, "weight")]
-            if self.bias is not None:
-                parameters.append(self.constant(graph, name, "bias"))
-            return graph.node("LayerNormalization", [x, *parameters], name, axis=-1, epsilon=self.eps)
-        mean = _reduce(graph, "ReduceMean", x, f"{name}/mean", self.axes)
-        centred = graph.node("Sub", [x, mean], f"{name}/centre")
-        square = graph.node("Mul", [centred, centred], f"{name}/square")
-        variance = _reduce(graph, "ReduceMean", square, f"{name}/variance", self.axes)
-        biased = graph.node("Add", [variance, graph.constant(f"{name}.eps", self.eps)], f"{name}/add_eps")
-        deviation = graph.node("Sqrt", [biased], f"{name}/deviation")
-        steps = [("Div", [centred, deviation], "divide")]
-        if not torch.equal(self.weight, torch.ones_like(self.weight)):
-            steps.append(("Mul", ["", self.constant(graph, name, "weight")], "weight"))
-        if self.bias is not None:
-            steps.append(("Add", ["", self.constant(graph, name, "bias")], "bias"))
-        y = ""
-        for op_type, operands, label in steps:
-            last = label == steps[-1][2]
-            y = graph.node(op_type, [operand or y for operand in operands], name if last else f"{name}/{label}")
-        return y
-
-
-class L2Normalise(Op):
-    """Divide `[B, heads, d, N]` by the L2 norm over N, kept at least `eps` (torch's F.normalize)."""
-
-    eps = 1e-12
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `[B, heads, d, N]` to the same shape."""
-        return F.normalize(x, dim=-1, eps=self.eps)
-
-    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
-        """Mul, ReduceSum, Sqrt, Max, Div: one layer each, so that a builder can pin every one by its name.
-
-        ReduceL2 becomes three layers in the parser, of which only one has the node's name. LpNormalization
-        has no eps, and 8.2 replaces a zero norm by one.
-        """
-        with graph.fp32("L2 norm over tokens: the sum of squares overflows, and 1e-12 is zero in FP16"):
-            square = graph.node("Mul", [inputs[0], inputs[0]], f"{name}/square")
-            axes = graph.constant(f"{name}/sum.axes", [3])
-            total = graph.node("ReduceSum", [square, axes], f"{name}/sum", keepdims=1)
-            norm = graph.node("Sqrt", [total], f"{name}/norm")
-            floor = graph.node("Max", [norm, graph.constant(f"{name}.eps", self.eps)], f"{name}/floor")
-            return graph.node("Div", [inputs[0], floor], name)
-
-
-def _reduce(graph: GraphBuilder, op_type: str, x: str, name: str, axes: tuple[int, ...]) -> str:
-    """Write a reduction the way the opset has it: `axes` became an input at opset 18.
-
-    Parsers before TensorRT 10.0 ignore that input and reduce over every axis, with no error.
-    """
-    if graph.opset >= 18:
-        return graph.node(op_type, [x, graph.constant(f"{name}.axes", list(axes))], name, keepdims=1)
-    return graph.node(op_type, [x], name, axes=list(axes), keepdims=1)
-
-
 class Softmax(Op):
-    """Softmax over one axis."""
+    """Softmax over one axis, in an FP32 island unless `fp16`."""
 
-    def __init__(self, axis: int) -> None:
+    def __init__(self, axis: int, fp16: bool = False) -> None:
         super().__init__()
-        self.axis = axis
+        self.axis, self.fp16 = axis, fp16
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` to the same shape."""
@@ -180,7 +90,7 @@ class Softmax(Op):
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """Softmax with its axis written out: the default changed at opset 13."""
-        with graph.fp32(SOFTMAX):
+        with contextlib.nullcontext() if self.fp16 else graph.fp32(SOFTMAX):
             return graph.node("Softmax", list(inputs), name, axis=self.axis)
 
 

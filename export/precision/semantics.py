@@ -1,7 +1,7 @@
 """What each ONNX operator of a graph computes, written once for every arithmetic.
 
-Composite operators (LayerNormalization, Gelu, Softmax) are spelled out step by step, so that in FP16 their insides
-overflow and lose digits as their outputs do.
+Composite operators (LayerNormalization, InstanceNormalization, Gelu, Softmax) are spelled out step by step, so that in
+FP16 their insides overflow and lose digits as their outputs do.
 """
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -112,6 +112,15 @@ def _layer_normalization(a: Float32, step: Step, x: Operands) -> Tensor:
     deviation = a.round(a.round(variance + step.get("epsilon", 1e-5)).sqrt())
     y = a.round(a.round(centred / deviation) * x[1])
     return y if len(x) < 3 else a.round(y + x[2])
+
+
+def _instance_normalization(a: Float32, step: Step, x: Operands) -> Tensor:
+    axes = list(range(2, x[0].dim()))
+    shape = [-1, *[1] * len(axes)]
+    centred = a.round(x[0] - a.mean(x[0], axes))
+    variance = a.mean(a.round(centred * centred), axes)
+    deviation = a.round(a.round(variance + step.get("epsilon", 1e-5)).sqrt())
+    return a.round(a.round(a.round(centred / deviation) * x[1].reshape(shape)) + x[2].reshape(shape))
 
 
 def _softmax(a: Float32, step: Step, x: Operands) -> Tensor:
@@ -264,6 +273,7 @@ RULES: dict[str, Rule] = {
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_normalization,
     "GlobalAveragePool": _global_average_pool,
+    "InstanceNormalization": _instance_normalization,
     "LayerNormalization": _layer_normalization,
     "Softmax": _softmax,
     "Gelu": _gelu,

@@ -2,6 +2,7 @@
 import pytest
 
 from edgenext_deploy.errors import UsageError
+from edgenext_deploy.formulations import parse_formulation
 from edgenext_deploy.targets import (
     BOARDS,
     TARGETS,
@@ -30,7 +31,7 @@ def test_every_row(name):
     target = TARGETS[name]
     assert target.name == name
     assert target.ir_version == IR_OF_OPSET[target.opset]
-    assert target.layout in ("nchw", "tokens") and target.padding in ("node", "attribute")
+    assert parse_formulation(target.formulation).name == target.formulation
     assert (target.precision_mode == "none") == (not target.tensorrt)
     if target.tensorrt:
         assert refusal_of_mode(target, target.precision_mode) is None

@@ -86,7 +86,7 @@ def test_an_equal_export_is_replaced_quietly(tmp_path):
     export(tmp_path)
     assert files(tmp_path) == before
     result = export(tmp_path, layout="tokens")
-    assert manifests.read(result.manifest_path).lowering["layout"] == "tokens"
+    assert manifests.read(result.manifest_path).lowering["formulation"] == "tokens"
 
 
 OTHERS = {

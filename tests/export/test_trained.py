@@ -24,6 +24,7 @@ from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.fp32_pins import pins_of, require_typed_fp16
 from edgenext_deploy.export.precision.typed import to_typed
 from edgenext_deploy.export.request import ExportRequest
+from edgenext_deploy.formulations import parse_formulation
 from edgenext_deploy.models.checkpoints.checkpoint import apply, load_checkpoint
 from edgenext_deploy.models.factory import create_model
 from edgenext_deploy.runtime.options import RuntimeOptions
@@ -68,7 +69,7 @@ def expected_logits(name):
 
 def lowered(model, layout, opset):
     graph, islands = emit(
-        lower(model, LoweringContext(BATCH, SIZE, SIZE, layout)),
+        lower(model, LoweringContext(BATCH, SIZE, SIZE, parse_formulation(layout))),
         (TensorSpec("image", (BATCH, 3, SIZE, SIZE), "float32"),),
         (TensorSpec("logits", (BATCH, CLASSES), "float32"),), opset, {13: 7, 20: 9}[opset], "digits")
     return graph, pins_of(graph, islands)

@@ -22,6 +22,7 @@ from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.fp32_pins import element_types
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.tasks import up_to_logits
+from edgenext_deploy.formulations import parse_formulation
 from edgenext_deploy.models.factory import create_model, randomise
 from edgenext_deploy.models.variants.registry import get_variant
 from edgenext_deploy.preprocess import photo
@@ -45,51 +46,55 @@ def error(found, expected):
     return float((found - expected).abs().max() / expected.abs().max())
 
 
+def context(batch, height, width, formulation):
+    return LoweringContext(batch, height, width, parse_formulation(formulation))
+
+
 def image(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("layout, padding", [("nchw", "node"), ("tokens", "attribute")])
+@pytest.mark.parametrize("formulation", ["nchw", "tokens-attribute", "nchw-matmul-attribute-scaled-scores"])
 @pytest.mark.parametrize("name", ["xxs_ssdlite", "mobilevit_xxs_ssdlite"])
-def test_lowered_detector_is_exact(name, layout, padding):
+def test_lowered_detector_is_exact(name, formulation):
     model, x = random_model(name), image(2, 3, 96, 64)
-    boxes, scores = lower(model, LoweringContext(2, 96, 64, layout, padding))(x)
+    boxes, scores = lower(model, context(2, 96, 64, formulation))(x)
     expected_boxes, expected_scores = model.detect(x)
     assert error(boxes, expected_boxes) < TOLERANCE and error(scores, expected_scores) < TOLERANCE
 
 
-@pytest.mark.parametrize("layout, padding", [("nchw", "node"), ("tokens", "attribute")])
+@pytest.mark.parametrize("formulation", ["nchw", "tokens-attribute", "nchw-matmul-attribute-scaled-scores"])
 @pytest.mark.parametrize("name, norm", [
     ("xxs_deeplabv3", "layer"), ("xxs_deeplabv3", "batch"), ("mobilevit_xxs_deeplabv3", None)])
-def test_lowered_segmenter_is_exact(name, norm, layout, padding):
+def test_lowered_segmenter_is_exact(name, norm, formulation):
     # The norm before stage 4's padded convolution has a shift: folded across the padding, the border would be wrong.
     variant = get_variant(name)
     if norm is not None:
         variant = dataclasses.replace(variant, config=dataclasses.replace(variant.config, norm=norm))
     model, x = random_model(variant), image(2, 3, 96, 64)
-    lowered = lower(model, LoweringContext(2, 96, 64, layout, padding))
+    lowered = lower(model, context(2, 96, 64, formulation))
     assert error(lowered.logits(x), model(x)) < TOLERANCE
     assert torch.equal(lowered(x), model.segment(x))
 
 
-@pytest.mark.parametrize("layout", ["nchw", "tokens"])
-def test_heads_where_the_blocks_downsample(layout):
+@pytest.mark.parametrize("formulation", ["nchw", "tokens-matmul-instance"])
+def test_heads_where_the_blocks_downsample(formulation):
     detector, segmenter = (random_model(dataclasses.replace(get_variant(head), config=get_variant("s_rw").config))
                            for head in HEADS)
     x = image(1, 3, 96, 64)
-    boxes, scores = lower(detector, LoweringContext(1, 96, 64, layout))(x)
+    boxes, scores = lower(detector, context(1, 96, 64, formulation))(x)
     expected_boxes, expected_scores = detector.detect(x)
     assert error(boxes, expected_boxes) < TOLERANCE and error(scores, expected_scores) < TOLERANCE
-    assert error(lower(segmenter, LoweringContext(1, 96, 64, layout)).logits(x), segmenter(x)) < TOLERANCE
+    assert error(lower(segmenter, context(1, 96, 64, formulation)).logits(x), segmenter(x)) < TOLERANCE
 
 
-@pytest.mark.parametrize("layout, padding", [("nchw", "node"), ("tokens", "attribute")])
+@pytest.mark.parametrize("formulation", ["nchw", "tokens-attribute", "nchw-matmul-attribute-scaled-scores"])
 @pytest.mark.parametrize("name", ["s_no_branching_k579", "s_sdta_first", "s_sdta_1111"])
-def test_lowered_ablations_are_exact(name, layout, padding):
+def test_lowered_ablations_are_exact(name, formulation):
     narrow = {"dims": (16, 24, 40, 48), "heads": (4, 4, 4, 4), "depths": (2, 2, 2, 2)}
     variant = dataclasses.replace(get_variant(name), config=dataclasses.replace(get_variant(name).config, **narrow))
     model, x = random_model(variant), image(1, 3, 64, 64)
-    assert error(lower(model, LoweringContext(1, 64, 64, layout, padding))(x), model(x)) < TOLERANCE
+    assert error(lower(model, context(1, 64, 64, formulation))(x), model(x)) < TOLERANCE
 
 
 @pytest.mark.parametrize("name", HEADS)

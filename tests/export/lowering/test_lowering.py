@@ -11,6 +11,7 @@ from edgenext_deploy.export.lowering import algebra, edgenext, mobilevit, mobile
 from edgenext_deploy.export.lowering.context import RULES, LoweringContext, activation_op
 from edgenext_deploy.export.lowering.lower import lower
 from edgenext_deploy.export.lowering.shape_ops import Pad
+from edgenext_deploy.formulations import parse_formulation
 from edgenext_deploy.models.definitions.edgenext import ConvEncoder, SDTAEncoder
 from edgenext_deploy.models.definitions.mobilevit import MobileViTBlock
 from edgenext_deploy.models.definitions.mobilevitv2 import MobileViTV2Block
@@ -35,7 +36,7 @@ def error(found, expected):
 
 
 def context(layout="nchw", padding="node", batch=2, size=64, **options):
-    return LoweringContext(batch, size, size, layout, padding, **options)
+    return LoweringContext(batch, size, size, parse_formulation(layout).replaced(padding=padding), **options)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +166,7 @@ def test_whole_networks(name, layout, padding):
 def test_other_input_sizes(name, shape):
     model = random_model(name)
     x = images(1, 3, *shape)
-    assert error(lower(model, LoweringContext(1, *shape, "tokens"))(x), model(x)) < TOLERANCE
+    assert error(lower(model, LoweringContext(1, *shape, parse_formulation("tokens")))(x), model(x)) < TOLERANCE
 
 
 def test_position_code_is_checked_at_a_size_where_rows_and_columns_differ():
@@ -213,7 +214,7 @@ def test_every_rule_fires_somewhere():
     fired = set()
     for name in ("xxs", "xxs_bn_hs", "mobilevit_xxs", "mobilevit_xxs_ssdlite", "mobilevit_xxs_deeplabv3",
                  "mobilevitv2_050"):
-        for layout in ("nchw", "tokens"):
+        for layout in ("nchw", "tokens", "nchw-matmul-scaled-scores", "nchw-onepass", "tokens-instance"):
             affine = (torch.ones(3).double(), torch.zeros(3).double())
             what = context(layout, size=224, input_affine=affine)
             lower(random_model(name), what)

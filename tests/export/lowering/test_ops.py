@@ -7,12 +7,12 @@ import torch
 from operator_cases import CASES, OPSETS, kind_of, module_of, random
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
-from edgenext_deploy.export.lowering import elementwise_ops, ops, shape_ops
+from edgenext_deploy.export.lowering import elementwise_ops, norms, ops, shape_ops
 from edgenext_deploy.export.lowering.trace import emit
 
 
 def test_every_operator_has_a_case():
-    known = {cls for module in (ops, elementwise_ops, shape_ops) for cls in vars(module).values()
+    known = {cls for module in (ops, norms, elementwise_ops, shape_ops) for cls in vars(module).values()
              if isinstance(cls, type) and issubclass(cls, ops.Op) and not cls.__name__.startswith("_")} - {ops.Op}
     assert known == {type(op) for op, _ in CASES.values()}
 

@@ -11,8 +11,10 @@ from edgenext_deploy.artifacts.golden import golden_batch
 from edgenext_deploy.artifacts.manifest import Preprocessing, TensorSpec
 from edgenext_deploy.export.lowering.context import LoweringContext
 from edgenext_deploy.export.lowering.lower import lower
+from edgenext_deploy.export.lowering.scales import set_scales
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.precision.fp32_pins import pins_of
+from edgenext_deploy.formulations import parse_formulation
 from edgenext_deploy.models.factory import create_model, randomise
 from edgenext_deploy.models.variants.registry import get_variant
 from edgenext_deploy.preprocess.photo import normalise
@@ -45,11 +47,16 @@ def graph(nodes, shape, constants=None, outputs=None):
 
 
 def network(form, change=lambda model: None, variant="xxs"):
-    """Return a lowered network with ten classes and its plan, after `change` of the reference module."""
-    opset, layout = FORMS[form]
+    """Return a lowered network with ten classes and its plan, after `change` of the reference module.
+
+    `form` is of `FORMS`, or any pair of an opset and a formulation.
+    """
+    opset, formulation = FORMS.get(form, form)
     module = randomise(create_model(variant, num_classes=10), seed=0).eval().requires_grad_(False)
     change(module)
-    lowered = lower(module, LoweringContext(1, SIZE, SIZE, layout))
+    context = LoweringContext(1, SIZE, SIZE, parse_formulation(formulation))
+    lowered = lower(module, context)
+    set_scales(lowered, context.scalings, [torch.from_numpy(image).double() for image in golden_samples(2)])
     model, islands = emit(
         lowered, (TensorSpec("image", (1, 3, SIZE, SIZE), "float32"),), (TensorSpec("logits", (1, 10), "float32"),),
         opset, 8, "network")

@@ -132,6 +132,15 @@ def test_without_an_island_the_logits_are_lost(stressed, island):
     assert first.headroom < 1
 
 
+@pytest.mark.parametrize("formulation", ["nchw-scaled", "nchw-scaled-scores", "tokens-scaled-scores"])
+def test_scaled_forms_hold_under_large_activations_without_pins(formulation):
+    """With sums in FP16 too, the worst case. Without pins the unscaled form loses the logits; see the test above."""
+    model, pins = graphs.network((13, formulation), graphs.scale_activations)
+    assert pins == {}
+    worst = analyse_drift(model, pins, graphs.golden_samples(2)).worst_case
+    assert worst.non_finite == 0 and worst.error < 0.01, worst
+
+
 @pytest.fixture(scope="module", params=sorted(graphs.FORMS))
 def planted(request):
     model, pins = graphs.network(request.param, graphs.plant_overflow)

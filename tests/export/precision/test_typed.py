@@ -39,6 +39,7 @@ from edgenext_deploy.export.precision.fp32_pins import (
 )
 from edgenext_deploy.export.precision.typed import count_casts, to_typed
 from edgenext_deploy.export.request import ExportRequest, precision_for
+from edgenext_deploy.formulations import parse_formulation
 from edgenext_deploy.models.factory import create_model, randomise
 from edgenext_deploy.targets import TARGETS, get_target
 
@@ -50,7 +51,8 @@ TOLERANCE = 0.01
 def made_graph(opset, ir_version, layout, variant):
     model = randomise(create_model(variant, num_classes=10), 0)
     graph, islands = emit(
-        lower(model, LoweringContext(1, 64, 64, layout)), (TensorSpec("image", (1, 3, 64, 64), "float32"),),
+        lower(model, LoweringContext(1, 64, 64, parse_formulation(layout))),
+        (TensorSpec("image", (1, 3, 64, 64), "float32"),),
         (TensorSpec("logits", (1, 10), "float32"),), opset, ir_version, variant)
     return graph, pins_of(graph, islands)
 
