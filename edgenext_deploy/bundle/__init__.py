@@ -1,0 +1,1 @@
+"""The race's bundle: several graphs that compute the same, in one file that holds equal weights once."""
