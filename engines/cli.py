@@ -48,7 +48,7 @@ class _ModelOrCommand(click.Group):
         return self._build if cmd_name == "" else super().get_command(ctx, cmd_name)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage(ctx.command_path, "MODEL.onnx [OPTIONS]")
+        formatter.write_usage(ctx.command_path, "MODEL.onnx|BUNDLE.race [OPTIONS]")
         formatter.write_usage(ctx.command_path, "COMMAND [ARGS]...", prefix="       ")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -56,8 +56,8 @@ class _ModelOrCommand(click.Group):
         self.format_commands(ctx, formatter)
 
 
-@click.command("", cls=_Nameless, help="Build MODEL.onnx.")
-@click.argument("onnx", metavar="MODEL.onnx", type=INPUT)
+@click.command("", cls=_Nameless, help="Build MODEL.onnx, or race the graphs of BUNDLE.race.")
+@click.argument("onnx", metavar="MODEL.onnx|BUNDLE.race", type=INPUT)
 @click.option("--output", "-o", type=click.Path(), metavar="F.plan",
               help="Path of the plan.  [default: next to the model]")
 @target_option("Where the plan will run: {names}.  [default: the manifest's]", targets_with_plans)
@@ -70,7 +70,9 @@ class _ModelOrCommand(click.Group):
 @click.option("--optimization-level", type=click.IntRange(0, 5), metavar="0..5",
               help="How hard to search, from TensorRT 8.6 on.  [default: TensorRT's]")
 @click.option("--best-of", type=click.IntRange(1, 20), default=1, metavar="N",
-              help="Build N times and keep the fastest plan.  [default: 1]")
+              help="Build N times and keep the fastest plan; of a bundle, the graph that wins.  [default: 1]")
+@click.option("--budget", "budget_min", type=click.FloatRange(min=0.0, min_open=True), metavar="MINUTES",
+              help="Time for a race; graphs that it is too short for are left out.  [default: as long as it takes]")
 @click.option("--no-cublas", is_flag=True, help="Leave cuBLAS out: saves memory on small boards (up to TensorRT 10).")
 @click.option("--force", is_flag=True, help="Replace a plan that is another build.")
 @json_options
@@ -81,11 +83,19 @@ def build_command(onnx: str, fp16: bool, fp32: bool, as_json: bool, json_file: O
 
     if fp16 and fp32:
         raise UsageError("--fp16 and --fp32 exclude each other", "leave one of the two out")
-    made = build_plan(onnx, precision="fp16" if fp16 else "fp32" if fp32 else None, **options)
+    made = build_plan(onnx, precision="fp16" if fp16 else "fp32" if fp32 else None,
+                      progress=lambda text: click.echo(text, err=True), **options)
     for warning in made.warnings:
         click.echo("warning: " + warning, err=True)
-    write_result(made.to_json(), as_json, json_file, lambda: click.echo(
-        "\n".join("{:<13} {}".format(title, text) for title, text in _screen(made).items())))
+    write_result(made.to_json(), as_json, json_file, lambda: _show(made))
+
+
+def _show(made: "BuiltPlan") -> None:
+    from edgenext_deploy.engines.racing.table_text import table_lines
+
+    if made.race is not None:
+        click.echo("\n".join([*table_lines(made.race), ""]))
+    click.echo("\n".join("{:<13} {}".format(title, text) for title, text in _screen(made).items()))
 
 
 def _screen(made: "BuiltPlan") -> Dict[str, str]:
@@ -132,7 +142,7 @@ def _precision_line(made: "BuiltPlan") -> str:
 
 @click.group("edgenext-build", cls=_ModelOrCommand, build=build_command,
              commands={"inspect": inspect_command, "test": test_command}, epilog=examples(
-                 "edgenext-build xxs.onnx", "edgenext-build xxs.onnx --fp32 --output xxs-fp32.plan",
+                 "edgenext-build xxs.onnx", "edgenext-build xxs.race --budget 60",
                  "edgenext-build inspect xxs.plan"))
 @common_options
 def command() -> None:
@@ -141,6 +151,9 @@ def command() -> None:
     A plan is the network as TensorRT compiled it for one GPU. MODEL.json, the manifest that edgenext-export wrote,
     must lie next to MODEL.onnx. The plan F.plan gets a sidecar F.plan.json, which says what it was built from, with
     which TensorRT, and in which precision; the engine's own layers prove that. Needs neither torch nor onnx.
+
+    BUNDLE.race holds several graphs that compute the same (edgenext-export --race). Each is built and tested, all are
+    measured in turns, and the fastest plan is kept. The same command goes on with a race that was interrupted.
     """
 
 

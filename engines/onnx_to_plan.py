@@ -1,50 +1,49 @@
 """From an ONNX file to a plan on the disk: what to build with what, the build, the sidecar, the self-test."""
-import datetime
 import os
 import shlex
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.artifacts import manifest as manifests
-from edgenext_deploy.artifacts.engine_file import open_graph
 from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.artifacts.missing_engine import engine_fix
-from edgenext_deploy.artifacts.nms_plugin import OP, ends_in_plugin
 from edgenext_deploy.artifacts.plan_check import (
-    SCHEMA,
     Environment,
-    PlanFile,
     PlanRecord,
     present_environment,
     sidecar_path,
     write_plan,
 )
+from edgenext_deploy.bundle.reading import is_bundle_name
+from edgenext_deploy.bundle.record import SUFFIX as BUNDLE_SUFFIX
 from edgenext_deploy.commands.options import kind_of_input
 from edgenext_deploy.engines import timing_cache as timing_cache_files
 from edgenext_deploy.engines import workspace
-from edgenext_deploy.engines.best_of import keep_fastest
 from edgenext_deploy.engines.build_records import BuildReport, BuildRequest, BuildResult
 from edgenext_deploy.engines.candidate import candidate
 from edgenext_deploy.engines.isolated import build_in_child
+from edgenext_deploy.engines.plan_description import record_of
 from edgenext_deploy.engines.plan_output import (
-    manifest_copy_for,
+    manifest_copies,
     require_no_foreign_manifest,
     require_same_build,
     require_same_manifest,
     require_writable,
 )
-from edgenext_deploy.engines.precision.mode import FP32
-from edgenext_deploy.engines.precision.pins import pins_of
+from edgenext_deploy.engines.plan_race import PlanRace
+from edgenext_deploy.engines.racing.records import RaceTable
+from edgenext_deploy.engines.racing.sources import Source
+from edgenext_deploy.engines.racing.work_folder import work_folder
 from edgenext_deploy.engines.selftest.engine_test import verify_in_child
 from edgenext_deploy.engines.selftest.golden_test import SelfTest
 from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
-from edgenext_deploy.files import require_file, sha256_of_file
+from edgenext_deploy.files import require_file
 from edgenext_deploy.machine.facts import is_jetson, read_memory
 from edgenext_deploy.machine.tree import Tree
+from edgenext_deploy.scratch import scratch_folder
 from edgenext_deploy.targets import TENSORRT, TENSORRT_RTX, Target, get_target
 from edgenext_deploy.tensorrt_api.builder_api import NO_GPU
 from edgenext_deploy.tensorrt_api.load import is_installed
-from edgenext_deploy.version import __version__
 
 
 class BuiltPlan(NamedTuple):
@@ -58,6 +57,7 @@ class BuiltPlan(NamedTuple):
         warnings: what the user should know.
         self_test: how the plan answered the golden input; None if it could not be run here.
         untested: why it could not be run; empty if it was.
+        race: the race that it won; None if one plan was built.
     """
 
     path: str
@@ -67,6 +67,7 @@ class BuiltPlan(NamedTuple):
     warnings: Tuple[str, ...]
     self_test: Optional[SelfTest] = None
     untested: str = ""
+    race: Optional[RaceTable] = None
 
     def to_json(self) -> Dict[str, Any]:
         """Return the result as JSON data."""
@@ -77,24 +78,30 @@ class BuiltPlan(NamedTuple):
 def build_plan(
     onnx: str, output: Optional[str] = None, *, target: Optional[str] = None, precision: Optional[str] = None,
     workspace_mib: Optional[int] = None, timing_cache: Optional[str] = None, optimization_level: Optional[int] = None,
-    best_of: int = 1, no_cublas: bool = False, force: bool = False,
+    best_of: int = 1, no_cublas: bool = False, force: bool = False, budget_min: Optional[float] = None,
+    progress: Optional[Callable[[str], None]] = None,
 ) -> BuiltPlan:
     """Build a TensorRT plan from an ONNX file for the GPU of this machine, and write it with its sidecar.
 
     The build runs in a child process. The plan is then run once on the golden input of the manifest, if this machine
     can run it; a plan with a wrong answer is not written.
 
+    Of a bundle (``edgenext-export --race``) every graph is built and measured against the others, and the fastest plan
+    that is right is written, with the manifest of its graph. A race that was interrupted goes on where it was.
+
     Args:
-        onnx: the ONNX file that edgenext-export wrote, with its manifest next to it.
-        output: path of the plan; by default that of the ONNX file with the ending ``.plan``.
+        onnx: the ONNX file that edgenext-export wrote, with its manifest next to it; or a bundle.
+        output: path of the plan; by default that of the ONNX file or bundle with the ending ``.plan``.
         target: where the plan will run, a name in `targets.TARGETS`; by default the one in the manifest.
         precision: ``fp16`` or ``fp32``; by default what the graph was exported for.
         workspace_mib: most scratch memory of a kernel in MiB; by default it follows the free memory.
         timing_cache: file of measured kernel times; by default one per TensorRT and GPU in the user's cache.
         optimization_level: how hard TensorRT searches, 0 to 5, from TensorRT 8.6 on; by default TensorRT's own.
-        best_of: number of builds, of which the fastest plan is kept.
+        best_of: number of builds, of which the fastest plan is kept; of a bundle, builds of the graph that wins.
         no_cublas: leave cuBLAS out, which saves memory on small boards (up to TensorRT 10).
         force: replace a plan that is another build.
+        budget_min: minutes for a race; graphs that it is too short for are left out. None for all of them.
+        progress: called with a line of text before each step of a race.
 
     Raises:
         UsageError: no such target; the output exists and is another build; it cannot be written, or is no place for
@@ -105,7 +112,8 @@ def build_plan(
         VerificationError: FP16 was asked for and nothing in the engine computes in FP16, or the plan's answer to the
             golden input is wrong.
     """
-    manifest = _read_manifest(onnx)
+    source = _open_source(onnx)
+    manifest = source.manifest
     chosen = get_target(target or manifest.target)
     environment = present_environment()
     runtime = choose_runtime(chosen, manifest)
@@ -120,27 +128,49 @@ def build_plan(
         workspace_bytes=automatic_bytes if workspace_mib is None else workspace_mib * workspace.MIB,
         timing_cache=_timing_cache(timing_cache, environment, runtime), optimization_level=optimization_level,
         drop_cublas=no_cublas)
-    manifest_copy = manifest_copy_for(path, onnx)
-    require_no_foreign_manifest(manifest_copy)
+    copies = manifest_copies(path, source)
+    require_no_foreign_manifest(copies)
     if not force:
-        require_same_build(path, request, manifest, environment)
-        require_same_manifest(manifest_copy)
+        require_same_build(path, request, list(source.manifests.values()), environment)
+        require_same_manifest(copies)
+    if len(source.manifests) > 1 or best_of > 1:
+        budget_s = None if budget_min is None else 60 * budget_min
+        with work_folder(path) as folder:
+            raced = PlanRace(folder, source, request, environment, best_of, budget_s, progress or _silent).run()
+            record = _record(raced.result, source, raced.graph, environment)._replace(race=raced.table.to_json())
+            written = write_plan(path, raced.result.plan, record, copies[raced.graph])
+            folder.remove()
+        if raced.untested:
+            warnings.append("no race: {} is {}".format(raced.graph, raced.untested))
+        return _built(path, written, raced.result, warnings, raced.self_test, raced.untested, raced.table)
+    graph = next(iter(source.manifests))
+    with scratch_folder() as scratch:
+        result = build_in_child(request._replace(onnx_path=source.place(graph, os.path.join(scratch, "graph.onnx"))))
+    record = _record(result, source, graph, environment)
+    tested, untested = _test(result, record, source.manifest_bytes(graph), path)
+    return _built(path, write_plan(path, result.plan, record, copies[graph]), result, warnings, tested, untested)
 
-    result = build_in_child(request)
-    record = _record(result, onnx, manifest, environment)
-    if best_of > 1:
-        result, note = keep_fastest(result, record, request, best_of)
-        warnings += [note] if note else []
-        record = _record(result, onnx, manifest, environment)
-    tested, untested = _test(result, record, onnx, path)
-    written = write_plan(path, result.plan, record, manifest_copy)
+
+def _silent(text: str) -> None:
+    """Ignore the progress."""
+
+
+def _record(result: BuildResult, source: Source, graph: str, environment: Environment) -> PlanRecord:
+    manifest = source.manifests[graph]
+    file = manifest.graph.file if is_bundle_name(source.path) else os.path.basename(source.path)
+    return record_of(result, file, manifest, source.manifest_bytes(graph), environment)
+
+
+def _built(path: str, written: PlanRecord, result: BuildResult, warnings: List[str], tested: Optional[SelfTest],
+           untested: str, race: Optional[RaceTable] = None) -> BuiltPlan:
     return BuiltPlan(path, sidecar_path(path), written, result.report, tuple(warnings) + result.report.warnings,
-                     tested, untested)
+                     tested, untested, race)
 
 
-def _test(result: BuildResult, record: PlanRecord, onnx: str, path: str) -> Tuple[Optional[SelfTest], str]:
+def _test(result: BuildResult, record: PlanRecord, manifest_file: bytes,
+          path: str) -> Tuple[Optional[SelfTest], str]:
     """Test the plan before it is written to `path`: one that is wrong costs nothing that was there."""
-    with candidate(result.plan, record, onnx) as tried:
+    with candidate(result.plan, record, manifest_file) as tried:
         try:
             tested, untested = verify_in_child(tried)
         except EdgeNextError as error:
@@ -149,17 +179,17 @@ def _test(result: BuildResult, record: PlanRecord, onnx: str, path: str) -> Tupl
     return tested, untested.replace(tried, path)
 
 
-def _read_manifest(onnx: str) -> Manifest:
-    """Return the manifest of an ONNX file; say so if it is something else."""
+def _open_source(onnx: str) -> Source:
+    """Return what an ONNX file or a bundle holds; say so if it is something else."""
     require_file(onnx, "ONNX file", engine_fix(onnx))
     suffix = os.path.splitext(onnx)[1].lower()
     if suffix in manifests.PLAN_SUFFIXES:
         raise BadInputError("{} is a plan, and a plan is built from an ONNX file".format(onnx),
                             "look at it: edgenext-build inspect {}".format(shlex.quote(onnx)))
-    if suffix != manifests.ONNX_SUFFIX:
-        raise BadInputError("{} is no ONNX file: a name ending in {} expected".format(onnx, manifests.ONNX_SUFFIX),
-                            "pass the .onnx file that edgenext-export wrote")
-    return open_graph(onnx).manifest()
+    if suffix not in (manifests.ONNX_SUFFIX, BUNDLE_SUFFIX):
+        raise BadInputError("{} is no ONNX file and no bundle: a name ending in {} or {} expected".format(
+            onnx, manifests.ONNX_SUFFIX, BUNDLE_SUFFIX), "pass the file that edgenext-export wrote")
+    return Source(onnx)
 
 
 def choose_runtime(target: Target, manifest: Manifest) -> str:
@@ -219,25 +249,3 @@ def _timing_cache(given: Optional[str], environment: Environment, runtime: str) 
     if runtime == TENSORRT_RTX or environment.tensorrt is None:
         return None
     return timing_cache_files.default_path(environment.tensorrt, environment.gpu, environment.compute_capability)
-
-
-def _record(result: BuildResult, onnx_path: str, manifest: Manifest, environment: Environment) -> PlanRecord:
-    report = result.report
-    capability = report.compute_capability or environment.compute_capability
-    pinned = set(report.pins.layers) if report.mode == "flag" else set(pins_of(manifest))
-    flags = report.flags + tuple("TACTIC_SOURCES-" + name for name in report.dropped_tactics)
-    if report.optimization_level is not None:
-        flags += ("OPTIMIZATION_LEVEL_{}".format(report.optimization_level),)
-    if report.mode == FP32:
-        pinned = set()
-    return PlanRecord(
-        schema=SCHEMA, toolkit_version=__version__, plan=PlanFile(os.path.basename(onnx_path), "", len(result.plan)),
-        onnx_file=os.path.basename(onnx_path), onnx_sha256=manifest.graph.sha256,
-        manifest_sha256=sha256_of_file(manifests.find_manifest_path(onnx_path)), flavour=report.runtime,
-        tensorrt=report.version, compute_capabilities=(capability,) if capability else (), environment=environment,
-        builder_flags=flags, precision=report.precision, precision_mode="none" if report.mode == FP32 else report.mode,
-        fp32_pins={reason: kept for reason, nodes in manifest.precision.fp32_pins.items()
-                   for kept in [tuple(node for node in nodes if node in pinned)] if kept},
-        workspace_bytes=report.workspace_bytes, build_seconds=report.build_s,
-        built_at=datetime.datetime.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ"), proof=json_records.to_json(report.proof),
-        plugins=(OP,) if ends_in_plugin(manifest.outputs) else ())

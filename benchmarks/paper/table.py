@@ -8,6 +8,7 @@ from edgenext_deploy.benchmarks.latency_report import LatencyRecord, LatencyRepo
 from edgenext_deploy.benchmarks.paper import suites
 from edgenext_deploy.benchmarks.paper.suites import Published, Suite
 from edgenext_deploy.benchmarks.statistics import Interval
+from edgenext_deploy.runtime.table import RUNTIMES
 
 KIND = "table"
 SCHEMA = 1
@@ -143,8 +144,8 @@ def _cells(found: Dict[str, Tuple[str, LatencyReport, LatencyRecord]], suite: Su
 def _setting(suite: Suite, row: LatencyRecord) -> Tuple[str, str, str]:
     """Return device, heading and everything else that two rows of a column have in common."""
     session = row.session
-    runtime = {"onnxruntime": "ONNX Runtime", "tensorrt": "TensorRT", "torch": "PyTorch"}.get(
-        str(session.get("runtime")), str(session.get("runtime")))
+    name = str(session.get("runtime"))
+    runtime = RUNTIMES[name].title if name in RUNTIMES else {"torch": "PyTorch"}.get(name, name)
     title = dict(_ALWAYS).get(row.device, row.device)
     device = row.device
     if not row.device_matches:

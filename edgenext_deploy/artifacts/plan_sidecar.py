@@ -54,6 +54,7 @@ class PlanRecord(NamedTuple):
         built_at: when, in UTC, as ``2026-11-22T09:30:00Z``.
         proof: what the engine inspector said about the layers' precision.
         plugins: TensorRT's own plugins that the plan needs, by name.
+        race: the race that the plan won, see `edgenext_deploy.engines.racing.records.RaceTable`; None without one.
     """
 
     schema: int
@@ -75,6 +76,7 @@ class PlanRecord(NamedTuple):
     built_at: str
     proof: Dict[str, Any]
     plugins: Tuple[str, ...] = ()
+    race: Optional[Dict[str, Any]] = None
 
 
 def sidecar_path(path: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 import click
 
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.runtime.options import AUTO, PREPARED_ON, RuntimeOptions
+from edgenext_deploy.runtime.options import AUTO, OPTIMIZATIONS, PREPARED_ON, RuntimeOptions
 from edgenext_deploy.runtime.table import RUNTIMES, choose_runtime, is_engine_name
 
 Function = Callable[..., Any]
@@ -46,11 +46,11 @@ _DECLARED: Dict[str, Dict[str, Any]] = {
                       "help": "Where camera frames are prepared.  [default: auto]"},
     "trust": {"option": "--trust", "is_flag": True,
               "help": "Accept a plan without a sidecar. A plan can run code."},
+    "optimization": {"option": "--optimization", "type": click.Choice(OPTIMIZATIONS),
+                     "help": "ONNX Runtime: how far it may rewrite the graph.  [default: all]"},
 }
 # In front of a field's name, because a command may have an option of its own of that name.
 _PREFIX = "runtime_option_"
-# Fields that mean nothing to a runtime.
-_UNUSED_BY = {"onnxruntime": ("cuda_graph", "zero_copy"), "tensorrt": ("provider", "threads")}
 
 
 def say_what_is_unused(runtime: RuntimeOptions, engines: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ def say_what_is_unused(runtime: RuntimeOptions, engines: Sequence[str]) -> None:
         engines: paths; what is no engine file, such as ``torch:xxs``, takes no part.
     """
     names = {choose_runtime(path, runtime.runtime).name for path in engines if is_engine_name(path)}
-    unused = [set(_UNUSED_BY.get(name, ())) for name in names]
+    unused = [set(RUNTIMES[name].unused) for name in names]
     if "onnxruntime" in names and runtime.provider is None:
         unused = [fields | {"device"} if names == {"onnxruntime"} else fields for fields in unused]
     for field in RuntimeOptions._fields:

@@ -1,4 +1,5 @@
 """How an engine is run: one record, from a command line or an application down to the session."""
+import os
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from edgenext_deploy.errors import UsageError
@@ -6,6 +7,8 @@ from edgenext_deploy.errors import UsageError
 AUTO = "auto"
 # Where camera frames are prepared.
 PREPARED_ON = (AUTO, "cpu", "gpu")
+# How far ONNX Runtime may rewrite a graph, from all it can to nothing.
+OPTIMIZATIONS = ("all", "extended", "basic", "none")
 
 
 class RuntimeOptions(NamedTuple):
@@ -24,6 +27,8 @@ class RuntimeOptions(NamedTuple):
         preprocess_on: where camera frames are prepared: ``auto``, ``cpu`` or ``gpu``; see
             `preprocess.prepare.FramePreparer`.
         trust: accept a plan without a sidecar. A plan is executable content: only if you know who built it.
+        optimization: ONNX Runtime: how far it may rewrite the graph: ``all``, ``extended`` (not the layout of tensors),
+            ``basic`` or ``none``. None for all.
     """
 
     runtime: str = AUTO
@@ -34,6 +39,7 @@ class RuntimeOptions(NamedTuple):
     zero_copy: Optional[bool] = None
     preprocess_on: str = AUTO
     trust: bool = False
+    optimization: Optional[str] = None
 
     def __repr__(self) -> str:
         """Return the call that makes this record, with only what differs from the defaults."""
@@ -58,7 +64,17 @@ def check_options(options: Any) -> RuntimeOptions:
     if options.preprocess_on not in PREPARED_ON:
         raise UsageError("frames are prepared on one of {}, found {!r}".format(
             ", ".join(PREPARED_ON), options.preprocess_on))
+    if options.optimization not in (None, *OPTIMIZATIONS):
+        raise UsageError("ONNX Runtime's optimization is one of {}, found {!r}".format(
+            ", ".join(OPTIMIZATIONS), options.optimization))
     return options
+
+
+def available_threads() -> int:
+    """Return the number of CPU cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def runtime_from_keywords(name: str) -> Callable[[Dict[str, Any]], Dict[str, Any]]:

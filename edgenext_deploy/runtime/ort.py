@@ -18,7 +18,7 @@ from edgenext_deploy.errors import (
     UsageError,
 )
 from edgenext_deploy.files import shown
-from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
+from edgenext_deploy.runtime.options import RuntimeOptions, available_threads, check_options, runtime_from_keywords
 from edgenext_deploy.runtime.ort_errors import load_error, run_error
 from edgenext_deploy.runtime.ort_memory import limit_memory
 from edgenext_deploy.runtime.profile import LayerTimes, layers_of_trace
@@ -34,27 +34,22 @@ _DTYPES = {
     "tensor(bool)": "bool",
 }
 _FATAL_ONLY = 4
+_LEVELS = {"all": "ORT_ENABLE_ALL", "extended": "ORT_ENABLE_EXTENDED", "basic": "ORT_ENABLE_BASIC",
+           "none": "ORT_DISABLE_ALL"}
 _PROCESSOR = "CPUExecutionProvider"
 # A setting of ONNX Runtime 1.19 and later; older ones ignore it.
 _EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 _Results = Tuple[Tuple[np.ndarray, ...], SessionTimings]
 
 
-def available_threads() -> int:
-    """Return the number of CPU cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class OnnxRuntimeSession(Session):
     """An ONNX file opened in ONNX Runtime, 1.10 or later.
 
-    Operators run one after another, each on `threads` threads, with every graph optimisation on.
+    Operators run one after another, each on `threads` threads, by default with every graph optimisation on.
 
     Args:
         engine: path of the ONNX file, or what `open_engine_file` made of it; one input, and static shapes.
-        options: `threads`, `provider`, and for a GPU's provider `device`.
+        options: `threads`, `optimization`, `provider`, and for a GPU's provider `device`.
         profile_prefix: have ONNX Runtime's profiler time every operator, which slows them a little, and write a JSON
             trace into a file whose path begins so. `profile_layers` reads it.
 
@@ -122,9 +117,10 @@ class OnnxRuntimeSession(Session):
         return outputs
 
     def describe(self) -> Dict[str, Any]:
-        """Return runtime, version, provider and threads."""
+        """Return runtime, version, provider and threads, and `optimization` where it is not all."""
+        limited = self._options.optimization not in (None, "all")
         return {"runtime": "onnxruntime", "version": self._version, "provider": self._provider,
-                "threads": self._threads}
+                "threads": self._threads, **({"optimization": self._options.optimization} if limited else {})}
 
     def profile_layers(self, image: np.ndarray, *, runs: int = 20, warmup: int = 3) -> LayerTimes:
         """Time every node; see `Session.profile_layers`.
@@ -232,7 +228,8 @@ def _open(onnxruntime: Any, file: EngineFile, threads: int, options: RuntimeOpti
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
     settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    settings.graph_optimization_level = getattr(
+        onnxruntime.GraphOptimizationLevel, _LEVELS[options.optimization or "all"])
     # Errors that it logs are raised too, and reported in one line.
     settings.log_severity_level = _FATAL_ONLY
     if profile_prefix is not None:

@@ -25,12 +25,14 @@ class Runtime(NamedTuple):
         endings: of the files it opens, in lower case, such as ``.onnx``.
         session: its `Session` class, or ``module:Class`` to import it only when a file is opened. It is called with
             an `artifacts.engine_file.EngineFile` and ``options``, the `RuntimeOptions`.
+        unused: fields of `RuntimeOptions` that mean nothing to it; a command says so where one is given.
     """
 
     name: str
     title: str
     endings: Tuple[str, ...]
     session: "Union[str, SessionMaker]"
+    unused: Tuple[str, ...] = ()
 
     def session_class(self) -> "SessionMaker":
         """Return the class, imported if need be."""
@@ -45,7 +47,7 @@ RUNTIMES: Dict[str, Runtime] = {}
 
 
 def register_runtime(name: str, *, endings: Sequence[str], session: "Union[str, SessionMaker]",
-                     title: Optional[str] = None) -> None:
+                     title: Optional[str] = None, unused: Sequence[str] = ()) -> None:
     """Add a runtime: `open_session`, the networks and every command then take files of these endings.
 
     Args:
@@ -54,6 +56,7 @@ def register_runtime(name: str, *, endings: Sequence[str], session: "Union[str, 
             that one, and this one is chosen by name.
         session: see `Runtime`.
         title: for people; `name` by default.
+        unused: see `Runtime`.
 
     Raises:
         UsageError: the name is taken, or an ending has no dot or is not in lower case.
@@ -64,7 +67,7 @@ def register_runtime(name: str, *, endings: Sequence[str], session: "Union[str, 
     if wrong or not endings:
         raise UsageError("{!r} is not the ending of a file".format(wrong[0] if wrong else ""),
                          "write it in lower case with its dot, such as '.onnx'")
-    RUNTIMES[name] = Runtime(name, title or name, tuple(endings), session)
+    RUNTIMES[name] = Runtime(name, title or name, tuple(endings), session, tuple(unused))
 
 
 def engine_endings() -> Tuple[str, ...]:
@@ -114,6 +117,9 @@ def _ending(path: str) -> str:
 
 
 register_runtime("onnxruntime", title="ONNX Runtime", endings=(ONNX_SUFFIX,),
-                 session="edgenext_deploy.runtime.ort:OnnxRuntimeSession")
+                 session="edgenext_deploy.runtime.ort:OnnxRuntimeSession", unused=("cuda_graph", "zero_copy"))
 register_runtime("tensorrt", title="TensorRT", endings=PLAN_SUFFIXES,
-                 session="edgenext_deploy.runtime.trt:TensorRTSession")
+                 session="edgenext_deploy.runtime.trt:TensorRTSession", unused=("provider", "threads", "optimization"))
+register_runtime("openvino", title="OpenVINO", endings=(ONNX_SUFFIX,),
+                 session="edgenext_deploy.runtime.ov:OpenVINOSession",
+                 unused=("provider", "device", "cuda_graph", "zero_copy", "optimization"))

@@ -38,7 +38,7 @@ _UNSUPPORTED = {"NotAnOperator"}
 CACHE_TAG = b"timing cache of the double\n"
 
 
-def make(release, gpu=True, out_of_memory=False, ignore_fp16=False, names_only=False):
+def make(release, gpu=True, out_of_memory=False, ignore_fp16=False, names_only=False, runs=False):
     """Return a new module.
 
     Args:
@@ -47,6 +47,7 @@ def make(release, gpu=True, out_of_memory=False, ignore_fp16=False, names_only=F
         out_of_memory: every build fails for want of memory.
         ignore_fp16: the builder picks FP32 for everything all the same.
         names_only: the engine keeps no details of its layers.
+        runs: the other double, `tensorrt_runtime_double`, runs the plans.
     """
     with open(_TABLE) as stream:
         table = json.load(stream)[release]
@@ -55,8 +56,8 @@ def make(release, gpu=True, out_of_memory=False, ignore_fp16=False, names_only=F
     module.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)
     module.double = types.SimpleNamespace(
         release=release, major=int(release.split(".")[0]), number=tuple(int(part) for part in release.split(".")),
-        gpu=gpu, out_of_memory=out_of_memory, ignore_fp16=ignore_fp16, names_only=names_only, configs=[], builds=0,
-        plugins=False)
+        gpu=gpu, out_of_memory=out_of_memory, ignore_fp16=ignore_fp16, names_only=names_only, runs=runs, graph=b"",
+        configs=[], builds=0, plugins=False)
     module.init_libnvinfer_plugins = lambda logger, namespace: _register_plugins(module)
     for name, (kind, *members) in table.items():
         if "." not in name:
@@ -241,9 +242,12 @@ def _old_line(layer):
 
 
 def _plan_bytes(double, layers, detailed):
-    payload = json.dumps({"layers": layers, "detailed": detailed and not double.names_only}).encode()
+    payload = json.dumps({"layers": layers, "detailed": detailed and not double.names_only, "order": None,
+                          "changes": {}}).encode()
+    if double.runs:
+        payload += b"\n" + double.graph
     version = bytes(int(part) for part in RELEASES[double.release].split("."))
-    if double.number < (8, 6):
+    if double.number < (8, 6) and not double.runs:
         version = b"\0\0\0\0"  # these releases have something else there
     return struct.pack("<4sIIIQ4s", b"ftrt", 0, _SERIALS.get(double.release, 1), 0, len(payload), version) + payload
 
@@ -287,6 +291,7 @@ def _parser_init(self, network, logger):
 
 def _parse(self, data):
     trt, double = self._trt, self._trt.double
+    double.graph = bytes(data)
     try:
         graph = onnx_reader.read(bytes(data))
     except ValueError as error:
@@ -368,7 +373,7 @@ def _deserialize(self, data):
         _log(self._logger, self._trt, "ERROR", "Error Code 1: Serialization (magicTag does not match)")
         return None
     engine = self._trt.ICudaEngine()
-    engine._content = json.loads(data[28:].decode())
+    engine._content = json.loads(data[28:].partition(b"\n")[0].decode())
     return engine
 
 

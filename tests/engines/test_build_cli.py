@@ -5,7 +5,6 @@ What a double "builds" has never seen a GPU; these tests show what the command a
 import json
 import os
 import signal
-import time
 
 import pytest
 from command_lines import run_here
@@ -14,10 +13,9 @@ from engine_cases import FLAG_RELEASES, install, normed, tiny
 from plan_samples import identify_plan
 
 from edgenext_deploy.artifacts import plan_check as plans
-from edgenext_deploy.artifacts.manifest import TensorSpec
-from edgenext_deploy.engines import best_of, isolated, onnx_to_plan
+from edgenext_deploy.engines import isolated, onnx_to_plan
 from edgenext_deploy.engines.cli import command
-from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, VerificationError
+from edgenext_deploy.errors import IncompatibleError, VerificationError
 from edgenext_deploy.machine.environment import Environment
 
 
@@ -66,7 +64,7 @@ def test_the_second_build_hits_the_timing_cache(machine, capfd, tmp_path):
 def test_a_usage_error_names_the_command_as_it_is_typed(capfd, monkeypatch):
     monkeypatch.setattr("sys.argv", ["edgenext-build"])
     code, _, err = run(capfd)
-    assert code == 2 and "Usage: edgenext-build [OPTIONS] MODEL.onnx\nTry 'edgenext-build --help'" in err
+    assert code == 2 and "Usage: edgenext-build [OPTIONS] MODEL.onnx|BUNDLE.race\nTry 'edgenext-build --help'" in err
 
 
 def test_options_before_and_after_the_model(machine, capfd, tmp_path):
@@ -224,50 +222,12 @@ def test_no_gpu_and_no_tensorrt(monkeypatch, capfd, tmp_path):
     assert code == 6 and "driver shows none" in err
 
 
-def test_best_of_without_a_session_builds_once_and_says_so(machine, monkeypatch, capfd, tmp_path):
-    def no_gpu(path):
-        raise MissingRuntimeError("there is no GPU")
-
+def test_best_of_without_a_session_builds_once_and_says_so(machine, capfd, tmp_path):
     machine()
-    monkeypatch.setattr("edgenext_deploy.runtime.open.open_session", no_gpu)
     code, _, err = run(capfd, normed(tmp_path), "--best-of", "3")
-    assert code == 0 and "--best-of has no effect, one plan was built: there is no GPU" in err
-
-
-def test_best_of_keeps_the_fastest(machine, monkeypatch, tmp_path):
-    plain = onnx_to_plan.build_in_child
-    made, waits = [], [0.002, 0.0, 0.001]
-
-    def build(request):
-        made.append(request)
-        result = plain(request)
-        return result._replace(plan=result.plan + bytes([len(made)]))
-
-    class Session:
-        inputs = (TensorSpec("image", (1, 3, 2, 2), "float32"),)
-
-        def __init__(self, path):
-            assert identify_plan(path) is not None and os.path.exists(path.replace(".plan", ".json"))
-            with open(path, "rb") as stream:
-                self.wait = waits[stream.read()[-1] - 1]
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *exception):
-            pass
-
-        def infer_all(self, image):
-            time.sleep(self.wait)
-
-    machine()
-    monkeypatch.setattr(onnx_to_plan, "build_in_child", build)
-    monkeypatch.setattr(best_of, "build_in_child", build)
-    monkeypatch.setattr("edgenext_deploy.runtime.open.open_session", Session)
-    result = onnx_to_plan.build_plan(normed(tmp_path), best_of=3)
-    assert (tmp_path / "net.plan").read_bytes()[-1] == 2 and result.record.plan.bytes == result.report.plan_bytes + 1
-    # The timing cache would make the later builds equal to the first.
-    assert [request.timing_cache is None for request in made] == [False, True, True]
+    assert code == 0, err
+    assert "warning: no race: net is the first, for nothing can be measured here: " in err
+    assert err.count("building") == 1 and "building 1 of 3" in err
 
 
 @pytest.mark.parametrize("arguments, code, expected", [
@@ -298,7 +258,8 @@ def test_a_model_without_its_manifest(capfd, tmp_path):
 def test_help_shows_the_options_and_the_commands(capfd):
     code, out, _ = run(capfd, "--help")
     assert code == 0
-    for expected in ("MODEL.onnx [OPTIONS]", "--workspace-mib", "--best-of", "--debug", "inspect", "Commands:"):
+    for expected in ("MODEL.onnx|BUNDLE.race [OPTIONS]", "--budget", "--workspace-mib", "--best-of", "--debug",
+                     "inspect", "Commands:"):
         assert expected in out
     assert run(capfd, "--version")[1].startswith("edgenext-deploy")
     assert "PLAN" in run(capfd, "inspect", "--help")[1]

@@ -22,7 +22,7 @@ def test_the_keywords_are_the_options_of_the_command():
     signature = inspect.signature(engines.build_plan)
     options = {parameter.name for parameter in build_command.params}
     shared = options - {"fp16", "fp32", "as_json", "json_file"} | {"precision"}
-    assert set(signature.parameters) == shared - {"version", "debug"}
+    assert set(signature.parameters) == shared - {"version", "debug"} | {"progress"}
     kinds = [parameter.kind for parameter in signature.parameters.values()]
     assert kinds == [inspect.Parameter.POSITIONAL_OR_KEYWORD] * 2 + [inspect.Parameter.KEYWORD_ONLY] * (len(kinds) - 2)
     with build_command.make_context("", ["net.onnx"]) as context:

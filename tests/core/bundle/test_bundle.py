@@ -190,7 +190,8 @@ def test_damage_is_found(tmp_path):
 
 @pytest.mark.parametrize("field, value", [
     ("variant", "another"), ("labels", ("a",)), ("target", "orin"),
-    ("weights", MANIFEST.weights._replace(sha256="0" * 64)), ("golden", MANIFEST.golden._replace(input_sha256="0" * 64)),
+    ("weights", MANIFEST.weights._replace(sha256="0" * 64)),
+    ("golden", MANIFEST.golden._replace(input_sha256="0" * 64)),
     ("precision", MANIFEST.precision._replace(requested="fp16"))])
 def test_graphs_of_different_networks_do_not_race(tmp_path, field, value):
     one, two = tiny_graphs("one", "two")

@@ -48,7 +48,7 @@ def test_the_record_shows_what_differs_from_the_defaults():
 
 @pytest.mark.parametrize("wrong, message", [
     (RuntimeOptions(threads=0), "threads must be at least 1"), (RuntimeOptions(device=-1), "index of a GPU"),
-    (RuntimeOptions(preprocess_on="fpga"), "auto, cpu, gpu"), (RuntimeOptions(runtime="openvino"), "openvino"),
+    (RuntimeOptions(preprocess_on="fpga"), "auto, cpu, gpu"), (RuntimeOptions(runtime="tvm"), "tvm"),
     (RuntimeOptions(runtime="tensorrt"), "does not run"), ("onnxruntime", "must be a RuntimeOptions")])
 def test_what_no_runtime_could_take_is_refused(wrong, message):
     for call in (lambda: open_session(TINY, options=wrong), lambda: Classifier(TINY, runtime=wrong)):
@@ -141,7 +141,8 @@ def test_a_command_gets_one_record():
 def test_every_field_has_an_option_unless_it_is_left_out():
     command, found = command_with(without=("preprocess_on", "trust"))
     options = {name for parameter in command.params for name in parameter.opts}
-    assert options == {"--device", "--runtime", "--provider", "--gpu", "--threads", "--cuda-graph", "--zero-copy"}
+    assert options == {"--device", "--runtime", "--provider", "--gpu", "--threads", "--cuda-graph", "--zero-copy",
+                       "--optimization"}
     assert len(command_with()[0].params) == len(RuntimeOptions._fields) + 1
     assert CliRunner().invoke(command, ["--threads", "3"]).exit_code == 0
     assert found[0][1] == RuntimeOptions(threads=3)
@@ -202,7 +203,7 @@ def test_a_registered_runtime_opens_its_files_and_is_chosen_by_name(runtimes, tm
 def test_a_built_in_runtime_is_imported_only_when_it_opens_a_file():
     assert all(isinstance(runtime.session, str) for runtime in table.RUNTIMES.values())
     assert [runtime.session_class().__name__ for runtime in table.RUNTIMES.values()] == [
-        "OnnxRuntimeSession", "TensorRTSession"]
+        "OnnxRuntimeSession", "TensorRTSession", "OpenVINOSession"]
 
 
 def test_what_cannot_be_registered(runtimes):

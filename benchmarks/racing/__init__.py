@@ -1,0 +1,1 @@
+"""The race on processors, and the heats of every race."""
