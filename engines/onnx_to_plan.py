@@ -100,7 +100,8 @@ def build_plan(
         best_of: number of builds, of which the fastest plan is kept; of a bundle, builds of the graph that wins.
         no_cublas: leave cuBLAS out, which saves memory on small boards (up to TensorRT 10).
         force: replace a plan that is another build.
-        budget_min: minutes for a race; graphs that it is too short for are left out. None for all of them.
+        budget_min: time for a race in minutes, more than 0; graphs that it is too short for are left out. None for all
+            of them.
         progress: called with a line of text before each step of a race.
 
     Raises:

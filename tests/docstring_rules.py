@@ -12,8 +12,8 @@ from import_graph import FACES, module_files
 
 # A number's entry says what it counts or between what it lies; these words do.
 UNIT = re.compile(
-    r"pixel|second|\bms\b|\bHz\b|byte|MiB|MAdds|multiply-add|parameters|milliwatt|share|fraction|percent|%|degree|"
-    r"[Nn]umber of|[Hh]ow many|[Cc]ount|index|[Ss]eed|at least|at most|\d ?\.\. ?\d|\bfrom \d|\d or \d|\bto \d|"
+    r"pixel|second|minute|\bms\b|\bHz\b|byte|MiB|MAdds|multiply-add|parameters|milliwatt|share|fraction|percent|%|"
+    r"degree|[Nn]umber of|[Hh]ow many|[Cc]ount|index|[Ss]eed|at least|at most|\d ?\.\. ?\d|\bfrom \d|\d or \d|\bto \d|"
     r"[Mm]ost |images|frames|threads|classes|layers|copies|calls|inferences|opset|probability|score|version|ratio|"
     r"relative|`unit`")
 UNIT_SUFFIXES = ("_s", "_ms", "_us", "_bytes", "_mib", "_mw", "_hz", "_mhz", "_c", "_pct", "_percent", "_flops", "_px")

@@ -1,14 +1,11 @@
 """Bundles of small graphs that compute the same, made without onnx: for Python 3.6 too."""
-import os
-
 from doubles import onnx_writer as ow
-from paths import DATA
+from paths import TINY
 
 from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts.manifest import Precision
 from edgenext_deploy.bundle.writing import NamedGraph, bundle_bytes
 from edgenext_deploy.files import sha256_of_bytes
-
-TINY = os.path.join(DATA, "tiny_classifier.onnx")
 
 
 def named(name, graph, manifest, **changes):
@@ -17,11 +14,18 @@ def named(name, graph, manifest, **changes):
     return NamedGraph(name, graph, manifests.dump(manifest._replace(graph=file, **changes)))
 
 
+def tiny_manifest():
+    """Return the tiny classifier's manifest, as if it were for an FP16 engine by builder flag."""
+    manifest = manifests.read(TINY.replace(".onnx", ".json"))
+    golden = manifest.golden._replace(tolerance=dict(manifest.golden.tolerance, fp16=0.02))
+    return manifest._replace(golden=golden, precision=Precision("fp16", "flag"))
+
+
 def tiny_graphs(*names, pins=()):
     """Return graphs that differ in nothing but a comment; `pins` has the number of FP32 pins of each."""
     with open(TINY, "rb") as stream:
         graph = stream.read()
-    manifest = manifests.read(TINY.replace(".onnx", ".json"))
+    manifest = tiny_manifest()
     found = []
     for index, name in enumerate(names):
         count = pins[index] if index < len(pins) else 0

@@ -96,13 +96,14 @@ class RaceLoop:
 
     def _take_up(self) -> None:
         """Bring files and state together: what was being done when the race was interrupted is done again."""
-        for entrant in self._entrants.values():
+        begun = bool(self._state.durations_s) or self._winner() is not None
+        for entrant in list(self._entrants.values()):
             if entrant.status in (RACING, WON):
                 if not self._discipline.is_ready(entrant):
                     self._put(entrant._replace(status=WAITING, measured=None))
             else:
                 self._discipline.discard(entrant)
-            if entrant.status == SKIPPED and not self._state.durations_s:
+            if entrant.status == SKIPPED and not begun:
                 self._put(entrant._replace(status=WAITING, reason=""))  # the budget may be another one
         self._save()
 

@@ -6,9 +6,8 @@ import random
 import numpy as np
 import pytest
 from doubles import onnx_writer as ow
-from race_bundles import TINY, named, tiny_graphs, write_tiny
+from race_bundles import named, tiny_graphs, tiny_manifest, write_tiny
 
-from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.engine_file import open_graph
 from edgenext_deploy.bundle.reading import open_bundle
 from edgenext_deploy.bundle.record import LENGTH_BYTES, MAGIC
@@ -16,7 +15,7 @@ from edgenext_deploy.bundle.weights import find_weights
 from edgenext_deploy.bundle.writing import bundle_bytes
 from edgenext_deploy.errors import BadInputError
 
-MANIFEST = manifests.read(TINY.replace(".onnx", ".json"))
+MANIFEST = tiny_manifest()
 
 
 def tensor(name, values, packed=False):
@@ -192,12 +191,12 @@ def test_damage_is_found(tmp_path):
     ("variant", "another"), ("labels", ("a",)), ("target", "orin"),
     ("weights", MANIFEST.weights._replace(sha256="0" * 64)),
     ("golden", MANIFEST.golden._replace(input_sha256="0" * 64)),
-    ("precision", MANIFEST.precision._replace(requested="fp16"))])
+    ("precision", MANIFEST.precision._replace(requested="fp32"))])
 def test_graphs_of_different_networks_do_not_race(tmp_path, field, value):
     one, two = tiny_graphs("one", "two")
     two = named("two", two.graph, MANIFEST, **{field: value})
     (tmp_path / "tiny.race").write_bytes(bundle_bytes("tiny", [one, two]))
-    with pytest.raises(BadInputError, match="not the same network"):
+    with pytest.raises(BadInputError, match="differ in {}; ".format(field)):
         open_bundle(str(tmp_path / "tiny.race"))
 
 
