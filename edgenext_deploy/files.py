@@ -6,7 +6,7 @@ import re
 import shlex
 import stat
 import tempfile
-from typing import IO, Callable, Dict, Iterator, List, Optional
+from typing import IO, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Union
 
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.folder_lock import locked_folder, try_lock
@@ -18,6 +18,8 @@ _MOST_LINKS = 40
 # What tempfile puts behind the prefix.
 _RANDOM = re.compile(r"[a-z0-9_]{8}\Z")
 _MOST_VOUCHING_BYTES = 64 << 20
+# What a file gets: all of it, or its parts one after the other.
+Content = Union[bytes, Iterable[bytes]]
 
 
 def cache_folder() -> str:
@@ -180,7 +182,7 @@ def _as_usage_error(path: str) -> Iterator[None]:
         ) from error
 
 
-def write_files_atomically(files: Dict[str, bytes]) -> None:
+def write_files_atomically(files: Mapping[str, Content]) -> None:
     """Write several files so that a failure leaves every one of them as it was before.
 
     All contents go to temporary files in the target folders first and are flushed to disk; only when
@@ -211,7 +213,7 @@ def write_files_atomically(files: Dict[str, bytes]) -> None:
                 with _as_usage_error(path):
                     if path in streams:
                         with open(path, "wb") as stream:
-                            stream.write(data)
+                            stream.writelines(_parts(data))
                         continue
                     os.replace(temporary.pop(path), path)
                     # Or the disk may hold the second name before the first.
@@ -244,7 +246,7 @@ def settled(path: str, digest: Callable[[], str]) -> Iterator[None]:
         yield
 
 
-def _write_temporary(path: str, data: bytes, temporary: Dict[str, str], held: contextlib.ExitStack) -> None:
+def _write_temporary(path: str, data: Content, temporary: Dict[str, str], held: contextlib.ExitStack) -> None:
     """Write the content of a file that is to be, and add its name to `temporary`."""
     folder = _folder_of(path)
     os.makedirs(folder, exist_ok=True)
@@ -254,10 +256,14 @@ def _write_temporary(path: str, data: bytes, temporary: Dict[str, str], held: co
         # Open and locked until it has its name, so that nobody takes it for one that was left.
         stream = held.enter_context(os.fdopen(handle, "wb"))
         try_lock(handle)
-    stream.write(data)
+    stream.writelines(_parts(data))
     stream.flush()
     os.fsync(stream.fileno())
     os.chmod(name, plain_mode())
+
+
+def _parts(data: Content) -> Iterable[bytes]:
+    return [data] if isinstance(data, bytes) else data
 
 
 def clear_left(path: str) -> None:

@@ -6,6 +6,8 @@ forge a line of ours, and formulas that a spreadsheet runs. Letters of every lan
 import re
 from typing import Any, Dict, Match
 
+from edgenext_deploy.standard_error import muting
+
 # C0 without tab and line end, DEL, C1, marks of width and direction, line and paragraph separators, surrogates, BOM.
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
@@ -72,7 +74,8 @@ class VisibleStream:
 
     def write(self, text: str) -> int:
         """Write text; return its length, as streams do."""
-        self._stream.write(visible_lines(text, styled=self._stream.isatty()))
+        with muting:
+            self._stream.write(visible_lines(text, styled=self._stream.isatty()))
         return len(text)
 
     def writelines(self, lines: Any) -> None:

@@ -1,5 +1,5 @@
 """Top-1 and top-5 accuracy, and two classifiers on the same images."""
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from edgenext_deploy.benchmarks.accuracy.class_names import CLASS_ORDERS
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item
@@ -9,8 +9,6 @@ from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task, is_index
 from edgenext_deploy.errors import unknown_name
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from edgenext_deploy.networks.base import Network
 
 _TOP = 5
@@ -36,7 +34,7 @@ class ClassificationTask(Task):
         """Return the images of class folders, or of a flat folder with a file of truths."""
         return read_folder(folder, labels_file, labels, limit, self._class_order)
 
-    def row(self, network: "Network[Any]", item: Item, image: "Image.Image", answer: Any) -> Row:
+    def row(self, network: "Network[Any]", item: Item, size: Tuple[int, int], answer: Any) -> Row:
         """Return the best classes."""
         if len(network.labels) == 1:
             threshold: float = network.threshold  # type: ignore[attr-defined]

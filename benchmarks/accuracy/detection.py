@@ -11,8 +11,6 @@ from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task, is_index
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from edgenext_deploy.networks.base import Network
 
 DEFAULT_ANNOTATIONS = "instances.json"
@@ -40,12 +38,12 @@ class DetectionTask(Task):
         return finish(items, "{} images of {}, categories {}".format(
             len(items), os.path.basename(path), how), limit, path, categories)
 
-    def row(self, network: "Network[Any]", item: Item, image: "Image.Image", answer: Any) -> Row:
+    def row(self, network: "Network[Any]", item: Item, size: Tuple[int, int], answer: Any) -> Row:
         """Return the objects."""
-        if self._sizes.get(item.key) == (image.height, image.width) != (image.width, image.height):
+        if self._sizes.get(item.key) == size[::-1] != size:
             raise BadInputError(
                 "the annotations are for a photo of {}x{} pixels, and upright it has {}x{}: their boxes lie in the "
-                "pixels as stored".format(image.height, image.width, image.width, image.height))
+                "pixels as stored".format(*size[::-1], *size))
         return {"objects": [[found.index, found.score, *found[3:]] for found in answer]}
 
     def is_row(self, row: Row, classes: int) -> bool:

@@ -12,7 +12,8 @@ from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task, is_index
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.networks.base import TASKS, Network
 from edgenext_deploy.networks.open import open_network, task_of
-from edgenext_deploy.preprocess.photo_batches import ReadPhoto, read_batches
+from edgenext_deploy.networks.photo_answers import answer_photos
+from edgenext_deploy.preprocess.photo_batches import ReadPhoto
 from edgenext_deploy.preprocess.words import in_words
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.version import __version__
@@ -144,25 +145,23 @@ def _header(task: str, engines: Sequence[Dict[str, Any]], data: Data) -> Dict[st
 
 def _complete(results: Results, task: Task, networks: "Sequence[Network[Any]]", items: Sequence[Item],
               progress: Optional[Progress]) -> None:
-    """Add the rows that are not there yet; as many photos are read at a time as the largest batch of an engine."""
+    """Add the rows that are not there yet."""
     missing = [(number, item) for number, item in enumerate(items) if item.key not in results.rows]
     ahead = iter(missing)
-    for batch in read_batches([item.path for _, item in missing], max(network.batch for network in networks),
-                              [network.manifest.preprocessing for network in networks]):
-        usable = [photo.image for photo in batch if photo.image is not None]
-        answers = iter(list(zip(*(network(usable) for network in networks))))
-        for photo, (number, item) in zip(batch, ahead):
-            if progress is not None:
-                progress(number, len(items), item.key)
-            results.add(item.key, {"error": photo.error.message} if photo.error is not None else
-                        _row(task, networks, item, photo, next(answers)))
+    with contextlib.closing(answer_photos(networks, [item.path for _, item in missing])) as batches:
+        for batch in batches:
+            answers = zip(*batch.answers)
+            for photo, (number, item) in zip(batch.photos, ahead):
+                if progress is not None:
+                    progress(number, len(items), item.key)
+                results.add(item.key, {"error": photo.error.message} if photo.error is not None else
+                            _row(task, networks, item, photo, next(answers)))
 
 
 def _row(task: Task, networks: "Sequence[Network[Any]]", item: Item, photo: ReadPhoto,
          answers: Sequence[Any]) -> Row:
-    assert photo.image is not None
     try:
-        row: Row = {"engines": [task.row(network, item, photo.image, answer)
+        row: Row = {"engines": [task.row(network, item, photo.size, answer)
                                 for network, answer in zip(networks, answers)]}
     except BadInputError as error:
         return {"error": error.message}

@@ -1,6 +1,6 @@
 """Mean intersection over union on PASCAL VOC's masks, at the masks' own size."""
 import os
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -13,8 +13,6 @@ from edgenext_deploy.preprocess.photo import open_photo
 from edgenext_deploy.preprocess.photo_files import photos_in
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from edgenext_deploy.networks.base import Network
 
 PHOTOS, MASKS = "JPEGImages", "SegmentationClass"
@@ -48,7 +46,7 @@ class SegmentationTask(Task):
         items = [Item(name, photos[name], os.path.join(folder, MASKS, name + ".png")) for name in names]
         return finish(items, "{} photos {}".format(len(items), how), limit)
 
-    def row(self, network: "Network[Any]", item: Item, image: "Image.Image", answer: Any) -> Row:
+    def row(self, network: "Network[Any]", item: Item, size: Tuple[int, int], answer: Any) -> Row:
         """Return the confusion of one image."""
         truth = read_mask(item.truth, len(network.labels))
         answer = answer.resized()

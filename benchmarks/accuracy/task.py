@@ -1,13 +1,11 @@
 """What an evaluation does for each image and at the end; one subclass for each task of a network."""
 import abc
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item
 from edgenext_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from edgenext_deploy.networks.base import Network
 
 Row = Dict[str, Any]
@@ -62,13 +60,13 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def row(self, network: "Network[Any]", item: Item, image: "Image.Image", answer: Any) -> Row:
+    def row(self, network: "Network[Any]", item: Item, size: Tuple[int, int], answer: Any) -> Row:
         """Return what the network makes of an image, as JSON; all metrics come from these rows.
 
         Args:
             network: an engine.
             item: the image with its truth.
-            image: the photo, upright.
+            size: width and height of the photo, upright.
             answer: the network's.
 
         Raises:

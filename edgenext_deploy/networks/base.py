@@ -1,5 +1,6 @@
 """What Classifier, Detector and the other networks share: an open engine, its manifest, labels, prepared frames."""
 import abc
+import contextlib
 import os
 import time
 from typing import (
@@ -21,8 +22,9 @@ import numpy as np
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.deprecated import old_call
-from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
+from edgenext_deploy.errors import BadInputError, EdgeNextError, UsageError, VerificationError
 from edgenext_deploy.networks.labels import load_labels, require_count
+from edgenext_deploy.networks.pipelined_stream import pipelined_stream
 from edgenext_deploy.networks.stream import CallTimings, StreamResult, stream
 from edgenext_deploy.preprocess.input_form import image_shape, is_channels_last
 from edgenext_deploy.preprocess.photo import to_image
@@ -163,25 +165,80 @@ class Network(abc.ABC, Generic[Answer]):
         sources = [frame if isinstance(frame, np.ndarray) else to_image(frame) for frame in frames]
         decoded_ms = (time.perf_counter() - start) * 1e3
         outputs = self.frames.infer(sources, color)
-        inferred = time.perf_counter()
-        answers = [self._answer(tuple(output[index:index + 1] for output in outputs),
-                                _size(source, color or self._color)) for index, source in enumerate(sources)]
         taken = self.frames.timings
         assert taken is not None
-        return answers, CallTimings(decoded_ms + taken.preprocess_ms, taken.inference_ms,
-                                    (time.perf_counter() - inferred) * 1e3)
+        answers, postprocess_ms = self._answers_of(
+            outputs, [size_of(source, color or self._color) for source in sources])
+        return answers, CallTimings(decoded_ms + taken.preprocess_ms, taken.inference_ms, postprocess_ms)
 
-    def stream(self, camera: "Camera", stop: Optional[Callable[[], bool]] = None) -> "Iterator[StreamResult]":
+    def start(self, images: Sequence[np.ndarray]) -> None:
+        """Start the inference of prepared images; see `Session.submit`. `finish` gives the answers, in this order.
+
+        Args:
+            images: one to as many as the batch, each as `frames.prepare` makes it: `[1, 3, H, W]` of the session's
+                dtype, such as float32.
+
+        Raises:
+            UsageError: more inferences are under way than the session takes, or a closed session.
+        """
+        self.session.submit(self.frames.filled(images))
+
+    def finish(self, sizes: Sequence[Tuple[int, int]]) -> Tuple[List[Answer], CallTimings]:
+        """Wait for the oldest inference that was started, and return its answers.
+
+        Args:
+            sizes: (width, height) of the photo or frame of each image.
+
+        Returns:
+            The answers, and milliseconds; the preparation, which was the caller's, has none. Inference is as long as
+            the session says that it took.
+
+        Raises:
+            UsageError: nothing was started, or a closed session.
+            VerificationError: the network returned what no network of this task can.
+        """
+        outputs = self.session.collect()
+        answers, postprocess_ms = self._answers_of(outputs, sizes)
+        taken = self.session.timings
+        return answers, CallTimings(0.0, 0.0 if taken is None else taken.spent_ms(), postprocess_ms)
+
+    def abandon(self, count: int) -> None:
+        """Wait for inferences that were started, and drop what they answer; the session keeps it otherwise.
+
+        Args:
+            count: number of these inferences.
+        """
+        with contextlib.suppress(EdgeNextError):
+            for _ in range(count):
+                self.session.collect()
+
+    def _answers_of(self, outputs: Tuple[np.ndarray, ...], sizes: Sequence[Tuple[int, int]]
+                    ) -> Tuple[List[Answer], float]:
+        """Return the answers, and the milliseconds that making them took."""
+        start = time.perf_counter()
+        answers = [self._answer(tuple(output[index:index + 1] for output in outputs), size)
+                   for index, size in enumerate(sizes)]
+        return answers, (time.perf_counter() - start) * 1e3
+
+    def stream(self, camera: "Camera", stop: Optional[Callable[[], bool]] = None, *,
+               pipeline: int = 0) -> "Iterator[StreamResult]":
         """Answer for a camera's newest frame, again and again, until the source ends; see `stream.stream`.
 
         Args:
             camera: stays open afterwards. It says what its frames are, whatever `color` this network has.
             stop: ends the stream when it returns True; asked at least ten times a second.
+            pipeline: 1 prepares the next frame while the network is busy with the last one. There are more answers
+                a second, and an answer is older by up to the time of one inference; see `pipelined_stream`. It changes
+                nothing where frames are prepared on the GPU.
 
         Raises:
-            UsageError: the engine takes several images at a time.
+            UsageError: the engine takes several images at a time, or another `pipeline` than 0 and 1.
         """
         self.require_single()
+        if pipeline not in (0, 1):
+            raise UsageError("pipeline must be 0 or 1, found {!r}".format(pipeline))
+        if pipeline and not self.frames.on_gpu():
+            return pipelined_stream(self, camera, stop)
 
         def answer(image: np.ndarray, color: str) -> Tuple[Answer, CallTimings]:
             result = self(image, color)
@@ -260,7 +317,7 @@ def require_finite(values: np.ndarray) -> None:
             "check the engine's precision; export it again")
 
 
-def _size(source: "Union[Image.Image, np.ndarray]", color: str) -> Tuple[int, int]:
+def size_of(source: "Union[Image.Image, np.ndarray]", color: str) -> Tuple[int, int]:
     """Return width and height of what was prepared."""
     if isinstance(source, np.ndarray):
         layout = frame_layout(source, color)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from edgenext_deploy.camera.reader import Camera, Frame
 
 # How long a stop may go unnoticed while no frame comes.
-_POLL_S = 0.1
+POLL_S = 0.1
 
 
 class CallTimings(NamedTuple):
@@ -80,14 +80,25 @@ def stream(answer: Answering, camera: "Camera", stop: Optional[Callable[[], bool
     while not (stop is not None and stop()):
         # Looked at first: the end may come during `read`, and a last frame or an error just before it.
         ended = camera.ended
-        frame = camera.read(_POLL_S)
+        frame = camera.read(POLL_S)
         if frame is None:
             if ended:
                 return
             continue
         taken_at = camera.now()
         found, timings = answer(frame.image, camera.color)
-        latency_ms = (camera.now() - frame.captured_at) * 1e3
-        yield StreamResult(frame, found, StreamTimings(
-            (taken_at - frame.captured_at) * 1e3, timings.preprocess_ms, timings.inference_ms,
-            timings.postprocess_ms, latency_ms))
+        yield result_of(camera, frame, taken_at, found, timings)
+
+
+def result_of(camera: "Camera", frame: "Frame", taken_at: float, answer: Any, timings: CallTimings) -> StreamResult:
+    """Return the result of a frame whose answer is there now.
+
+    Args:
+        camera: that gave the frame.
+        frame: the frame.
+        taken_at: when the network took it, on the camera's clock.
+        answer: the network's.
+        timings: of its call.
+    """
+    return StreamResult(frame, answer, StreamTimings(
+        (taken_at - frame.captured_at) * 1e3, *timings, (camera.now() - frame.captured_at) * 1e3))

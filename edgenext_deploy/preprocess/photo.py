@@ -15,8 +15,7 @@ This is the exact way, for photos. `edgenext_deploy.preprocess.prepare` is the f
 """
 import contextlib
 import os
-import warnings
-from typing import TYPE_CHECKING, Iterator, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from edgenext_deploy.files import open_regular, require_file, shown
 from edgenext_deploy.preprocess import photo_limits
 from edgenext_deploy.preprocess.orientation import orientation_of, upright
 from edgenext_deploy.preprocess.photo_fix import PHOTO_FIX, PHOTO_FORMATS, missing_photo_fix, unreadable_photo_fix
+from edgenext_deploy.preprocess.pillow_warnings import no_warnings
 from edgenext_deploy.preprocess.pixel_formats import frame_layout, nv12_to_rgb
 from edgenext_deploy.preprocess.placement import place
 from edgenext_deploy.preprocess.possible import CHANNEL_ORDERS, INTERPOLATIONS, require_possible
@@ -34,15 +34,18 @@ if TYPE_CHECKING:
     from PIL import Image
 
     Source = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]
+    Size = Tuple[int, int]
 
 
-def preprocess(source: "Source", preprocessing: Preprocessing, color: str = "bgr") -> np.ndarray:
+def preprocess(source: "Source", preprocessing: Preprocessing, color: str = "bgr",
+               size: "Optional[Size]" = None) -> np.ndarray:
     """Return the network input for one photo or frame.
 
     Args:
         source: path of a photo, a PIL image, or a camera frame; see `pixels.frame_layout` for its shapes.
         preprocessing: the manifest's.
         color: of a camera frame: ``bgr`` (OpenCV's), ``rgb`` or ``nv12``; photos and PIL images know their own.
+        size: width and height of a photo that was decoded smaller; see `fast_decode`.
 
     Returns:
         float32 `[1, 3, height, width]`, in the manifest's channel order.
@@ -51,7 +54,7 @@ def preprocess(source: "Source", preprocessing: Preprocessing, color: str = "bgr
         BadInputError: the photo cannot be read, or the manifest's preprocessing is impossible.
         UsageError: a frame of another shape or dtype, or an unknown `color`.
     """
-    image = scale_and_crop(to_image(source, color), preprocessing)
+    image = scale_and_crop(to_image(source, color), preprocessing, size)
     pixels = np.asarray(image).transpose(2, 0, 1)[np.newaxis]
     return normalise(pixels, preprocessing)
 
@@ -95,11 +98,17 @@ def scale_and_offset(preprocessing: Preprocessing) -> Tuple[Tuple[np.float32, np
                  for mean, std in zip(preprocessing.mean, preprocessing.std))
 
 
-def scale_and_crop(image: "Image.Image", preprocessing: Preprocessing) -> "Image.Image":
-    """Return what the network sees of an RGB image: resized, and cropped or with a border, at the input's size."""
+def scale_and_crop(image: "Image.Image", preprocessing: Preprocessing, size: "Optional[Size]" = None) -> "Image.Image":
+    """Return what the network sees of an RGB image: resized, and cropped or with a border, at the input's size.
+
+    Args:
+        image: the photo.
+        preprocessing: the manifest's.
+        size: width and height of the photo that `image` is a smaller copy of; by default its own.
+    """
     from PIL import Image
 
-    placed, kind = place(image.width, image.height, preprocessing), INTERPOLATIONS[preprocessing.interpolation]
+    placed, kind = place(*(size or image.size), preprocessing), INTERPOLATIONS[preprocessing.interpolation]
     left, top = max(placed.left, 0), max(placed.top, 0)
     width = placed.columns.stop - placed.columns.start
     right, bottom = left + width, top + placed.rows.stop - placed.rows.start
@@ -135,8 +144,12 @@ def load_photo(path: str) -> "Image.Image":
     return read_photo(path)[0]
 
 
-def read_photo(path: str) -> "Tuple[Image.Image, int]":
+def read_photo(path: str, opened: "Optional[Callable[[Image.Image, int], None]]" = None) -> "Tuple[Image.Image, int]":
     """Read and decode a photo as RGB, upright; also return the EXIF orientation that it had, 1 to 8.
+
+    Args:
+        path: of the file.
+        opened: called with the photo and its EXIF orientation before anything of it is decoded.
 
     Raises:
         BadInputError: missing, empty, truncated, too large, or not a photo in one of `PHOTO_FORMATS`.
@@ -144,12 +157,12 @@ def read_photo(path: str) -> "Tuple[Image.Image, int]":
     from PIL import UnidentifiedImageError
 
     require_file(path, "image", PHOTO_FIX if os.path.lexists(path) else missing_photo_fix(path))
-    with warnings.catch_warnings():
-        # Pillow's remarks on odd metadata are of no use to the reader; its size limit is replaced by ours.
-        warnings.simplefilter("ignore")
+    with no_warnings():
         try:
             with open_photo(path, PHOTO_FORMATS) as image:
                 orientation = orientation_of(image)
+                if opened is not None:
+                    opened(image, orientation)
                 return _to_rgb(image, path), orientation
         except BadInputError:
             raise

@@ -1,70 +1,156 @@
-"""Photos, read in the batches that an engine takes."""
+"""Photos, read and prepared by several threads, in the batches that an engine takes."""
+import contextlib
+import threading
 import time
-from typing import TYPE_CHECKING, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Generator, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
 
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.in_order import in_order
+from edgenext_deploy.preprocess.fast_decode import decode_smaller, upright_size
 from edgenext_deploy.preprocess.photo import read_photo
 from edgenext_deploy.preprocess.placement import MAX_PIXELS, place
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    # From a photo, and the (width, height) that it had before it was decoded smaller, to the inputs of networks.
+    Prepare = Callable[[Image.Image, Tuple[int, int]], Tuple[np.ndarray, ...]]
+
+# Photos under way beyond one for each thread: what is ready when the network asks for it.
+_READY = 2
+
 
 class ReadPhoto(NamedTuple):
-    """A photo that was read, or why it cannot be used.
+    """A photo that was read and prepared, or why it cannot be used.
 
     Attributes:
         path: of the photo.
-        image: RGB, upright; None if it cannot be used.
+        size: its width and height, upright, as stored and not as decoded.
+        inputs: what `PhotoReader` was told to prepare of it.
+        image: RGB, upright; None where it was not to be kept.
         orientation: the EXIF orientation that it had, 1 to 8.
-        decoded_ms: time that reading and decoding took.
+        divided_by: what each side was divided by while it was decoded, see `fast_decode`.
+        preprocess_ms: time that reading, decoding and preparing took.
         error: why it cannot be used; None if it can.
     """
 
     path: str
-    image: "Optional[Image.Image]"
+    size: Tuple[int, int] = (0, 0)
+    inputs: Tuple[np.ndarray, ...] = ()
+    image: "Optional[Image.Image]" = None
     orientation: int = 1
-    decoded_ms: float = 0.0
+    divided_by: int = 1
+    preprocess_ms: float = 0.0
     error: Optional[BadInputError] = None
 
 
-def read_batches(paths: Iterable[str], count: int, preprocessings: Sequence[Preprocessing],
-                 known: Optional[Mapping[str, BadInputError]] = None) -> Iterator[List[ReadPhoto]]:
+class PhotoReader:
+    """Reads and prepares photos, from any thread; decoded pixels of all together stay below a limit.
+
+    Args:
+        preprocessings: that each photo has to be possible for.
+        prepare: makes the networks' inputs of a photo.
+        known: what is wrong with some of the paths already.
+        keep_images: keep the decoded photo, until `done` is called for it.
+        fast: decode large JPEG photos smaller, see `fast_decode`.
+    """
+
+    def __init__(self, preprocessings: Sequence[Preprocessing], prepare: "Prepare", *,
+                 known: Optional[Mapping[str, BadInputError]] = None, keep_images: bool = False,
+                 fast: bool = False) -> None:
+        self._preprocessings, self._prepare, self._known = preprocessings, prepare, known or {}
+        self._keep_images, self._fast = keep_images, fast
+        self._changed = threading.Condition()
+        self._pixels = self._turn = 0
+        self._closed = False
+
+    def read(self, numbered: Tuple[int, str]) -> ReadPhoto:
+        """Return the photo of a path, given with its place among all."""
+        number, path = numbered
+        start = time.perf_counter()
+        held, size, divided_by = 0, (0, 0), 1
+
+        def opened(image: "Image.Image", orientation: int) -> None:
+            nonlocal held, size, divided_by
+            size = upright_size(image, orientation)
+            if self._fast:
+                divided_by = decode_smaller(image, orientation, self._preprocessings)
+            self._take(number, image.width * image.height)
+            held = image.width * image.height
+
+        try:
+            if path in self._known:
+                raise self._known[path]
+            image, orientation = read_photo(path, opened)
+            if divided_by == 1:
+                size = image.size  # Pillow turns some formats itself
+            for preprocessing in self._preprocessings:
+                place(*size, preprocessing)
+            inputs = self._prepare(image, size)
+            if self._keep_images:
+                held = 0
+            return ReadPhoto(path, size, inputs, image if self._keep_images else None, orientation, divided_by,
+                             (time.perf_counter() - start) * 1e3)
+        except BadInputError as error:
+            return ReadPhoto(path, error=error)
+        finally:
+            self._give(held)
+
+    def turn(self, number: int) -> None:
+        """Say whose turn it is: that photo is read whatever the limit, as the others wait for it."""
+        with self._changed:
+            self._turn = number
+            self._changed.notify_all()
+
+    def done(self, photos: Iterable[ReadPhoto]) -> None:
+        """Say that kept photos are not needed any more."""
+        self._give(sum(photo.image.width * photo.image.height for photo in photos if photo.image is not None))
+
+    def close(self) -> None:
+        """Let no thread wait any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _take(self, number: int, pixels: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._pixels + pixels <= MAX_PIXELS or number == self._turn or self._closed)
+            self._pixels += pixels
+
+    def _give(self, pixels: int) -> None:
+        with self._changed:
+            self._pixels -= pixels
+            self._changed.notify_all()
+
+
+def read_batches(reader: PhotoReader, paths: Iterable[str], count: int,
+                 threads: int) -> Generator[List[ReadPhoto], None, None]:
     """Yield photos in the given order, as many at a time as one inference takes, each once.
 
     A batch has `count` photos that can be used, and the others that lie between them; the last one may have fewer. So
-    has one whose photos have more pixels than one photo may have: they are held in memory together.
+    has one whose photos have more pixels than one photo may have.
 
     Args:
+        reader: is closed at the end.
         paths: of the photos.
         count: largest number of usable photos of a batch.
-        preprocessings: that each photo has to be possible for.
-        known: what is wrong with some of the paths already.
+        threads: number of threads that read.
     """
     batch: List[ReadPhoto] = []
     usable = pixels = 0
-    for path in paths:
-        photo = _read(path, preprocessings, known or {})
-        batch.append(photo)
-        if photo.image is not None:
-            usable += 1
-            pixels += photo.image.width * photo.image.height
-        if usable in (0, count) or pixels > MAX_PIXELS:
+    with contextlib.closing(reader), contextlib.closing(
+            in_order(reader.read, enumerate(paths), threads=threads, ahead=threads + _READY)) as photos:
+        for number, photo in enumerate(photos, 1):
+            reader.turn(number)
+            batch.append(photo)
+            if photo.error is None:
+                usable += 1
+                pixels += photo.size[0] * photo.size[1]
+            if usable in (0, count) or pixels > MAX_PIXELS:
+                yield batch
+                batch, usable, pixels = [], 0, 0
+        if batch:
             yield batch
-            batch, usable, pixels = [], 0, 0
-    if batch:
-        yield batch
-
-
-def _read(path: str, preprocessings: Sequence[Preprocessing], known: Mapping[str, BadInputError]) -> ReadPhoto:
-    start = time.perf_counter()
-    try:
-        if path in known:
-            raise known[path]
-        image, orientation = read_photo(path)
-        for preprocessing in preprocessings:
-            place(image.width, image.height, preprocessing)
-    except BadInputError as error:
-        return ReadPhoto(path, None, error=error)
-    return ReadPhoto(path, image, orientation, (time.perf_counter() - start) * 1e3)

@@ -6,11 +6,11 @@ A few hundred bytes can claim gigabytes of pixels, or a million passes over them
 import contextlib
 import os
 import re
-import threading
 from typing import IO, TYPE_CHECKING, Iterator, Optional
 
 from edgenext_deploy.machine.versions import version_numbers
 from edgenext_deploy.preprocess.placement import MAX_PIXELS
+from edgenext_deploy.standard_error import muted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,7 +30,6 @@ _CHUNK_BYTES = 1 << 20
 # Python 3.6 ends at 8.4.
 _SOUND_PILLOW = (10, 3)
 _UNSOUND_FORMATS = ("WEBP", "TIFF", "GIF")
-_stderr = threading.Lock()
 
 
 def problem_of(image: "Image.Image", stream: IO[bytes]) -> Optional[str]:
@@ -118,12 +117,5 @@ def quiet_libtiff(image: "Image.Image") -> Iterator[None]:
     if image.format != "TIFF":
         yield
         return
-    with _stderr:
-        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nowhere, 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            os.close(nowhere)
+    with muted():
+        yield

@@ -78,12 +78,14 @@ class FramePreparer:
         if where == "gpu":
             self._open_gpu()
 
-    def prepare(self, source: "Source", color: Optional[str] = None) -> np.ndarray:
+    def prepare(self, source: "Source", color: Optional[str] = None,
+                size: Optional[Tuple[int, int]] = None) -> np.ndarray:
         """Return one image of the session's input for a path, a PIL image or a frame, made on the processor.
 
         Args:
             source: see `preprocess.preprocess`.
             color: of this frame; by default what the preparer was made with.
+            size: see `preprocess.preprocess`.
 
         Returns:
             `[1, 3, height, width]` of the session's dtype, or `[1, height, width, 3]` if that is its input.
@@ -95,7 +97,7 @@ class FramePreparer:
         if isinstance(source, np.ndarray):
             image = self._cpu(source, color or self._color)
         else:
-            image = preprocess(source, self._preprocessing)
+            image = preprocess(source, self._preprocessing, size=size)
         return as_input(image, self._session.inputs[0])
 
     def infer(self, sources: "Sequence[Source]", color: Optional[str] = None) -> Tuple[np.ndarray, ...]:
@@ -119,13 +121,18 @@ class FramePreparer:
             outputs, prepare_ms = gpu.infer_all(self._session, frames, color or self._color)
             preprocess_ms = (chosen - start) * 1e3 + prepare_ms
         else:
-            image = self._filled([self.prepare(source, color) for source in sources])
+            image = self.filled([self.prepare(source, color) for source in sources])
             preprocess_ms = (time.perf_counter() - start) * 1e3
             outputs = self._session.infer_all(image)
         self.timings = FrameTimings(preprocess_ms, (time.perf_counter() - start) * 1e3 - preprocess_ms)
         return outputs
 
-    def _filled(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def on_gpu(self) -> bool:
+        """Return whether frames are prepared on the GPU; decides it if that is not decided yet."""
+        return self._choose() is not None
+
+    def filled(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the session's input for as many prepared images as it takes, or fewer; the last one fills it up."""
         missing = self._session.inputs[0].shape[0] - len(images)
         return np.concatenate([*images, *[images[-1]] * missing]) if len(images) + missing > 1 else images[0]
 

@@ -59,14 +59,17 @@ With --json and --json-file a stream gives one JSON object per line."""
 @click.option("--font", type=INPUT, metavar="FILE",
               help="Font of the names that --save, --display and --serve draw.  [default: one of this system that has "
                    "the labels' letters]")
+@click.option("--fast-decode", is_flag=True,
+              help="Photos: decode large JPEG files at a half, a quarter or an eighth of their size, where that leaves "
+                   "four times the sides that the network sees. The input differs by at most 2 grey levels.")
 @click.option("--anyway", is_flag=True, help="Show answers of random weights too; they mean nothing.")
 @runtime_options()
 @live_options
 @json_options
 @common_options
 def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], threshold: Optional[float],
-            labels: Optional[str], font: Optional[str], anyway: bool, runtime: RuntimeOptions, as_json: bool,
-            json_file: Optional[str], **live: Any) -> int:
+            labels: Optional[str], font: Optional[str], fast_decode: bool, anyway: bool, runtime: RuntimeOptions,
+            as_json: bool, json_file: Optional[str], **live: Any) -> int:
     """Run a network on photos or on a stream; `_HELP` is what the user reads."""
     from edgenext_deploy.run.views import open_view
 
@@ -77,6 +80,10 @@ def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], t
     if json_file is not None:
         require_writable(json_file, "give another file with --json-file")
     given = _given_letters(font, options)
+    if fast_decode and (stream is not None or options.save):
+        raise UsageError("--fast-decode is for photos whose answers are not drawn: {}".format(
+            "a stream's frames are taken as they come" if stream is not None else "--save needs every pixel"),
+            "leave one of them out")
     view = open_view(engine, labels=labels, top=top, threshold=threshold, anyway=anyway,
                      runtime=runtime)
     with view.network:
@@ -90,7 +97,7 @@ def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], t
         _warm_up(view)
         if stream is not None:
             return run_live(engine, stream, view, options, as_json, json_file)
-        return run_photos(engine, sources, view, options.save, as_json, json_file)
+        return run_photos(engine, sources, view, options.save, as_json, json_file, fast_decode)
 
 
 def _given_letters(font: Optional[str], options: LiveOptions) -> "Optional[Lettering]":

@@ -144,7 +144,7 @@ def run_live(engine: str, source: str, view: "View", options: LiveOptions, as_js
         video, window = _outputs(stack, options, camera)
         until = stack.enter_context(_Until(options))
         report.start(engine, camera.name, camera, never_ends(source, options))
-        for result in view.network.stream(camera, until):
+        for result in view.network.stream(camera, until, pipeline=int(camera.every_frame)):
             until.processed += 1
             report.frame(result, camera)
             if video is not None or window is not None:

@@ -167,7 +167,7 @@ class Report:
         counters, meter = camera.counters, self._meter
         p50_ms, p95_ms = meter.percentiles(0.5, 0.95)
         return Summary(
-            reason, seconds, counters.processed / max(seconds, 1e-9), counters.captured, counters.processed,
+            reason, seconds, meter.count / max(seconds, 1e-9), counters.captured, meter.count,
             counters.dropped, len(camera.broken), counters.reconnects, p50_ms, p95_ms,
             meter.max_ms if meter.count else None, self._tally.shares())
 

@@ -1,21 +1,23 @@
 """edgenext-run on photos: answers as tables, as JSON and in pictures, one batch of the engine after the other."""
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import click
 
-from edgenext_deploy.commands.options import write_result
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.preprocess.photo_files import photos_in
+from edgenext_deploy.run.photo_document import PhotoDocument
 
 if TYPE_CHECKING:
+    from edgenext_deploy.networks.photo_answers import AnsweredBatch
     from edgenext_deploy.preprocess.photo_batches import ReadPhoto
     from edgenext_deploy.run.picture_files import PictureFiles
     from edgenext_deploy.run.views import View
 
 
 def run_photos(engine: str, images: Tuple[str, ...], view: "View", save: Optional[str], as_json: bool,
-               json_file: Optional[str]) -> int:
+               json_file: Optional[str], fast_decode: bool = False) -> int:
     """Run a network on photos, and show its answers.
 
     Args:
@@ -25,32 +27,37 @@ def run_photos(engine: str, images: Tuple[str, ...], view: "View", save: Optiona
         save: file or folder for pictures with the answers drawn in; None for none.
         as_json: print JSON in place of text.
         json_file: write JSON there.
+        fast_decode: decode large JPEG photos smaller, see `preprocess.fast_decode`.
 
     Returns:
         The exit code: 0, or that of a photo that cannot be read.
     """
-    from edgenext_deploy.preprocess.photo_batches import read_batches
+    from edgenext_deploy.networks.photo_answers import answer_photos
 
-    results: List[Dict[str, Any]] = []
     photos, missing = _expand(images)
     pictures = _pictures(save, photos)
-    network = view.network
     if not as_json:
         _print_header(engine, view)
-    for batch in read_batches(photos, network.batch, [network.manifest.preprocessing], missing):
-        usable = [photo for photo in batch if photo.image is not None]
-        answers = iter(network([photo.image for photo in usable]))
-        for photo in batch:
-            if photo.error is not None:
-                results.append({"image": photo.path, "error": str(photo.error)})
-                click.echo("error: " + _printable(str(photo.error)), err=True)
-                continue
-            answer = next(answers)
-            results.append(_result(view, photo, usable, answer, pictures))
-            if not as_json:
-                _print_table(results[-1], view, answer)
-    write_result(_document(engine, view, results), as_json, json_file, lambda: None)
-    return BadInputError.exit_code if any("error" in result for result in results) else 0
+    code = 0
+    with contextlib.ExitStack() as stack:
+        document = stack.enter_context(PhotoDocument(as_json, json_file))
+        batches = stack.enter_context(contextlib.closing(answer_photos(
+            [view.network], photos, known=missing, keep_images=pictures is not None, fast_decode=fast_decode)))
+        for batch in batches:
+            answers = iter(batch.answers[0])
+            for photo in batch.photos:
+                if photo.error is not None:
+                    code = BadInputError.exit_code
+                    document.add({"image": photo.path, "error": str(photo.error)})
+                    click.echo("error: " + _printable(str(photo.error)), err=True)
+                    continue
+                answer = next(answers)
+                result = _result(view, photo, batch, answer, pictures)
+                document.add(result)
+                if not as_json:
+                    _print_table(result, view, answer)
+        document.finish(_head(engine, view, fast_decode))
+    return code
 
 
 def _expand(images: Tuple[str, ...]) -> Tuple[List[str], Dict[str, BadInputError]]:
@@ -72,26 +79,26 @@ def _pictures(save: Optional[str], photos: List[str]) -> "Optional[PictureFiles]
     return None if save is None else PictureFiles(save, photos)
 
 
-def _result(view: "View", photo: "ReadPhoto", inferred: "List[ReadPhoto]", answer: Any,
+def _result(view: "View", photo: "ReadPhoto", batch: "AnsweredBatch", answer: Any,
             pictures: "Optional[PictureFiles]") -> Dict[str, Any]:
-    """Return what is in one photo as fields of a JSON object; times are those of all that were `inferred` with it."""
-    timings = view.network.timings
-    assert timings is not None and photo.image is not None
+    """Return what is in one photo as fields of a JSON object; times are those of its whole batch."""
     result: Dict[str, Any] = {"image": photo.path}
     result.update(view.document(answer))
     if photo.orientation != 1:
         result["turned_upright_from"] = photo.orientation
-    decoded_ms = sum(other.decoded_ms for other in inferred)
-    timings = timings._replace(preprocess_ms=timings.preprocess_ms + decoded_ms)
-    result.update((name, round(value, 3)) for name, value in timings._asdict().items())
+    if photo.divided_by != 1:
+        result["decoded_at"] = "1/{}".format(photo.divided_by)
+    result.update((name, round(value, 3)) for name, value in batch.timings[0]._asdict().items())
     if view.network.batch > 1:
-        result["photos_in_batch"] = len(inferred)
+        result["photos_in_batch"] = len(batch.answers[0])
     if pictures is not None:
+        assert photo.image is not None
         result["saved"] = pictures.write(photo.path, view.picture(photo.image, answer))
     return result
 
 
-def _document(engine: str, view: "View", results: List[Dict[str, Any]]) -> Dict[str, Any]:
+def _head(engine: str, view: "View", fast_decode: bool) -> Dict[str, Any]:
+    """Return the document around the results of the photos."""
     from edgenext_deploy.run.views import RANDOM
 
     manifest = view.network.manifest
@@ -103,8 +110,10 @@ def _document(engine: str, view: "View", results: List[Dict[str, Any]]) -> Dict[
         "random_weights": view.network.random_weights,
         "batch": view.network.batch,
         "session": view.network.session.describe(),
-        "images": results,
+        "images": [],
     }
+    if fast_decode:
+        document["fast_decode"] = True
     if view.network.random_weights:
         document["warning"] = RANDOM
     return document
@@ -142,11 +151,12 @@ def _print_table(result: Dict[str, Any], view: "View", answer: Any) -> None:
         console.print(table)
     click.echo(capture.get() if table.row_count else view.headline(answer) + "\n", nl=False)
     batch = view.network.batch
-    click.echo("preprocess {:.1f} ms, inference {:.1f} ms, postprocess {:.1f} ms{}{}{}".format(
+    click.echo("preprocess {:.1f} ms, inference {:.1f} ms, postprocess {:.1f} ms{}{}{}{}".format(
         result["preprocess_ms"], result["inference_ms"], result["postprocess_ms"],
         " for a batch of {}, {} of it photos".format(batch, result["photos_in_batch"]) if batch > 1 else "",
         ", turned upright (EXIF orientation {turned_upright_from})".format(**result)
         if "turned_upright_from" in result else "",
+        ", decoded at {decoded_at} of its size".format(**result) if "decoded_at" in result else "",
         ", saved as " + _printable(result["saved"]) if "saved" in result else ""))
 
 

@@ -33,6 +33,11 @@ class SessionTimings(NamedTuple):
     device_to_host_ms: Optional[float] = None
     prepare_ms: Optional[float] = None
 
+    def spent_ms(self) -> float:
+        """Return how long the inference took: on the GPU if that was measured, as a result may wait to be collected."""
+        stages = self.prepare_ms, self.host_to_device_ms, self.compute_ms, self.device_to_host_ms
+        return self.wall_ms if self.compute_ms is None else sum(stage or 0.0 for stage in stages)
+
 
 class Session(abc.ABC):
     """An open engine. Use it as a context manager, or call `close` (twice does no harm).

@@ -36,7 +36,7 @@ EXPORTS, MINUTES = re.compile(r"^edgenext-export (?!check)|estimate --variant"),
 THEIRS = {"lite0.onnx": "mobilenet_v2_17.onnx", "mobilenet.onnx": "mobilenet_v3_17.onnx",
           "model.onnx": "shufflenet_v2_17.onnx", "seg.onnx": "deeplabv3_mobilenet_v3_17.onnx"}
 SHORT = {"edgenext-bench": ["--duration", "0.02", "--warmup", "0.02"], "edgenext-run": ["--frames", "3"]}
-MEASURES = re.compile(r"^edgenext-bench (?!compare|estimate|page|profile|repeat|table|routes)")
+MEASURES = re.compile(r"^edgenext-bench (?!compare|estimate|page|photos|profile|repeat|table|routes)")
 STREAMS = re.compile(r"synthetic://|\.mp4(?! --)|video\.mp4")
 
 
@@ -82,6 +82,8 @@ def test_the_command_runs(line, reports, tmp_path, monkeypatch, capsys):
         arguments += SHORT["edgenext-bench"]
     if name == "edgenext-run" and STREAMS.search(line):
         arguments += SHORT["edgenext-run"]
+    if line.startswith("edgenext-bench photos"):
+        arguments += ["--rounds", "1"]
     if line.startswith("edgenext-bench routes") or "--run" in arguments:
         arguments += ["--rounds", "3"] if "routes" in line else ["--duration", "0.02"]
     threads = torch.get_num_threads()

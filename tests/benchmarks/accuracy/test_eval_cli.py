@@ -153,7 +153,7 @@ def test_limit_evaluates_so_many(run, photos):
 
 
 def test_control_c_says_how_to_go_on(run, photos, tmp_path, monkeypatch):
-    def interrupt(path):
+    def interrupt(path, opened):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("edgenext_deploy.preprocess.photo_batches.read_photo", interrupt)
@@ -162,7 +162,7 @@ def test_control_c_says_how_to_go_on(run, photos, tmp_path, monkeypatch):
     code, _, err = run("--engine", TINY, "--data", photos)
     assert code == 130 and err == "interrupted\n"
     monkeypatch.setattr("edgenext_deploy.preprocess.photo_batches.read_photo",
-                        lambda path: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(0.01)))
+                        lambda path, opened: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(1.0)))
     code, _, err = run("--engine", TINY, "--data", photos)
     assert code == 143 and err == "interrupted\n"
 

@@ -126,7 +126,8 @@ def test_large_photos_are_not_all_held_at_once(monkeypatch, photos):
     monkeypatch.setattr(photo_batches, "MAX_PIXELS", 60 * 48)
     with Classifier(BATCH) as classify:
         paths = sorted(str(path) for path in photos.glob("*/*.png"))
-        batches = list(photo_batches.read_batches(paths, 3, [classify.manifest.preprocessing]))
+        reader = photo_batches.PhotoReader([classify.manifest.preprocessing], lambda image, size: ())
+        batches = list(photo_batches.read_batches(reader, paths, 3, threads=2))
     assert [item.path for batch in batches for item in batch] == paths
     assert max(map(len, batches)) == 2
 

@@ -82,10 +82,10 @@ def test_table_names_rank_label_probability_and_times(run, red):
 def test_the_first_photos_time_has_no_imports(tmp_path):
     photo = str(tmp_path / "red.webp")
     Image.new("RGB", (64, 64), (255, 0, 0)).save(photo)
-    code = ("import sys\nfrom edgenext_deploy.preprocess import photo_batches\nread = photo_batches._read\n"
+    code = ("import sys\nfrom edgenext_deploy.preprocess.photo_batches import PhotoReader\nread = PhotoReader.read\n"
             "def look(*arguments):\n    before = set(sys.modules)\n    photo = read(*arguments)\n"
             "    print('imported', sorted(set(sys.modules) - before))\n    return photo\n"
-            "photo_batches._read = look\nfrom edgenext_deploy.run.cli import main\nmain()\n")
+            "PhotoReader.read = look\nfrom edgenext_deploy.run.cli import main\nmain()\n")
     out = subprocess.run([sys.executable, "-c", code, "--threads", "1", TINY, photo], cwd=ROOT,
                          stdout=subprocess.PIPE, universal_newlines=True).stdout
     assert "imported []" in out
@@ -246,3 +246,31 @@ def test_it_runs_as_a_program(red):
                           cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     assert done.returncode == 0 and done.stderr == ""
     assert json.loads(done.stdout)["images"][0]["predictions"][0]["label"] == "red"
+
+
+def test_fast_decode_is_recorded_and_refused_where_every_pixel_counts(run, red, tmp_path):
+    large = str(tmp_path / "large.jpg")
+    Image.new("RGB", (800, 640), (255, 0, 0)).save(large)
+    whole, fast = (json.loads(run(large, red, "--json", *more)[1]) for more in ((), ("--fast-decode",)))
+    assert fast["fast_decode"] is True and "fast_decode" not in whole
+    assert fast["images"][0]["decoded_at"] == "1/2" and "decoded_at" not in fast["images"][1]
+    assert fast["images"][1]["predictions"] == whole["images"][1]["predictions"]
+    assert fast["images"][0]["predictions"][0]["label"] == whole["images"][0]["predictions"][0]["label"] == "red"
+    assert ", decoded at 1/2 of its size" in run(large, "--fast-decode")[1]
+    for arguments, message in ((("--save", tmp_path / "seen.png"), "--save needs every pixel"),
+                               (("--stream",), "a stream's frames are taken as they come")):
+        code, out, err = run(tmp_path if "--stream" in arguments else red, "--fast-decode", *arguments)
+        assert code == 2 and out == "" and message in err
+
+
+def test_json_of_many_photos_is_that_of_the_whole_document(run, red, tmp_path, monkeypatch):
+    from edgenext_deploy.run import photo_document
+
+    monkeypatch.setattr(photo_document, "_KEPT_BYTES", 1000)
+    (tmp_path / "many").mkdir()
+    for index in range(20):
+        shutil.copyfile(str(red), str(tmp_path / "many" / '"images": []{}.png'.format(index)))
+    code, out, _ = run(tmp_path / "many", "--json", "--json-file", tmp_path / "seen.json")
+    document = json.loads(out)
+    assert code == 0 and len(document["images"]) == 20 and out == json.dumps(document, indent=2) + "\n"
+    assert (tmp_path / "seen.json").read_text() == out
