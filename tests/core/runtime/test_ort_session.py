@@ -19,7 +19,7 @@ from edgenext_deploy.artifacts import golden
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.preprocess.photo import normalise
-from edgenext_deploy.runtime.options import RuntimeOptions
+from edgenext_deploy.runtime.options import RuntimeOptions, available_threads
 from edgenext_deploy.runtime.ort import OnnxRuntimeSession, _specs
 from edgenext_deploy.runtime.session import Session
 
