@@ -28,3 +28,5 @@ FRACTIONS = {"crop_pct": (0.1, 1.0), "threshold": (0.0, 1.0), "tolerance": (1e-5
 # Of the sides of the input, in pixels. Every network here halves its maps five times.
 STRIDE = 32
 LARGEST_SIDE = 4096
+# Relative error of the largest value of an output that --auto-pin allows where nothing else is asked for.
+TOLERANCE = 0.01

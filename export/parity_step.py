@@ -5,7 +5,7 @@ import onnx
 from edgenext_deploy.artifacts.manifest import Parity, Preprocessing, Scores
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.export import tasks
-from edgenext_deploy.export.checks.parity import DEFECT, Run, compare, parity_inputs, runtime_function
+from edgenext_deploy.export.checks.parity import Run, compare, parity_inputs, runtime_function
 from edgenext_deploy.export.resolved import ResolvedExport
 from edgenext_deploy.networks.classifier import ACTIVATIONS
 
@@ -26,13 +26,13 @@ def check_parity(
     Raises:
         VerificationError: the graph computes something else.
     """
-    tolerance, fix = PARITY_TOLERANCE, DEFECT
+    tolerance, fix = PARITY_TOLERANCE, resolved.advice.other_answers
     if resolved.typed:
         tolerance = max(TYPED_TOLERANCE, resolved.drift.tolerance) if resolved.drift.auto_pin else TYPED_TOLERANCE
         fix = _typed_fix(resolved)
     exported = runtime_function(tasks.observed(graph))
     if scores is not None and scores.in_graph:
-        exported = _checked_logits(exported, scores, resolved.io)
+        exported = _checked_logits(exported, scores, resolved)
         reference = _logits(reference)
     return compare(reference, exported, parity_inputs(resolved.shape, preprocessing), tolerance,
                    tasks.least_agreement(resolved.variant, resolved.typed), fix, resolved.task != "features")
@@ -43,16 +43,18 @@ def _logits(run: Run) -> Run:
     return lambda image: run(image)[:1]
 
 
-def _checked_logits(run: Run, scores: Scores, io: str) -> Run:
+def _checked_logits(run: Run, scores: Scores, resolved: ResolvedExport) -> Run:
     """Return the logits of a graph that gives probabilities, once these are what the activation makes of the logits."""
+    allowed = _PROBABILITY_ERROR[resolved.io]
+
     def checked(image: np.ndarray) -> tuple[np.ndarray, ...]:
         logits, found = run(image)
         expected = np.stack([ACTIVATIONS[scores.activation](row) for row in logits])
         error = float(np.abs(found - expected).max())
-        if not error <= _PROBABILITY_ERROR[io]:
+        if not error <= allowed:
             raise VerificationError(
                 f"parity: the graph's probabilities are off the {scores.activation} of its logits by {error:.2g}, "
-                f"{_PROBABILITY_ERROR[io]:g} is allowed; nothing was written", DEFECT)
+                f"{allowed:g} is allowed; nothing was written", resolved.advice.other_answers)
         return (logits,)
 
     return checked

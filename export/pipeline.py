@@ -104,13 +104,13 @@ class Export:
         resolved, model, preprocessing = self.resolved, graph.result.model, network.preprocessing
         self.progress("judging operators")
         analysis = verdicts.analyse(model)
-        verdicts.require_analysis(analysis, resolved.target)
+        verdicts.require_analysis(analysis, resolved.target, resolved.advice.refused)
         self.progress("comparing with the reference module")
         parity = check_parity(resolved, emitted.reference, model, preprocessing, network.scores)
         golden = golden_answers(emitted.reference, resolved.shape, preprocessing, emitted.outputs, network.scores)
         self.progress("building with TensorRT-RTX")
         fp32_norms = resolved.typed and not resolved.scaled
-        rtx = require_build(graph.content, resolved.name, resolved.target, fp32_norms, self.build)
+        rtx = require_build(graph.content, resolved.name, resolved.target, fp32_norms, self.build, resolved.advice)
         return Checks(analysis, parity, golden, rtx)
 
     def _write(

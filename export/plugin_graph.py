@@ -5,6 +5,7 @@ import onnx
 
 from edgenext_deploy.artifacts import nms_plugin
 from edgenext_deploy.artifacts.manifest import Manifest
+from edgenext_deploy.export.checks.advice import OUR_NETWORK
 from edgenext_deploy.export.graph.nms_plugin import with_nms_plugin
 from edgenext_deploy.export.verdict import judge as verdicts
 from edgenext_deploy.export.verdict.findings import group_findings, summary
@@ -34,7 +35,7 @@ def plugin_graph(graph: onnx.ModelProto, manifest: Manifest, target: Target, nam
     plugged = with_nms_plugin(graph, manifest.detection)
     content = plugged.SerializeToString(deterministic=True)
     analysis = verdicts.analyse(plugged)
-    verdicts.require_analysis(analysis, target)
+    verdicts.require_analysis(analysis, target, OUR_NETWORK.refused)
     groups = group_findings(verdicts.judge_analysis(analysis, release) for release in target.tensorrt)
     described = manifest._replace(
         graph=manifest.graph._replace(file=f"{name}.onnx", sha256=sha256_of_bytes(content), bytes=len(content)),

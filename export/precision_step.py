@@ -9,7 +9,7 @@ import onnx
 from edgenext_deploy.artifacts.manifest import Precision, Preprocessing
 from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.export import tasks
-from edgenext_deploy.export.checks.parity import parity_inputs
+from edgenext_deploy.export.checks.parity import parity_inputs, runtime_function
 from edgenext_deploy.export.precision.fp32_pins import Pins, fp32_nodes, pins_of, require_fp16, require_typed_fp16
 from edgenext_deploy.export.precision.headroom import (
     Ranges,
@@ -69,7 +69,7 @@ def apply_precision(
         return PrecisionResult(model, resolved.precision, {})
     pins = pins_of(model, islands)
     progress("looking for overflow")
-    ranges, warnings = _ranges(model, pins, parity_inputs(resolved.shape, preprocessing))
+    ranges, warnings = _ranges(model, pins, parity_inputs(resolved.shape, preprocessing), resolved.drift.wanted)
     if not resolved.drift.auto_pin:
         require_range(ranges)
     analysed = _Analysed(pins)
@@ -89,11 +89,15 @@ def apply_precision(
     return PrecisionResult(model, complete, analysed.files, analysed.drift, analysed.proposal, warnings)
 
 
-def _ranges(model: onnx.ModelProto, pins: Pins, inputs: Iterable[np.ndarray]) -> tuple[Ranges, tuple[str, ...]]:
-    """Return what the FP16 nodes hold in FP32, and warnings."""
+def _ranges(
+    model: onnx.ModelProto, pins: Pins, inputs: Iterable[np.ndarray], analysed: bool
+) -> tuple[Ranges, tuple[str, ...]]:
+    """Return what the FP16 nodes hold in FP32, and warnings; what is not emulated is an error if it is `analysed`."""
     try:
-        return fp16_ranges(model, pins, inputs), ()
-    except IncompatibleError as error:  # a family of one's own may write an operator that is new here
+        return fp16_ranges(model, pins, inputs, runtime_function(model)), ()
+    except IncompatibleError as error:  # somebody else's graph may have an operator that is new here
+        if analysed:
+            raise
         return {}, (f"it is not known whether FP16 overflows: {error.message}",)
 
 

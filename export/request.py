@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Union
 from edgenext_deploy.artifacts.manifest import Precision
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.export.image_size import parse_image_size, require_size
-from edgenext_deploy.export.limits import CHOICES, FRACTIONS, WHOLE_NUMBERS
+from edgenext_deploy.export.limits import CHOICES, FRACTIONS, TOLERANCE, WHOLE_NUMBERS
 from edgenext_deploy.export.output_place import place_of
 from edgenext_deploy.export.pixel_input import require_pixels
 from edgenext_deploy.export.preprocessing_options import PreprocessingOptions
@@ -29,7 +29,6 @@ PathLike = Union[str, os.PathLike[str]]
 # What a graph gives where nothing is said; the outputs of the other tasks are fixed.
 _OUTPUTS = {"classification": "logits"}
 Progress = Callable[[str], None]
-_TOLERANCE = 0.01
 
 
 def no_progress(step: str) -> None:
@@ -129,7 +128,7 @@ class ExportRequest:
     drift: bool = False
     samples: PathLike | None = None
     auto_pin: bool = False
-    tolerance: float = _TOLERANCE
+    tolerance: float = TOLERANCE
     progress: Progress = dataclasses.field(default=no_progress, repr=False, compare=False)
 
     def resolve(self) -> ResolvedExport:
@@ -219,9 +218,6 @@ class ExportRequest:
             if self.outputs == "features" and given:
                 raise UsageError(f"{name} is about classes, and --outputs features has none", f"leave {name} out")
         require_fp16_to_analyse(self)
-        if self.tolerance != _TOLERANCE and not self.auto_pin:
-            raise UsageError("--tolerance is the error that --auto-pin allows, and --auto-pin is missing",
-                             "add --auto-pin, or leave --tolerance out")
 
 
 def precision_for(target: Target, fp16: bool, mode: str | None = None, io: str = "fp32") -> Precision:

@@ -3,6 +3,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgenext_deploy.errors import UsageError
+from edgenext_deploy.export.limits import TOLERANCE
 
 
 def require_allowed(
@@ -26,8 +27,11 @@ def require_allowed(
 
 
 def require_fp16_to_analyse(given: Any) -> None:
-    """Raise UsageError if a request has `drift`, `auto_pin` or `samples` without what they need."""
+    """Raise UsageError if a request has `drift`, `auto_pin`, `samples` or `tolerance` without what they need."""
     if (given.drift or given.auto_pin) and not given.fp16:
         raise UsageError("--drift and --auto-pin analyse FP16, and --fp16 is missing", "add --fp16")
     if given.samples is not None and not (given.drift or given.auto_pin):
         raise UsageError("--samples are the photos of --drift and --auto-pin, and both are missing", "add --drift")
+    if given.tolerance != TOLERANCE and not given.auto_pin:
+        raise UsageError("--tolerance is the error that --auto-pin allows, and --auto-pin is missing",
+                         "add --auto-pin, or leave --tolerance out")

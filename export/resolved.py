@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgenext_deploy.artifacts.manifest import Precision, TensorSpec
+from edgenext_deploy.export.checks.advice import OUR_NETWORK, Advice
 from edgenext_deploy.export.preprocessing_options import PreprocessingOptions
 from edgenext_deploy.formulations import Formulation
 from edgenext_deploy.models.variants.registry import Variant
@@ -84,6 +85,7 @@ class ResolvedExport:
         formulation: None for a graph that is taken as it is given.
         labels_source: the file's name, or the shipped list's; ``none`` without a file.
         nms_plugin: also write the graph that ends in TensorRT's NMS plugin.
+        advice: what to do if the graph does not pass its checks.
     """
 
     name: str
@@ -106,6 +108,7 @@ class ResolvedExport:
     fold_normalization: bool
     nms_plugin: bool
     drift: DriftOptions
+    advice: Advice = OUR_NETWORK
 
     @property
     def typed(self) -> bool:

@@ -17,6 +17,8 @@ from edgenext_deploy.models.definitions.ssdlite import SSDLite
 from edgenext_deploy.models.variants.registry import Variant
 from edgenext_deploy.networks.classifier import PROBABILITIES
 
+# Output of a segmenter.
+_CLASSES = "classes"
 # Share of the pixels that must be of the same class. Where two classes are all but equally likely, the last bits
 # decide, and with random weights that is often.
 _LEAST_PIXELS = {"fp32": 0.999, "typed": 0.9}
@@ -32,7 +34,7 @@ def output_specs(
         return (TensorSpec("boxes", (batch, count, 4), "float32"),
                 TensorSpec("scores", (batch, count, classes), "float32"))
     if isinstance(model, DeepLabV3):
-        return (TensorSpec("classes", (batch, height, width), "int32"),)
+        return (TensorSpec(_CLASSES, (batch, height, width), "int32"),)
     if form.outputs == "features":
         with torch.no_grad():
             example = _embedding(model)(torch.zeros(1, *shape[1:]))
@@ -83,11 +85,12 @@ def _softmax(logits: torch.Tensor) -> torch.Tensor:
 
 def _behind_logits(graph: onnx.ModelProto) -> onnx.NodeProto | None:
     """Return the node that makes a class map or probabilities of logits, None for a graph that gives logits."""
-    if graph.graph.output[-1].name == PROBABILITIES:
-        by_output: dict[str, onnx.NodeProto] = {value: node for node in graph.graph.node for value in node.output}
-        last = by_output[PROBABILITIES]
-        return by_output[last.input[0]] if last.op_type == "Cast" else last
-    return next((node for node in graph.graph.node if node.op_type == "ArgMax"), None)
+    name = graph.graph.output[-1].name
+    if name not in (PROBABILITIES, _CLASSES):
+        return None
+    by_output: dict[str, onnx.NodeProto] = {value: node for node in graph.graph.node for value in node.output}
+    last = by_output[name]
+    return by_output[last.input[0]] if last.op_type == "Cast" else last
 
 
 def observed(graph: onnx.ModelProto) -> onnx.ModelProto:
@@ -109,7 +112,7 @@ def up_to_logits(graph: onnx.ModelProto) -> onnx.ModelProto:
     if behind is None:
         return graph
     del seen.graph.output[1:]
-    gone = {behind.name} | {node.name for node in seen.graph.node if node.input[0] == behind.output[0]}
+    gone = {behind.name} | {node.name for node in seen.graph.node if behind.output[0] in node.input}
     kept = [node for node in seen.graph.node if node.name not in gone]
     del seen.graph.node[:]
     seen.graph.node.extend(kept)

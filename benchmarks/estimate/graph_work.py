@@ -10,7 +10,7 @@ from edgenext_deploy.artifacts.engine_file import open_graph
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 from edgenext_deploy.files import shown
 from edgenext_deploy.node_names import OTHER, kind_of, part_of
-from edgenext_deploy.node_work import COUNTED, multiply_adds, product
+from edgenext_deploy.node_work import COUNTED, RECURRENT, multiply_adds, product
 
 _REDUCTIONS = (
     "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare",
@@ -30,7 +30,8 @@ _FREE = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "C
 _CONSTANT = ("Constant", "Shape", "Size", "ConstantOfShape", "Range")
 _CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 # What one launch does by itself.
-_BARRIERS = (*COUNTED, *_REDUCTIONS, *_COPIES, "Split")
+_PRODUCTS = tuple(operator for operator in COUNTED if operator not in RECURRENT)
+_BARRIERS = (*_PRODUCTS, *_REDUCTIONS, *_COPIES, "Split")
 _KNOWN = frozenset((*_BARRIERS, *_ELEMENTWISE, *_FREE, *_CONSTANT))
 _FIX = "give an .onnx file of edgenext-export"
 _FIX_FOREIGN = "edgenext-export adopt FILE.onnx fixes the shapes and folds what it can; give the file that it writes"
@@ -232,14 +233,16 @@ class _Reader:
             sum(self._size(tensor) for tensor in taken if tensor in self._parameters))
 
     def _multiply_adds(self, node: Any) -> int:
-        if node.op_type not in COUNTED:
+        if node.op_type not in _PRODUCTS:
             return 0
-        transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-        return multiply_adds(node.op_type, [self._shape(name) for name in node.input[:2]], self._shape(node.output[0]),
-                             transposed)
+        from onnx.helper import get_attribute_value
+
+        attributes = {attribute.name: get_attribute_value(attribute) for attribute in node.attribute}
+        return multiply_adds(node.op_type, [self._shape(name) if name else () for name in node.input],
+                             self._shape(next(filter(None, node.output))), attributes)
 
     def _other_operations(self, node: Any) -> int:
-        if node.op_type in (*COUNTED, *_COPIES, "Split"):
+        if node.op_type in (*_PRODUCTS, *_COPIES, "Split"):
             return 0
         return max(self._size(tensor) for tensor in [*node.input, *node.output] if tensor)
 

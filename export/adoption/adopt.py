@@ -4,15 +4,19 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import onnx
 
-from edgenext_deploy.errors import UsageError
-from edgenext_deploy.export.adoption.ends import BoxForm, Ends, choose_values
+from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.export.adoption.ends import BoxForm, Ends, RawValues, choose_values
 from edgenext_deploy.export.adoption.network import AdoptedNetwork, adopted_variant
-from edgenext_deploy.export.adoption.normal_form import prepare
+from edgenext_deploy.export.adoption.normal_form import LOWEST_OPSET, inlined, prepare
 from edgenext_deploy.export.adoption.request import AdoptRequest
-from edgenext_deploy.export.adoption.source_file import fix_input, image_input, parsed, read_source
+from edgenext_deploy.export.adoption.source_file import ImageInput, fix_input, image_input, parsed, read_source
+from edgenext_deploy.export.adoption.source_session import SourceSession
+from edgenext_deploy.export.checks.advice import ADOPTED_FILE
 from edgenext_deploy.export.checks.rtx import Build, build_with_rtx
+from edgenext_deploy.export.graph.opset import opset_of
 from edgenext_deploy.export.image_size import parse_image_size
 from edgenext_deploy.export.output_place import place_of
 from edgenext_deploy.export.pipeline import Export
@@ -36,7 +40,7 @@ def adopt_file(request: AdoptRequest, build: Build = build_with_rtx) -> ExportRe
     resolved, network = resolve(request)
     result = Export(resolved, request.progress, load=network.load, emit=network.emit, simplify=network.as_simplified,
                     build=build).run()
-    return dataclasses.replace(result, notes=(*result.notes, *_assumed(request, result)))
+    return dataclasses.replace(result, notes=(*result.notes, *network.notes, *_assumed(request, result)))
 
 
 def resolve(request: AdoptRequest) -> tuple[ResolvedExport, AdoptedNetwork]:
@@ -58,26 +62,50 @@ def resolve(request: AdoptRequest) -> tuple[ResolvedExport, AdoptedNetwork]:
     digest = sha256_of_bytes(model.SerializeToString(deterministic=True))
     image = image_input(model, *_sizes(request))
     fix_input(model, image)
-    model = prepare(model)
+    model = inlined(model)
     wanted = (request.boxes, request.scores) if request.task == "detection" else (request.logits,)
     values = choose_values(model, request.task, wanted)
-    if request.activation is not None and values.activation not in (None, request.activation):
-        raise UsageError(f"--activation {request.activation}: the file itself ends in a {values.activation}",
-                         "leave it out")
-    height, width = image.image_shape[2:]
-    ends = Ends(request.task, values, (height, width), BoxForm(
-        request.box_format == "ltrb", request.box_unit == "pixel", request.background))
+    source, model, notes = _opened(model, image, values)
+    boxes = BoxForm(request.box_format == "ltrb", request.box_unit == "pixel", request.background)
+    ends = _seen(Ends(request.task, values, image.image_shape, boxes), source)
+    activation = ends.values.activation
+    if request.activation is not None and activation not in (None, request.activation):
+        raise UsageError(f"--activation {request.activation}: the file itself ends in a {activation}", "leave it out")
     samples = None if request.samples is None else os.fspath(request.samples)
     resolved = ResolvedExport(
         name=stem, folder=Path(folder), force=request.force, variant=adopted_variant(stem, request.task),
         target=target, precision=precision, io=request.io, source=WeightsSource(None, file, False, 0),
         shape=image.image_shape, num_classes=None, labels=names_of(request.labels, None),
-        labels_source=labels_source(request.labels), activation=values.activation or request.activation,
+        labels_source=labels_source(request.labels), activation=activation or request.activation,
         threshold=request.threshold, form=GraphForm(ends.output_name if request.task in (
             "classification", "features") else ""), preprocessing=request.preprocessing(), formulation=None,
         fold_normalization=False, nms_plugin=False,
-        drift=DriftOptions(request.drift or request.auto_pin, request.auto_pin, samples, request.tolerance))
-    return resolved, AdoptedNetwork(model, image, ends, digest, Path(file).name)
+        drift=DriftOptions(request.drift or request.auto_pin, request.auto_pin, samples, request.tolerance),
+        advice=ADOPTED_FILE)
+    return resolved, AdoptedNetwork(model, source, ends, digest, Path(file).name, notes)
+
+
+def _opened(
+    model: onnx.ModelProto, image: ImageInput, values: RawValues
+) -> tuple[SourceSession, onnx.ModelProto, tuple[str, ...]]:
+    """Return the file in ONNX Runtime, the prepared model, and what to say of it."""
+    names = (*values.names, *([] if values.output is None else [values.output]))
+    opset = opset_of(model)
+    try:
+        return SourceSession(model, image, names), prepare(model), ()
+    except BadInputError:
+        if opset >= LOWEST_OPSET:
+            raise
+    prepared = prepare(model)
+    return SourceSession(prepared, image, names), prepared, (
+        f"ONNX Runtime does not run the file at its opset {opset}: the reference is what onnx's converter makes of it",)
+
+
+def _seen(ends: Ends, source: SourceSession) -> Ends:
+    """Return the ends as the file's answers to one input show them."""
+    image = np.random.default_rng(0).standard_normal(ends.image, dtype=np.float32)
+    *raw, last = source.run(image, source.names)
+    return ends.seen([*raw, last], None) if ends.values.output is None else ends.seen(raw, last)
 
 
 def _read(request: AdoptRequest) -> tuple[str, onnx.ModelProto]:

@@ -46,10 +46,12 @@ class RawValues:
     Attributes:
         names: of the values, boxes before scores.
         activation: ``softmax`` or ``sigmoid`` if the file itself makes probabilities of them, else None.
+        output: what the file makes of them, a class map or probabilities; None where they are outputs themselves.
     """
 
     names: tuple[str, ...]
     activation: str | None = None
+    output: str | None = None
 
 
 def choose_values(model: onnx.ModelProto, task: str, named: Sequence[str | None]) -> RawValues:
@@ -80,9 +82,9 @@ def choose_values(model: onnx.ModelProto, task: str, named: Sequence[str | None]
     while node is not None and node.op_type in (*_MOVES, "Cast"):
         node = producer.get(node.input[0])
     if task == "classification" and node is not None and node.op_type in _ACTIVATIONS:
-        return RawValues((node.input[0],), _ACTIVATIONS[node.op_type])
+        return RawValues((node.input[0],), _ACTIVATIONS[node.op_type], value)
     if task == "segmentation" and node is not None and node.op_type == "ArgMax":
-        return RawValues((node.input[0],))
+        return RawValues((node.input[0],), None, value)
     return RawValues((value,))
 
 
@@ -112,14 +114,63 @@ class Ends:
     Attributes:
         task: of the manifest.
         values: the raw ones.
-        size: height and width of the input, in pixels.
+        image: shape of the images, `[B, 3, H, W]`, in pixels.
         boxes: how a detector's boxes are given.
+        class_axis: of a segmenter's logits, 1 or 3.
     """
 
     task: str
     values: RawValues
-    size: tuple[int, int]
+    image: tuple[int, int, int, int]
     boxes: BoxForm = BoxForm()
+    class_axis: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input, in pixels."""
+        return self.image[2:]
+
+    def seen(self, raw: Sequence[np.ndarray], made: np.ndarray | None) -> "Ends":
+        """Return the ends as the file's own answers show them.
+
+        Args:
+            raw: the raw values for one input.
+            made: what the file makes of them there, if `values.output` names it.
+
+        Raises:
+            IncompatibleError: integers where numbers are expected, or a class map that is no ArgMax of the classes.
+        """
+        for name, value in zip(self.values.names, raw):
+            if value.dtype.kind != "f":
+                raise IncompatibleError(f"output {shown(name)} holds {value.dtype}; floating point expected",
+                                        "name the output in front of it with --logits, or export the network with it")
+        if self.task == "segmentation" and raw[0].ndim == 4:
+            ends = dataclasses.replace(self, class_axis=self._class_axis(raw[0].shape))
+            if made is None:
+                return ends
+            for axis in (ends.class_axis, 4 - ends.class_axis):
+                if np.array_equal(raw[0].argmax(axis).ravel(), made.ravel()):
+                    return dataclasses.replace(self, class_axis=axis)
+            raise IncompatibleError(f"output {shown(self.values.output or '')} is no ArgMax over the classes of "
+                                    f"{list(raw[0].shape)}", "export the network up to its logits")
+        if made is not None and self.values.activation is not None:
+            fits = raw[0].shape[:1] == self.image[:1] and raw[0].size == made.size
+            expected = self._activated(raw[0].reshape(len(raw[0]), -1)) if fits else made
+            if not fits or not np.allclose(expected.ravel(), made.ravel(), atol=1e-4):
+                # It goes along another axis, or the file does more to it.
+                return dataclasses.replace(self, values=RawValues((self.values.output or "",)))
+        return self
+
+    def _class_axis(self, shape: tuple[int, ...]) -> int:
+        """Return the axis whose two others look like the sides of the image."""
+        height, width = self.size
+        last = shape[1] * width == shape[2] * height
+        first = shape[2] * width == shape[3] * height
+        return 3 if last and not first else 1
+
+    def _activated(self, logits: np.ndarray) -> np.ndarray:
+        rows = torch.from_numpy(np.ascontiguousarray(logits))
+        return (rows.softmax(1) if self.values.activation == "softmax" else rows.sigmoid()).numpy()
 
     def classes(self, shapes: Sequence[tuple[int, ...]]) -> int:
         """Return the number of classes, from the shapes of the raw values.
@@ -127,6 +178,10 @@ class Ends:
         Raises:
             IncompatibleError: shapes that no network of this task gives.
         """
+        for name, found in zip(self.values.names, shapes):
+            if not found or (found[0] != self.image[0] and len(found) > 1):
+                raise IncompatibleError(f"output {shown(name)} is {list(found)} for {self.image[0]} images; its first "
+                                        "axis must be theirs", "export the network with the batch as the first axis")
         if self.task == "detection":
             boxes, scores = shapes
             if len(boxes) != 3 or boxes[2] != 4 or len(scores) != 3 or scores[:2] != boxes[:2]:
@@ -135,19 +190,20 @@ class Ends:
             return scores[2] - self.boxes.background
         (shape,) = shapes
         if self.task == "segmentation":
-            if len(shape) != 4 or shape[1] < 2:
+            if len(shape) != 4 or shape[self.class_axis] < 2:
                 raise IncompatibleError(f"output {list(shape)} found; logits [B,classes,H,W] expected",
                                         "name the logits' output with --logits")
-            return shape[1]
-        count = int(np.prod(shape[1:]))
-        if max(shape[1:], default=1) != count:
+            return shape[self.class_axis]
+        rows = shape[1:] if len(shape) > 1 else shape
+        count = int(np.prod(rows)) if shape[0] == self.image[0] or self.image[0] == 1 else 0
+        if count < 1 or max(rows, default=1) != count:
             raise IncompatibleError(f"output {list(shape)} found; one number for each class, [B,classes], expected",
                                     "say what it is with --task segmentation or --task detection")
         return count
 
     def specs(self, shapes: Sequence[tuple[int, ...]]) -> tuple[TensorSpec, ...]:
         """Return the graph's outputs."""
-        batch, count = shapes[0][0], self.classes(shapes)
+        batch, count = self.image[0], self.classes(shapes)
         if self.task == "detection":
             boxes = shapes[0][1]
             return (TensorSpec("boxes", (batch, boxes, 4), "float32"),
@@ -196,6 +252,9 @@ class Ends:
         to.node(kind, [value], self.values.activation, spec.name, reason, **attributes)
 
     def _class_map(self, to: Rewriter, value: str, shape: tuple[int, ...]) -> None:
+        if self.class_axis == 3:
+            value = to.node("Transpose", [value], "output.channels_first", perm=[0, 3, 1, 2])
+            shape = (shape[0], shape[3], *shape[1:3])
         if shape[2:] != self.size:
             sizes = to.constant("output.sizes", [*shape[:2], *self.size])
             value = to.node("Resize", [value, "", "", sizes], "output.resize", mode="linear",
@@ -228,13 +287,10 @@ class Ends:
                 centre, half = boxes[..., :2], boxes[..., 2:] / 2
                 boxes = np.concatenate([centre - half, centre + half], -1)
             return boxes * self._box_scale(), scores[..., 1:] if self.boxes.background else scores
-        logits = torch.from_numpy(np.ascontiguousarray(raw[0]))
+        logits = torch.from_numpy(np.ascontiguousarray(np.moveaxis(raw[0], 3, 1) if self.class_axis == 3 else raw[0]))
         if self.task == "segmentation":
             if tuple(logits.shape[2:]) != self.size:
                 logits = F.interpolate(logits, self.size, mode="bilinear", align_corners=False)
             return logits.numpy(), logits.argmax(1).int().numpy()
-        logits = logits.reshape(len(logits), -1)
-        if self.values.activation is None:
-            return (logits.numpy(),)
-        probabilities = logits.softmax(1) if self.values.activation == "softmax" else logits.sigmoid()
-        return logits.numpy(), probabilities.numpy()
+        rows = logits.reshape(self.image[0], -1).numpy()
+        return (rows,) if self.values.activation is None else (rows, self._activated(rows))

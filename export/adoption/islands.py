@@ -57,6 +57,8 @@ def find_islands(model: onnx.ModelProto) -> dict[str, str]:
         if node.op_type == "Softmax":
             islands.update((scale.name, "temperature of a softmax: small differences decide")
                            for scale in _scalings_before(graph, node))
+        if node.op_type == "Exp":
+            islands.update((part.name, SOFTMAX) for part in _softmax_around(graph, node))
         if _is_square(graph, node):
             islands.update((part.name, _NORM) for part in _norm_around(graph, node))
     return islands
@@ -76,6 +78,21 @@ def _scalings_before(graph: _Graph, softmax: onnx.NodeProto) -> Iterator[onnx.No
             return
         yield node
         node = graph.producer.get(next(name for name in node.input if name not in graph.constants))
+
+
+def _softmax_around(graph: _Graph, exponential: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """Yield the sum of exponentials, the quotient and the difference from the largest of a softmax in primitives."""
+    takers = graph.consumers.get(exponential.output[0], ())
+    sums = [node for node in takers if node.op_type == "ReduceSum"]
+    if not sums:
+        return
+    yield from sums
+    for taker in (*takers, *graph.consumers.get(sums[0].output[0], ())):
+        if taker.op_type in ("Div", "Log", "Reciprocal"):
+            yield taker
+    before = graph.producer.get(exponential.input[0])
+    if before is not None and before.op_type == "Sub":
+        yield before
 
 
 def _norm_around(graph: _Graph, square: onnx.NodeProto) -> list[onnx.NodeProto]:

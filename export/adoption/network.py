@@ -7,26 +7,23 @@ import onnx
 from torch import nn
 
 from edgenext_deploy.artifacts.manifest import ADOPTED, Preprocessing, Scores, Weights
-from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.export.adoption.ends import Ends
 from edgenext_deploy.export.adoption.islands import find_islands
 from edgenext_deploy.export.adoption.normal_form import at_target
+from edgenext_deploy.export.adoption.rewriting import Rewriter
 from edgenext_deploy.export.adoption.source_file import ImageInput
-from edgenext_deploy.export.checks.parity import Run, runtime_session
+from edgenext_deploy.export.adoption.source_session import SourceSession, with_outputs
+from edgenext_deploy.export.checks.parity import Run
 from edgenext_deploy.export.emission import Emitted
 from edgenext_deploy.export.graph.simplify import Simplified, simplify
 from edgenext_deploy.export.precision.fp32_pins import pins_of, value_shapes
 from edgenext_deploy.export.request import Progress
 from edgenext_deploy.export.resolved import ResolvedExport
 from edgenext_deploy.export.weights import Reference
-from edgenext_deploy.files import shown
-from edgenext_deploy.foreign_text import one_line
 from edgenext_deploy.models.definitions.config import DeepLabConfig, SSDLiteConfig
 from edgenext_deploy.models.variants.families import Family, register_family
 from edgenext_deploy.models.variants.registry import Variant
 
-# Of ONNX Runtime: what it refuses is raised too, and told in one line.
-_FATAL_ONLY = 4
 _HEADS: dict[str, SSDLiteConfig | DeepLabConfig] = {"detection": SSDLiteConfig(), "segmentation": DeepLabConfig()}
 
 
@@ -51,37 +48,38 @@ class AdoptedNetwork:
     """A file that is being adopted: `load` and `emit` take the places of an export's own.
 
     Args:
-        model: prepared, see `normal_form.prepare`, with a fixed input.
-        image: that input.
+        model: prepared, see `normal_form.prepare`, with a fixed input; changed in place.
+        source: the file in ONNX Runtime, with the raw values as its outputs.
         ends: what stands behind the raw values.
         digest: of the file, 64 hexadecimal digits.
         file: its name, for people.
+        notes: what to say of it.
     """
 
-    def __init__(self, model: onnx.ModelProto, image: ImageInput, ends: Ends, digest: str, file: str) -> None:
-        self.image, self.ends, self.digest, self.file = image, ends, digest, file
-        self._model = _with_outputs(model, ends.values.names)
+    def __init__(self, model: onnx.ModelProto, source: SourceSession, ends: Ends, digest: str, file: str,
+                 notes: tuple[str, ...] = ()) -> None:
+        self.source, self.image, self.ends, self.digest, self.file = source, source.image, ends, digest, file
+        self.notes = notes
+        self._model = with_outputs(model, ends.values.names)
 
     def load(self, resolved: ResolvedExport, progress: Progress) -> Reference:
-        """Simplify the network, write it for the target, and run it once: that tells its classes.
+        """Run the file once, which tells its classes; simplify it and write it for the target.
 
         Raises:
             IncompatibleError: an engine cannot have what the file has.
             BadInputError: ONNX Runtime, or onnx, refuses the file.
         """
-        self._session = _Session(self._model, self.image)
-        self.raw_shapes = [value.shape for value in self._session.run(
-            np.zeros(self.image.image_shape, np.float32))]
-        classes = self.ends.classes(self.raw_shapes)
+        self.raw_shapes = [value.shape for value in self._raw(np.zeros(self.image.image_shape, np.float32))]
         progress("simplifying the file")
-        model = self._model  # only the session needs it as it is
+        model = self._model
+        self._raw_names = [_as_float32(model, name, self.source.type_of(name)) for name in self.ends.values.names]
         del model.graph.output[:]
         model.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-                                 for name, shape in zip(self.ends.values.names, self.raw_shapes))
+                                 for name, shape in zip(self._raw_names, self.raw_shapes))
         self.simplified, self.spelled_out, self.rules = at_target(
             model, resolved.target.opset, resolved.target.ir_version, functools.partial(simplify, may_add=True))
         weights = Weights(f"{self.file} ({ADOPTED})", False, self.digest)
-        return Reference(nn.Identity(), weights, resolved.variant.crop_pct, classes)
+        return Reference(nn.Identity(), weights, resolved.variant.crop_pct, self.ends.classes(self.raw_shapes))
 
     def emit(
         self, resolved: ResolvedExport, reference: Reference, preprocessing: Preprocessing, scores: Scores | None
@@ -91,7 +89,7 @@ class AdoptedNetwork:
         renamed = _free_names(graph, {"image", *(spec.name for spec in specs)} - {self.image.name})
         _name_input(graph, self.image)
         end_islands = self.ends.append(
-            graph, [renamed.get(name, name) for name in self.ends.values.names], self.raw_shapes)
+            graph, [renamed.get(name, name) for name in self._raw_names], self.raw_shapes)
         graph.graph.name = resolved.variant.name
         onnx.checker.check_model(graph, full_check=True)
         value_shapes(graph)
@@ -104,62 +102,21 @@ class AdoptedNetwork:
         return Simplified(model, self.simplified.warning)
 
     def _reference(self) -> Run:
-        return lambda image: self.ends.answer(self._session.run(image))
+        return lambda image: self.ends.answer(self._raw(image))
+
+    def _raw(self, image: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self.source.run(image, self.ends.values.names)
 
 
-class _Session:
-    """The file as given in ONNX Runtime.
-
-    Raises:
-        BadInputError: ONNX Runtime refuses it.
-    """
-
-    def __init__(self, model: onnx.ModelProto, image: ImageInput) -> None:
-        self.image = image
-        try:
-            self.session = runtime_session(model, _FATAL_ONLY)
-        except Exception as error:  # onnxruntime raises types of its own, which need not be imported to be told
-            raise BadInputError(f"ONNX Runtime refuses the file: {shown(one_line(error), 300)}",
-                                "export the network again; onnxruntime.InferenceSession must open it") from error
-
-    def run(self, image: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return the raw values for `[B, 3, H, W]` float32, float32 where they are numbers."""
-        taken = image.transpose(0, 2, 3, 1) if self.image.channels_last else image
-        try:
-            results = self.session.run(None, {self.image.name: np.ascontiguousarray(taken)})
-        except Exception as error:  # as above
-            raise BadInputError(f"ONNX Runtime cannot run the file: {shown(one_line(error), 300)}",
-                                "give the input's size with --input") from error
-        return tuple(result.astype(np.float32, copy=False) for result in results)
-
-
-def _with_outputs(model: onnx.ModelProto, names: tuple[str, ...]) -> onnx.ModelProto:
-    """Return the model with these values as its outputs, and without the nodes that only others need."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    known = {value.name: value for value in (*model.graph.output, *onnx.shape_inference.infer_shapes(
-        model, data_prop=True).graph.value_info)}
-    del copy.graph.output[:]
-    for name in names:
-        found = known.get(name)
-        if found is not None:
-            copy.graph.output.append(found)
-        else:
-            copy.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    needed, kept = set(names), []
-    for node in reversed(copy.graph.node):
-        if needed & set(node.output):
-            kept.append(node)
-            needed |= set(node.input)
-            for attribute in node.attribute:  # what a branch takes from outside
-                for graph in (attribute.g, *attribute.graphs):
-                    needed |= {value for inner in graph.node for value in inner.input}
-    del copy.graph.node[:]
-    copy.graph.node.extend(reversed(kept))
-    initializers = [tensor for tensor in copy.graph.initializer if tensor.name in needed]
-    del copy.graph.initializer[:]
-    copy.graph.initializer.extend(initializers)
-    return copy
+def _as_float32(model: onnx.ModelProto, name: str, kind: str) -> str:
+    """Return the name of a value as float32, behind a Cast where it is of another type."""
+    if kind == "tensor(float)":
+        return name
+    to = Rewriter(model)
+    to.nodes = list(model.graph.node)
+    result = to.node("Cast", [name], f"{name}.float32", to=onnx.TensorProto.FLOAT)
+    to.finish()
+    return result
 
 
 def _free_names(model: onnx.ModelProto, taken: set[str]) -> dict[str, str]:

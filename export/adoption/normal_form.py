@@ -1,5 +1,5 @@
 """The form in which every later step finds somebody else's graph: fixed shapes, names, constants in one place."""
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import onnx
 from onnx import helper, inliner, numpy_helper, version_converter
@@ -17,30 +17,45 @@ from edgenext_deploy.foreign_text import one_line
 # Below it, Softmax, Squeeze and others meant or looked like something else; no target writes a lower one.
 LOWEST_OPSET = 13
 _LONGEST_NAME = 200
+# They give the shape that they take, and onnx does not infer it.
+_OF_ONE_SHAPE = ("GroupNormalization", "MeanVarianceNormalization")
+
+
+def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model without functions.
+
+    Raises:
+        BadInputError: functions that onnx does not understand, or no opset of ONNX.
+        IncompatibleError: an operator of another domain.
+    """
+    try:
+        if model.functions:
+            model = inliner.inline_local_functions(model)
+    except Exception as error:  # onnx raises many types here, each about the file
+        raise BadInputError(f"onnx cannot inline the file's functions: {shown(one_line(error), 240)}",
+                            "export the network without functions") from error
+    _require_known_operators(model)
+    return model
 
 
 def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     """Write a model the way the simplifier and we need it; what it computes stays.
 
-    Functions are inlined, nodes get names of their own, constants become initializers, and an old opset becomes
-    `LOWEST_OPSET`.
+    Nodes get names of their own, constants become initializers, and an old opset becomes `LOWEST_OPSET`.
 
     Args:
-        model: with a fixed input; changed in place.
+        model: `inlined`, with a fixed input; changed in place.
 
     Raises:
         BadInputError: a graph that onnx does not understand.
     """
     try:
-        if model.functions:
-            model = inliner.inline_local_functions(model)
         opset = opset_of(model)
         if 0 < opset < LOWEST_OPSET:
             model = version_converter.convert_version(model, LOWEST_OPSET)
     except Exception as error:  # onnx raises many types here, each about the file
         raise BadInputError(f"onnx cannot write the graph at opset {LOWEST_OPSET}: {shown(one_line(error), 240)}",
                             f"export the network at opset {LOWEST_OPSET}") from error
-    _require_known_operators(model)
     _name_nodes(model)
     _constants_to_initializers(model)
     _plain_header(model)
@@ -60,6 +75,7 @@ def at_target(
         IncompatibleError: what an engine cannot have, or an operator that the target's opset lacks.
         BadInputError: onnx refuses the graph.
     """
+    _leave_out_what_nobody_takes(model)
     result = simplify(model)
     simplified = result.model
     _name_nodes(simplified)
@@ -85,7 +101,7 @@ def at_target(
 
 def _require_known_operators(model: onnx.ModelProto) -> None:
     domains = {entry.domain for entry in model.opset_import}
-    for node in model.graph.node:
+    for node in all_nodes(model.graph):
         if node.domain not in ("", "ai.onnx"):
             raise IncompatibleError(
                 f"node {shown(node.name or node.output[0])} ({shown(node.op_type)}) is of the domain "
@@ -93,6 +109,15 @@ def _require_known_operators(model: onnx.ModelProto) -> None:
                 "export the network without the optimizations of another runtime")
     if "" not in domains and "ai.onnx" not in domains:
         raise BadInputError("the file imports no opset of ONNX", "export it again")
+
+
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield every node, those of branches and loops among them."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from all_nodes(inner)
 
 
 def _plain_header(model: onnx.ModelProto) -> None:
@@ -114,12 +139,13 @@ def _plain_header(model: onnx.ModelProto) -> None:
 def _name_nodes(model: onnx.ModelProto) -> None:
     """Give every node a printable name of its own: pins and verdicts are told by it."""
     taken: set[str] = set()
+    last: dict[str, int] = {}
     for index, node in enumerate(model.graph.node):
-        name = node.name if node.name.isprintable() and len(node.name) <= _LONGEST_NAME else ""
-        if not name or name in taken:
-            base = name or f"{node.op_type}_{index}"
-            name = next(candidate for candidate in (base, *(f"{base}.{number}" for number in range(2, 1 << 20)))
-                        if candidate not in taken)
+        base = node.name if node.name.isprintable() and len(node.name) <= _LONGEST_NAME else ""
+        name = base = base or f"{node.op_type}_{index}"
+        while name in taken:
+            last[base] = last.get(base, 1) + 1
+            name = f"{base}.{last[base]}"
         node.name = name
         taken.add(name)
 
@@ -147,9 +173,28 @@ def _tensor(attribute: onnx.AttributeProto) -> onnx.TensorProto:
     return helper.make_tensor("", kind, [len(items)] if attribute.name.endswith("s") else [], items)
 
 
+def _leave_out_what_nobody_takes(model: onnx.ModelProto) -> None:
+    """Remove optional outputs without a taker: old exporters write a Dropout's mask and a MaxPool's places always."""
+    taken = {value.name for value in model.graph.output}
+    taken.update(name for node in all_nodes(model.graph) for name in node.input)
+    taken.update(value.name for node in model.graph.node for attribute in node.attribute
+                 for graph in (attribute.g, *attribute.graphs) for value in graph.output)
+    opset = opset_of(model)
+    for node in model.graph.node:
+        if all(name in taken for name in node.output[1:]) or not onnx.defs.has(node.op_type):
+            continue
+        formal = onnx.defs.get_schema(node.op_type, opset, "").outputs
+        for index, name in enumerate(node.output):
+            optional = formal[min(index, len(formal) - 1)].option == onnx.defs.OpSchema.FormalParameterOption.Optional
+            if index and name not in taken and optional:
+                node.output[index] = ""
+        while len(node.output) > 1 and not node.output[-1]:
+            del node.output[-1]
+
+
 def _say_shapes(model: onnx.ModelProto) -> None:
     """Write down the shapes that onnx does not infer by itself: some norms give what they take."""
-    silent = [node for node in model.graph.node if node.op_type == "GroupNormalization"]
+    silent = [node for node in model.graph.node if node.op_type in _OF_ONE_SHAPE]
     for node in silent:
         known = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
         taken = next((value for value in (*known.input, *known.value_info) if value.name == node.input[0]), None)
@@ -164,12 +209,20 @@ def _plain_resizes(model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]]) -
     to = Rewriter(model)
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type == "Resize" and len(node.input) == 3 and node.input[2] in constants:
-            before, after = shapes[node.input[0]], shapes[node.output[0]]
-            scales = constants[node.input[2]]
-            if len(scales) == len(before) and all(
-                    size * float(scale) == result for size, scale, result in zip(before, scales, after)):
-                del node.input[1:]
-                node.input.extend(["", "", to.constant(f"{node.name}.sizes", list(after))])
-        if node.op_type == "Resize" and len(node.input) == 4 and node.input[1]:
+        if node.op_type != "Resize":
+            continue
+        before, after = shapes[node.input[0]], shapes[node.output[0]]
+        axes = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "axes"), None)
+        policy = next((attribute.s for attribute in node.attribute
+                       if attribute.name == "keep_aspect_ratio_policy"), b"stretch")
+        by_scales = len(node.input) == 3 and node.input[2] in constants
+        scales = dict(zip(axes or range(len(before)), constants[node.input[2]] if by_scales else ()))
+        if policy == b"stretch" and (by_scales or axes is not None) and all(
+                before[axis] * float(scale) == after[axis] for axis, scale in scales.items()):
+            del node.input[1:]
+            node.input.extend(["", "", to.constant(f"{node.name}.sizes", list(after))])
+            kept = [attribute for attribute in node.attribute if attribute.name != "axes"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+        if len(node.input) == 4 and node.input[1]:
             node.input[1] = ""  # a region, which only tf_crop_and_resize looks at

@@ -15,6 +15,7 @@ from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.export.adoption.rewriting import Rewriter
 from edgenext_deploy.export.graph.fp32_reasons import LAYER_NORM
 from edgenext_deploy.export.graph.opset import opset_of, set_opset
+from edgenext_deploy.export.precision.fp32_pins import element_types
 from edgenext_deploy.files import shown
 
 # The rules of an adoption, in words, for the report.
@@ -22,7 +23,7 @@ RULES = {
     "adopted": "graph taken over as the file has it",
     "norm_spelled_out": "norm in primitives, for an opset without it",
     "activation_spelled_out": "activation in primitives, for an opset without it",
-    "older_form": "axes, parts or pads in the form of an older opset",
+    "older_form": "axes, parts, pads or types in the form of an older opset",
 }
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -31,8 +32,9 @@ class _Node:
     """One node to write in an older way, with what is known of its values."""
 
     def __init__(self, node: onnx.NodeProto, rewriter: Rewriter, shapes: Shapes, constants: Mapping[str, np.ndarray],
-                 opset: int) -> None:
+                 opset: int, types: Mapping[str, int]) -> None:
         self.node, self.to, self.shapes, self.constants, self.opset = node, rewriter, shapes, constants, opset
+        self.types = types
         self.attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
         self.name, self.inputs, self.output = node.name, list(node.input), node.output[0]
 
@@ -145,6 +147,10 @@ def _mish(node: _Node) -> None:
     node.add("Mul", [node.inputs[0], gate], "")
 
 
+def _cast_like(node: _Node) -> None:
+    node.add("Cast", node.inputs[:1], "", to=node.types[node.inputs[1]])
+
+
 def _reduction(node: _Node) -> None:
     """Axes became an input at opset 18, of ReduceSum at 13."""
     axes = node.constant(1)
@@ -202,6 +208,7 @@ _SPELLED_OUT: dict[str, tuple[int, str, Callable[[_Node], None]]] = {
     "Mish": (18, "activation_spelled_out", _mish),
     **{f"Reduce{kind}": (18, "older_form", _reduction)
        for kind in ("Mean", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare")},
+    "CastLike": (15, "older_form", _cast_like),
     "Reshape": (14, "", _reshape),
     "Split": (18, "older_form", _split),
     "Pad": (18, "older_form", _pad),
@@ -229,6 +236,7 @@ def to_opset(
         return model, {}, {}
     to = Rewriter(model)
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    types = element_types(model)
     rules: dict[str, int] = {}
     for node in list(model.graph.node):
         since, rule, write = _SPELLED_OUT.get(node.op_type, (0, "", None))
@@ -236,7 +244,7 @@ def to_opset(
             if rule:
                 rules[rule] = rules.get(rule, 0) + 1
             to.release(node.name)
-            write(_Node(node, to, shapes, constants, opset))
+            write(_Node(node, to, shapes, constants, opset, types))
         else:
             to.nodes.append(_kept(node, found, opset))
     result = to.finish()

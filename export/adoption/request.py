@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Union
 
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.export.limits import BOX_FORMATS, BOX_UNITS, CHOICES, FRACTIONS, TASKS
+from edgenext_deploy.export.limits import BOX_FORMATS, BOX_UNITS, CHOICES, FRACTIONS, TASKS, TOLERANCE
 from edgenext_deploy.export.preprocessing_options import PreprocessingOptions
 from edgenext_deploy.export.preprocessing_request import Color, options_of
 from edgenext_deploy.export.request import PathLike, Progress, no_progress
@@ -90,7 +90,7 @@ class AdoptRequest:
     drift: bool = False
     samples: PathLike | None = None
     auto_pin: bool = False
-    tolerance: float = 0.01
+    tolerance: float = TOLERANCE
     progress: Progress = dataclasses.field(default=no_progress, repr=False, compare=False)
 
     def preprocessing(self) -> PreprocessingOptions:

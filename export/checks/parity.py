@@ -10,16 +10,18 @@ import torch
 from edgenext_deploy.artifacts.golden import golden_batch, magnitude
 from edgenext_deploy.artifacts.manifest import Parity, Preprocessing
 from edgenext_deploy.data import path_of
-from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.errors import IncompatibleError, VerificationError
+from edgenext_deploy.export.checks.advice import OUR_NETWORK
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.graph.builder import input_spec
+from edgenext_deploy.files import shown
+from edgenext_deploy.foreign_text import one_line
 from edgenext_deploy.preprocess.input_form import as_input
 from edgenext_deploy.preprocess.photo import normalise, preprocess
 from edgenext_deploy.telemetry import disable_telemetry
 
 PHOTOS = ("cat.jpg", "coffee.jpg", "rocket.jpg")
 _GOLDEN_SEEDS = (0, 1, 2)
-DEFECT = "this is a defect of the lowering: please report the variant, the options and the checkpoint"
 
 Answer = torch.Tensor | tuple[torch.Tensor, ...]
 Run = Callable[[np.ndarray], tuple[np.ndarray, ...]]
@@ -67,13 +69,29 @@ def runtime_session(graph: onnx.ModelProto, log_severity: int = 3) -> Any:
     return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
+def _not_run(error: Exception) -> IncompatibleError:
+    return IncompatibleError(
+        f"ONNX Runtime cannot run the written graph, so that nothing shows whether it is right: "
+        f"{shown(one_line(error), 300)}", "export without --fp16, or choose another --target")
+
+
 def runtime_function(graph: onnx.ModelProto) -> Run:
-    """Return the graph in ONNX Runtime as a function of arrays: from float32 `[B, 3, H, W]` to float32 (or classes)."""
-    session = runtime_session(graph)
+    """Return the graph in ONNX Runtime as a function of arrays: from float32 `[B, 3, H, W]` to float32 (or classes).
+
+    Raises:
+        IncompatibleError: ONNX Runtime cannot run it; its processor lacks some operators in FP16.
+    """
+    try:
+        session = runtime_session(graph)
+    except Exception as error:  # onnxruntime raises types of its own, which need not be imported to be told
+        raise _not_run(error) from error
     taken = input_spec(graph)
 
     def run(image: np.ndarray) -> tuple[np.ndarray, ...]:
-        results = session.run(None, {taken.name: as_input(image, taken)})
+        try:
+            results = session.run(None, {taken.name: as_input(image, taken)})
+        except Exception as error:  # as above
+            raise _not_run(error) from error
         return tuple(result.astype(np.float32, copy=False) if result.dtype.kind == "f" else result
                      for result in results)
 
@@ -82,7 +100,7 @@ def runtime_function(graph: onnx.ModelProto) -> Run:
 
 def compare(
     reference: Run, exported: Run, inputs: Iterable[np.ndarray], tolerance: float, least_agreement: float = 0.0,
-    fix: str = DEFECT, decides: bool = True,
+    fix: str = OUR_NETWORK.other_answers, decides: bool = True,
 ) -> Parity:
     """Run both on every input and return the worst figures over all outputs.
 
@@ -135,9 +153,14 @@ class _Worst:
             VerificationError: another shape, or a value that is not finite.
         """
         if expected.shape != found.shape:
-            raise VerificationError(f"parity: shape {expected.shape} expected, {found.shape} found", DEFECT)
+            raise VerificationError(f"parity: shape {expected.shape} expected, {found.shape} found", self.fix)
         if expected.dtype.kind != "f":
             return
+        if not np.isfinite(expected).all():
+            raise VerificationError(
+                f"parity: the reference itself gives {int((~np.isfinite(expected)).sum())} values that are not finite "
+                f"on input {self.inputs + 1}: there is nothing to compare with; nothing was written",
+                "check the weights, and --mean and --std")
         if not np.isfinite(found).all():
             raise VerificationError(
                 f"parity: the exported graph gives {int((~np.isfinite(found)).sum())} values that are not finite; "

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from edgenext_deploy.child_process import python_command
-from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.errors import IncompatibleError, VerificationError
+from edgenext_deploy.export.checks.advice import OUR_NETWORK, Advice
 from edgenext_deploy.files import require_file, write_files_atomically
 from edgenext_deploy.install import install_command
 from edgenext_deploy.scratch import scratch_folder
@@ -106,7 +107,8 @@ def sm_for(target: Target) -> str:
     return min(SMS, key=lambda sm: abs(int(sm) - own))
 
 
-def require_build(content: bytes, name: str, target: Target, fp32_norms: bool, build: Build) -> RtxReport:
+def require_build(content: bytes, name: str, target: Target, fp32_norms: bool, build: Build,
+                  advice: Advice = OUR_NETWORK) -> RtxReport:
     """Build a graph with TensorRT-RTX for the target's GPU, or the nearest that it knows.
 
     Args:
@@ -115,9 +117,11 @@ def require_build(content: bytes, name: str, target: Target, fp32_norms: bool, b
         target: where the engine will run; one without a GPU has nothing to build.
         fp32_norms: the graph computes in FP16, and its norms in FP32.
         build: `build_with_rtx`, or a stand-in.
+        advice: what to do if it refuses.
 
     Raises:
-        VerificationError: TensorRT-RTX refuses the graph, or would compute a LayerNorm in FP16.
+        VerificationError: TensorRT-RTX refuses the graph, which is a defect, or would compute a LayerNorm in FP16.
+        IncompatibleError: it refuses what the file of somebody else has.
     """
     if not target.compute_capability:
         return RtxReport(False, False, reason=f"target {target.name} has no GPU")
@@ -126,9 +130,9 @@ def require_build(content: bytes, name: str, target: Target, fp32_norms: bool, b
         path.write_bytes(content)
         report = build(str(path), (sm_for(target),))
     if report.available and not report.ok:
-        raise VerificationError(
-            f"TensorRT-RTX {report.version} refuses the graph: {report.reason}; nothing was written",
-            "this is a defect of the lowering: please report the variant and the options")
+        kind = VerificationError if advice.refusal_is_a_defect else IncompatibleError
+        raise kind(f"TensorRT-RTX {report.version} refuses the graph: {report.reason}; nothing was written",
+                   advice.refused)
     if fp32_norms and report.fp16_layernorm:
         raise VerificationError(
             f"TensorRT-RTX {report.version} sees a LayerNorm that computes in FP16; nothing was written",

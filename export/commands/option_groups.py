@@ -4,7 +4,7 @@ from typing import Any, Callable
 import click
 
 from edgenext_deploy.commands.entry import INPUT
-from edgenext_deploy.export.limits import CHOICES, FRACTIONS, WHOLE_NUMBERS
+from edgenext_deploy.export.limits import CHOICES, FRACTIONS, TOLERANCE, WHOLE_NUMBERS
 
 Function = Callable[..., Any]
 
@@ -58,7 +58,7 @@ precision_options = _group(
     click.option("--samples", type=INPUT, metavar="DIR",
                  help="Folder with photos for --drift and --auto-pin.  [default: bundled ones]"),
     click.option("--auto-pin", is_flag=True, help="Pin to FP32 the layers that --drift finds too inaccurate."),
-    click.option("--tolerance", type=click.FloatRange(*FRACTIONS["tolerance"]), default=0.01, show_default=True,
+    click.option("--tolerance", type=click.FloatRange(*FRACTIONS["tolerance"]), default=TOLERANCE, show_default=True,
                  help="Relative error of the largest value of an output that --auto-pin allows."))
 
 

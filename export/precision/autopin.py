@@ -1,7 +1,8 @@
 """Finds a small set of further FP32 pins with which a graph meets a tolerance.
 
 First, every node that overflows is pinned. Then, while the outputs are still off, the nodes that add the largest
-errors are pinned. Last, every pin that is not needed is removed. The same graph, pins and samples give the same result.
+errors are pinned. Last, every pin that is not needed is removed, in groups where a whole group is not needed. The
+same graph, pins and samples give the same result.
 """
 import dataclasses
 import math
@@ -14,14 +15,17 @@ import onnx
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.precision.arithmetic import FP16_MAX
-from edgenext_deploy.export.precision.drift import Observation, Progress, SideBySide, compare_outputs, merge_effects
+from edgenext_deploy.export.precision.drift import Observation, Progress, SideBySide, merge_effects
 from edgenext_deploy.export.precision.drift_records import Effect
 from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.fp32_pins import Pins, fp16_share, fp32_nodes
+from edgenext_deploy.export.precision.replay import Replay
 
 DEFAULT_TOLERANCE = 0.01
 # Runs of one sample through the graph. Each takes about a tenth of a second.
 MOST_RUNS = 2000
+# Held by all samples together, so that a run need not begin at the first node.
+_MOST_KEPT_BYTES = 1 << 29
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +91,7 @@ class _Search:
         self.required, self.least_agreement = required, least_agreement
         self.emulator = Emulator(model)
         self.samples = list(samples)
+        self._replays: dict[int, Replay] = {}
         self.added = dict(required)
         self.runs = 0
         # The sample that failed last is tried first: most pins that are needed are needed there.
@@ -108,38 +113,44 @@ class _Search:
             {**self.given, **added}, added, self.tolerance, before, effect, self._effect(self._pins(), "fp16"),
             self.runs, pruned)
 
-    def _enough(self, effect: Effect) -> bool:
-        return effect.meets(self.tolerance, self.least_agreement)
+    def _enough(self, effect: Effect | None) -> bool:
+        return effect is not None and effect.meets(self.tolerance, self.least_agreement)
 
     def _pins(self) -> dict[str, str]:
         return {**self.given, **self.added}
 
     def _effect(self, pins: Pins, accumulate: str = "fp32") -> Effect:
         """Return the effect with these pins over all samples."""
-        return merge_effects([self._walk(index, pins, accumulate)[1] for index in range(len(self.samples))])
+        fp32 = fp32_nodes(self.model, pins)
+        self.runs += len(self.samples)
+        effects = [self._replay(index).effect(fp32, accumulate) for index in range(len(self.samples))]
+        return merge_effects([effect for effect in effects if effect is not None])
 
-    def _walk(self, index: int, pins: Pins, accumulate: str = "fp32", repair: bool = False) -> tuple[
-            list[Observation], Effect]:
-        """Run one sample; with `repair`, pin a node as soon as it overflows and go on with its FP32 output."""
+    def _replay(self, index: int) -> Replay:
+        if index not in self._replays:
+            self._replays[index] = Replay(self.emulator, self.samples[index], _MOST_KEPT_BYTES // len(self.samples))
+        return self._replays[index]
+
+    def _observe(self, index: int) -> list[Observation]:
+        """Run one sample beside FP32, pin a node as soon as it overflows and go on with its FP32 output."""
         self.runs += 1
-        pair = SideBySide(self.emulator, self.samples[index], accumulate)
-        fp32, seen = fp32_nodes(self.model, pins), []
+        pair = SideBySide(self.emulator, self.samples[index], "fp32")
+        fp32, seen = fp32_nodes(self.model, self._pins()), []
         with quiet_torch():
             for step in self.emulator.steps:
                 seen.append(pair.advance(step, step.name in fp32))
-                if repair and seen[-1].overflowed:
+                if seen[-1].overflowed:
                     self.added[step.name] = _overflow_reason(seen[-1])
                     fp32 = fp32_nodes(self.model, self._pins())
                     seen[-1] = pair.advance(step, in_fp32=True)
                 pair.leave(step)
-            effect = compare_outputs(*pair.outputs(), accumulate, sum(one.non_finite for one in seen))
-        return seen, effect
+        return seen
 
     def _pin_overflows(self) -> Effect:
         """Pin every node that overflows, sample after sample; return what is left."""
         for index in range(len(self.samples)):
             self.progress(f"auto-pin: overflows, sample {index + 1} of {len(self.samples)}, {len(self.added)} pins")
-            self._walk(index, self._pins(), repair=True)
+            self._observe(index)
         return self._effect(self._pins())
 
     def _pin_errors(self, effect: Effect) -> Effect:
@@ -148,9 +159,8 @@ class _Search:
         while not self._enough(effect):
             self._require_room(effect)
             self.progress(f"auto-pin: error {effect.error:.2%}, {len(self.added)} pins")
-            pins = self._pins()
-            walks = [self._walk(index, pins, repair=True) for index in range(len(self.samples))]
-            worst = [(max(seen[step.index].added for seen, _ in walks), step) for step in self.emulator.steps]
+            walks = [self._observe(index) for index in range(len(self.samples))]
+            worst = [(max(seen[step.index].added for seen in walks), step) for step in self.emulator.steps]
             candidates = sorted((item for item in worst if item[0] > 0 and item[1].name not in self.added),
                                 key=lambda item: (-item[0], item[1].index))
             for added, step in candidates[:count]:
@@ -173,18 +183,30 @@ class _Search:
     def _prune(self) -> bool:
         """Remove every pin that is not needed, the last first; return False if the runs were used up."""
         order = {step.name: step.index for step in self.emulator.steps}
-        for name in sorted(self.added.keys() - self.required.keys(), key=lambda name: -order[name]):
-            if self.runs >= self.most_runs:
-                return False
-            self.progress(f"auto-pin: is {name} needed? {len(self.added)} pins")
-            without = {key: reason for key, reason in self._pins().items() if key != name}
-            if self._meets(without):
+        names = sorted(self.added.keys() - self.required.keys(), key=lambda name: -order[name])
+        middle = (len(names) + 1) // 2
+        return self._remove(names[:middle]) and self._remove(names[middle:])
+
+    def _remove(self, names: list[str]) -> bool:
+        """Remove these pins if none is needed, else as many as can be, half by half."""
+        if not names:
+            return True
+        if self.runs >= self.most_runs:
+            return False
+        self.progress(f"auto-pin: is {names[0]} needed? {len(self.added)} pins")
+        gone = set(names)
+        if self._meets({name: reason for name, reason in self._pins().items() if name not in gone}):
+            for name in names:
                 del self.added[name]
-        return True
+            return True
+        middle = (len(names) + 1) // 2
+        return len(names) == 1 or (self._remove(names[:middle]) and self._remove(names[middle:]))
 
     def _meets(self, pins: Pins) -> bool:
+        fp32 = fp32_nodes(self.model, pins)
         for place, index in enumerate(self.order):
-            if not self._enough(self._walk(index, pins)[1]):
+            self.runs += 1
+            if not self._enough(self._replay(index).effect(fp32, stop_early=True)):
                 self.order.insert(0, self.order.pop(place))
                 return False
         return True

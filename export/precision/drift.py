@@ -25,7 +25,7 @@ from edgenext_deploy.export.precision.arithmetic import (
 from edgenext_deploy.export.precision.drift_records import DriftReport, Effect, NodeDrift
 from edgenext_deploy.export.precision.emulate import Emulator, compute
 from edgenext_deploy.export.precision.fp32_pins import Pins, fp32_nodes
-from edgenext_deploy.export.precision.semantics import Step
+from edgenext_deploy.export.precision.steps import Step
 
 Progress = Callable[[str], None]
 
@@ -178,7 +178,9 @@ def _walk(
 
 
 def _flat(tensors: tuple[Tensor, ...]) -> Tensor:
-    return tensors[0].reshape(-1) if len(tensors) == 1 else torch.cat([tensor.reshape(-1) for tensor in tensors])
+    """Return all elements in a row; classes, places and masks as numbers."""
+    rows = [tensor.reshape(-1) if tensor.is_floating_point() else tensor.reshape(-1).double() for tensor in tensors]
+    return rows[0] if len(rows) == 1 else torch.cat(rows)
 
 
 def _observe(

@@ -16,7 +16,8 @@ from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.graph.builder import input_spec
 from edgenext_deploy.export.precision.arithmetic import Float16, Float32, float16
 from edgenext_deploy.export.precision.fp32_pins import Pins, fp32_nodes
-from edgenext_deploy.export.precision.semantics import RULES, Operands, Step, evaluate, refusal
+from edgenext_deploy.export.precision.semantics import RULES, evaluate
+from edgenext_deploy.export.precision.steps import Operands, Step, refusal
 from edgenext_deploy.preprocess.input_form import as_input
 
 Values = dict[str, Tensor]

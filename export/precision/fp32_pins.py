@@ -55,7 +55,7 @@ def fp32_nodes(model: onnx.ModelProto, pins: Pins) -> frozenset[str]:
 
 
 def multiply_adds(model: onnx.ModelProto) -> dict[str, int]:
-    """Return the multiply-adds of every Conv, MatMul and Gemm, by node name.
+    """Return the multiply-adds of every node of `COMPUTE`, by its name.
 
     Raises:
         ValueError: a shape cannot be inferred.
@@ -63,8 +63,8 @@ def multiply_adds(model: onnx.ModelProto) -> dict[str, int]:
     shapes = value_shapes(model)
     return {
         node.name: node_work.multiply_adds(
-            node.op_type, [shapes[name] for name in node.input[:2]], shapes[node.output[0]],
-            any(attribute.name == "transA" and attribute.i for attribute in node.attribute))
+            node.op_type, [shapes.get(name, ()) for name in node.input], shapes[next(filter(None, node.output))],
+            {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute})
         for node in model.graph.node if node.op_type in COMPUTE}
 
 
@@ -75,7 +75,7 @@ def value_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in (*inferred.input, *inferred.value_info, *inferred.output)}
     shapes.update((tensor.name, tuple(tensor.dims)) for tensor in inferred.initializer)
-    missing = [name for node in model.graph.node for name in node.output if name not in shapes]
+    missing = [name for node in model.graph.node for name in node.output if name and name not in shapes]
     if missing:
         raise ValueError(f"no static shape for {missing[0]!r}")
     return shapes
@@ -109,14 +109,14 @@ def require_fp16(model: onnx.ModelProto, pins: Pins, minimum_share: float = 0.5)
 
 
 def require_typed_fp16(model: onnx.ModelProto, pins: Pins) -> None:
-    """Check in the graph's own types that every Conv, MatMul and Gemm without a pin computes in FP16.
+    """Check in the graph's own types that every node of `COMPUTE` without a pin computes in FP16.
 
     Raises:
         VerificationError: one computes in FP32; the message names it.
     """
     types = element_types(model)
     wrong = [node.name for node in model.graph.node if node.op_type in COMPUTE and node.name not in pins
-             and any(types[name] != onnx.TensorProto.FLOAT16 for name in (*node.input, *node.output))]
+             and any(types.get(name) == onnx.TensorProto.FLOAT for name in (*node.input, *node.output))]
     if wrong:
         raise VerificationError(
             f"the typed graph computes {len(wrong)} nodes in FP32 that have no FP32 pin: {', '.join(wrong[:3])}",

@@ -11,13 +11,16 @@ import numpy as np
 import onnx
 from torch import Tensor
 
-from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.errors import IncompatibleError, VerificationError
+from edgenext_deploy.export.checks.parity import Run
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.precision.arithmetic import FP16_MAX, LITTLE_HEADROOM, Float32
 from edgenext_deploy.export.precision.emulate import Emulator, compute
 from edgenext_deploy.export.precision.fp32_pins import Pins, fp32_nodes
-from edgenext_deploy.export.precision.semantics import Step
+from edgenext_deploy.export.precision.steps import Step
 
+# Of the largest value; both sum in FP32, in another order.
+_SAME = 1e-3
 # Operators to which infinity is a large number like any other: what they give is right if what they take overflows.
 _SATURATING = frozenset({"Erf", "Sigmoid", "HardSigmoid"})
 
@@ -70,16 +73,18 @@ class NodeRange:
 Ranges = Mapping[str, NodeRange]
 
 
-def fp16_ranges(model: onnx.ModelProto, pins: Pins, inputs: Iterable[np.ndarray]) -> dict[str, NodeRange]:
+def fp16_ranges(model: onnx.ModelProto, pins: Pins, inputs: Iterable[np.ndarray],
+                run: Run | None = None) -> dict[str, NodeRange]:
     """Run a graph in FP32 and return the ranges of the nodes that compute in FP16, by name, in the graph's order.
 
     Args:
         model: the FP32 graph, simplified.
         pins: nodes that compute in FP32.
         inputs: network inputs `[B, 3, H, W]` float32.
+        run: the graph in ONNX Runtime, which the emulation is compared with on the first input.
 
     Raises:
-        IncompatibleError: an operator that the emulation does not know.
+        IncompatibleError: an operator that the emulation does not know, or takes for something else.
     """
     emulator, fp32 = Emulator(model), fp32_nodes(model, pins)
     weights = {name: _magnitude(value) for name, value in emulator.constants.items()}
@@ -97,7 +102,20 @@ def fp16_ranges(model: onnx.ModelProto, pins: Pins, inputs: Iterable[np.ndarray]
                 if watch is not None:
                     ranges[step.name].add(step, held, watch.largest)
                 emulator.forget(step, values)
+        if run is not None:
+            _require_same([values[name] for name in emulator.outputs], run(image))
+            run = None
     return ranges
+
+
+def _require_same(found: list[Tensor], expected: tuple[np.ndarray, ...]) -> None:
+    for left, right in zip(found, expected, strict=True):
+        same = tuple(left.shape) == right.shape
+        if same and right.dtype.kind == "f" and right.size:
+            same = bool(np.abs(left.numpy() - right).max() <= _SAME * max(float(np.abs(right).max()), 1e-30))
+        if not same:
+            raise IncompatibleError("the FP16 emulation computes something else than ONNX Runtime, in FP32 already",
+                                    "export without --drift and --auto-pin")
 
 
 def overflowing(ranges: Ranges) -> dict[str, str]:

@@ -3,37 +3,18 @@
 Composite operators (LayerNormalization, InstanceNormalization, Gelu, Softmax) are spelled out step by step, so that in
 FP16 their insides overflow and lose digits as their outputs do.
 """
-import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from onnx import TensorProto
 from torch import Tensor
 
-from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.export.precision import product_semantics as products
 from edgenext_deploy.export.precision import shape_semantics as shapes
 from edgenext_deploy.export.precision.arithmetic import Float32
+from edgenext_deploy.export.precision.steps import Operands, Step, optional, refusal
 
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """One node of the graph. `index` is its place in topological order; an absent optional input is ``""``."""
-
-    index: int
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Any]
-
-    def get(self, attribute: str, default: Any = None) -> Any:
-        """Return an attribute's value."""
-        return self.attributes.get(attribute, default)
-
-
-Operands = list[Tensor]
 Rule = Callable[[Float32, Step, Operands], Tensor | tuple[Tensor, ...]]
 
 
@@ -51,42 +32,25 @@ def evaluate(arithmetic: Float32, step: Step, operands: Operands) -> tuple[Tenso
     rule = RULES.get(step.op)
     if rule is None:
         raise refusal(step, f"operator {step.op}")
-    result = rule(arithmetic, step, operands)
+    try:
+        result = rule(arithmetic, step, operands)
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:  # torch's, about shapes or types
+        raise refusal(step, f"this form of {step.op}") from error
     return result if isinstance(result, tuple) else (result,)
 
 
-def refusal(step: Step, what: str) -> IncompatibleError:
-    """Return the error for something that cannot be emulated."""
-    return IncompatibleError(
-        f"the FP16 emulation does not know {what}, found at node {step.name!r}",
-        "export without --drift and --auto-pin")
-
-
-def _conv(a: Float32, step: Step, x: Operands) -> Tensor:
-    if step.get("auto_pad", b"NOTSET") != b"NOTSET" or x[1].dim() != 4:
-        raise refusal(step, "a convolution other than 2-D with written-out padding")
-    top, left, bottom, right = step.get("pads", [0] * 4)
-    padded = F.pad(x[0], [left, right, top, bottom]) if top or left or bottom or right else x[0]
-    return a.conv(padded, x[1], x[2] if len(x) > 2 else None, list(step.get("strides", [1, 1])),
-                  list(step.get("dilations", [1, 1])), step.get("group", 1))
-
-
 def _pad(a: Float32, step: Step, x: Operands) -> Tensor:
-    value = float(x[2]) if len(x) > 2 else 0.0
-    if step.get("mode", b"constant") != b"constant" or min(x[1].tolist()) < 0:
+    fill, axes, rank = optional(step, x, 2), optional(step, x, 3), x[0].dim()
+    value = 0.0 if fill is None else float(fill)
+    if step.get("mode", b"constant") != b"constant" or min(x[1].tolist(), default=0) < 0:
         raise refusal(step, "padding with anything but one number")
-    rank = x[0].dim()
-    pads = x[1].tolist()
+    given = x[1].tolist()
+    places = [axis % rank for axis in (range(rank) if axes is None else axes.tolist())]
+    pads = [0] * (2 * rank)
+    for place, axis in enumerate(places):
+        pads[axis], pads[axis + rank] = given[place], given[place + len(places)]
     return F.pad(x[0], [side for axis in reversed(range(rank)) for side in (pads[axis], pads[axis + rank])],
                  value=value)
-
-
-def _gemm(a: Float32, step: Step, x: Operands) -> Tensor:
-    if step.get("alpha", 1.0) != 1.0 or step.get("beta", 1.0) != 1.0:
-        raise refusal(step, "Gemm with alpha or beta")
-    left = x[0].T if step.get("transA", 0) else x[0]
-    right = x[1].T if step.get("transB", 0) else x[1]
-    return a.matmul(left, right, x[2] if len(x) > 2 else None)
 
 
 def _axes(step: Step, x: Operands) -> list[int]:
@@ -174,15 +138,14 @@ def _transpose(a: Float32, step: Step, x: Operands) -> Tensor:
 
 
 def _slice(a: Float32, step: Step, x: Operands) -> Tensor:
-    starts, ends = x[1].tolist(), x[2].tolist()
-    axes = x[3].tolist() if len(x) > 3 else list(range(len(starts)))
-    return shapes.sliced(x[0], starts, ends, axes, x[4].tolist() if len(x) > 4 else [1] * len(starts))
+    starts, ends, axes, steps = x[1].tolist(), x[2].tolist(), optional(step, x, 3), optional(step, x, 4)
+    return shapes.sliced(x[0], starts, ends, list(range(len(starts))) if axes is None else axes.tolist(),
+                         [1] * len(starts) if steps is None else steps.tolist())
 
 
 def _clip(a: Float32, step: Step, x: Operands) -> Tensor:
-    present = iter(x[1:])
-    low, high = (float(next(present)) if name else None for name in (*step.inputs[1:], "", "")[:2])
-    return x[0].clamp(low, high) if step.inputs[1:] else x[0]
+    low, high = (None if bound is None else float(bound) for bound in (optional(step, x, 1), optional(step, x, 2)))
+    return x[0] if low is None and high is None else x[0].clamp(low, high)
 
 
 def _power(a: Float32, step: Step, x: Operands) -> Tensor:
@@ -233,17 +196,33 @@ def _p_relu(a: Float32, step: Step, x: Operands) -> Tensor:
 def _resize(a: Float32, step: Step, x: Operands) -> Tensor:
     coordinates = step.get("coordinate_transformation_mode", b"half_pixel").decode()
     mode = step.get("mode", b"nearest").decode()
-    # Absent roi and scales are left out of the operands.
-    if len(x) != 2 or x[0].dim() != 4 or x[1].tolist()[:2] != list(x[0].shape[:2]):
+    sizes = optional(step, x, 3)
+    given = [] if sizes is None else sizes.tolist()
+    if x[0].dim() != 4 or given[:2] != list(x[0].shape[:2]) or len(given) != 4 or step.get("antialias", 0):
         raise refusal(step, "a Resize of other than the sides of a map, to given sizes")
-    size = x[1].tolist()[2:]
+    size = given[2:]
     if coordinates == "pytorch_half_pixel" and min(size) > 1:
         coordinates = "half_pixel"
     if mode == "linear" and coordinates in ("half_pixel", "align_corners"):
         return a.round(F.interpolate(x[0], size=size, mode="bilinear", align_corners=coordinates == "align_corners"))
-    if mode == "nearest" and coordinates == "asymmetric" and step.get("nearest_mode") == b"floor":
-        return F.interpolate(x[0], size=size, mode="nearest")
+    if mode == "nearest":
+        place = shapes.NEAREST.get((coordinates, step.get("nearest_mode", b"round_prefer_floor").decode()))
+        if place is not None:
+            return shapes.nearest(x[0], size, place)
     raise refusal(step, f"a Resize that is {mode} with {coordinates} coordinates")
+
+
+def _product(a: Float32, step: Step, x: Operands) -> Tensor:
+    axes = sorted(axis % x[0].dim() for axis in _axes(step, x))
+    result = x[0].movedim(axes, list(range(len(axes)))).flatten(0, len(axes) - 1)
+    total = result[0]
+    for term in result[1:]:
+        total = a.round(total * term)
+    return shapes.unsqueeze(total, axes) if step.get("keepdims", 1) else total
+
+
+def _where(a: Float32, step: Step, x: Operands) -> Tensor:
+    return torch.where(x[0].bool(), x[1], x[2])
 
 
 def _arg_max(a: Float32, step: Step, x: Operands) -> Tensor:
@@ -262,12 +241,15 @@ def _cast(a: Float32, step: Step, x: Operands) -> Tensor:
 
 
 RULES: dict[str, Rule] = {
-    "Conv": _conv,
+    "Conv": products.conv,
+    "ConvTranspose": products.transposed_convolution,
+    "Einsum": products.einsum,
     "Pad": _pad,
-    "Gemm": _gemm,
+    "Gemm": products.gemm,
     "MatMul": lambda a, step, x: a.matmul(x[0], x[1]),
     "ReduceMean": _reduce,
     "ReduceSum": _reduce,
+    "ReduceProd": _product,
     "ReduceMax": lambda a, step, x: (x[0].amax(_axes(step, x), keepdim=bool(step.get("keepdims", 1)))),
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
@@ -314,6 +296,7 @@ RULES: dict[str, Rule] = {
     "Squeeze": lambda a, step, x: shapes.squeeze(x[0], x[1].tolist() if len(x) > 1 else None),
     "Unsqueeze": lambda a, step, x: shapes.unsqueeze(x[0], x[1].tolist()),
     "Gather": _gather,
+    "Where": _where,
     "Expand": _expand,
     "Tile": lambda a, step, x: x[0].repeat(x[1].tolist()),
 }

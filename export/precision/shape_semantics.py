@@ -1,6 +1,6 @@
 """Operators that move elements without computing, and pooling: what each does, the same in every arithmetic."""
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,35 @@ def sliced(x: Tensor, starts: Sequence[int], ends: Sequence[int], axes: Sequence
         places = range(x.shape[axis])[slice(start, None if step < 0 and end < -x.shape[axis] else end, step)]
         x = x.index_select(axis, torch.tensor(places, dtype=torch.long))
     return x
+
+
+# Where a nearest Resize looks, by its coordinates and its rounding: places `i * scale` of the input, scale = in / out.
+# Both of PyTorch's (nearest, nearest-exact), and what tf2onnx and ONNX's defaults write.
+NEAREST: dict[tuple[str, str], Callable[[Tensor, float], Tensor]] = {
+    ("asymmetric", "floor"): lambda i, scale: (i * scale).floor(),
+    ("asymmetric", "round_prefer_floor"): lambda i, scale: (i * scale - 0.5).ceil(),
+    ("half_pixel", "round_prefer_floor"): lambda i, scale: ((i + 0.5) * scale - 1).ceil(),
+    ("half_pixel", "floor"): lambda i, scale: ((i + 0.5) * scale - 0.5).floor(),
+    ("half_pixel", "round_prefer_ceil"): lambda i, scale: ((i + 0.5) * scale).floor(),
+    ("tf_half_pixel_for_nn", "floor"): lambda i, scale: ((i + 0.5) * scale).floor(),
+}
+
+
+def nearest(x: Tensor, size: Sequence[int], place: Callable[[Tensor, float], Tensor]) -> Tensor:
+    """Return `[B, C, H, W]` at another size, each element a copy of the input's at its place."""
+    for axis, length in zip((2, 3), size):
+        before = x.shape[axis]
+        places = place(torch.arange(length, dtype=torch.float64), before / length)
+        x = x.index_select(axis, places.long().clamp(0, before - 1))
+    return x
+
+
+def spread(x: Tensor, strides: Sequence[int]) -> Tensor:
+    """Return `[B, C, H, W]` with ``stride - 1`` zeros between neighbours along both sides."""
+    batch, channels, height, width = x.shape
+    result = x.new_zeros(batch, channels, (height - 1) * strides[0] + 1, (width - 1) * strides[1] + 1)
+    result[:, :, ::strides[0], ::strides[1]] = x
+    return result
 
 
 def max_pool(x: Tensor, kernel: Sequence[int], stride: Sequence[int], pads: Sequence[int], ceil: bool) -> Tensor:

@@ -3,6 +3,7 @@
 This is what strongly typed builders (TensorRT 11, TensorRT-RTX, and 10 on request) take: the types in the file
 decide, and an FP32 file would silently give an FP32 engine.
 """
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.export.graph.opset import opset_of
 from edgenext_deploy.export.precision.arithmetic import FP16_MAX
 from edgenext_deploy.export.precision.fp32_pins import Pins, element_types, fp32_nodes
 
@@ -41,6 +43,7 @@ class _Typing:
 
     def __init__(self, model: onnx.ModelProto, pins: Pins, io_type: int) -> None:
         self.model = model
+        self.opset = opset_of(model)
         self.io_type = io_type
         before = element_types(model)
         self.floating = {name for name, kind in before.items() if kind == TensorProto.FLOAT}
@@ -68,11 +71,15 @@ class _Typing:
         return typed
 
     def _add(self, node: onnx.NodeProto, graph_outputs: set[str]) -> None:
-        wanted = TensorProto.FLOAT if node.name in self.fp32 else TensorProto.FLOAT16
-        inputs = [self._constant(name, wanted) if name in self.constants else self._value(name, wanted)
-                  for name in node.input]
+        inner_type = TensorProto.FLOAT if node.name in self.fp32 else TensorProto.FLOAT16
+        schema = onnx.defs.get_schema(node.op_type, self.opset, node.domain)
+        inputs = []
+        for index, name in enumerate(node.input):
+            wanted = inner_type if _takes_fp16(schema.inputs, index, schema) else TensorProto.FLOAT
+            inputs.append(self._constant(name, wanted) if name in self.constants else self._value(name, wanted))
         outputs, pending = [], []
-        for name in node.output:
+        for index, name in enumerate(node.output):
+            wanted = inner_type if _takes_fp16(schema.outputs, index, schema) else TensorProto.FLOAT
             self.types[name] = wanted if name in self.floating else 0
             if name in graph_outputs and name in self.floating and wanted != self.io_type:
                 inner = f"{name}.{_SUFFIX[wanted]}"
@@ -87,7 +94,7 @@ class _Typing:
         copy.input[:], copy.output[:] = inputs, outputs
         for attribute in copy.attribute:
             if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
-                attribute.i = wanted
+                attribute.i = inner_type
         self.nodes.append(copy)
         self.nodes.extend(pending)
 
@@ -120,3 +127,11 @@ class _Typing:
                     "let the analysis pin its node: add --auto-pin")
             self.initializers[typed] = numpy_helper.from_array(array.astype(_NUMPY[wanted]), typed)
         return typed
+
+
+def _takes_fp16(formal: Sequence[Any], index: int, schema: onnx.defs.OpSchema) -> bool:
+    """Say whether ONNX has an FP16 form of a node's input or output: the scales of some operators are FP32 always."""
+    kind = formal[min(index, len(formal) - 1)].type_str
+    allowed = next(
+        (entry.allowed_type_strs for entry in schema.type_constraints if entry.type_param_str == kind), [kind])
+    return "tensor(float16)" in allowed or "tensor(float)" not in allowed

@@ -132,20 +132,24 @@ def require(model: onnx.ModelProto, target: Target) -> None:
     require_analysis(analyse(model), target)
 
 
-def require_analysis(analysis: Analysis, target: Target) -> None:
-    """Do as `require` for a model that `analyse` has read."""
-    refuse(target, target_problems(analysis, target))
+def require_analysis(analysis: Analysis, target: Target, fix: str | None = None) -> None:
+    """Do as `require` for a model that `analyse` has read; `fix` as of `refuse`."""
+    refuse(target, target_problems(analysis, target), fix)
 
 
-def refuse(target: Target, problems: Sequence[str]) -> None:
-    """Raise IncompatibleError if there are problems, as `target_problems` returns them."""
+def refuse(target: Target, problems: Sequence[str], fix: str | None = None) -> None:
+    """Raise IncompatibleError if there are problems, as `target_problems` returns them.
+
+    `fix` says what to do; None stands for a file from anywhere.
+    """
     if problems:
         shown = "; ".join(problems[:MAX_NODES_LISTED])
         more = len(problems) - MAX_NODES_LISTED
         others = f"; and {more} more" if more > 0 else ""
         raise IncompatibleError(
             f"target {target.name} cannot run this graph: {shown}{others}",
-            f"export it again with edgenext-export --target {target.name}, or choose another target")
+            fix or f"write it for this target: edgenext-export --target {target.name} for a network of ours, "
+            f"edgenext-export adopt FILE.onnx --target {target.name} for another; or choose another target")
 
 
 def target_problems(analysis: Analysis, target: Target) -> tuple[str, ...]:

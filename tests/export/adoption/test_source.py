@@ -1,4 +1,7 @@
 """What a file may be like: its input, its outputs, where its weights are, and what no engine can have."""
+import time
+from unittest import mock
+
 import numpy as np
 import onnx
 import pytest
@@ -7,7 +10,9 @@ from command_lines import run_here
 from onnx import TensorProto, helper, numpy_helper
 
 from edgenext_deploy import open_session
-from edgenext_deploy.errors import BadInputError, IncompatibleError, UsageError
+from edgenext_deploy.errors import BadInputError, IncompatibleError, UsageError, VerificationError
+from edgenext_deploy.export.adoption import normal_form, source_session
+from edgenext_deploy.export.adoption.normal_form import prepare
 from edgenext_deploy.export.adoption.source_file import read_source
 from edgenext_deploy.export.commands.cli import export_command
 from edgenext_deploy.run.cli import command as run_command
@@ -150,7 +155,7 @@ def test_an_old_file_lists_its_constants_as_inputs(tmp_path):
 
 def test_fp16_has_nothing_to_do_without_products(tmp_path):
     path = graph([helper.make_node("GlobalAveragePool", ["x"], ["y"])], tmp_path)
-    with pytest.raises(IncompatibleError, match="no Conv, Gemm, MatMul"):
+    with pytest.raises(IncompatibleError, match="no Conv, ConvTranspose"):
         adopted(path, tmp_path, name="out", fp16=True)
     assert adopted(path, tmp_path, name="out").manifest.outputs[0].shape == (1, 3)
 
@@ -214,3 +219,173 @@ def test_the_command_adopts_and_the_others_run_it(tmp_path, monkeypatch, capsys)
     assert "mobilenet_v3_17_onnxruntime.onnx" in out and "--mean" in out
     code, out, err = run_here(capsys, run_command, "mobilenet_v3_17_onnxruntime.onnx", "synthetic://", "--frames", "2")
     assert code == 0, err
+
+
+def test_thousands_of_nodes_without_names_or_with_one_name(tmp_path):
+    chain = [helper.make_node("Relu", [f"v{index}"], [f"v{index + 1}"], name="again" * (index % 2))
+             for index in range(4000)]
+    model = onnx.load(graph([helper.make_node("Relu", ["x"], ["v0"]), *chain], tmp_path, outputs=("v4000",)))
+    started = time.process_time()
+    names = [node.name for node in prepare(model).graph.node]
+    assert len(set(names)) == 4001 and all(names)
+    assert time.process_time() - started < 2
+
+
+def test_the_reference_is_the_file_and_not_what_a_converter_makes_of_it(tmp_path):
+    path = classifier(tmp_path, opset=11)
+
+    def wrong(model, opset):
+        for tensor in model.graph.initializer:
+            if tensor.name == "w":
+                tensor.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(tensor), "w"))
+        return model
+
+    converter = mock.patch.object(normal_form.version_converter, "convert_version", wrong)
+    with converter, pytest.raises(VerificationError, match="differs") as caught:
+        adopted(path, tmp_path, name="out")
+    assert "report the file" in caught.value.fix
+
+
+def test_a_file_too_old_for_onnx_runtime_is_compared_with_its_conversion(tmp_path):
+    path = classifier(tmp_path, opset=11)
+    real = source_session.runtime_session
+
+    def refuses_old(model, severity):
+        if model.opset_import[0].version < 13:
+            raise RuntimeError("too old")
+        return real(model, severity)
+
+    with mock.patch.object(source_session, "runtime_session", refuses_old):
+        result = adopted(path, tmp_path, name="out")
+    assert any("opset 11" in note for note in result.notes)
+
+
+def test_a_softmax_along_another_axis_is_no_activation(tmp_path):
+    """Along an axis of size 1 it gives ones, whatever the network says."""
+    nodes = [helper.make_node("GlobalAveragePool", ["x"], ["pooled"]),
+             helper.make_node("Softmax", ["pooled"], ["y"], axis=-1)]
+    manifest = adopted(graph(nodes, tmp_path, result=(1, 3, 1, 1)), tmp_path, name="out").manifest
+    assert manifest.outputs[0].name == "logits" and manifest.scores is None
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 16, 5), (1, 5, 8, 16), (1, 4, 8, 5), (1, 5, 4, 8)])
+@pytest.mark.parametrize("ends_in", ["logits", "classes"])
+def test_a_segmenter_with_its_classes_first_or_last(ends_in, shape, tmp_path):
+    values = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    axis = shape.index(5)
+    nodes = [helper.make_node("ReduceMean", ["x"], ["m"], keepdims=0), helper.make_node("Mul", ["m", "zero"], ["n"]),
+             helper.make_node("Add", ["n", "values"], ["y" if ends_in == "logits" else "raw"])]
+    if ends_in == "classes":
+        nodes += [helper.make_node("ArgMax", ["raw"], ["map"], axis=axis, keepdims=0),
+                  helper.make_node("Cast", ["map"], ["y"], to=TensorProto.FLOAT)]
+    path = graph(nodes, tmp_path, shape=(1, 3, 8, 16), constants={"zero": np.float32(0), "values": values})
+    result = adopted(path, tmp_path, name="out", task="segmentation")
+    assert result.manifest.outputs[0].shape == (1, 8, 16) and len(result.manifest.labels) in (0, 5)
+    found = infer(result, np.zeros((1, 3, 8, 16), np.float32))
+    expected = values.argmax(axis)
+    if expected.shape[1:] == (8, 16):
+        np.testing.assert_array_equal(found, expected)
+    assert found.max() < 5
+
+
+def test_a_class_map_of_something_else_is_refused(tmp_path):
+    nodes = [helper.make_node("Relu", ["x"], ["raw"]), helper.make_node("Neg", ["raw"], ["other"]),
+             helper.make_node("ArgMax", ["other"], ["map"], axis=2, keepdims=0),
+             helper.make_node("Cast", ["map"], ["y"], to=TensorProto.FLOAT)]
+    with pytest.raises(IncompatibleError, match="no ArgMax over the classes"):
+        adopted(graph(nodes, tmp_path), tmp_path, name="out", task="segmentation")
+
+
+def test_an_argmax_inside_a_classifier_is_not_its_end(tmp_path):
+    nodes = [helper.make_node("ArgMax", ["x"], ["place"], axis=1, keepdims=1),
+             helper.make_node("Cast", ["place"], ["number"], to=TensorProto.FLOAT),
+             helper.make_node("Mul", ["x", "number"], ["z"])]
+    result = adopted(classifier(tmp_path, before=nodes, source="z"), tmp_path, name="out", fp16=True, drift=True)
+    assert result.manifest.outputs[0].name == "logits" and "place" not in result.manifest.precision.fp32_pins
+
+
+@pytest.mark.parametrize(("after", "shape", "words"), [
+    ([helper.make_node("ReduceSum", ["raw"], ["y"], keepdims=0)], (), "its first axis"),
+    ([helper.make_node("Cast", ["raw"], ["y"], to=TensorProto.INT64)], (1, 4), "holds int64"),
+    ([helper.make_node("SplitToSequence", ["raw"], ["y"], axis=1)], None, "no tensor of numbers"),
+    ([helper.make_node("Concat", ["raw", "raw"], ["y"], axis=0)], (2, 4), "for 1 images")])
+def test_outputs_that_are_no_row_for_each_image(after, shape, words, tmp_path):
+    path = classifier(tmp_path, after=after, result=shape)
+    model = onnx.load(path)
+    value = model.graph.output[0]
+    if shape is None:
+        value.CopyFrom(helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None))
+    elif "int64" in words:
+        value.type.tensor_type.elem_type = TensorProto.INT64
+    onnx.save(model, path)
+    with pytest.raises(IncompatibleError, match=words):
+        adopted(path, tmp_path, name="out")
+
+
+def test_a_row_without_a_batch_axis(tmp_path):
+    path = classifier(tmp_path, after=[helper.make_node("Squeeze", ["raw"], ["y"])], result=(4,))
+    assert adopted(path, tmp_path, name="out").manifest.outputs[0].shape == (1, 4)
+
+
+def test_logits_of_another_floating_type(tmp_path):
+    path = classifier(tmp_path, after=[helper.make_node("Cast", ["raw"], ["y"], to=TensorProto.FLOAT16)])
+    model = onnx.load(path)
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+    onnx.save(model, path)
+    manifest = adopted(path, tmp_path, name="out").manifest
+    assert manifest.outputs[0].dtype == "float32" and manifest.parity.max_relative_error < 1e-3
+
+
+def test_networks_of_recurrent_and_transposed_layers_alone_compute_in_fp16(tmp_path):
+    rng = np.random.default_rng(0)
+    nodes = [helper.make_node("ConvTranspose", ["x", "up"], ["large"], strides=[2, 2]),
+             helper.make_node("ReduceMean", ["large"], ["lines"], axes=[1], keepdims=0),
+             helper.make_node("Transpose", ["lines"], ["steps"], perm=[1, 0, 2]),
+             helper.make_node("LSTM", ["steps", "w", "r"], ["", "last"], hidden_size=4),
+             helper.make_node("Squeeze", ["last", "first"], ["row"]),
+             helper.make_node("Einsum", ["row", "head"], ["y"], equation="bi,ij->bj")]
+    constants = {name: rng.standard_normal(shape).astype(np.float32) / 4 for name, shape in (
+        ("up", (3, 2, 2, 2)), ("w", (1, 16, 16)), ("r", (1, 16, 4)), ("head", (4, 5)))}
+    path = graph(nodes, tmp_path, constants={**constants, "first": np.array([0])})
+    for target in ("nano", "a100"):
+        result = adopted(path, tmp_path, name=target, fp16=True, target=target)
+        assert result.manifest.precision.fp16_share == 1
+        assert result.manifest.outputs[0].shape == (1, 5)
+
+
+@pytest.mark.parametrize("target", ["nano", "a100"])
+def test_inputs_that_are_fp32_always_stay_so_in_a_typed_graph(target, tmp_path):
+    """A Resize by scales that no whole size comes of; quantisation, whose older form has FP32 alone."""
+    nodes = [helper.make_node("Conv", ["x", "k"], ["c"]),
+             helper.make_node("Resize", ["c", "", "scales"], ["r"], mode="linear"),
+             helper.make_node("QuantizeLinear", ["r", "scale", "zero"], ["q"]),
+             helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["z"])]
+    constants = {"k": np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1), "scale": np.float32(0.05), "zero": np.int8(0),
+                 "scales": np.array([1, 1, 1.3, 1.3], np.float32)}
+    path = classifier(tmp_path, before=nodes, source="z", constants=constants)
+    result = adopted(path, tmp_path, name="out", fp16=True, target="a100", precision_mode="typed") \
+        if target == "a100" else adopted(path, tmp_path, name="out", fp16=True)
+    kinds = {tensor.name: tensor.data_type for tensor in onnx.load(result.onnx_path).graph.initializer}
+    assert kinds["scales"] == kinds["scale"] == TensorProto.FLOAT
+
+
+def test_a_reference_that_is_not_finite_is_no_fault_of_the_export(tmp_path):
+    path = classifier(tmp_path, before=[helper.make_node("Log", ["x"], ["z"])], source="z")
+    with pytest.raises(VerificationError, match="the reference itself") as caught:
+        adopted(path, tmp_path, name="out")
+    assert "defect" not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["nano", "a100"])
+def test_what_the_target_lacks_is_told_with_a_way_out_for_a_file(target, tmp_path):
+    path = classifier(tmp_path, before=[helper.make_node("Det", ["x"], ["d"]),
+                                        helper.make_node("Reshape", ["d", "four"], ["z"])], source="z",
+                      constants={"four": np.array([1, 3, 1, 1])})
+    with pytest.raises(IncompatibleError, match="Det") as caught:
+        adopted(path, tmp_path, name="out", target=target)
+    assert "without these operators" in caught.value.fix and "variant" not in str(caught.value)
+
+
+def test_the_same_tolerance_rule_as_of_an_export(tmp_path):
+    with pytest.raises(UsageError, match="--auto-pin is missing"):
+        adopted(classifier(tmp_path), tmp_path, fp16=True, tolerance=0.2)

@@ -14,6 +14,7 @@ from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.export.lowering.trace import emit
 from edgenext_deploy.export.precision.arithmetic import Float16Sums, float16, largest_magnitude
 from edgenext_deploy.export.precision.emulate import Emulator
+from edgenext_deploy.export.precision.shape_semantics import NEAREST
 from edgenext_deploy.export.precision.typed import to_typed
 
 # They pass on what they are given, so there is nothing to round.
@@ -252,3 +253,51 @@ def test_a_constant_of_a_type_that_numpy_lacks_is_named():
     tensor.raw_data = bytes(1)
     with pytest.raises(IncompatibleError, match=r"FLOAT8E4M3FN.*'small'"):
         Emulator(model)
+
+
+def weights(*shape):
+    return np.random.default_rng(2).standard_normal(shape).astype(np.float32)
+
+
+def resize(coordinates, rounding):
+    return [("Resize", ["x", "", "", "sizes"], "y", {
+        "mode": "nearest", "coordinate_transformation_mode": coordinates, "nearest_mode": rounding})]
+
+
+# What only graphs of other people have: nodes, shape of the input, constants.
+FOREIGN = {
+    "transposed": ([("ConvTranspose", ["x", "w", "b"], "y", {
+        "strides": [2, 3], "pads": [1, 0, 0, 2], "output_padding": [1, 0]})], (2, 4, 5, 6),
+        {"w": weights(4, 3, 3, 4), "b": weights(3)}),
+    "transposed_groups": ([("ConvTranspose", ["x", "w"], "y", {"group": 2, "dilations": [2, 1]})], (1, 4, 5, 6),
+                          {"w": weights(4, 3, 3, 2)}),
+    "einsum_product": ([("Einsum", ["x", "w"], "y", {"equation": "bhik, bhjk -> bhij"})], (2, 3, 4, 5),
+                       {"w": weights(2, 3, 6, 5)}),
+    "einsum_order": ([("Einsum", ["x", "w"], "y", {"equation": "abcd,ce->eadb"})], (2, 3, 4, 5), {"w": weights(4, 6)}),
+    "einsum_silent": ([("Einsum", ["x", "w"], "y", {"equation": "nchw,nk"})], (2, 3, 4, 5), {"w": weights(2, 6)}),
+    "product": ([("ReduceProd", ["x"], "y", {"axes": [1, -1], "keepdims": 0})], (2, 3, 4, 5), {}),
+    "product_kept": ([("ReduceProd", ["x"], "y", {})], (2, 3, 4), {}),
+    "where": ([("Where", ["mask", "x", "low"], "y", {})], (2, 3, 4, 5),
+              {"mask": weights(1, 3, 1, 5) > 0, "low": np.float32(-7)}),
+    **{f"{coordinates}_{rounding}_{size}": (resize(coordinates, rounding), (1, 2, 5, 7), {
+        "sizes": np.array([1, 2, size, size + 3])})
+       for coordinates, rounding in NEAREST for size in (3, 10)}}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_operators_of_other_peoples_graphs(case):
+    nodes, shape, constants = FOREIGN[case]
+    model, image = graphs.graph(nodes, list(shape), constants), weights(*shape)
+    (expected,) = run_ort(model, image)
+    np.testing.assert_allclose(only(Emulator(model).run(image)), expected, rtol=1e-5, atol=1e-5)
+    for accumulate in ("fp32", "fp16"):
+        found = half(model, image, accumulate)
+        np.testing.assert_array_equal(found, found.astype(np.float16).astype(np.float32))
+        np.testing.assert_allclose(found, expected, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("equation, second", [("ii,ij->ij", (4, 5)), ("ij,kl->il", (4, 5)), ("i...,ij->...j", (4, 5))])
+def test_an_einsum_that_is_no_matrix_product_is_refused(equation, second):
+    model = graphs.graph([("Einsum", ["x", "w"], "y", {"equation": equation})], [4, 4], {"w": weights(*second)})
+    with pytest.raises(IncompatibleError, match="Einsum"):
+        Emulator(model).run(weights(4, 4))
