@@ -1,5 +1,6 @@
 """Operators and forms of newer opsets, written for opset 13: ONNX Runtime gives the same for both."""
 import collections
+import time
 
 import numpy as np
 import onnx
@@ -9,6 +10,7 @@ from onnx import helper
 
 from edgenext_deploy import open_session
 from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.export.adoption.normal_form import prepare
 
 RNG = np.random.default_rng(0)
 ROW = RNG.standard_normal(8, dtype=np.float32)
@@ -105,3 +107,15 @@ def test_an_element_type_that_the_opset_lacks_is_refused(tmp_path):
     nodes = [node("Cast", ("x",), "i", to=5), node("Mul", ("i", "i"), "p"), node("Cast", ("p",), to=1)]
     with pytest.raises(IncompatibleError, match=r"at opset 13: .*int16"):
         adopted(classifier(tmp_path, before=nodes, source="z", opset=17), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "same"])
+def test_names_are_found_at_once_for_many_nodes(name):
+    values = [f"v{index}" for index in range(3001)]
+    nodes = [helper.make_node("Relu", [a], [b], name=name) for a, b in zip(values, values[1:])]
+    one, last = (helper.make_tensor_value_info(value, 1, [1]) for value in (values[0], values[-1]))
+    model = helper.make_model(helper.make_graph(nodes, "g", [one], [last]), opset_imports=[helper.make_opsetid("", 13)])
+    start = time.process_time()
+    names = [node.name for node in prepare(model).graph.node]
+    assert len(set(names)) == 3000 and names[1] == ("same.2" if name else "Relu_1")
+    assert time.process_time() - start < 2.0
