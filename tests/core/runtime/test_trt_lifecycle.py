@@ -95,7 +95,7 @@ def test_one_thread_captures_and_another_collects(machine, tmp_path, way):
 @pytest.mark.parametrize("way", WAYS[::3])
 def test_eight_sessions_opened_and_closed_many_times(machine, tmp_path, way, full_rounds):
     full = way == WAYS[-1] and (machine.release, machine.has_primary) in (MACHINES[0], MACHINES[-1])
-    rounds = full_rounds if full else 10
+    rounds = full_rounds if full else 4
     path = two_heads(machine, tmp_path)
     images = frames(8)
     resident = []
