@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import stat
-import tempfile
 from typing import IO, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Union
 
 from edgenext_deploy.errors import BadInputError, UsageError
@@ -248,6 +247,8 @@ def settled(path: str, digest: Callable[[], str]) -> Iterator[None]:
 
 def _write_temporary(path: str, data: Content, temporary: Dict[str, str], held: contextlib.ExitStack) -> None:
     """Write the content of a file that is to be, and add its name to `temporary`."""
+    import tempfile
+
     folder = _folder_of(path)
     os.makedirs(folder, exist_ok=True)
     with locked_folder(folder):

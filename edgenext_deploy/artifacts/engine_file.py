@@ -5,20 +5,12 @@ were checked, and reports show their digest.
 """
 import contextlib
 import os
-from typing import Iterator, Optional, Union
+from typing import TYPE_CHECKING, Iterator, Optional, Union
 
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.artifacts.missing_engine import engine_fix
 from edgenext_deploy.artifacts.onnx_shell import require_plain_graph
-from edgenext_deploy.artifacts.plan_check import record_for, require_digest
-from edgenext_deploy.artifacts.plan_header import (
-    HEAD_BYTES,
-    PlanHeader,
-    parse_header,
-    unreadable,
-)
-from edgenext_deploy.artifacts.plan_sidecar import PlanRecord, find_sidecar_path, rebuild_command
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import (
     open_regular,
@@ -29,6 +21,11 @@ from edgenext_deploy.files import (
     sha256_of_file,
     shown,
 )
+
+# What is needed for plans alone is imported there: a graph's first answer need not wait for it.
+if TYPE_CHECKING:
+    from edgenext_deploy.artifacts.plan_header import PlanHeader
+    from edgenext_deploy.artifacts.plan_sidecar import PlanRecord
 
 # Protobuf has no larger messages; the largest variant's graph has 75 MB.
 _MOST_BYTES = 1 << 30
@@ -50,8 +47,8 @@ class EngineFile:
         manifest_sha256: digest of the manifest's file; None before `manifest`.
     """
 
-    def __init__(self, path: str, data: bytes, header: Optional[PlanHeader] = None,
-                 record: Optional[PlanRecord] = None) -> None:
+    def __init__(self, path: str, data: bytes, header: "Optional[PlanHeader]" = None,
+                 record: "Optional[PlanRecord]" = None) -> None:
         self.path = path
         self.bytes = len(data)
         self.sha256 = sha256_of_bytes(data)
@@ -61,7 +58,7 @@ class EngineFile:
         self._data: Optional[bytes] = data
         self._manifest: Optional[Manifest] = None
 
-    def plan_header(self) -> PlanHeader:
+    def plan_header(self) -> "PlanHeader":
         """Return `header`, which a session for plans cannot do without.
 
         Raises:
@@ -130,7 +127,9 @@ class EngineFile:
                     self.path, self.sha256[:12], manifest.graph.sha256[:12]),
                 "export again, or copy .onnx and .json together")
 
-    def _require_plan_of(self, manifest: Manifest, record: PlanRecord) -> None:
+    def _require_plan_of(self, manifest: Manifest, record: "PlanRecord") -> None:
+        from edgenext_deploy.artifacts.plan_sidecar import rebuild_command
+
         pairs = [("the ONNX file", manifest.graph.sha256, record.onnx_sha256)]
         if record.manifest_sha256 is not None:
             pairs.append(("the manifest", str(self.manifest_sha256), record.manifest_sha256))
@@ -197,6 +196,8 @@ def _require_size(path: str) -> None:
 
 def open_plan(path: Path, *, trust: bool = False) -> EngineFile:
     """Read a plan, whatever its name ends in; see `open_engine_file`."""
+    from edgenext_deploy.artifacts.plan_sidecar import find_sidecar_path
+
     name = os.fspath(path)
     try:
         return _open_plan(name, trust)
@@ -209,6 +210,10 @@ def open_plan(path: Path, *, trust: bool = False) -> EngineFile:
 
 
 def _open_plan(name: str, trust: bool) -> EngineFile:
+    from edgenext_deploy.artifacts.plan_check import record_for, require_digest
+    from edgenext_deploy.artifacts.plan_header import HEAD_BYTES, parse_header
+    from edgenext_deploy.artifacts.plan_sidecar import rebuild_command
+
     fix = "build the plan again: " + rebuild_command(name)
     with _reading(name, fix):
         missing = "build a plan on this machine: edgenext-build MODEL.onnx"
@@ -233,4 +238,6 @@ def _reading(path: str, fix: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        from edgenext_deploy.artifacts.plan_header import unreadable
+
         raise unreadable(shown(path), error, fix) from error

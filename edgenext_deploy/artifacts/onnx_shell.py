@@ -88,5 +88,7 @@ def _fields(message: memoryview) -> Iterator[_Field]:
 
 
 def _varint(message: memoryview, at: int) -> Tuple[int, int]:
+    if at < len(message) and message[at] < 0x80:  # nearly all of them
+        return message[at], at + 1
     value, at = read_varint(message, at)
     return value & (2 ** 64 - 1), at

@@ -24,7 +24,6 @@ from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.deprecated import old_call
 from edgenext_deploy.errors import BadInputError, EdgeNextError, UsageError, VerificationError
 from edgenext_deploy.networks.labels import load_labels, require_count
-from edgenext_deploy.networks.pipelined_stream import pipelined_stream
 from edgenext_deploy.networks.stream import CallTimings, StreamResult, stream
 from edgenext_deploy.preprocess.input_form import image_shape, is_channels_last
 from edgenext_deploy.preprocess.photo import to_image
@@ -238,6 +237,8 @@ class Network(abc.ABC, Generic[Answer]):
         if pipeline not in (0, 1):
             raise UsageError("pipeline must be 0 or 1, found {!r}".format(pipeline))
         if pipeline and not self.frames.on_gpu():
+            from edgenext_deploy.networks.pipelined_stream import pipelined_stream
+
             return pipelined_stream(self, camera, stop)
 
         def answer(image: np.ndarray, color: str) -> Tuple[Answer, CallTimings]:

@@ -5,7 +5,6 @@ from typing import Optional, Sequence, Tuple
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import read_file, shown
-from edgenext_deploy.networks.label_formats import LabelsError, parse_labels
 
 IMAGENET1K = "imagenet1k"
 COCO80 = "coco80"
@@ -28,6 +27,8 @@ def load_labels(name_or_path: str, classes: Optional[int] = None) -> Tuple[str, 
         BadInputError: no such file, not text, an empty name, a format that is not read, or another number of names
             than `classes`.
     """
+    from edgenext_deploy.networks.label_formats import LabelsError, parse_labels
+
     path = path_of(name_or_path + ".txt") if name_or_path in SHIPPED else os.fspath(name_or_path)
     fix = "pass a text file with one label a line, or one of " + ", ".join(SHIPPED)
     try:

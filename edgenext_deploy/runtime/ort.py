@@ -1,11 +1,10 @@
 """The ONNX Runtime session: runs an exported graph on any machine, GPU or not."""
 import collections
-import concurrent.futures
 import json
 import os
 import threading
 import time
-from typing import Any, Deque, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Deque, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -21,10 +20,13 @@ from edgenext_deploy.files import shown
 from edgenext_deploy.runtime.options import RuntimeOptions, available_threads, check_options, runtime_from_keywords
 from edgenext_deploy.runtime.ort_errors import load_error, run_error
 from edgenext_deploy.runtime.ort_memory import limit_memory
-from edgenext_deploy.runtime.profile import LayerTimes, layers_of_trace
 from edgenext_deploy.runtime.session import Session, SessionTimings
-from edgenext_deploy.scratch import TMPDIR_FIX, scratch_folder
 from edgenext_deploy.telemetry import disable_telemetry
+
+if TYPE_CHECKING:
+    import concurrent.futures
+
+    from edgenext_deploy.runtime.profile import LayerTimes
 
 # The tensors that numpy has too, by what ONNX Runtime calls them.
 _DTYPES = {
@@ -78,8 +80,8 @@ class OnnxRuntimeSession(Session):
         self._pid = os.getpid()
         # Between submit and close: a worker that was shut down takes no more work.
         self._lock = threading.Lock()
-        self._worker: Optional[concurrent.futures.ThreadPoolExecutor] = None
-        self._pending: Deque[concurrent.futures.Future[_Results]] = collections.deque()
+        self._worker: "Optional[concurrent.futures.ThreadPoolExecutor]" = None
+        self._pending: "Deque[concurrent.futures.Future[_Results]]" = collections.deque()
         self._provider = str(self._session.get_providers()[0])
         self.inputs, self.outputs = self._find_specs(self._session)
 
@@ -98,6 +100,8 @@ class OnnxRuntimeSession(Session):
         with self._lock:
             self._require_open()
             if self._worker is None:
+                import concurrent.futures
+
                 self._worker = concurrent.futures.ThreadPoolExecutor(1)
             self._pending.append(self._worker.submit(self._run, image))
 
@@ -122,7 +126,7 @@ class OnnxRuntimeSession(Session):
         return {"runtime": "onnxruntime", "version": self._version, "provider": self._provider,
                 "threads": self._threads, **({"optimization": self._options.optimization} if limited else {})}
 
-    def profile_layers(self, image: np.ndarray, *, runs: int = 20, warmup: int = 3) -> LayerTimes:
+    def profile_layers(self, image: np.ndarray, *, runs: int = 20, warmup: int = 3) -> "LayerTimes":
         """Time every node; see `Session.profile_layers`.
 
         ONNX Runtime's profiler has to be there from the start, so the file is opened a second time.
@@ -132,6 +136,9 @@ class OnnxRuntimeSession(Session):
             UsageError: another shape or dtype, a closed session, or no room for the trace in TMPDIR.
             VerificationError: the trace cannot be divided among the inferences.
         """
+        from edgenext_deploy.runtime.profile import LayerTimes, layers_of_trace
+        from edgenext_deploy.scratch import TMPDIR_FIX, scratch_folder
+
         self._require_open()
         self.check_input(image)
         file = self._read_again()

@@ -1,14 +1,16 @@
 """The session protocol: one engine file, opened, that turns arrays into arrays."""
 import abc
 import functools
-from typing import Any, Dict, NamedTuple, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Tuple, TypeVar
 
 import numpy as np
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
-from edgenext_deploy.artifacts.plan_sidecar import PlanRecord
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.runtime.profile import LayerTimes
+
+if TYPE_CHECKING:
+    from edgenext_deploy.artifacts.plan_sidecar import PlanRecord
+    from edgenext_deploy.runtime.profile import LayerTimes
 
 
 class SessionTimings(NamedTuple):
@@ -56,7 +58,7 @@ class Session(abc.ABC):
     outputs: Tuple[TensorSpec, ...]
     timings: Optional[SessionTimings] = None
     takes_prepared: bool = False
-    record: Optional[PlanRecord] = None
+    record: "Optional[PlanRecord]" = None
 
     @abc.abstractmethod
     def infer_all(self, image: np.ndarray) -> Tuple[np.ndarray, ...]:
@@ -92,7 +94,7 @@ class Session(abc.ABC):
     def close(self) -> None:
         """Release everything; the session cannot be used afterwards."""
 
-    def profile_layers(self, image: np.ndarray, *, runs: int = 20, warmup: int = 3) -> LayerTimes:
+    def profile_layers(self, image: np.ndarray, *, runs: int = 20, warmup: int = 3) -> "LayerTimes":
         """Time every layer with the runtime's profiler, whose own cost is in the times.
 
         Args:

@@ -13,6 +13,7 @@ from plan_samples import NANO, contents, nano_plan, put, written
 
 from edgenext_deploy import Classifier, RuntimeOptions, open_network, open_session
 from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.artifacts import plan_header
 from edgenext_deploy.artifacts.engine_file import open_engine_file, open_plan
 from edgenext_deploy.benchmarks.accuracy.evaluate import evaluate
 from edgenext_deploy.engines.inspection import inspect_plan
@@ -59,8 +60,8 @@ def test_a_network_reads_a_graph_and_its_manifest_once(tiny, reads):
 
 def test_a_network_reads_a_plan_its_sidecar_and_its_manifest_once(new_machine, tmp_path, monkeypatch, reads):
     parsed = []
-    real = open_plan.__globals__["parse_header"]
-    monkeypatch.setitem(open_plan.__globals__, "parse_header", lambda *given: parsed.append(given) or real(*given))
+    real = plan_header.parse_header
+    monkeypatch.setattr(plan_header, "parse_header", lambda *given: parsed.append(given) or real(*given))
     path = gpu.write_plan(tmp_path, "10.3")
     reads.clear()
     with Classifier(path) as classify:
@@ -116,7 +117,7 @@ def test_a_plan_that_changes_while_it_is_read(tmp_path, monkeypatch):
                 stream.write(nano_plan(size=next(sizes)))
 
         put(path, nano_plan(size=size))
-        monkeypatch.setattr("edgenext_deploy.artifacts.engine_file.record_for", swapped)
+        monkeypatch.setattr("edgenext_deploy.artifacts.plan_check.record_for", swapped)
         with pytest.raises(BadInputError, match="changed while it was read"):
             open_plan(path, trust=True)
 
