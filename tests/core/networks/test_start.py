@@ -26,10 +26,11 @@ pixels = (np.asarray(image).transpose(2, 0, 1)[np.newaxis] / np.float32(255)).as
 session.run(None, {session.get_inputs()[0].name: pixels})
 """
 # Needed for a plan, for a labels file, to write files, to draw, or for a stream.
-NOT_NEEDED = ["edgenext_deploy.artifacts.plan_header", "edgenext_deploy.artifacts.plan_sidecar",
-              "edgenext_deploy.machine.environment", "edgenext_deploy.targets", "edgenext_deploy.networks.label_formats",
-              "edgenext_deploy.networks.pipelined_stream", "edgenext_deploy.camera.reader", "edgenext_deploy.runtime.trt",
-              "edgenext_deploy.runtime.profile", "edgenext_deploy.scratch", "click", "rich", "tempfile", "shutil"]
+NOT_NEEDED = [
+    "edgenext_deploy.artifacts.plan_header", "edgenext_deploy.artifacts.plan_sidecar",
+    "edgenext_deploy.machine.environment", "edgenext_deploy.targets", "edgenext_deploy.networks.label_formats",
+    "edgenext_deploy.networks.pipelined_stream", "edgenext_deploy.camera.reader", "edgenext_deploy.runtime.trt",
+    "edgenext_deploy.runtime.profile", "edgenext_deploy.scratch", "click", "rich", "tempfile", "shutil"]
 
 
 def test_a_first_answer_imports_only_what_it_needs():
