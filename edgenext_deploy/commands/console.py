@@ -13,13 +13,14 @@ TYPE_CHECKING = False  # of `typing`, whose import takes as long as everything h
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-_MODULES = {
+MODULES = {
     "edgenext-bench": "edgenext_deploy.benchmarks.commands.cli",
     "edgenext-build": "edgenext_deploy.engines.cli",
     "edgenext-doctor": "edgenext_deploy.doctor.cli",
     "edgenext-eval": "edgenext_deploy.benchmarks.accuracy.cli",
     "edgenext-export": "edgenext_deploy.export.commands.cli",
     "edgenext-models": "edgenext_deploy.models.cli",
+    "edgenext-remote": "edgenext_deploy.remote.commands.cli",
     "edgenext-run": "edgenext_deploy.run.cli",
 }
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
@@ -41,7 +42,7 @@ def _end_quietly() -> None:
 
 
 def _script(name: str) -> "Callable[[], None]":
-    module = _MODULES[name]
+    module = MODULES[name]
 
     def main() -> None:
         _end_quietly()
@@ -56,9 +57,10 @@ doctor = _script("edgenext-doctor")
 evaluate = _script("edgenext-eval")
 export = _script("edgenext-export")
 models = _script("edgenext-models")
+remote = _script("edgenext-remote")
 run = _script("edgenext-run")
 
 # What a console script does before it calls its function takes as long as this module. Whoever else imports this
 # module keeps the handlers.
-if os.path.basename(sys.argv[0]) in _MODULES:
+if os.path.basename(sys.argv[0]) in MODULES:
     _end_quietly()

@@ -3,7 +3,7 @@ import functools
 import json
 import os
 import shlex
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Optional, Tuple
 
 import click
 
@@ -16,6 +16,7 @@ Function = Callable[..., Any]
 # Given as a file's name, it means standard output, in place of the table.
 STDOUT = "-"
 _GUARDED_BYTES = 32 << 20
+_GIVEN = "edgenext.given_words"
 
 
 class OutputFile(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.0
@@ -141,12 +142,19 @@ def examples(*lines: str) -> str:
 
 
 class Command(click.Command):
-    """A command with `json_options`."""
+    """A command with `json_options`; `given_words` returns what it was called with."""
 
     def parse_args(self, context: click.Context, args: List[str]) -> List[str]:
         """Parse the arguments, in the spelling of earlier versions too."""
+        context.meta[_GIVEN] = tuple(args)
         rest: List[str] = super().parse_args(context, without_old_json(args))
         return rest
+
+
+def given_words() -> Tuple[str, ...]:
+    """Return the words behind the name of the command that runs, as they were given."""
+    found: Tuple[str, ...] = click.get_current_context().meta[_GIVEN]
+    return found
 
 
 def _begins_as_json(path: str) -> bool:

@@ -28,6 +28,7 @@ NOT_RUN = {
     r"\.plan\b|^edgenext-build (?!test xxs\.onnx)": "needs TensorRT and a board's GPU; tests/engines has doubles",
     r"csi://|/dev/video|rtsp://": "needs a camera",
     "CUDAExecutionProvider": "needs ONNX Runtime's build for CUDA",
+    "^edgenext-remote| --on ": "needs a board; tests/real/remote has SSH servers",
     "--pretrained": "downloads; tests/models/checkpoints has a server",
 }
 # Exports take seconds each, with the real tools; what exports a row after the other takes a minute.

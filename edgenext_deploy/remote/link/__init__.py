@@ -1,0 +1,1 @@
+"""The connection to a board: ssh here, a script there that answers."""

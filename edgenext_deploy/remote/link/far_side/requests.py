@@ -1,0 +1,124 @@
+"""What the workstation can ask for."""
+import errno
+import os
+import platform
+import pwd
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from typing import List
+
+from edgenext_deploy.remote.link.far_side.copies import forget_old_copies, get, missing, put
+from edgenext_deploy.remote.link.far_side.folder import Folder, describe
+from edgenext_deploy.remote.link.far_side.jobs import follow, jobs, made_by, start, state_of, stop
+from edgenext_deploy.remote.link.far_side.steps import POLL_S, signal_group
+from edgenext_deploy.remote.link.far_side.wire import LONGEST_LINE, Json, RefusedError, Wire
+
+
+def ask(wire: Wire, folder: Folder, argv: List[str], timeout_s: float) -> Json:
+    """Run a short command; return its exit code and the beginning of what it wrote."""
+    output = os.path.join(folder.make("incoming"), "ask.{}".format(os.getpid()))
+    try:
+        with open(output, "w+b") as stream:
+            try:
+                process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.DEVNULL,
+                                           start_new_session=True)
+            except OSError as error:
+                return {"code": 6, "output": error.strerror}
+            deadline = time.monotonic() + timeout_s
+            while process.poll() is None:
+                if time.monotonic() > deadline:
+                    signal_group(process, signal.SIGKILL)
+                time.sleep(POLL_S)
+                wire.alive()
+            stream.seek(0)
+            return {"code": process.returncode, "output": stream.read(LONGEST_LINE // 8).decode("latin-1")}
+    finally:
+        os.unlink(output)
+
+
+def remove(folder: Folder, who: Json) -> None:
+    """Remove the folder, unless a job runs there."""
+    if not os.path.isdir(folder.path):
+        return
+    handle = folder.take_lock(who)
+    if handle is None:
+        raise RefusedError("busy", describe(folder.holder()))
+    shutil.rmtree(folder.path, ignore_errors=True)
+    os.close(handle)
+    if os.path.lexists(folder.path):
+        raise RefusedError("usage", "could not remove all of {}".format(folder.path))
+
+
+def answer(wire: Wire, folder: Folder, request: Json) -> Json:
+    """Do what a request asks for; return the fields of its last event."""
+    do = request.pop("do")
+    if do == "missing":
+        return {"missing": missing(wire, folder, **request)}
+    if do == "put":
+        put(wire, folder, **request)
+    elif do == "get":
+        get(wire, folder, **request)
+    elif do == "start":
+        return start(wire, folder, **request)
+    elif do == "follow":
+        return follow(wire, folder, **request)
+    elif do == "stop":
+        stop(folder, **request)
+    elif do == "state":
+        return state_of(folder, **request)
+    elif do == "jobs":
+        return {"jobs": jobs(folder)}
+    elif do == "made":
+        return {"made": made_by(folder, **request)}
+    elif do == "ask":
+        return ask(wire, folder, **request)
+    elif do == "remove":
+        remove(folder, **request)
+    return {}
+
+
+def hello(folder: Folder) -> Json:
+    """Return what is known of this machine without asking any library."""
+    existing = folder.path
+    while not os.path.isdir(existing):
+        existing = os.path.dirname(existing)
+    ready = []
+    venvs = folder.at("venvs")
+    for name in sorted(os.listdir(venvs)) if os.path.isdir(venvs) else ():
+        if os.path.exists(os.path.join(venvs, name, "ready.json")):
+            ready.append(name)
+    return {"python": list(sys.version_info[:3]), "executable": sys.executable, "machine": platform.machine(),
+            "system": platform.system(), "bits": 8 * struct.calcsize("P"), "folder": folder.path, "time": time.time(),
+            "user": pwd.getpwuid(os.getuid()).pw_name, "free": shutil.disk_usage(existing).free, "ready": ready,
+            "cuda": os.path.exists("/usr/local/cuda/bin/nvcc")}
+
+
+def main(opening: Json) -> None:
+    """Answer requests until the connection ends.
+
+    Args:
+        opening: the key ``folder``, and ``nonce``, which stands in the first answer.
+    """
+    wire = Wire()
+    if sys.version_info < (3, 6):
+        wire.send(hello=opening["nonce"], python=list(sys.version_info[:3]))
+        return
+    folder = Folder(opening["folder"])
+    forget_old_copies(folder)
+    wire.send(hello=opening["nonce"], **hello(folder))
+    while True:
+        try:
+            request = wire.request()
+            fields = answer(wire, folder, request)
+            wire.send(done=True, **fields)
+        except RefusedError as error:
+            wire.send(error=error.kind, text=error.text)
+        except (EOFError, BrokenPipeError):
+            return
+        except OSError as error:
+            kind = "space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "usage"
+            wire.send(error=kind, text="{}: {}".format(error.filename or folder.path, error.strerror))

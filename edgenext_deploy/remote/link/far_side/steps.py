@@ -1,0 +1,90 @@
+"""The process of a job: it does one step after the other, and writes down how each ended."""
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from typing import IO, List, Optional
+
+from edgenext_deploy.remote.link.far_side.folder import Folder, write_file, write_json
+from edgenext_deploy.remote.link.far_side.wire import Json, RefusedError
+
+POLL_S = 0.05
+PATIENCE_S = 5.0  # between SIGINT and SIGKILL
+
+
+def run_job(folder: Folder, job: Json, handles: List[int], leash: int) -> None:
+    """Run a job's steps, in the process of its own that `start` made."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        # Not SIG_IGN: the commands would inherit that.
+        signal.signal(number, lambda *_: None)
+    path = folder.at("jobs", job["id"])
+    state: Json = {"state": "running", "started": time.time(), "steps": []}
+    code = 1
+    try:
+        with open(os.path.join(path, "output"), "ab", 0) as output, open(os.path.join(path, "log"), "ab", 0) as log:
+            for step in job["steps"]:
+                began = time.monotonic()
+                state["steps"].append({"title": step["title"], "seconds": None})
+                write_json(os.path.join(path, "state.json"), state)
+                try:
+                    found = _run_step(folder, step, path, output, log, handles, leash if job.get("attached") else None)
+                except (OSError, RefusedError) as error:
+                    log.write("{}: {}\n".format(step["title"], error).encode("utf-8", "replace"))
+                    found = 2
+                state["steps"][-1].update(seconds=time.monotonic() - began, code=found)
+                if found and not step.get("optional"):
+                    code = found
+                    break
+            else:
+                code = 0
+    finally:
+        write_json(os.path.join(path, "state.json"), dict(state, state="ended", code=code, ended=time.time()))
+
+
+def _run_step(folder: Folder, step: Json, path: str, output: IO[bytes], log: IO[bytes], handles: List[int],
+              leash: Optional[int]) -> int:
+    for name, text in step.get("write", {}).items():
+        folder.make(os.path.dirname(name))
+        write_file(folder.at(name), text.encode("utf-8"), step.get("mode", 0o600))
+    for name, target in step.get("link", {}).items():
+        with_new_name = folder.at(name + ".new")
+        if os.path.lexists(with_new_name):
+            os.unlink(with_new_name)
+        os.symlink(target, with_new_name)
+        os.replace(with_new_name, folder.at(name))
+    for name in step.get("remove", ()):
+        shutil.rmtree(folder.at(name), ignore_errors=True)
+    for name, kept in step.get("keep", {}).items():
+        for other in os.listdir(folder.make(name)):
+            if other not in kept:
+                shutil.rmtree(folder.at(name, other), ignore_errors=True)
+    if "run" not in step:
+        return 0
+    try:
+        process = subprocess.Popen(step["run"], stdin=subprocess.DEVNULL, stdout=output, stderr=log, cwd=path,
+                                   env=dict(os.environ, **step.get("env", {})), pass_fds=handles,
+                                   start_new_session=True)
+    except OSError as error:
+        log.write("cannot start {}: {}\n".format(step["run"][0], error.strerror).encode("utf-8", "replace"))
+        return 6
+    deadline = None
+    while process.poll() is None:
+        if deadline is None and (os.path.exists(os.path.join(path, "stop")) or _hung_up(leash)):
+            signal_group(process, signal.SIGINT)
+            deadline = time.monotonic() + PATIENCE_S
+        elif deadline is not None and time.monotonic() > deadline:
+            signal_group(process, signal.SIGKILL)
+        time.sleep(POLL_S)
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def _hung_up(leash: Optional[int]) -> bool:
+    return leash is not None and bool(select.select([leash], [], [], 0)[0])
+
+
+def signal_group(process: "subprocess.Popen[bytes]", number: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, number)

@@ -1,0 +1,1 @@
+"""What a board gets so that the toolkit runs there."""
