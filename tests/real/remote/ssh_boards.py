@@ -3,6 +3,7 @@
 Each server is Debian's sshd with a configuration of its own, started and ended by the test as the user that runs it. A
 board's shell finds no other Python than 3.6, and nothing of the workstation's environment.
 """
+import contextlib
 import os
 import shutil
 import signal
@@ -150,10 +151,8 @@ def process_name(number):
 
 
 def end_process(number):
-    try:
+    with contextlib.suppress(OSError):
         os.kill(number, signal.SIGKILL)
-    except OSError:
-        pass
 
 
 def make_key(path):
