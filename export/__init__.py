@@ -10,19 +10,24 @@ from edgenext_deploy.lazy_names import lazy_names
 if TYPE_CHECKING:
     from edgenext_deploy.export.adoption.api import adopt
     from edgenext_deploy.export.adoption.request import AdoptRequest
-    from edgenext_deploy.export.api import export_onnx
+    from edgenext_deploy.export.api import export_onnx, export_race
+    from edgenext_deploy.export.race_export import RaceExport
     from edgenext_deploy.export.request import ExportRequest
     from edgenext_deploy.export.result import ExportResult
     from edgenext_deploy.export.verdict.check import Verdicts, check_onnx
 
-__all__ = ["AdoptRequest", "ExportRequest", "ExportResult", "Verdicts", "adopt", "check_onnx", "export_onnx"]
+__all__ = [
+    "AdoptRequest", "ExportRequest", "ExportResult", "RaceExport", "Verdicts", "adopt", "check_onnx", "export_onnx",
+    "export_race"]
 
 lazy_names(__name__, {
     "AdoptRequest": "edgenext_deploy.export.adoption.request",
     "ExportRequest": "edgenext_deploy.export.request",
     "ExportResult": "edgenext_deploy.export.result",
+    "RaceExport": "edgenext_deploy.export.race_export",
     "Verdicts": "edgenext_deploy.export.verdict.check",
     "check_onnx": "edgenext_deploy.export.verdict.check",
     "adopt": "edgenext_deploy.export.adoption.api",
     "export_onnx": "edgenext_deploy.export.api",
+    "export_race": "edgenext_deploy.export.api",
 })

@@ -1,13 +1,21 @@
 """The public functions of this package. Importing this loads no torch."""
 import contextlib
+import dataclasses
 import functools
 import gc
 import inspect
-from collections.abc import Callable, Iterator
-from typing import ParamSpec, TypeVar
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.export.result import ExportResult
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgenext_deploy.export.race_export import RaceExport
+    from edgenext_deploy.models.variants.registry import Variant
 
 _P = ParamSpec("_P")
 _Request = TypeVar("_Request")
@@ -68,3 +76,36 @@ def export_onnx(request: ExportRequest) -> ExportResult:
         return Export(resolved, request.progress).run()
     finally:
         gc.unfreeze()
+
+
+def export_race(
+    model_or_variant: "str | Variant | nn.Module", output: "str | os.PathLike[str]" = ".", *,
+    formulations: Sequence[str] | None = None, **options: Any,
+) -> "RaceExport":
+    """Export several formulations of one network to a bundle, from which a device finds the fastest.
+
+    Every formulation is exported and checked as `export_onnx` does it. One that the target cannot run, or that fails a
+    check, is left out, and the bundle says why. ``edgenext-build BUNDLE`` and `edgenext_deploy.benchmarks.race` race
+    what is in it.
+
+    Args:
+        model_or_variant: as for `ExportRequest`.
+        output: folder for the bundle, or its path with the ending ``.onnx`` in place of ``.race``.
+        formulations: their names, the most promising first; None for those worth trying on the target.
+        options: the other fields of `ExportRequest` but `formulation`, `layout`, `padding`, `drift` and `auto_pin`.
+
+    Raises:
+        UsageError: options that cannot be done, or a file that needs `force`.
+        BadInputError: a weights or labels file, or a module's weights, that do not fit.
+        IncompatibleError: the target can run none of the graphs.
+        MissingRuntimeError: ``pretrained`` without a network.
+    """
+    from edgenext_deploy.export.race_export import run_race_export
+
+    request = ExportRequest(model_or_variant, output, **options)
+    return run_race_export(request, formulations, _export)
+
+
+def _export(request: ExportRequest) -> ExportResult:
+    return export_onnx(**{field.name: getattr(request, field.name) for field in dataclasses.fields(request)
+                          if field.name != "_"})

@@ -4,7 +4,7 @@ Like every command module it also loads under Python 3.6, to say there what is m
 """
 import os
 import shlex
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 import click
 
@@ -54,7 +54,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, invoke_without_command=True, context_settings={"max_content_width": 110}, epilog=examples(
     "edgenext-export xxs --fp16",
-    "edgenext-export s --weights mine.pth --fp16 --target orin",
+    "edgenext-export xxs --fp16 --race",
     "edgenext-export check model.onnx --target nano"))
 @click.option("--variant", metavar="NAME", help="The same as the argument VARIANT: a network of edgenext-models.")
 @target_option("Where the engine will run: {names}.", default="nano", show_default=True)
@@ -86,6 +86,9 @@ class _Group(click.Group):
 @click.option("--padding", type=click.Choice(CHOICES["padding"]),
               help="In place of --formulation, the target's with another padding of the 9x9 convolutions: by a Pad "
                    "node, or by themselves.")
+@click.option("--race", is_flag=True,
+              help="Write NAME.race, a bundle of several formulations; edgenext-build and edgenext-bench race find the "
+                   "fastest.")
 @click.option("--fold-normalization", is_flag=True,
               help="Fold mean and std into the first convolution: the engine takes pixels 0..255.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the random weights.")
@@ -97,7 +100,7 @@ class _Group(click.Group):
 @json_options
 @common_options
 def export_command(
-    variant: Optional[str], as_json: bool, json_file: Optional[str], **options: Any
+    variant: Optional[str], race: bool, as_json: bool, json_file: Optional[str], **options: Any
 ) -> None:
     """Export a variant to an ONNX file that was checked for the target.
 
@@ -112,6 +115,9 @@ def export_command(
     if json_file is not None:
         _require_own_file(json_file, *place_of(options["output"], options["name"], variant))
     require_libraries("exporting", ("torch", "onnx", "onnxsim", "onnxruntime", "safetensors"))
+    if race:
+        _export_race(variant, as_json, json_file, options)
+        return
     from rich.console import Console
 
     from edgenext_deploy.commands.screen import make_console
@@ -126,6 +132,17 @@ def export_command(
 
     plan = build_if_here(result.engine_path, get_target(result.manifest.target))
     write_result(as_data(result, plan), as_json, json_file, lambda: print_report(result, make_console(), plan))
+
+
+def _export_race(variant: str, as_json: bool, json_file: Optional[str], options: Dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from edgenext_deploy.export.api import export_race
+    from edgenext_deploy.export.commands.race_report import race_lines
+
+    with Console(stderr=True).status("starting") as status:
+        written = export_race(variant, progress=status.update, **options)
+    write_result(written.to_json(), as_json, json_file, lambda: click.echo("\n".join(race_lines(written))))
 
 
 def _require_own_file(json_file: str, folder: str, stem: str) -> None:
