@@ -115,7 +115,7 @@ class PlanRace:
         return [Entrant("{}, build {}".format(entrant.candidate, number), entrant.candidate, number,
                         fp32_pins=entrant.fp32_pins) for number in range(2, self._builds + 1)]
 
-    def _more(self, winner: Entrant) -> Sequence[Entrant]:
+    def _more(self, winner: Entrant, entrants: Sequence[Entrant]) -> Sequence[Entrant]:
         return self._further_builds(winner) if len(self._source.manifests) > 1 else ()
 
     def _prepare(self, entrant: Entrant) -> Entrant:

@@ -26,7 +26,7 @@ class RaceExport:
 
     Attributes:
         path: of the bundle.
-        bytes: its size.
+        bytes: size of the bundle in bytes.
         manifests: those of its graphs, by the names of the formulations, in the order of the race.
         left_out: formulations that are not in it, each with the reason.
         warnings: sentences for the user.

@@ -1,5 +1,6 @@
 """The runtimes: which session class opens a file, by the file's ending or by the runtime's name."""
 import importlib
+import importlib.util
 import os
 from typing import TYPE_CHECKING, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union, cast
 
@@ -26,6 +27,7 @@ class Runtime(NamedTuple):
         session: its `Session` class, or ``module:Class`` to import it only when a file is opened. It is called with
             an `artifacts.engine_file.EngineFile` and ``options``, the `RuntimeOptions`.
         unused: fields of `RuntimeOptions` that mean nothing to it; a command says so where one is given.
+        module: Python module that it needs; None for none.
     """
 
     name: str
@@ -33,6 +35,12 @@ class Runtime(NamedTuple):
     endings: Tuple[str, ...]
     session: "Union[str, SessionMaker]"
     unused: Tuple[str, ...] = ()
+    module: Optional[str] = None
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the module that it needs can be found; nothing is loaded."""
+        return self.module is None or importlib.util.find_spec(self.module) is not None
 
     def session_class(self) -> "SessionMaker":
         """Return the class, imported if need be."""
@@ -47,7 +55,8 @@ RUNTIMES: Dict[str, Runtime] = {}
 
 
 def register_runtime(name: str, *, endings: Sequence[str], session: "Union[str, SessionMaker]",
-                     title: Optional[str] = None, unused: Sequence[str] = ()) -> None:
+                     title: Optional[str] = None, unused: Sequence[str] = (),
+                     module: Optional[str] = None) -> None:
     """Add a runtime: `open_session`, the networks and every command then take files of these endings.
 
     Args:
@@ -57,6 +66,7 @@ def register_runtime(name: str, *, endings: Sequence[str], session: "Union[str, 
         session: see `Runtime`.
         title: for people; `name` by default.
         unused: see `Runtime`.
+        module: see `Runtime`.
 
     Raises:
         UsageError: the name is taken, or an ending has no dot or is not in lower case.
@@ -67,7 +77,7 @@ def register_runtime(name: str, *, endings: Sequence[str], session: "Union[str, 
     if wrong or not endings:
         raise UsageError("{!r} is not the ending of a file".format(wrong[0] if wrong else ""),
                          "write it in lower case with its dot, such as '.onnx'")
-    RUNTIMES[name] = Runtime(name, title or name, tuple(endings), session, tuple(unused))
+    RUNTIMES[name] = Runtime(name, title or name, tuple(endings), session, tuple(unused), module)
 
 
 def engine_endings() -> Tuple[str, ...]:
@@ -117,9 +127,11 @@ def _ending(path: str) -> str:
 
 
 register_runtime("onnxruntime", title="ONNX Runtime", endings=(ONNX_SUFFIX,),
-                 session="edgenext_deploy.runtime.ort:OnnxRuntimeSession", unused=("cuda_graph", "zero_copy"))
+                 session="edgenext_deploy.runtime.ort:OnnxRuntimeSession", unused=("cuda_graph", "zero_copy"),
+                 module="onnxruntime")
 register_runtime("tensorrt", title="TensorRT", endings=PLAN_SUFFIXES,
-                 session="edgenext_deploy.runtime.trt:TensorRTSession", unused=("provider", "threads", "optimization"))
+                 session="edgenext_deploy.runtime.trt:TensorRTSession", unused=("provider", "threads", "optimization"),
+                 module="tensorrt")
 register_runtime("openvino", title="OpenVINO", endings=(ONNX_SUFFIX,),
                  session="edgenext_deploy.runtime.ov:OpenVINOSession",
-                 unused=("provider", "device", "cuda_graph", "zero_copy", "optimization"))
+                 unused=("provider", "device", "cuda_graph", "zero_copy", "optimization"), module="openvino")

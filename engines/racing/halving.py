@@ -7,8 +7,8 @@ from edgenext_deploy.engines.racing.records import LOST, RACING, WON, Entrant, M
 # Seconds of measurement of each entrant in the last heat: the harness's own default. Each heat before has half of it.
 FULL_S = 3.0
 LEAST_S = 0.1
-# Opening an engine and warming it up, for the estimate of what heats take.
-_OVERHEAD_S = 1.5
+# Opening an engine and warming it up, for the estimate of what heats take before there was one.
+OVERHEAD_S = 1.5
 # Entrants this close are equal if the interval of their ratio says so too; where one engine that is opened twice may
 # differ as much, they are equal anyway.
 EQUAL = 1.02
@@ -18,19 +18,22 @@ FASTEST = "the fastest"
 _CLOSE = 1.05
 
 
-def plan_heats(entrants: int, left_s: Optional[float]) -> Tuple[float, ...]:
+def plan_heats(entrants: int, left_s: Optional[float], overhead_s: float = OVERHEAD_S,
+               count: Optional[int] = None) -> Tuple[float, ...]:
     """Return the seconds of measurement of each entrant in each heat.
 
     Args:
         entrants: their number.
         left_s: time for all heats; None for enough.
+        overhead_s: what an entrant costs in a heat beyond its measurement.
+        count: number of heats; None for what the number of entrants needs.
     """
-    count = 1 if entrants <= 2 else 2 if entrants <= 6 else 3
+    count = count or (1 if entrants <= 2 else 2 if entrants <= 6 else 3)
     durations = [FULL_S / 2 ** (count - 1 - heat) for heat in range(count)]
     fields = [max(1.0, entrants / 2.0 ** heat) for heat in range(count)]
     if left_s is not None:
         measuring_s = sum(field * seconds for field, seconds in zip(fields, durations))
-        scale = (left_s - _OVERHEAD_S * sum(fields)) / measuring_s
+        scale = (left_s - overhead_s * sum(fields)) / measuring_s
         durations = [max(LEAST_S, seconds * min(1.0, scale)) for seconds in durations]
     return tuple(durations)
 
@@ -38,7 +41,7 @@ def plan_heats(entrants: int, left_s: Optional[float]) -> Tuple[float, ...]:
 def heats_take_s(entrants: int, left_s: Optional[float] = None) -> float:
     """Return an estimate of the seconds that the heats of a field take; see `plan_heats`."""
     durations = plan_heats(entrants, left_s)
-    return sum((seconds + _OVERHEAD_S) * max(1.0, entrants / 2.0 ** heat) for heat, seconds in enumerate(durations))
+    return sum((seconds + OVERHEAD_S) * max(1.0, entrants / 2.0 ** heat) for heat, seconds in enumerate(durations))
 
 
 def judge(entrants: Sequence[Entrant], last: bool) -> Dict[str, Entrant]:

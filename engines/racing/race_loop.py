@@ -18,6 +18,7 @@ from edgenext_deploy.engines.racing.work_folder import WorkFolder
 from edgenext_deploy.errors import VerificationError
 
 Say = Callable[[str], None]
+_MOST_LISTED = 4
 
 
 class NotRacedError(Exception):
@@ -41,7 +42,7 @@ class Discipline(NamedTuple):
         engine_of: returns the file of a ready entrant, and how to run it.
         is_ready: returns whether the files of an entrant that is racing are still there.
         discard: removes the files of an entrant that is out.
-        more: returns further entrants for a winner; empty for none.
+        more: returns further entrants to race against the winner, given first, of all; empty for none.
         doing: what `prepare` does, in a word, such as ``building``.
     """
 
@@ -49,7 +50,7 @@ class Discipline(NamedTuple):
     engine_of: Callable[[Entrant], HeatEngine]
     is_ready: Callable[[Entrant], bool]
     discard: Callable[[Entrant], None]
-    more: Callable[[Entrant], Sequence[Entrant]]
+    more: Callable[[Entrant, Sequence[Entrant]], Sequence[Entrant]]
     doing: str
 
 
@@ -128,18 +129,24 @@ class RaceLoop:
             self._state = self._state._replace(durations_s=plan_heats(len(self._ready()), self._left_s()))
             self._save()
         while self._ready() and self._winner() is None:
-            duration_s, *later = self._state.durations_s or (LEAST_S,)
             field = self._ready()
+            if len(field) == 1 and field[0].measured is not None:
+                self._put(field[0]._replace(status=WON, reason=FASTEST))
+                self._after_step()
+                break
+            duration_s, *later = self._state.durations_s or (LEAST_S,)
             self._say("measuring {} in turns, {:.2g} s each{}".format(
-                ", ".join(one.name for one in field), duration_s, self._outlook(0)))
+                _listed(field), duration_s, self._outlook(0)))
+            began = time.monotonic()
             answer = run_heat([self._discipline.engine_of(one) for one in field], duration_s)
+            overhead_s = max(0.0, (time.monotonic() - began) / len(field) - duration_s)
             ran = self._with_answer(field, answer)
             if ran:
                 last = not later or len(ran) == 1
                 for entrant in judge(ran, last).values():
                     self._put(entrant)
-                if not last and len(self._ready()) == 1:
-                    self._put(self._ready()[0]._replace(status=WON, reason=FASTEST))
+            if later and self._ready():
+                later = list(plan_heats(len(self._ready()), self._left_s(), overhead_s, len(later)))
             self._state = self._state._replace(durations_s=tuple(later))
             self._after_step()
         if self._winner() is None:
@@ -163,7 +170,7 @@ class RaceLoop:
         winner = self._winner()
         assert winner is not None
         self._state = self._state._replace(extended=True)
-        more = self._discipline.more(winner)
+        more = self._discipline.more(winner, list(self._entrants.values()))
         if more:
             self._put(winner._replace(status=RACING, reason=""))
             for entrant in more:
@@ -219,6 +226,12 @@ class RaceLoop:
                 return ""
             left_s += to_prepare * sum(self._prepared_s) / len(self._prepared_s)
         return "; about {} left".format("{:.0f} min".format(left_s / 60) if left_s >= 90 else "{:.0f} s".format(left_s))
+
+
+def _listed(field: Sequence[Entrant]) -> str:
+    if len(field) <= _MOST_LISTED:
+        return ", ".join(one.name for one in field)
+    return "{} entrants".format(len(field))
 
 
 def new_state(identity: str, entrants: Sequence[Entrant]) -> RaceState:

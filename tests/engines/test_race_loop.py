@@ -55,7 +55,7 @@ class Course:
             self.prepare, lambda entrant: HeatEngine(entrant.name, str(self.file(entrant))),
             lambda entrant: self.file(entrant).exists(),
             lambda entrant: self.file(entrant).unlink() if self.file(entrant).exists() else None,
-            lambda winner: [Entrant(name, winner.candidate, 2) for name in self.more], "building")
+            lambda winner, entrants: [Entrant(name, winner.candidate, 2) for name in self.more], "building")
         with work_folder(str(self.tmp_path / "out.plan")) as folder:
             first = [Entrant(name, name) for name in self.ratios if name not in self.more]
             state = folder.load("this") or new_state("this", first)

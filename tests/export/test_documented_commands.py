@@ -20,7 +20,9 @@ from command_lines import command_of, run_here
 from documented import commands, help_examples
 from PIL import Image
 
+from edgenext_deploy.bundle.writing import NamedGraph, bundle_bytes
 from edgenext_deploy.data import path_of
+from edgenext_deploy.engines.racing import halving
 from edgenext_deploy.models.factory import create_model
 
 # Why a command is parsed only. The first pattern that is found in it counts.
@@ -29,15 +31,17 @@ NOT_RUN = {
     r"csi://|/dev/video|rtsp://": "needs a camera",
     "CUDAExecutionProvider": "needs ONNX Runtime's build for CUDA",
     "^edgenext-remote| --on ": "needs a board; tests/real/remote has SSH servers",
+    "--runtime openvino": "needs OpenVINO; tests/core/runtime/test_ov_session.py has it",
     "--pretrained": "downloads; tests/models/checkpoints has a server",
 }
 # Exports take seconds each, with the real tools; what exports a row after the other takes a minute.
-EXPORTS, MINUTES = re.compile(r"^edgenext-export (?!check)|estimate --variant"), re.compile(r"--run\b|bench routes")
+EXPORTS = re.compile(r"^edgenext-export (?!check)|estimate --variant")
+MINUTES = re.compile(r"--run\b|--race\b|bench routes")
 # What is adopted: files of other people's, narrow forms of them.
 THEIRS = {"lite0.onnx": "mobilenet_v2_17.onnx", "mobilenet.onnx": "mobilenet_v3_17.onnx",
           "model.onnx": "shufflenet_v2_17.onnx", "seg.onnx": "deeplabv3_mobilenet_v3_17.onnx"}
 SHORT = {"edgenext-bench": ["--duration", "0.02", "--warmup", "0.02"], "edgenext-run": ["--frames", "3"]}
-MEASURES = re.compile(r"^edgenext-bench (?!compare|estimate|page|photos|profile|repeat|table|routes)")
+MEASURES = re.compile(r"^edgenext-bench (?!compare|estimate|page|photos|profile|race|repeat|table|routes)")
 STREAMS = re.compile(r"synthetic://|\.mp4(?! --)|video\.mp4")
 
 
@@ -76,6 +80,7 @@ def reports(tmp_path_factory):
 def test_the_command_runs(line, reports, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EDGENEXT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(halving, "FULL_S", 0.05)
     name, *arguments = shlex.split(line)
     put_files(tmp_path, line, reports)
     arguments = ["0" if word == "8080" else word for word in arguments]  # another program may have the port
@@ -114,12 +119,24 @@ def put_files(folder, line, reports):
             shutil.copy(str(Path(paths.DATA, "adoption", THEIRS[word])), str(folder / word))
         elif word in ("tokens.onnx", "picture.onnx"):  # files of anybody's, without a manifest
             shutil.copy(str(Path(paths.DATA, "foreign", word)), str(folder / word))
-        elif word.endswith(".onnx") and "--output" not in line:
+        elif word.endswith(".race"):
+            bundle(folder, word[:-5])
+        elif word.endswith(".onnx") and "--output" not in line and " race " not in line:
             engine(folder, word.rpartition("=")[2][:-5])  # also of --row NAME=FILE
         elif word.lower() == "photo.jpg":
             shutil.copy(path_of("photos", "cat.jpg"), str(folder / word))
         elif word.endswith(".json") and "--json-file " + word not in line:
             shutil.copy(str(reports / ("profile.json" if "profile" in word else "run.json")), str(folder / word))
+
+
+def bundle(folder, name):
+    """Bundle one small export."""
+    engine(folder, name)
+    files = [folder / (name + ending) for ending in (".onnx", ".json")]
+    graph = NamedGraph("nchw", *(path.read_bytes() for path in files))
+    (folder / (name + ".race")).write_bytes(bundle_bytes(name, [graph]))
+    for path in files:
+        path.unlink()
 
 
 def engine(folder, name):
