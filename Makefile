@@ -22,6 +22,8 @@ STAMPREAL := $(CACHE)/real/ready-$(shell cat $(REALMADEOF) | sha256sum | cut -c1
 SYSTEMPYTHON ?= /usr/bin/python3
 VENVGST  := $(CACHE)/venv-gst
 STAMPGST := $(VENVGST)/ready-$(shell sha256sum requirements/gstreamer.txt | cut -c1-16)
+OPENVINO := $(CACHE)/openvino
+STAMPOPENVINO := $(OPENVINO)/ready-$(shell sha256sum requirements/openvino.txt | cut -c1-16)
 STAMP313 := $(VENV313)/ready-$(shell cat requirements/python313.txt | sha256sum | cut -c1-16)
 
 PYTEST   := $(BIN)/python -m pytest
@@ -40,7 +42,7 @@ endif
 # The tests start some hundred processes: each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help environments debian demo test test-ci test-all test-real test-aarch64 test-gstreamer test-gpu beside-311 beside-36 lint docs pictures routes clean
+.PHONY: help environments debian demo test test-ci test-all test-real test-aarch64 test-gstreamer test-openvino test-gpu beside-311 beside-36 lint docs pictures routes clean
 
 help:
 	@echo "make demo      export a trained network, look at pictures with it, FP32 against FP16 (PRETRAINED=1: the authors' xxs)"
@@ -49,6 +51,7 @@ help:
 	@echo "make test-real the part of that on NVIDIA's own bindings of TensorRT and on pycuda, without a GPU"
 	@echo "make test-all  every test, with the long sweeps"
 	@echo "make test-gstreamer  cameras with Debian's OpenCV, which has GStreamer, and a real RTSP server"
+	@echo "make test-openvino  the session of OpenVINO, on OpenVINO itself"
 	@echo "make test-aarch64  the wheel on an emulated Cortex-A57, a Nano's processor"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      the pages as a site, in .cache/site; make pictures makes their pictures again"
@@ -100,6 +103,18 @@ prepare-all: $(STAMPREAL)
 # Other people's software from Debian, for the tests of the real thing. What cannot be had is skipped.
 debian:
 	@sh tests/debian_packages.sh
+
+# OpenVINO lies in a folder of its own, so that `make test` goes without it. Where it cannot be had, its tests are skipped.
+$(STAMPOPENVINO): | $(STAMP)
+	rm -rf $(OPENVINO) && mkdir -p $(OPENVINO)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --target $(OPENVINO) -r requirements/openvino.txt \
+		&& touch $@ || echo "not there: the tests of OpenVINO will be skipped"
+
+test-openvino: $(STAMPOPENVINO)
+	PYTHONPATH=$(abspath $(OPENVINO)) $(PYTEST) -rs -m "not sweep" -k "openvino or ov_session" \
+		tests/core/runtime/test_ov_session.py tests/benchmarks/racing/test_processor_race.py
+
+test-ci test-all: test-openvino
 
 test-ci test-all test-aarch64 test-gstreamer: | debian
 # Alone: it measures how soon a frozen server is noticed.

@@ -105,6 +105,14 @@ def test_one_that_crashes_costs_only_itself(tmp_path, monkeypatch):
     assert found.failed == {"b": "crashed (signal 11)"} and sorted(found.measured) == ["a", "c"] == sorted(found.tests)
 
 
+def test_both_runtimes_race_where_openvino_is_installed(tmp_path):
+    pytest.importorskip("openvino")
+    found = race(write_tiny(tmp_path / "tiny.race", "one"), threads=[1], optimizations=["all"])
+    assert sorted((row.options["runtime"], row.self_test.ok) for row in found.table.entrants) == [
+        ("onnxruntime", True), ("openvino", True)]
+    assert "OpenVINO 20" in found.table.machine and "--runtime " in found.arguments
+
+
 @pytest.mark.sweep
 @pytest.mark.serial
 def test_the_winner_is_within_a_fiftieth_of_the_best_in_ten_of_ten(tmp_path, monkeypatch):
