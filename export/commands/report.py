@@ -22,8 +22,9 @@ _LARGEST = {"classification": "logit", "detection": "value of an output", "segme
             "features": "feature"}
 
 
-def print_report(result: ExportResult, console: "Console", plan: str | None = None) -> None:
-    """Print what was written, how it was checked, and the next command."""
+def print_report(result: ExportResult, console: "Console", plan: str | None = None,
+                 further: Iterable[str] = ()) -> None:
+    """Print what was written, how it was checked, and the next commands; `further` ones come last."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -71,7 +72,7 @@ def print_report(result: ExportResult, console: "Console", plan: str | None = No
     for warning in result.warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
     console.print("next:", highlight=False)
-    for command in next_commands(result, plan):
+    for command in [*next_commands(result, plan), *further]:
         console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
 
 

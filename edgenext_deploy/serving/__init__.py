@@ -1,0 +1,1 @@
+"""Files for programs of others that serve an engine: NVIDIA's DeepStream and Triton."""

@@ -1,0 +1,63 @@
+"""``edgenext-export --deepstream`` and ``--serve``: files for programs of others, written after the export."""
+import os
+from typing import Any, Callable, Dict, List, Optional
+
+import click
+
+from edgenext_deploy.artifacts import manifest as manifests
+from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.files import read_file, write_files_atomically
+
+Function = Callable[..., Any]
+_MOST_BYTES = 1 << 30
+_KINDS = ("triton", "triton-tensorrt")
+
+
+def serving_options(function: Function) -> Function:
+    """Add ``--deepstream``, ``--serve`` and ``--repository``."""
+    for option in (
+            click.option("--repository", metavar="DIR", help="Model repository that --serve writes to.  [default: a "
+                         "folder 'models' next to the export]"),
+            click.option("--serve", type=click.Choice(_KINDS),
+                         help="Also write the model into a repository of NVIDIA's Triton: to run the ONNX file, or a "
+                              "plan that is built there afterwards."),
+            click.option("--deepstream", is_flag=True,
+                         help="Also write the configuration of DeepStream's nvinfer and of deepstream-app, and labels; "
+                              "refused where nvinfer would compute something else.")):
+        function = option(function)
+    return function
+
+
+def write_serving_files(onnx_path: str, deepstream: bool, serve: Optional[str], repository: Optional[str]) -> List[str]:
+    """Write what was asked for beside an export; return lines that say what comes next.
+
+    Raises:
+        IncompatibleError: DeepStream or Triton cannot do what the manifest says; the export stays.
+        UsageError: a file cannot be written.
+    """
+    from edgenext_deploy.serving.deepstream import deepstream_files
+    from edgenext_deploy.serving.triton import plan_path, triton_files
+
+    folder, name = os.path.dirname(onnx_path), os.path.splitext(os.path.basename(onnx_path))[0]
+    manifest = manifests.read(manifests.manifest_path(onnx_path))
+    files: Dict[str, bytes] = {}
+    lines = []
+    try:
+        if deepstream:
+            made = deepstream_files(manifest, name)
+            files.update((os.path.join(folder, file), content) for file, content in made.items())
+            lines.append("deepstream-app -c {}.deepstream.txt  # where {}.plan was built".format(name, name))
+        if serve is not None:
+            place = repository or os.path.join(folder, "models")
+            graph = read_file(onnx_path, "graph", "export it again", _MOST_BYTES)
+            files.update((os.path.join(place, file), content) for file, content in triton_files(
+                manifest, name, serve, graph).items())
+            if serve == "triton-tensorrt":
+                os.makedirs(os.path.dirname(os.path.join(place, plan_path(name))), exist_ok=True)
+                lines.append("edgenext-build {} -o {}".format(onnx_path, os.path.join(place, plan_path(name))))
+            lines.append("tritonserver --model-repository {}".format(place))
+    except IncompatibleError as error:
+        raise IncompatibleError("{} is exported; the other files are not written: {}".format(onnx_path, error.message),
+                                error.fix) from error
+    write_files_atomically(files)
+    return lines
