@@ -1,5 +1,6 @@
 """``edgenext-export --race``: several formulations of one network in one bundle, each exported and checked as alone."""
 import dataclasses
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from edgenext_deploy.files import shown, write_files_atomically
 from edgenext_deploy.formulations import candidates_for, parse_formulation
 from edgenext_deploy.scratch import scratch_folder
 
+# Inputs on which FP16 is emulated; half a second each for xxs.
+_EMULATED = 2
 ExportOne = Callable[[ExportRequest], ExportResult]
 
 
@@ -74,6 +77,8 @@ def run_race_export(request: ExportRequest, formulations: Sequence[str] | None, 
             try:
                 result = export_one(dataclasses.replace(
                     request, formulation=name, output=os.path.join(folder, "out"), name=resolved.name, progress=tell))
+                tell("emulating FP16")
+                _require_accurate(result, resolved)
             except (IncompatibleError, VerificationError) as error:
                 left_out[name] = error.message
                 continue
@@ -106,6 +111,30 @@ def _names(request: ExportRequest, resolved: ResolvedExport, formulations: Seque
     wanted = candidates_for(bool(resolved.target.compute_capability), resolved.target.formulation)
     names = [parse_formulation(name).name for name in (wanted if formulations is None else formulations)]
     return list(dict.fromkeys(names))
+
+
+def _require_accurate(result: ExportResult, resolved: ResolvedExport) -> None:
+    """Raise VerificationError if FP16 may cost a graph more than its self-test on the device allows.
+
+    Emulated on the CPU in the worst case, with every sum in FP16. Of a typed graph nothing is known here.
+    """
+    if resolved.precision.mode != "flag":
+        return
+    from edgenext_deploy.export.checks.parity import parity_inputs
+    from edgenext_deploy.export.precision.drift import compare_outputs
+    from edgenext_deploy.export.precision.emulate import Emulator
+
+    manifest, emulator = result.manifest, Emulator(result.precision.model)
+    pins = {node: reason for reason, nodes in manifest.precision.fp32_pins.items() for node in nodes}
+    allowed = manifest.golden.tolerance["fp16"]
+    for image in itertools.islice(parity_inputs(resolved.shape, manifest.preprocessing), _EMULATED):
+        expected, found = emulator.run(image), emulator.run(image, pins, "fp16")
+        effect = compare_outputs([expected[name] for name in emulator.outputs],
+                                 [found[name] for name in emulator.outputs], "fp16", 0)
+        if not effect.error <= allowed:
+            raise VerificationError(
+                f"FP16 may cost it {effect.error:.2g} of the largest value of an output, {allowed:g} is allowed "
+                "(emulated with every sum in FP16)")
 
 
 def _require_place(path: str, resolved: ResolvedExport) -> None:

@@ -1,4 +1,5 @@
 """``edgenext-export --race``: one bundle with several formulations, each byte for byte what an export alone writes."""
+import dataclasses
 import json
 from pathlib import Path
 
@@ -64,6 +65,18 @@ def test_what_cannot_be_exported_is_left_out(tmp_path):
     assert open_bundle(found.path).record.left_out == found.left_out
     with pytest.raises(IncompatibleError, match="tokens: no such operator"):
         run_race_export(request(tmp_path), ("tokens",), export)
+
+
+def test_what_fp16_would_spoil_is_left_out(tmp_path):
+    """A tolerance that no graph in FP16 meets; without --fp16 nobody asks."""
+    def strict(given):
+        result = quick_export(given)
+        golden = result.manifest.golden._replace(tolerance={"fp32": 1e-4, "fp16": 1e-7})
+        return dataclasses.replace(result, manifest=result.manifest._replace(golden=golden))
+
+    with pytest.raises(IncompatibleError, match="nchw: FP16 may cost it"):
+        run_race_export(request(tmp_path), ("nchw",), strict)
+    assert run_race_export(request(tmp_path, fp16=False), ("nchw",), strict).left_out == {}
 
 
 def test_a_graph_that_is_there_already_is_left_out(tmp_path):
