@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from edgenext_deploy.networks.open import open_network
     from edgenext_deploy.networks.segmenter import ClassShare, Segmentation, Segmenter
     from edgenext_deploy.networks.stream import CallTimings, StreamResult, StreamTimings
+    from edgenext_deploy.remote.board import Board
+    from edgenext_deploy.remote.board_work import BoardMeasurement, BoardPlan
     from edgenext_deploy.run.serving import serve
     from edgenext_deploy.runtime.open import load_session, open_session
     from edgenext_deploy.runtime.options import RuntimeOptions
@@ -33,14 +35,17 @@ if TYPE_CHECKING:
     from edgenext_deploy.runtime.table import register_runtime
 
 __all__ = [
-    "BadInputError", "CallTimings", "Camera", "ClassShare", "Classifier", "DetectedObject", "Detector",
-    "EdgeNextError", "FeatureExtractor", "Frame", "FrameSource", "IncompatibleError", "MissingRuntimeError",
-    "Prediction", "RuntimeOptions", "Segmentation", "Segmenter", "Session", "SessionTimings", "SourceLostError",
-    "StreamResult", "StreamTimings", "UsageError", "VerificationError", "__version__", "load_session", "open_network",
-    "open_session", "register_runtime", "register_source", "serve"]
+    "BadInputError", "Board", "BoardMeasurement", "BoardPlan", "CallTimings", "Camera", "ClassShare", "Classifier",
+    "DetectedObject", "Detector", "EdgeNextError", "FeatureExtractor", "Frame", "FrameSource", "IncompatibleError",
+    "MissingRuntimeError", "Prediction", "RuntimeOptions", "Segmentation", "Segmenter", "Session", "SessionTimings",
+    "SourceLostError", "StreamResult", "StreamTimings", "UsageError", "VerificationError", "__version__",
+    "load_session", "open_network", "open_session", "register_runtime", "register_source", "serve"]
 
 lazy_names(__name__, {
     "BadInputError": "edgenext_deploy.errors",
+    "Board": "edgenext_deploy.remote.board",
+    "BoardMeasurement": "edgenext_deploy.remote.board_work",
+    "BoardPlan": "edgenext_deploy.remote.board_work",
     "CallTimings": "edgenext_deploy.networks.stream",
     "Camera": "edgenext_deploy.camera.reader",
     "ClassShare": "edgenext_deploy.networks.segmenter",

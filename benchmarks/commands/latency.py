@@ -18,6 +18,7 @@ from edgenext_deploy.commands.name_options import device_option
 from edgenext_deploy.commands.options import Command, examples
 from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.errors import EdgeNextError
+from edgenext_deploy.remote.commands.on_option import on_option
 from edgenext_deploy.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 @click.option("--profile", "with_profiles", is_flag=True, help="Afterwards time the layers of each engine too, for the "
               "terminal and the page of --html; see the command profile.")
 @report_options
+@on_option("edgenext-bench")
 @common_options
 @click.pass_context
 def latency_command(context: click.Context, engines: Tuple[str, ...], reference: Optional[str], device: Optional[str],

@@ -41,7 +41,7 @@ class Wanted(NamedTuple):
     export_words: Tuple[str, ...] = ()
 
 
-class BuiltThere(NamedTuple):
+class BoardPlan(NamedTuple):
     """A plan that was built on a board.
 
     Attributes:
@@ -55,12 +55,12 @@ class BuiltThere(NamedTuple):
     timing_cache: Optional[str]
 
 
-class MeasuredThere(NamedTuple):
+class BoardMeasurement(NamedTuple):
     """A measurement on a board.
 
     Attributes:
         report: path of the latency report here, which `read_report` of the benchmarks reads.
-        p50_ms: median latency of the engine, in milliseconds.
+        p50_ms: median latency of the engine in milliseconds.
         runtime: what ran it: ``tensorrt`` or ``onnxruntime``.
         built: the plan, None where ONNX Runtime ran the graph.
     """
@@ -68,7 +68,7 @@ class MeasuredThere(NamedTuple):
     report: str
     p50_ms: float
     runtime: str
-    built: Optional[BuiltThere]
+    built: Optional[BoardPlan]
 
 
 def prepare_engine(session: Session, wanted: Wanted) -> str:
@@ -97,7 +97,7 @@ def prepare_engine(session: Session, wanted: Wanted) -> str:
     return os.path.join(folder, names[0])
 
 
-def build_there(session: Session, engine: str, words: Sequence[str], output: str) -> Tuple[Bundle, BuiltThere]:
+def build_there(session: Session, engine: str, words: Sequence[str], output: str) -> Tuple[Bundle, BoardPlan]:
     """Build a plan on the board, unless that was done before; fetch its sidecar and the timing cache.
 
     Args:
@@ -130,11 +130,11 @@ def build_there(session: Session, engine: str, words: Sequence[str], output: str
         files[output_path(session, output, stem + ".timing.cache")] = cache
     write_files_atomically(files)
     names = list(files)
-    return bundle, BuiltThere(session.there(plan), names[0], names[1] if cache is not None else None)
+    return bundle, BoardPlan(session.there(plan), names[0], names[1] if cache is not None else None)
 
 
 def bench_there(session: Session, wanted: Wanted, words: Sequence[str], build_words: Sequence[str],
-                output: str) -> MeasuredThere:
+                output: str) -> BoardMeasurement:
     """Measure an engine on the board, the whole way; what is there already is skipped.
 
     Args:
@@ -151,7 +151,7 @@ def bench_there(session: Session, wanted: Wanted, words: Sequence[str], build_wo
     session.require_ready()
     engine = prepare_engine(session, wanted)
     with_plan = session.facts().has_tensorrt and engine.endswith(".onnx")
-    built: Optional[BuiltThere] = None
+    built: Optional[BoardPlan] = None
     if with_plan:
         bundle, built = build_there(session, engine, build_words, output)
         measured = [built.there, "--reference", session.there(bundle.path)]
@@ -168,10 +168,10 @@ def bench_there(session: Session, wanted: Wanted, words: Sequence[str], build_wo
     stem = os.path.splitext(bundle.name)[0]
     path = output_path(session, output, stem + ".json")
     data = session.fetch("jobs/{}/out/report.json".format(job.name), _MOST_REPORT_BYTES)
-    p50_ms = _checked_median(data, session.board.name)
+    p50_ms = _checked_median(data, session.board.name, os.path.basename(measured[0]))
     write_files_atomically({path: data})
     plan = with_plan or bundle.name.endswith((".plan", ".engine"))
-    return MeasuredThere(path, p50_ms, "tensorrt" if plan else "onnxruntime", built)
+    return BoardMeasurement(path, p50_ms, "tensorrt" if plan else "onnxruntime", built)
 
 
 def compare_reports(paths: Sequence[str]) -> str:
@@ -218,8 +218,8 @@ def _timing_cache(session: Session, job: Job) -> Optional[bytes]:
     return session.fetch(path[len(prefix):], _MOST_CACHE_BYTES)
 
 
-def _checked_median(data: bytes, host: str) -> float:
-    """Return the first row's median; the report is read as any foreign one, by the stage that knows them."""
+def _checked_median(data: bytes, host: str, engine: str) -> float:
+    """Return the median of the engine's row; the report is read as any foreign one, by the stage that knows them."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "report.json")
         with open(path, "wb") as stream:
@@ -229,6 +229,10 @@ def _checked_median(data: bytes, host: str) -> float:
         except BadInputError as error:
             raise BadInputError("{}: its report is not one: {}".format(host, error.message.replace(path, "report")),
                                 "set the board up again: edgenext-remote {} setup".format(host)) from error
-    return float(json.loads(data.decode("utf-8"))["records"][0]["latency"]["p50_ms"])
+    rows = json.loads(data.decode("utf-8"))["records"]
+    found = [row["latency"]["p50_ms"] for row in rows if row["name"] == engine]
+    if not found:
+        raise BadInputError("{}: its report has no row of {}".format(host, shown(engine)))
+    return float(found[0])
 
 

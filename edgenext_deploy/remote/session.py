@@ -20,7 +20,8 @@ from edgenext_deploy.remote.setting_up.environment import environment_for, key_f
 from edgenext_deploy.remote.target_choice import require_device
 
 _FACTS_S, _DOCTOR_S, _QUESTION_S = 60.0, 300.0, 20.0
-_HAS_TENSORRT = "import importlib.util, sys; sys.exit(importlib.util.find_spec('tensorrt') is None)"
+_WANTS_PYCUDA = ("from importlib.util import find_spec; import sys; "
+                 "sys.exit(find_spec('tensorrt') is None or find_spec('pycuda') is not None)")
 _KEPT_LINES = 20
 
 
@@ -160,9 +161,9 @@ class Session:
             environment = environment_for(self.hello, offline)
         self._copy("wheels", [(path, here, digest) for path, here, digest in environment.files])
         connection = self.connect()
-        has_tensorrt = connection.ask("ask", argv=[self.hello["executable"], "-c", _HAS_TENSORRT],
-                                      timeout_s=_QUESTION_S)["code"] == 0
-        job = setup_job(self.hello, environment, has_tensorrt and bool(self.hello["cuda"]) and not offline)
+        wants_pycuda = connection.ask("ask", argv=[self.hello["executable"], "-c", _WANTS_PYCUDA],
+                                      timeout_s=_QUESTION_S).get("code") == 0
+        job = setup_job(self.hello, environment, wants_pycuda and bool(self.hello["cuda"]) and not offline)
         try:
             self.run(job)
         except EdgeNextError as error:

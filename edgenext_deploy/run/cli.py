@@ -10,6 +10,7 @@ from edgenext_deploy.commands.options import Command, examples, json_options
 from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.files import require_writable
+from edgenext_deploy.remote.commands.on_option import on_option
 from edgenext_deploy.run.live import LiveOptions, chosen_stream, live_options, run_live
 from edgenext_deploy.run.photos import run_photos
 from edgenext_deploy.runtime.options import RuntimeOptions
@@ -66,6 +67,7 @@ With --json and --json-file a stream gives one JSON object per line."""
 @runtime_options()
 @live_options
 @json_options
+@on_option("edgenext-run")
 @common_options
 def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], threshold: Optional[float],
             labels: Optional[str], font: Optional[str], fast_decode: bool, anyway: bool, runtime: RuntimeOptions,

@@ -6,7 +6,7 @@ import click
 from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.commands.options import Command, examples
 from edgenext_deploy.remote.commands.choice import current_choice
-from edgenext_deploy.remote.commands.on_option import run_on_boards
+from edgenext_deploy.remote.commands.run_on_boards import run_on_boards
 
 
 @click.command("run", cls=Command, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},

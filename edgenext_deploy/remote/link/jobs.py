@@ -138,17 +138,16 @@ def run_job(connect: Callable[[], Connection], job: Job, watcher: Watcher, who: 
     request = {"id": job.name, "title": job.title, "who": who, "steps": job.steps, "makes": job.makes,
                "attached": job.attached}
     lost_at, pause = None, _FIRST_PAUSE_S
-    again = job.again
     while True:
         try:
             connection = connect()
             if lost_at is not None:
                 watcher.say("connected again")
             lost_at, pause = None, _FIRST_PAUSE_S
-            found = connection.ask("start", on_event, job=request, wait=wait, again=again)
-            if found.get("state") == "ended":
-                return dict(found, skipped=True)
-            again = False
+            if not found:  # else it was started, and only the connection is new
+                found = connection.ask("start", on_event, job=request, wait=wait, again=job.again)
+                if found.get("state") == "ended":
+                    return dict(found, skipped=True)
             found = _follow(connection, job, on_event, streams)
             break
         except LostConnectionError as error:
@@ -162,10 +161,10 @@ def run_job(connect: Callable[[], Connection], job: Job, watcher: Watcher, who: 
         except KeyboardInterrupt:
             if job.attached or not found:
                 raise
+            connection.close()  # it is in the middle of an answer
             if watcher.leave(job.title):
                 raise JobLeftError("left running there: {}".format(job.title),
                                    "the same command, or logs, goes on with it") from None
-            connection.close()  # it is in the middle of an answer
             connect().ask("stop", name=job.name)
             raise
     for stream in streams.values():

@@ -1,0 +1,45 @@
+"""A command of ours that runs on boards: ``edgenext-remote HOST run``, and ``--on HOST`` of the commands themselves."""
+from typing import Any, Dict, Sequence
+
+import click
+
+from edgenext_deploy.errors import UsageError
+from edgenext_deploy.remote.commands.choice import report_failures
+from edgenext_deploy.remote.elsewhere import run_there, serve_port
+from edgenext_deploy.remote.fleet import FleetBoard
+from edgenext_deploy.remote.screen import Screen
+from edgenext_deploy.remote.session import Session
+from edgenext_deploy.remote.together import run_together
+
+
+def run_on_boards(boards: Sequence[FleetBoard], command: str, words: Sequence[str], wait: bool = True) -> int:
+    """Run a command line on boards; print what it prints, and return the worst exit code.
+
+    Args:
+        boards: the boards.
+        command: such as ``edgenext-run``.
+        words: its arguments as here.
+        wait: wait while somebody else uses a board.
+
+    Raises:
+        UsageError: a page of several boards, or an output of theirs.
+        EdgeNextError: the one board cannot be reached or set up.
+    """
+    port = serve_port(words)
+    several = len(boards) > 1
+    if port is not None and several:
+        raise UsageError("--serve shows one board at a time, {} given".format(len(boards)), "start a command for each")
+    forwards = [] if port is None else ["127.0.0.1:{0}:127.0.0.1:{0}".format(port)]
+    codes: Dict[str, int] = {}
+
+    def work(session: Session) -> Dict[str, Any]:
+        session.require_ready()
+        name = session.board.name
+        codes[name] = run_there(session, command, words, lambda line: click.echo(
+            "{}  {}".format(name, line) if several else line))
+        return {}
+
+    with Screen([board.name for board in boards]) as screen:
+        outcomes = run_together(boards, work, screen, wait, forwards)
+    report_failures(outcomes)
+    return max([*codes.values(), *[outcome.exit_code for outcome in outcomes]])

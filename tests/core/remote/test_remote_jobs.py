@@ -1,0 +1,140 @@
+"""Jobs: they outlive the connection, one at a time, and a second look goes on where the first ended."""
+import json
+import threading
+import time
+
+import pytest
+
+from edgenext_deploy.errors import MissingRuntimeError, VerificationError
+from edgenext_deploy.remote.fleet import FleetBoard
+from edgenext_deploy.remote.link import jobs
+from edgenext_deploy.remote.link.connection import Connection
+from edgenext_deploy.remote.link.jobs import Job, JobLeftError
+from edgenext_deploy.remote.link.ssh import LostConnectionError
+from edgenext_deploy.remote.session import Session
+
+
+def shell(name, script, **options):
+    return Job(name, "do " + name, [{"title": "first", "run": ["sh", "-c", script]}], **options)
+
+
+def lines_of(board, stream):
+    return [entry[1] for entry in board.told if entry[0] == stream]
+
+
+def test_a_job_says_what_it_does(board):
+    found = board.session.run(shell("j", "echo out; echo a '\033[31m' >&2; echo 'half' | tr -d '\\n'"))
+    assert found["code"] == 0 and lines_of(board, "output") == ["out", "half"]
+    assert lines_of(board, "log") == ["a \\x1b[31m"]
+    assert [step.title for step in board.session.steps][-1] == "first"
+
+
+def test_a_job_that_was_done_is_not_done_again(board):
+    job = shell("j", "echo x >> $HOME/count; touch " + str(board.root / "made"), makes=("made",))
+    board.session.run(job)
+    board.session.run(job)
+    assert (board.home / "count").read_text() == "x\n" and board.session.steps[-1].skipped
+    (board.root / "made").unlink()
+    board.session.run(job)
+    assert (board.home / "count").read_text() == "x\nx\n"
+
+
+def test_an_error_there_is_the_error_here(board):
+    with pytest.raises(MissingRuntimeError, match="do j: no gpu") as stopped:
+        board.session.run(shell("j", "echo 'error: no gpu' >&2; echo '  fix: buy one' >&2; exit 6"))
+    assert stopped.value.fix == "buy one"
+    with pytest.raises(VerificationError, match="exit code 137"):
+        board.session.run(shell("k", "kill -9 $$"))
+    with pytest.raises(MissingRuntimeError, match="cannot start"):
+        board.session.run(Job("l", "l", [{"title": "x", "run": ["/no/such"]}]))
+
+
+def wait_for(path):
+    end = time.monotonic() + 10
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_job_outlives_the_connection_and_is_followed_again(board, monkeypatch):
+    monkeypatch.setattr(jobs, "_FIRST_PAUSE_S", 0.05)
+    job = shell("j", "echo one; touch $HOME/one; while [ ! -e $HOME/go ]; do sleep 0.05; done; echo two")
+    cut = threading.Thread(target=cut_and_go, args=(board,))
+    cut.start()
+    assert board.session.run(job)["code"] == 0
+    cut.join()
+    assert lines_of(board, "output") == ["one", "two"] and "connected again" in board.told
+    assert any("the job goes on there" in entry for entry in board.told if isinstance(entry, str))
+
+
+def cut_and_go(board):
+    wait_for(board.home / "one")
+    board.session._connections[-1]._process.kill()
+    time.sleep(0.2)
+    (board.home / "go").touch()
+
+
+def test_an_attached_job_ends_with_the_connection(board):
+    job = shell("j", "trap 'echo got >> $HOME/end; exit 0' INT; touch $HOME/one; while :; do sleep 0.05; done",
+                attached=True)
+    threading.Thread(target=lambda: (wait_for(board.home / "one"),
+                                     board.session._connections[-1]._process.kill())).start()
+    with pytest.raises(LostConnectionError):
+        board.session.run(job)
+    wait_for(board.home / "end")
+
+
+def test_who_uses_the_board_is_told(board):
+    other = Session(FleetBoard("board", board.route), board.watcher, wait=False)
+    thread = threading.Thread(target=board.session.run, args=(
+        shell("long", "touch $HOME/one; while [ ! -e $HOME/go ]; do sleep 0.05; done"),))
+    thread.start()
+    wait_for(board.home / "one")
+    with pytest.raises(MissingRuntimeError, match=r"@.* is busy with: do long"):
+        other.run(shell("second", "true"))
+    with pytest.raises(MissingRuntimeError, match="busy with"):
+        other.connect().ask("remove", who={"who": "me"})
+    waiting = Session(FleetBoard("board", board.route), board.watcher)
+    second = threading.Thread(target=waiting.run, args=(shell("second", "touch $HOME/second"),))
+    second.start()
+    while not any("waiting: " in entry for entry in board.told if isinstance(entry, str)):
+        time.sleep(0.02)
+    assert not (board.home / "second").exists()
+    (board.home / "go").touch()
+    thread.join()
+    second.join()
+    assert (board.home / "second").exists()
+    other.connect().ask("remove", who={"who": "me"})
+    assert not board.root.exists()
+    other.close()
+    waiting.close()
+
+
+def test_a_killed_job_is_seen_and_done_again(board):
+    """The board was switched off, or its memory ran out."""
+    with Connection(board.route) as connection:
+        job = shell("j", "true")
+        (board.root / "jobs" / "j").mkdir(parents=True)
+        for name in ("alive", "output", "log"):
+            (board.root / "jobs" / "j" / name).touch()
+        (board.root / "jobs" / "j" / "job.json").write_text(json.dumps({"id": "j", "title": "t", "who": "w"}))
+        (board.root / "jobs" / "j" / "state.json").write_text('{"state": "running", "started": 0, "steps": []}')
+        assert connection.ask("state", name="j")["state"] == "died"
+    assert board.session.run(job)["code"] == 0
+
+
+def test_ctrl_c_leaves_a_job_or_ends_it(board):
+    def interrupt(stream, line):
+        raise KeyboardInterrupt
+
+    job = shell("j", "echo one; trap 'touch $HOME/ended; exit 1' INT; while [ ! -e $HOME/go ]; do sleep 0.05; done")
+    board.session._told = board.watcher._replace(line=interrupt)
+    with pytest.raises(JobLeftError, match="left running"):
+        board.session.run(job)
+    assert board.session.connect().ask("state", name="j")["state"] == "running"
+    ending = Session(FleetBoard("board", board.route), board.watcher._replace(line=interrupt,
+                                                                             leave=lambda title: False))
+    with pytest.raises(KeyboardInterrupt):
+        ending.run(job)
+    wait_for(board.home / "ended")
+    ending.close()
