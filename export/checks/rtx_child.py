@@ -96,6 +96,11 @@ def _parts(trt: Any, builder: Any, logger: Any, content: bytes, path: str) -> li
     return [[int(number) for number in parser.get_subgraph_nodes(index)] for index in range(parser.num_subgraphs)]
 
 
+def _deciding_shapes(network: Any) -> list[str]:
+    """Return the inputs that the builder must be told the values of."""
+    return [tensor.name for tensor in map(network.get_input, range(network.num_inputs)) if tensor.is_shape_tensor]
+
+
 def _limit_memory() -> None:
     import resource
 
@@ -142,7 +147,13 @@ def main(arguments: list[str]) -> None:
          errors=[_error(error) for error in errors])
     if not parsed:
         note(stage="partition", parts=_parts(trt, builder, logger, content, model_path))
-    for sm in arguments[4:] if parsed else ():
+    sms = arguments[4:] if parsed else []
+    deciding = _deciding_shapes(network) if sms else []
+    if deciding:
+        sms = []
+        unasked = f"not built: the values of input {deciding[0]!r} decide shapes, and nothing says them"
+        note(messages=[*report["messages"], unasked])
+    for sm in sms:
         note(stage=f"build for SM{sm}")
         report["builds"].append(_build(trt, builder, network, logger, sm, plan_folder))
     note(stage="done")

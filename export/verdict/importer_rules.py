@@ -19,7 +19,6 @@ BROADCASTING = frozenset({
     "Sum", "Xor"})
 _COMPUTING = BROADCASTING | {"Equal", "Gather", "Mod", "Neg", "Where"}
 _INT32 = np.iinfo(np.int32)
-_LOW_BIT = FOUR_BIT | {TensorProto.FLOAT8E4M3FN}
 _FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16})
 _WHOLE = frozenset({TensorProto.INT32, TensorProto.INT64})
 
@@ -30,8 +29,6 @@ def importer_problems(node: NodeView, release: Release) -> Problems:
         yield from rule(node, release)
     if release.before(9) and node.op in _COMPUTING:
         yield from _beyond_int32(node)
-    if release.is_rtx:
-        yield from _low_bit_ends(node)
 
 
 def _beyond_int32(node: NodeView) -> Problems:
@@ -41,15 +38,6 @@ def _beyond_int32(node: NodeView) -> Problems:
         if value is not None and value.size and (value.max() > _INT32.max or value.min() < _INT32.min):
             yield ERROR, "an INT64 constant beyond INT32, which 8.x clamps with no error"
             return
-
-
-def _low_bit_ends(node: NodeView) -> Problems:
-    """TensorRT-RTX's builder refused each of 51 networks with such an end that its parser took."""
-    ends = [node.type_of(index) for index in range(len(node.inputs)) if node.is_network_input(index)]
-    ends += [node.element_type(name) for name in node.outputs if node.is_network_output(name)]
-    for found in dict.fromkeys(ends):
-        if found in _LOW_BIT:
-            yield ERROR, f"a network input or output of {type_name(found)}, which the builder refuses"
 
 
 def _attention(node: NodeView, release: Release) -> Problems:

@@ -14,7 +14,8 @@ from onnx import TensorProto
 from edgenext_deploy.artifacts.nms_plugin import OP
 from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.export.graph.opset import opset_of
-from edgenext_deploy.export.verdict.element_types import type_problems
+from edgenext_deploy.export.verdict.builder_rules import builder_problems
+from edgenext_deploy.export.verdict.element_types import type_name, type_problems
 from edgenext_deploy.export.verdict.findings import (
     MAX_NODES_LISTED,
     UNDOCUMENTED,
@@ -34,6 +35,11 @@ from edgenext_deploy.targets import Target
 # The TensorRT-RTX of the table.
 RTX = "rtx-1.7"
 _MOST_UNFOLDED = 1_000_000
+# From here on, TensorRT's inputs have names of sizes (ITensor::setDimensionName), which the parser sets.
+_NAMED_SIZES = (8, 5)
+# Compute capability from which there are kernels. TensorRT-RTX 1.7.1 built FP8 for 8.9 and not for 8.6, FP4 for 12.0 and
+# not for 8.9.
+_TYPES_FROM = {TensorProto.FLOAT8E4M3FN: (8, 9), TensorProto.FLOAT4E2M1: (10, 0)}
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
@@ -48,7 +54,8 @@ class Analysis:
         judged: verdicts so far, by release.
         complaint: of ONNX's own checker, empty if it has none or was not asked.
         plugins: operators that the user says the device has plugins for.
-        has_int64: at least one tensor is INT64.
+        types: element types of all tensors.
+        shared_names: inputs with sizes of one name, and that name.
         not_tensors: inputs and outputs of the graph that are no dense tensors: sequences, maps, optionals.
     """
 
@@ -57,7 +64,8 @@ class Analysis:
     nodes: tuple[NodeView, ...]
     kinds: tuple[tuple[int, ...], ...]
     typed: bool
-    has_int64: bool
+    types: frozenset[int]
+    shared_names: tuple[tuple[str, str], ...]
     not_tensors: tuple[str, ...]
     complaint: str = ""
     plugins: frozenset[str] = frozenset()
@@ -81,16 +89,24 @@ def analyse(model: onnx.ModelProto, *, from_elsewhere: bool = False, plugins: Co
             typed = False
     opset = opset_of(model)
     nodes = tuple(walk(known))
-    has_int64 = any(node.element_type(name) == TensorProto.INT64
-                    for node in nodes for name in (*node.inputs, *node.outputs))
+    types = frozenset(node.element_type(name) for node in nodes for name in (*node.inputs, *node.outputs))
     not_tensors = tuple(dict.fromkeys(
         info.name for info in (*model.graph.input, *model.graph.output)
         if info.type.WhichOneof("value") not in ("tensor_type", None)))
     kinds: dict[tuple[object, ...], list[int]] = {}
     for number, node in enumerate(nodes):
         kinds.setdefault(node.signature, []).append(number)
-    return Analysis(opset, model.ir_version, nodes, tuple(map(tuple, kinds.values())), typed, has_int64, not_tensors,
-                    complaint, frozenset(plugins))
+    return Analysis(opset, model.ir_version, nodes, tuple(map(tuple, kinds.values())), typed, types,
+                    _shared_names(model), not_tensors, complaint, frozenset(plugins))
+
+
+def _shared_names(model: onnx.ModelProto) -> tuple[tuple[str, str], ...]:
+    """Return the inputs of which several sizes have one name, each with that name."""
+    found = []
+    for info in model.graph.input:
+        names = [size.dim_param for size in info.type.tensor_type.shape.dim if size.dim_param]
+        found += [(info.name, name) for name in dict.fromkeys(names) if names.count(name) > 1]
+    return tuple(found)
 
 
 def judge(model: onnx.ModelProto, release: str) -> Verdict:
@@ -160,6 +176,11 @@ def target_problems(analysis: Analysis, target: Target) -> tuple[str, ...]:
     if not target.tensorrt:
         problems.extend(f"{node.op} node {node.name!r}: a TensorRT plugin that {target.name} does not have"
                         for node in analysis.nodes if node.op == OP)
+    capability = tuple(map(int, target.compute_capability.split("."))) if target.compute_capability else None
+    problems.extend(
+        f"{type_name(kind)} tensors, which need compute capability {first}.{second}; {target.name} has "
+        f"{target.compute_capability}" for kind, (first, second) in _TYPES_FROM.items()
+        if kind in analysis.types and capability is not None and capability < (first, second))
     if analysis.opset > target.opset:
         problems.append(f"opset {analysis.opset} found, {target.opset} is the highest for {target.name}")
     else:
@@ -182,8 +203,11 @@ def _about_model(analysis: Analysis, release: Release) -> Iterator[Finding]:
     if release.ir_version is not None and analysis.ir_version > release.ir_version:
         yield Finding("", "", WARNING, f"IR version {analysis.ir_version}; the parser was built with "
                                        f"{release.ir_version}, logs the difference and goes on")
-    if analysis.has_int64 and release.before(9):
+    if TensorProto.INT64 in analysis.types and release.before(9):
         yield Finding("", "", NOTE, "INT64 tensors are narrowed to INT32, with clamping")
+    for name, size in analysis.shared_names if not release.before(*_NAMED_SIZES) else ():
+        yield Finding("", "", WARNING, f"several sizes of input {name!r} are called {size!r}: TensorRT builds and runs "
+                                       "it only where these are equal; give each a name of its own, or a number")
     for name in analysis.not_tensors:
         yield Finding("", "", ERROR, f"network input or output {name!r} is a sequence, map or optional, not a tensor")
     if analysis.complaint:
@@ -212,6 +236,7 @@ def _about_node(node: NodeView, release: Release, analysis: Analysis) -> Iterato
     elif node.op in release.operators:
         yield from problems_of(node, release)
         yield from importer_problems(node, release)
+        yield from builder_problems(node, release)
         yield from type_problems(node, release, opset)
         if opset < BROADCASTING_OPSET and node.op in BROADCASTING:
             yield ERROR, f"{node.op} as it was before opset {BROADCASTING_OPSET}, with other broadcasting"

@@ -68,7 +68,7 @@ class NodeView:
         scope = self._scope
         tensors = tuple((
             bool(name), scope.types.get(name, 0), scope.shapes.get(name), id(scope.constants.get(name)),
-            scope.static.get(name, False), self.produced_by(index), self.is_constant_behind_casts(index))
+            scope.static.get(name, False), self.made_by(index), self.is_constant_behind_casts(index))
             for index, name in enumerate(self.inputs))
         outputs = tuple((bool(name), scope.types.get(name, 0), scope.shapes.get(name), self.is_network_output(name))
                         for name in self.outputs)
@@ -116,6 +116,11 @@ class NodeView:
     def produced_by(self, index: int) -> str:
         """Return the operator that computes input `index`, empty for a graph input or an initializer."""
         return self._scope.producers.get(self.input(index), ("", ""))[0]
+
+    def made_by(self, index: int) -> tuple[str, str]:
+        """Return the last two operators on the way to input `index`, the last one first; empty where there is none."""
+        last, before = self._scope.producers.get(self.input(index), ("", ""))
+        return last, self._scope.producers.get(before, ("", ""))[0]
 
     def is_constant_behind_casts(self, index: int) -> bool:
         """Whether input `index` is a constant, or one behind nodes of Cast and Identity alone."""

@@ -44,11 +44,12 @@ def ask(builder, logger, content, capability):
         config.set_compute_capability(capability, 0)
         # A symbolic size runs at 4.
         profile = builder.create_optimization_profile()
-        for index in range(network.num_inputs):
-            tensor = network.get_input(index)
-            if not tensor.is_shape_tensor:
-                shape = [4 if size < 0 else size for size in tensor.shape]
-                profile.set_shape(tensor.name, shape, shape, shape)
+        inputs = [network.get_input(index) for index in range(network.num_inputs)]
+        if any(tensor.is_shape_tensor for tensor in inputs):
+            return dict(answer, built=None)  # the builder must be told their values
+        for tensor in inputs:
+            shape = [4 if size < 0 else size for size in tensor.shape]
+            profile.set_shape(tensor.name, shape, shape, shape)
         config.add_optimization_profile(profile)
         answer["built"] = builder.build_serialized_network(network, config) is not None
         if not answer["built"]:

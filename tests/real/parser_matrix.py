@@ -80,12 +80,32 @@ def compare(models, sm=None):
         {name: reasons[name][0] for name in doubted if name not in refused})
 
 
+def compare_builder(models, sm):
+    """Return wrong yeses and noes of the verdict against the builder, by name, and of how many models.
+
+    Left out is what the parser refuses, and what has inputs whose values decide shapes: nobody says them.
+    """
+    answers = dict(zip(models, ask_parser(list(models.values()), sm)))
+    answers = {name: answer for name, answer in answers.items() if answer.get("built") is not None}
+    supported = {name: judge.judge(onnx.load_model_from_string(models[name]), RELEASE).supported for name in answers}
+    return ({name: answer["reason"] for name, answer in answers.items() if supported[name] and not answer["built"]},
+            {name: answer.get("op", "") for name, answer in answers.items() if not supported[name] and answer["built"]},
+            len(answers))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--build", metavar="SM", help="ask the builder too where the verdict says that it refuses")
+    parser.add_argument("--build", metavar="SM", help="ask the builder too")
     arguments = parser.parse_args()
     models = {str(path): path.read_bytes() for path in sorted(arguments.folder.rglob("*.onnx"))}
+    if arguments.build:
+        wrong_yes, wrong_no, asked = compare_builder(models, arguments.build)
+        for word, wrong in (("yes", wrong_yes), ("no", wrong_no)):
+            for name, reason in wrong.items():
+                sys.stdout.write("wrong {} against the builder: {}: {}\n".format(word, name, reason))
+        sys.stdout.write("{} models asked of the builder; wrong yes {}, wrong no {}\n".format(
+            asked, len(wrong_yes), len(wrong_no)))
     found = compare(models, arguments.build)
     for name, reason in found.wrong_yes.items():
         sys.stdout.write("wrong yes: {}: {}\n".format(name, reason))

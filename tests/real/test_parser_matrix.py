@@ -6,7 +6,9 @@ import pytest
 onnx = pytest.importorskip("onnx")
 
 import onnx_models  # noqa: E402
-from parser_matrix import compare  # noqa: E402
+from builder_cases import CASES  # noqa: E402
+from parser_matrix import ask_parser, compare, compare_builder  # noqa: E402
+from sweeps import sweep  # noqa: E402
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is not installed")]
@@ -30,3 +32,24 @@ def test_variants_with_constants_or_symbolic_sizes():
     assert found.asked > 3000 and found.accepted > 1500
     assert len(found.wrong_yes) <= 0.01 * found.accepted, found.wrong_yes
     assert found.wrong_no == {}
+
+
+def test_the_builders_answers_to_the_rules_cases():
+    answers = ask_parser([model.SerializeToString() for model, _ in CASES.values()], "86")
+    assert all(answer["parsed"] for answer in answers)
+    assert {name: answer["built"] for name, answer in zip(CASES, answers)} == {
+        name: builds for name, (_, builds) in CASES.items()}
+
+
+# TensorScatter of constants, which no rule tells from one of inputs.
+UNBUILT_YES = {"constants/test_tensorscatter"}
+
+
+@pytest.mark.parametrize("models", sweep(["published", "constants"], always=[]))
+def test_the_builder_on_every_model_that_the_parser_takes(models):
+    made = onnx_models.published() if models == "published" else {
+        name: model for name, model in onnx_models.variants().items() if name.startswith("constants/")}
+    wrong_yes, wrong_no, asked = compare_builder(made, "86")
+    assert asked > 700
+    assert set(wrong_yes) <= UNBUILT_YES
+    assert wrong_no == {}

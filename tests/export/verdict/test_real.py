@@ -176,3 +176,12 @@ def test_a_full_tensorrt_without_a_gpu_says_nothing(monkeypatch, tmp_path):
     full_tensorrt(monkeypatch, tmp_path, gpu=False)
     verdicts = check_onnx(save(tmp_path, small_network()))
     assert "10.3" not in verdicts.releases and "orin" in verdicts.targets
+
+
+@needs_rtx
+def test_values_that_decide_shapes_are_not_made_up_for_the_builder(tmp_path):
+    made = model([helper.make_node("TopK", ["x", "k"], ["y", "places"])], [tensor("x", (1, 50)), tensor("k", (1,), 7)],
+                 [tensor("y", (1, "n"))])
+    report = real.ask(save(tmp_path, made), "86")
+    assert report.ok and not report.builds
+    assert any("input 'k' decide shapes" in message for message in report.messages)
