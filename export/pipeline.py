@@ -138,8 +138,8 @@ class Export:
         warnings = []
         if graph.simplifier_warning is not None:
             warnings.append(f"{graph.simplifier_warning}; the graph is written unsimplified")
-        if not checks.rtx.available and self.resolved.target.tensorrt:
-            warnings.append(f"not parsed by NVIDIA's own parser: {checks.rtx.reason}")
+        if (not checks.rtx.available or checks.rtx.timed_out) and self.resolved.target.tensorrt:
+            warnings.append(f"not built by NVIDIA's own parser and builder: {checks.rtx.reason}")
         agreement = checks.parity.top1_agreement
         if agreement < 1:
             warnings.append(f"the most probable class differs from the reference module's in {1 - agreement:.2%} of "

@@ -4,8 +4,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 FLOAT, HALF, BFLOAT, INT8, INT64 = (
     TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.INT8, TensorProto.INT64)
-CONSTANTS = {"c": np.ones((2, 2), np.int8), "scale": np.float32(0.1), "zero": np.int8(0), "heads": np.array([1, 16, 4, -1]),
-             "most": np.array([5]), "iou": np.array([0.5], np.float32), "least": np.array([0.1], np.float32)}
+CONSTANTS = {"c": np.ones((2, 2), np.int8), "scale": np.float32(0.1), "zero": np.int8(0),
+             "heads": np.array([1, 16, 4, -1]), "most": np.array([5]), "iou": np.array([0.5], np.float32),
+             "least": np.array([0.1], np.float32)}
 
 
 def node(op, inputs, output="y", **attributes):

@@ -71,13 +71,14 @@ def _is_square(graph: _Graph, node: onnx.NodeProto) -> bool:
 
 
 def _scalings_before(graph: _Graph, softmax: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-    """Yield the factors by one number between a matrix product and a softmax, and what is added there."""
+    """Yield the factors by one number between a matrix product and a softmax, and its mask, added or chosen."""
     node = graph.producer.get(softmax.input[0])
-    while node is not None and node.op_type in ("Mul", "Div", "Add"):
+    while node is not None and node.op_type in ("Mul", "Div", "Add", "Sub", "Where"):
         if not any(name in graph.constants for name in node.input):
             return
         yield node
-        node = graph.producer.get(next(name for name in node.input if name not in graph.constants))
+        numbers = node.input[1:] if node.op_type == "Where" else node.input
+        node = graph.producer.get(next((name for name in numbers if name not in graph.constants), ""))
 
 
 def _softmax_around(graph: _Graph, exponential: onnx.NodeProto) -> Iterator[onnx.NodeProto]:

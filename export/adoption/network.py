@@ -7,6 +7,7 @@ import onnx
 from torch import nn
 
 from edgenext_deploy.artifacts.manifest import ADOPTED, Preprocessing, Scores, Weights
+from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.export.adoption.ends import Ends
 from edgenext_deploy.export.adoption.islands import find_islands
 from edgenext_deploy.export.adoption.normal_form import at_target
@@ -19,11 +20,14 @@ from edgenext_deploy.export.graph.simplify import Simplified, simplify
 from edgenext_deploy.export.precision.fp32_pins import pins_of, value_shapes
 from edgenext_deploy.export.request import Progress
 from edgenext_deploy.export.resolved import ResolvedExport
+from edgenext_deploy.export.verdict.releases import get_release
 from edgenext_deploy.export.weights import Reference
+from edgenext_deploy.files import shown
 from edgenext_deploy.models.definitions.config import DeepLabConfig, SSDLiteConfig
 from edgenext_deploy.models.variants.families import Family, register_family
 from edgenext_deploy.models.variants.registry import Variant
 
+_QUANTISATION = ("QuantizeLinear", "DequantizeLinear")
 _HEADS: dict[str, SSDLiteConfig | DeepLabConfig] = {"detection": SSDLiteConfig(), "segmentation": DeepLabConfig()}
 
 
@@ -78,6 +82,7 @@ class AdoptedNetwork:
                                  for name, shape in zip(self._raw_names, self.raw_shapes))
         self.simplified, self.spelled_out, self.rules = at_target(
             model, resolved.target.opset, resolved.target.ir_version, functools.partial(simplify, may_add=True))
+        _require_no_int8_flag(self.simplified.model, resolved)
         weights = Weights(f"{self.file} ({ADOPTED})", False, self.digest)
         return Reference(nn.Identity(), weights, resolved.variant.crop_pct, self.ends.classes(self.raw_shapes))
 
@@ -106,6 +111,18 @@ class AdoptedNetwork:
 
     def _raw(self, image: np.ndarray) -> tuple[np.ndarray, ...]:
         return self.source.run(image, self.ends.values.names)
+
+
+def _require_no_int8_flag(model: onnx.ModelProto, resolved: ResolvedExport) -> None:
+    """Raise IncompatibleError for Q and DQ nodes where the builder needs a flag for them, which we do not set."""
+    if resolved.typed or all(not get_release(name).before(11) for name in resolved.target.tensorrt):
+        return
+    node = next((node for node in model.graph.node if node.op_type in _QUANTISATION), None)
+    if node is not None:
+        raise IncompatibleError(
+            f"node {shown(node.name)} ({node.op_type}) computes in INT8, and edgenext-build asks the builder of "
+            f"{resolved.target.name} for FP32 and FP16 alone",
+            "export the network before its quantisation, or choose a --target with typed graphs and --fp16")
 
 
 def _as_float32(model: onnx.ModelProto, name: str, kind: str) -> str:

@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from edgenext_deploy.artifacts.manifest_limits import MOST_ELEMENTS
 from edgenext_deploy.errors import BadInputError, IncompatibleError, UsageError
+from edgenext_deploy.export.verdict.nodes import tensors_of
 from edgenext_deploy.files import read_file, shown
 
 # Protobuf holds no larger message, and the graph is written as one.
@@ -70,13 +71,13 @@ def parsed(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in copy.graph.initializer):
+    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors_of(copy)):
         raise BadInputError("the model's weights are in another file", "give the path of the model, not the model")
     return copy
 
 
 def _with_weights(model: onnx.ModelProto, path: str) -> onnx.ModelProto:
-    external = [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
+    external = [tensor for tensor in tensors_of(model) if tensor.data_location == TensorProto.EXTERNAL]
     if not external:
         return model
     total = sum(int(entry.value) for tensor in external for entry in tensor.external_data

@@ -66,6 +66,7 @@ class RtxReport:
         reason: one sentence that says why `ok` is False; empty when it is True.
         parsed: the parser took it.
         parts: where it did not: the parts of the main graph that it has nothing against, as numbers of nodes.
+        timed_out: it was ended before it had answered everything.
     """
 
     available: bool
@@ -78,6 +79,7 @@ class RtxReport:
     reason: str = ""
     parsed: bool = False
     parts: tuple[tuple[int, ...], ...] = ()
+    timed_out: bool = False
 
     @property
     def answered(self) -> bool:
@@ -119,6 +121,8 @@ def require_build(content: bytes, name: str, target: Target, fp32_norms: bool, b
         build: `build_with_rtx`, or a stand-in.
         advice: what to do if it refuses.
 
+    A builder that is too slow here refuses nothing: its report says that it gave no answer.
+
     Raises:
         VerificationError: TensorRT-RTX refuses the graph, which is a defect, or would compute a LayerNorm in FP16.
         IncompatibleError: it refuses what the file of somebody else has.
@@ -129,7 +133,7 @@ def require_build(content: bytes, name: str, target: Target, fp32_norms: bool, b
         path = Path(folder, f"{name}.onnx")
         path.write_bytes(content)
         report = build(str(path), (sm_for(target),))
-    if report.available and not report.ok:
+    if report.available and not report.ok and not report.timed_out:
         kind = VerificationError if advice.refusal_is_a_defect else IncompatibleError
         raise kind(f"TensorRT-RTX {report.version} refuses the graph: {report.reason}; nothing was written",
                    advice.refused)
@@ -166,15 +170,18 @@ def build_with_rtx(onnx_path: str, sms: Sequence[str] = ("80", "86"), timeout_s:
         result = Path(folder, "report.json")
         command = python_command(str(_CHILD), [
             str(Path(onnx_path).resolve()), str(result), folder if keep_plan else "", package, *sms])
+        timed_out = False
         try:
             child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s,
                                    cwd=folder, check=False)
             ending = _ending(child.returncode, child.stderr)
         except subprocess.TimeoutExpired:
-            ending = f"gave no result within {timeout_s:g} s"
+            ending, timed_out = f"gave no result within {timeout_s:g} s", True
         if not result.is_file():
-            return RtxReport(False, False, reason=f"the child process {ending} before it could report")
-        report = _read(json.loads(result.read_text(encoding="utf-8")), ending)
+            return RtxReport(False, False, reason=f"the child process {ending} before it could report",
+                             timed_out=timed_out)
+        report = dataclasses.replace(
+            _read(json.loads(result.read_text(encoding="utf-8")), ending), timed_out=timed_out)
         return _keep_plans(report, onnx_path, keep_plan) if keep_plan else report
 
 

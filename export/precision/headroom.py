@@ -14,7 +14,7 @@ from torch import Tensor
 from edgenext_deploy.errors import IncompatibleError, VerificationError
 from edgenext_deploy.export.checks.parity import Run
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
-from edgenext_deploy.export.precision.arithmetic import FP16_MAX, LITTLE_HEADROOM, Float32
+from edgenext_deploy.export.precision.arithmetic import FP16_MAX, LITTLE_HEADROOM, Float32, largest_magnitude
 from edgenext_deploy.export.precision.emulate import Emulator, compute
 from edgenext_deploy.export.precision.fp32_pins import Pins, fp32_nodes
 from edgenext_deploy.export.precision.steps import Step
@@ -87,7 +87,9 @@ def fp16_ranges(model: onnx.ModelProto, pins: Pins, inputs: Iterable[np.ndarray]
         IncompatibleError: an operator that the emulation does not know, or takes for something else.
     """
     emulator, fp32 = Emulator(model), fp32_nodes(model, pins)
-    weights = {name: _magnitude(value) for name, value in emulator.constants.items()}
+    # Infinity is the same in FP16: only finite weights can be too large.
+    weights = {name: largest_magnitude(value) if value.is_floating_point() else 0.0
+               for name, value in emulator.constants.items()}
     ranges = {step.name: NodeRange(max((weights.get(name, 0.0) for name in step.inputs), default=0.0))
               for step in emulator.steps if step.name not in fp32}
     for image in inputs:

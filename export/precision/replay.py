@@ -4,15 +4,14 @@ The FP32 run is made once. An FP16 run goes on from the last place, of some that
 whose precision has changed.
 """
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from torch import Tensor
 
-from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.export.checks.torch_settings import quiet_torch
 from edgenext_deploy.export.precision.arithmetic import float16
-from edgenext_deploy.export.precision.drift import compare_outputs
+from edgenext_deploy.export.precision.drift import compare_outputs, require_numbers
 from edgenext_deploy.export.precision.drift_records import Effect
 from edgenext_deploy.export.precision.emulate import Emulator, Values, compute
 
@@ -28,11 +27,12 @@ class Replay:
         most_bytes: that the kept places may hold.
 
     Raises:
-        VerificationError: the FP32 run is not finite.
+        VerificationError: a value of the FP32 run is no number.
     """
 
     def __init__(self, emulator: Emulator, image: np.ndarray, most_bytes: int) -> None:
         self._emulator, self._image = emulator, image
+        self._infinite: list[int] = []  # values of each step that are infinite in FP32, as in a mask
         self._expected, live_bytes = self._exact_run()
         self._places = _places(live_bytes, most_bytes)
         self._kept: dict[int, tuple[Values, int]] = {}
@@ -44,11 +44,12 @@ class Replay:
         with quiet_torch():
             for step in self._emulator.steps:
                 live.append(sum(value.numel() * value.element_size() for value in values.values()))
-                outputs = compute(step, self._emulator.operands(step, values), None)
-                if any(not _finite(value) for value in outputs):
-                    raise VerificationError(
-                        f"the FP32 run is not finite at node {step.name!r}: there is nothing to compare FP16 with",
-                        "check the weights and the samples")
+                operands = self._emulator.operands(step, values)
+                outputs = compute(step, operands, None)
+                for value in outputs:
+                    if not _finite(value):
+                        require_numbers(value, operands, step)
+                self._infinite.append(_count(outputs))
                 values.update(zip(step.outputs, outputs))
                 self._emulator.forget(step, values)
         return [values[name].numpy() for name in self._emulator.outputs], live
@@ -71,7 +72,7 @@ class Replay:
                 if shared and step.index in self._places:
                     self._kept[step.index] = (dict(values), non_finite)
                 outputs = compute(step, self._emulator.operands(step, values), None if wanted[step.index] else half)
-                found = sum(int((~value.isfinite()).sum()) for value in outputs if not _finite(value))
+                found = max(_count(outputs) - self._infinite[step.index], 0)
                 if found and stop_early:
                     return None
                 non_finite += found
@@ -97,6 +98,10 @@ def _finite(x: Tensor) -> bool:
         return True
     low, high = (float(value) for value in x.aminmax())
     return math.isfinite(low) and math.isfinite(high)
+
+
+def _count(outputs: Sequence[Tensor]) -> int:
+    return sum(int((~value.isfinite()).sum()) for value in outputs if not _finite(value))
 
 
 def _places(live_bytes: list[int], most_bytes: int) -> frozenset[int]:

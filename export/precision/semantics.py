@@ -221,6 +221,34 @@ def _product(a: Float32, step: Step, x: Operands) -> Tensor:
     return shapes.unsqueeze(total, axes) if step.get("keepdims", 1) else total
 
 
+def _dropout(a: Float32, step: Step, x: Operands) -> Tensor:
+    training = optional(step, x, 2)
+    if training is not None and bool(training):
+        raise refusal(step, "Dropout in training")
+    return x[0]
+
+
+def _along(step: Step, values: Tensor, x: Tensor) -> Tensor:
+    """Return scales, or zero points, in a shape that goes with `x`: of all of it, or of an axis."""
+    if values.dim() > 1 or step.get("block_size", 0):
+        raise refusal(step, "scales of blocks")
+    return values if values.numel() == 1 else values.reshape(
+        [-1 if axis == step.get("axis", 1) % x.dim() else 1 for axis in range(x.dim())])
+
+
+def _quantize(a: Float32, step: Step, x: Operands) -> Tensor:
+    zero = optional(step, x, 2)
+    if zero is None or zero.dtype != torch.int8:
+        raise refusal(step, "quantisation to another type than int8")
+    return ((x[0] / _along(step, x[1], x[0])).round() + _along(step, zero, x[0])).clamp(-128, 127).to(torch.int8)
+
+
+def _dequantize(a: Float32, step: Step, x: Operands) -> Tensor:
+    zero = optional(step, x, 2)
+    shift = 0 if zero is None else _along(step, zero, x[0]).float()
+    return a.round((x[0].float() - shift) * _along(step, x[1], x[0]))
+
+
 def _where(a: Float32, step: Step, x: Operands) -> Tensor:
     return torch.where(x[0].bool(), x[1], x[2])
 
@@ -297,6 +325,9 @@ RULES: dict[str, Rule] = {
     "Unsqueeze": lambda a, step, x: shapes.unsqueeze(x[0], x[1].tolist()),
     "Gather": _gather,
     "Where": _where,
+    "Dropout": _dropout,
+    "QuantizeLinear": _quantize,
+    "DequantizeLinear": _dequantize,
     "Expand": _expand,
     "Tile": lambda a, step, x: x[0].repeat(x[1].tolist()),
 }

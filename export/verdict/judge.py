@@ -37,8 +37,8 @@ RTX = "rtx-1.7"
 _MOST_UNFOLDED = 1_000_000
 # From here on, TensorRT's inputs have names of sizes (ITensor::setDimensionName), which the parser sets.
 _NAMED_SIZES = (8, 5)
-# Compute capability from which there are kernels. TensorRT-RTX 1.7.1 built FP8 for 8.9 and not for 8.6, FP4 for 12.0 and
-# not for 8.9.
+# Compute capability from which there are kernels. TensorRT-RTX 1.7.1 built FP8 for 8.9, not for 8.6; FP4 for 12.0, not
+# for 8.9.
 _TYPES_FROM = {TensorProto.FLOAT8E4M3FN: (8, 9), TensorProto.FLOAT4E2M1: (10, 0)}
 
 @dataclasses.dataclass(frozen=True)

@@ -54,7 +54,8 @@ def ask(path: str, sm: str | None = None, *, asked_for: bool = True, build: Ask 
     """
     size_bytes = os.path.getsize(path)
     if not asked_for and size_bytes > _UNASKED_BYTES:
-        return RtxReport(False, False, reason=f"the file has {size_bytes >> 20} MiB; --real asks it all the same")
+        return RtxReport(False, False, reason=f"the file has {size_bytes >> 20} MiB; --real asks it all the same, "
+                         f"with some {2 * size_bytes / (1 << 30):.1f} GiB of memory")
     return build(path, (sm,) if sm else (), _TIMEOUT_S if asked_for else _UNASKED_TIMEOUT_S)
 
 

@@ -353,8 +353,7 @@ def test_networks_of_recurrent_and_transposed_layers_alone_compute_in_fp16(tmp_p
         assert result.manifest.outputs[0].shape == (1, 5)
 
 
-@pytest.mark.parametrize("target", ["nano", "a100"])
-def test_inputs_that_are_fp32_always_stay_so_in_a_typed_graph(target, tmp_path):
+def test_inputs_that_are_fp32_always_stay_so_in_a_typed_graph(tmp_path):
     """A Resize by scales that no whole size comes of; quantisation, whose older form has FP32 alone."""
     nodes = [helper.make_node("Conv", ["x", "k"], ["c"]),
              helper.make_node("Resize", ["c", "", "scales"], ["r"], mode="linear"),
@@ -363,10 +362,11 @@ def test_inputs_that_are_fp32_always_stay_so_in_a_typed_graph(target, tmp_path):
     constants = {"k": np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1), "scale": np.float32(0.05), "zero": np.int8(0),
                  "scales": np.array([1, 1, 1.3, 1.3], np.float32)}
     path = classifier(tmp_path, before=nodes, source="z", constants=constants)
-    result = adopted(path, tmp_path, name="out", fp16=True, target="a100", precision_mode="typed") \
-        if target == "a100" else adopted(path, tmp_path, name="out", fp16=True)
+    result = adopted(path, tmp_path, name="out", fp16=True, target="a100")
     kinds = {tensor.name: tensor.data_type for tensor in onnx.load(result.onnx_path).graph.initializer}
     assert kinds["scales"] == kinds["scale"] == TensorProto.FLOAT
+    with pytest.raises(IncompatibleError, match="computes in INT8"):
+        adopted(path, tmp_path, name="nano", fp16=True)
 
 
 def test_a_reference_that_is_not_finite_is_no_fault_of_the_export(tmp_path):
@@ -389,3 +389,33 @@ def test_what_the_target_lacks_is_told_with_a_way_out_for_a_file(target, tmp_pat
 def test_the_same_tolerance_rule_as_of_an_export(tmp_path):
     with pytest.raises(UsageError, match="--auto-pin is missing"):
         adopted(classifier(tmp_path), tmp_path, fp16=True, tolerance=0.2)
+
+
+def test_constants_of_nodes_lie_beside_the_file_too(tmp_path):
+    secret = onnx.TensorProto(name="c", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+    secret.external_data.add(key="location", value="../secret.bin")
+    (tmp_path / "secret.bin").write_bytes(bytes(4))
+    (tmp_path / "inner").mkdir()
+    constant = helper.make_node("Constant", [], ["c"], value=secret)
+    inside = helper.make_graph([constant], "then", [], [helper.make_tensor_value_info("c", TensorProto.FLOAT, None)])
+    for nodes in ([constant, helper.make_node("Add", ["x", "c"], ["z"])],
+                  [helper.make_node("If", ["yes"], ["z"], then_branch=inside, else_branch=inside)]):
+        path = classifier(tmp_path / "inner", before=nodes, source="z", constants={"yes": np.array(True)})
+        with pytest.raises(BadInputError, match="no file beside it"):
+            read_source(path)
+
+
+@pytest.mark.parametrize("mask", ["where", "added"])
+def test_a_mask_of_infinities_before_a_softmax(mask, tmp_path):
+    """PyTorch writes scaled_dot_product_attention with either."""
+    low = np.where(np.tril(np.ones((8, 8), bool)), 0, -np.inf).astype(np.float32)
+    masked = helper.make_node("Where", ["seen", "scores", "never"], ["masked"]) if mask == "where" else \
+        helper.make_node("Add", ["scores", "low"], ["masked"])
+    nodes = [helper.make_node("MatMul", ["x", "k"], ["scores"]), masked,
+             helper.make_node("Softmax", ["masked"], ["weights"]), helper.make_node("MatMul", ["weights", "x"], ["z"])]
+    constants = {"k": np.eye(8, dtype=np.float32), "seen": low == 0, "low": low, "never": np.float32(-np.inf)}
+    path = classifier(tmp_path, before=nodes, source="z", constants=constants)
+    for options in ({"target": "nano", "drift": True}, {"target": "a100"}, {"target": "orin", "auto_pin": True}):
+        result = adopted(path, tmp_path, name=options["target"], fp16=True, **options)
+        assert result.manifest.parity.max_relative_error < 5e-3
+        assert result.precision.drift is None or result.precision.drift.effect.non_finite == 0

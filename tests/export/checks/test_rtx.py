@@ -12,8 +12,9 @@ pytest.importorskip("onnx")
 from onnx import helper
 from verdict_models import FLOAT, HALF, constant, model, one_node, save, small_network, tensor
 
-from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
+from edgenext_deploy.errors import BadInputError, IncompatibleError, UsageError, VerificationError
 from edgenext_deploy.export.checks import rtx
+from edgenext_deploy.export.checks.advice import ADOPTED_FILE, OUR_NETWORK
 from edgenext_deploy.export.checks.rtx import RtxBuild, RtxReport, build_with_rtx, require_build, sm_for
 from edgenext_deploy.export.verdict.judge import judge
 from edgenext_deploy.targets import TARGETS, get_target
@@ -236,3 +237,21 @@ def test_the_build_of_an_export_is_for_the_targets_gpu_and_refuses_an_fp16_layer
 def test_nothing_is_built_for_a_target_without_a_gpu():
     report = require_build(b"graph", "xxs", get_target("onnxruntime"), False, build=None)
     assert not report.available and report.reason == "target onnxruntime has no GPU"
+
+
+def test_a_builder_that_is_too_slow_here_refuses_nothing(child):
+    def build(path, sms):
+        return build_with_rtx(child("write(stage='build for SM80', builds=[])\ntime.sleep(60)"), timeout_s=1)
+
+    report = require_build(b"graph", "xxs", get_target("h100"), False, build)
+    assert report.timed_out and not report.ok and "within 1 s" in report.reason
+
+
+@pytest.mark.parametrize(("advice", "error"), [(OUR_NETWORK, VerificationError), (ADOPTED_FILE, IncompatibleError)])
+def test_a_refusal_is_our_defect_or_a_property_of_the_file(advice, error):
+    def build(path, sms):
+        return RtxReport(True, False, "1.7", reason="no kernel")
+
+    with pytest.raises(error, match="no kernel") as caught:
+        require_build(b"graph", "net", get_target("h100"), False, build, advice)
+    assert caught.value.fix == advice.refused
