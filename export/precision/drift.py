@@ -137,7 +137,7 @@ def analyse_drift(
 
 
 def require_numbers(x: Tensor, operands: Sequence[Tensor], step: Step) -> None:
-    """Raise VerificationError if the FP32 run has a NaN, or an infinity that was in no operand, as those of a mask are."""
+    """Raise VerificationError for a NaN of the FP32 run, or an infinity that was in no operand, as those of a mask."""
     if not x.is_floating_point() or bool(x.isfinite().all()):
         return
     if bool(x.isnan().any()) or all(bool(one.isfinite().all()) for one in operands if one.is_floating_point()):
