@@ -10,6 +10,8 @@ from edgenext_deploy.targets import BOARDS, PROCESSOR, TARGETS, Board, find_boar
 CPU = PROCESSOR.name
 # In front of a variant's name: its reference module in PyTorch, in place of an engine file.
 TORCH = "torch:"
+# What a server runs a model on, it does not say.
+SERVER = "server"
 # Providers of ONNX Runtime and of torch that compute on the processor.
 _ON_PROCESSOR = ("CPUExecutionProvider", "CPU")
 _FIX = "run this command on that device, ask for --device cpu, or add --allow-mismatch, which marks every row"
@@ -93,10 +95,15 @@ def match_session(asked: str, session: Dict[str, Any]) -> Optional[EdgeNextError
 
 
 def recognise(host: Host, session: Dict[str, Any]) -> str:
-    """Return the name of the device that an engine runs on: a board's, a GPU's, ``cpu``, or ``gpu`` for another GPU."""
+    """Return the name of the device that an engine runs on: a board's, a GPU's, ``cpu``, or ``gpu`` for another GPU.
+
+    Of a served model it is ``server``.
+    """
     board = find_board(host.board)
     if board is not None:
         return board.name
+    if session.get("served"):
+        return SERVER
     if runs_on_processor(session):
         return CPU
     # A session that does not name its GPU may run on any that the driver lists.

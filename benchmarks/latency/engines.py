@@ -17,7 +17,7 @@ from edgenext_deploy.preprocess import photo
 from edgenext_deploy.preprocess.input_form import as_input, image_shape
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.runtime.session import Session
-from edgenext_deploy.runtime.table import choose_runtime, require_engine
+from edgenext_deploy.runtime.table import choose_runtime, is_address, require_engine
 
 # The seed of every manifest's golden input, for a module that has no manifest.
 _GOLDEN_SEED = 7
@@ -51,7 +51,7 @@ def open_engine(path: str, name: str, runtime: RuntimeOptions = RuntimeOptions()
     """Open an engine for measuring and close it again.
 
     Args:
-        path: engine file, or ``torch:VARIANT``.
+        path: engine file, ``torch:VARIANT``, or the address of a served model.
         name: name of its row.
         runtime: how to run it.
         torch_device: ``cpu`` or ``cuda``, for ``torch:VARIANT``.
@@ -67,6 +67,10 @@ def open_engine(path: str, name: str, runtime: RuntimeOptions = RuntimeOptions()
         with _open_module(path[len(TORCH):], runtime.threads, torch_device) as session:
             yield _module_engine(name, path, session)
         return
+    if is_address(path):
+        with choose_runtime(path, runtime.runtime).session_class()(path, options=runtime) as session:
+            yield _served_engine(name, path, session)
+        return
     require_engine(path)
     opened = open_engine_file(path, trust=runtime.trust)
     found = opened.find_manifest()
@@ -80,7 +84,7 @@ def open_engine(path: str, name: str, runtime: RuntimeOptions = RuntimeOptions()
 
 def is_same_engine(path: str, other: Optional[str]) -> bool:
     """Return whether two names are one engine: the same file, or the same module."""
-    if other is None or TORCH in (path[:len(TORCH)], other[:len(TORCH)]):
+    if other is None or is_address(path) or is_address(other) or TORCH in (path[:len(TORCH)], other[:len(TORCH)]):
         return path == other
     return os.path.realpath(path) == os.path.realpath(other)
 
@@ -92,6 +96,9 @@ def names_of(paths: Sequence[str]) -> List[str]:
         by_name.setdefault(os.path.basename(path), set()).add(os.path.abspath(path))
     names: List[str] = []
     for path in paths:
+        if is_address(path):
+            names.append(path)
+            continue
         namesakes = by_name[os.path.basename(path)]
         name = os.path.basename(path)
         if len(namesakes) > 1:
@@ -126,6 +133,12 @@ def _open_module(variant: str, threads: Optional[int], torch_device: str) -> Any
         raise MissingRuntimeError("{}{} needs Python 3.10 or newer with torch: {}".format(TORCH, variant, error),
                                   install_command("export")) from error
     return TorchSession(variant, threads, torch_device)
+
+
+def _served_engine(name: str, address: str, session: Any) -> Engine:
+    """Return the engine behind an address: no manifest says what it is, and its digest is that of its description."""
+    file = latency_report.EngineFile(address, session.sha256, None, None)
+    return Engine(name, file, session, None, values_for(session.inputs[0]), "synthetic", None)
 
 
 def _module_engine(name: str, path: str, session: Any) -> Engine:

@@ -8,7 +8,7 @@ from edgenext_deploy.artifacts.manifest import ONNX_SUFFIX, PLAN_SUFFIXES
 from edgenext_deploy.artifacts.missing_engine import engine_fix
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.files import require_file
-from edgenext_deploy.runtime.options import AUTO
+from edgenext_deploy.runtime.options import AUTO, RuntimeOptions
 
 if TYPE_CHECKING:
     from edgenext_deploy.runtime.session import Session
@@ -28,6 +28,8 @@ class Runtime(NamedTuple):
             an `artifacts.engine_file.EngineFile` and ``options``, the `RuntimeOptions`.
         unused: fields of `RuntimeOptions` that mean nothing to it; a command says so where one is given.
         module: Python module that it needs; None for none.
+        scheme: how the addresses begin that it opens in place of files, such as ``triton://``; empty for none.
+            `session` is then called with the address.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Runtime(NamedTuple):
     session: "Union[str, SessionMaker]"
     unused: Tuple[str, ...] = ()
     module: Optional[str] = None
+    scheme: str = ""
 
     @property
     def is_installed(self) -> bool:
@@ -54,9 +57,9 @@ class Runtime(NamedTuple):
 RUNTIMES: Dict[str, Runtime] = {}
 
 
-def register_runtime(name: str, *, endings: Sequence[str], session: "Union[str, SessionMaker]",
+def register_runtime(name: str, *, endings: Sequence[str] = (), session: "Union[str, SessionMaker]",
                      title: Optional[str] = None, unused: Sequence[str] = (),
-                     module: Optional[str] = None) -> None:
+                     module: Optional[str] = None, scheme: str = "") -> None:
     """Add a runtime: `open_session`, the networks and every command then take files of these endings.
 
     Args:
@@ -67,17 +70,19 @@ def register_runtime(name: str, *, endings: Sequence[str], session: "Union[str, 
         title: for people; `name` by default.
         unused: see `Runtime`.
         module: see `Runtime`.
+        scheme: see `Runtime`.
 
     Raises:
-        UsageError: the name is taken, or an ending has no dot or is not in lower case.
+        UsageError: the name is taken, there is neither ending nor scheme, or an ending has no dot or is not in lower
+            case.
     """
     if name == AUTO or name in RUNTIMES:
         raise UsageError("a runtime {!r} is registered already".format(name), "choose another name")
     wrong = [ending for ending in endings if not ending.startswith(".") or ending != ending.lower()]
-    if wrong or not endings:
+    if wrong or not (endings or scheme):
         raise UsageError("{!r} is not the ending of a file".format(wrong[0] if wrong else ""),
                          "write it in lower case with its dot, such as '.onnx'")
-    RUNTIMES[name] = Runtime(name, title or name, tuple(endings), session, tuple(unused), module)
+    RUNTIMES[name] = Runtime(name, title or name, tuple(endings), session, tuple(unused), module, scheme)
 
 
 def engine_endings() -> Tuple[str, ...]:
@@ -88,6 +93,11 @@ def engine_endings() -> Tuple[str, ...]:
 def is_engine_name(path: str) -> bool:
     """Return whether a file's name is that of an engine; the file need not exist."""
     return _ending(path) in engine_endings()
+
+
+def is_address(engine: str) -> bool:
+    """Return whether an engine is the address of a served model, and no file."""
+    return any(runtime.scheme and engine.startswith(runtime.scheme) for runtime in RUNTIMES.values())
 
 
 def require_engine(path: str) -> None:
@@ -116,7 +126,7 @@ def choose_runtime(path: str, name: str = AUTO) -> Runtime:
         raise UsageError("unknown runtime {!r}".format(name), "choose one of: " + ", ".join([AUTO, *RUNTIMES]))
     candidates = RUNTIMES.values() if name == AUTO else [RUNTIMES[name]]
     for runtime in candidates:
-        if _ending(path) in runtime.endings:
+        if path.startswith(runtime.scheme) if runtime.scheme else _ending(path) in runtime.endings:
             return runtime
     raise UsageError("{} does not run {}: it opens {} files".format(
         RUNTIMES[name].title, path, ", ".join(RUNTIMES[name].endings)), "leave the runtime to 'auto'")
@@ -135,3 +145,6 @@ register_runtime("tensorrt", title="TensorRT", endings=PLAN_SUFFIXES,
 register_runtime("openvino", title="OpenVINO", endings=(ONNX_SUFFIX,),
                  session="edgenext_deploy.runtime.ov:OpenVINOSession",
                  unused=("provider", "device", "cuda_graph", "zero_copy", "optimization"), module="openvino")
+register_runtime("triton", title="a server of KServe's protocol", scheme="triton://",
+                 session="edgenext_deploy.runtime.kserve:KServeSession",
+                 unused=[field for field in RuntimeOptions._fields if field != "runtime"])

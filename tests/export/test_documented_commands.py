@@ -33,6 +33,7 @@ NOT_RUN = {
     "^edgenext-remote| --on ": "needs a board; tests/real/remote has SSH servers",
     "--runtime openvino": "needs OpenVINO; tests/core/runtime/test_ov_session.py has it",
     "--pretrained": "downloads; tests/models/checkpoints has a server",
+    "triton://": "needs a server; tests/core/runtime/test_kserve.py has one",
 }
 # Exports take seconds each, with the real tools; what exports a row after the other takes a minute.
 EXPORTS = re.compile(r"^edgenext-export (?!check)|estimate --variant")

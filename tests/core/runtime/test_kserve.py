@@ -1,0 +1,110 @@
+"""The session of a served model: answers are those of the engine that the server runs, or an error that says why."""
+import json
+import os
+import socket
+
+import numpy as np
+import pytest
+from command_lines import run_here
+from paths import DATA, TINY
+from served_model import serving
+
+from edgenext_deploy import open_session
+from edgenext_deploy.benchmarks.commands import cli
+from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
+from edgenext_deploy.runtime.kserve import KServeSession
+from edgenext_deploy.runtime.table import choose_runtime, is_address
+
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with open_session(TINY) as session:
+        yield session
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("name", ["tiny_classifier", "tiny_pixels"])
+def test_answers_are_those_of_the_engine_behind_it(name, binary):
+    with open_session(os.path.join(DATA, name + ".onnx")) as engine, serving(engine, binary) as address:
+        with KServeSession(address) as session:
+            assert (session.inputs, session.outputs) == (engine.inputs, engine.outputs)
+            images = [np.random.RandomState(seed).randint(0, 2, session.inputs[0].shape).astype(session.inputs[0].dtype)
+                      for seed in range(3)]
+            for image in images:
+                assert np.array_equal(session.infer(image), engine.infer(image))
+                session.submit(image)
+            assert all(np.array_equal(session.collect()[0], engine.infer(image)) for image in images)
+            assert session.timings.wall_ms > 0 and session.describe()["version"] == "double 1.0"
+            with pytest.raises(UsageError, match="nothing submitted"):
+                session.collect()
+            with pytest.raises(UsageError, match="expected"):
+                session.infer(images[0][:, :1])
+        with pytest.raises(UsageError, match="is closed"):
+            session.infer(images[0])
+
+
+def test_served_and_local_latency_stand_in_one_table(engine, capsys, tmp_path):
+    with serving(engine) as address:
+        code, _, err = run_here(capsys, cli.bench_command, TINY, address, "--duration", "0.05",
+                                "--warmup", "0.05", "--json-file", tmp_path / "rows.json")
+    assert code == 0, err
+    local, served = json.loads((tmp_path / "rows.json").read_text())["records"]
+    assert local["session"]["runtime"] == "onnxruntime" and served["session"]["runtime"] == "triton"
+    assert served["name"] == address and served["device"] == "server" and served["model"] is None
+    assert served["latency"]["p50_ms"] > local["latency"]["p50_ms"]
+
+
+def test_the_table_knows_the_address():
+    assert is_address("triton://host:8000/net") and not is_address(TINY)
+    assert choose_runtime("triton://host:8000/net").name == "triton"
+    with pytest.raises(UsageError):
+        choose_runtime(TINY, "triton")
+
+
+@pytest.mark.parametrize("address", ["triton://", "triton://host/net", "triton://host:0/net", "triton://host:99999/net",
+                                     "triton://host:80/a/b", "triton://a@host:80/net", "triton://host:80/net\r\nX: y"])
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(UsageError, match="not the address of a served model"):
+        KServeSession(address)
+
+
+def test_nobody_there():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(MissingRuntimeError, match="does not answer"):
+        KServeSession("triton://127.0.0.1:{}/net".format(port))
+
+
+def test_another_model_and_another_kind_of_server(engine):
+    with serving(engine) as address, pytest.raises(MissingRuntimeError, match=r"404 .*no such model"):
+        KServeSession(address + "2")
+    with serving(engine, broken=b"<html>") as address, pytest.raises(BadInputError, match="no server of KServe"):
+        KServeSession(address)
+
+
+@pytest.mark.parametrize("change, error, message", [
+    ({"inputs": [{"name": "a", "datatype": "FP32", "shape": [-1, 3]}]}, IncompatibleError, "fixed shape"),
+    ({"inputs": [{"name": "a", "datatype": "BYTES", "shape": [1]}]}, IncompatibleError, "type of numpy"),
+    ({"inputs": []}, IncompatibleError, "0 and 1 found"), ({"outputs": "x"}, IncompatibleError, "1 and 0 found"),
+    ({"inputs": [7]}, IncompatibleError, "fixed shape")])
+def test_models_that_cannot_be_run(engine, change, error, message):
+    def changed(path, document):
+        return {**document, **change} if path.endswith("net") else document
+
+    with serving(engine, change=changed) as address, pytest.raises(error, match=message):
+        KServeSession(address)
+
+
+@pytest.mark.parametrize("outputs", [
+    [], "x", [{"name": "other", "data": [1]}], [{"name": "logits", "data": [1.0]}],
+    [{"name": "logits", "parameters": {"binary_data_size": 7}}]])
+def test_answers_that_are_none(engine, outputs):
+    def changed(path, document):
+        return {"outputs": outputs} if path.endswith("infer") else document
+
+    with serving(engine, change=changed) as address, KServeSession(address) as session, pytest.raises(
+            BadInputError, match="answers with what is not its outputs"):
+        session.infer(np.zeros(session.inputs[0].shape, np.float32))
