@@ -29,6 +29,7 @@ AXES: Dict[str, Dict[str, str]] = {
         "primitives": "a norm is primitives in FP32",
         "onepass": "a norm is primitives in FP32 that take both statistics from the input",
         "instance": "a norm is InstanceNormalization, with one instance for each token (layout tokens)",
+        "channelslast": "a norm of a map is LayerNormalization between two Transposes (layout nchw)",
         "scaled": "norms and attention compute in FP16, on values scaled by powers of two",
     },
     "attention": {
@@ -93,8 +94,8 @@ _FOR_TENSORRT = (
     "nchw", "nchw-scores", "nchw-scaled", "nchw-scaled-scores", "nchw-onepass-scores", "nchw-attribute-scaled-scores",
     "nchw-matmul-scaled-scores", "tokens-scaled-scores", "tokens-scores", "tokens-instance-scores")
 _FOR_PROCESSORS = (
-    "tokens-attribute", "tokens-attribute-scores", "tokens-attribute-instance-scores",
-    "tokens-attribute-matmul-scores", "nchw-attribute", "nchw-attribute-scores", "nchw", "nchw-matmul-scores")
+    "nchw-attribute-channelslast", "nchw-attribute-channelslast-scores", "tokens-attribute", "tokens-attribute-scores",
+    "tokens-attribute-instance-scores", "tokens-attribute-matmul-scores", "nchw-attribute", "nchw-matmul-scores")
 
 
 def candidates_for(has_gpu: bool, default: str) -> Tuple[str, ...]:
@@ -118,6 +119,9 @@ def _possible(formulation: Formulation) -> Formulation:
     if formulation.linear not in _LINEAR[layout]:
         raise UsageError("{} linear layers do not go with layout {}".format(formulation.linear, layout),
                          "use {}".format(" or ".join(_LINEAR[layout])))
+    if formulation.norm == "channelslast" and formulation[:3:2] != ("nchw", "conv"):
+        raise UsageError("norm channelslast is for maps between 1x1 convolutions, and {} {} found".format(
+            layout, formulation.linear), "use layout nchw, such as nchw-channelslast")
     if formulation.norm == "instance" and layout != "tokens":
         raise UsageError("norm instance needs the channels last, which layout {} does not have".format(layout),
                          "use layout tokens, such as tokens-instance")

@@ -14,20 +14,25 @@ if TYPE_CHECKING:
     from edgenext_deploy.export.race_export import RaceExport
     from edgenext_deploy.export.request import ExportRequest
     from edgenext_deploy.export.result import ExportResult
+    from edgenext_deploy.export.survey.api import list_formulations
+    from edgenext_deploy.export.survey.candidates import Candidate, FormulationReport
     from edgenext_deploy.export.verdict.check import Verdicts, check_onnx
 
 __all__ = [
-    "AdoptRequest", "ExportRequest", "ExportResult", "RaceExport", "Verdicts", "adopt", "check_onnx", "export_onnx",
-    "export_race"]
+    "AdoptRequest", "Candidate", "ExportRequest", "ExportResult", "FormulationReport", "RaceExport", "Verdicts", "adopt",
+    "check_onnx", "export_onnx", "export_race", "list_formulations"]
 
 lazy_names(__name__, {
     "AdoptRequest": "edgenext_deploy.export.adoption.request",
+    "Candidate": "edgenext_deploy.export.survey.candidates",
     "ExportRequest": "edgenext_deploy.export.request",
     "ExportResult": "edgenext_deploy.export.result",
     "RaceExport": "edgenext_deploy.export.race_export",
+    "FormulationReport": "edgenext_deploy.export.survey.candidates",
     "Verdicts": "edgenext_deploy.export.verdict.check",
     "check_onnx": "edgenext_deploy.export.verdict.check",
     "adopt": "edgenext_deploy.export.adoption.api",
     "export_onnx": "edgenext_deploy.export.api",
     "export_race": "edgenext_deploy.export.api",
+    "list_formulations": "edgenext_deploy.export.survey.api",
 })

@@ -12,9 +12,10 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 from edgenext_deploy.artifacts.engine_file import open_graph
 from edgenext_deploy.artifacts.manifest import is_adopted
 from edgenext_deploy.benchmarks.estimate.calibration import Calibration, Feature, calibrate
-from edgenext_deploy.benchmarks.estimate.graph_work import Kernel, StageWork, read_work
+from edgenext_deploy.benchmarks.estimate.graph_file import read_work
 from edgenext_deploy.benchmarks.estimate.peaks import get_peak
 from edgenext_deploy.benchmarks.latency.exports import export_variant
+from edgenext_deploy.graph_work import Kernel, StageWork
 from edgenext_deploy.scratch import scratch_folder
 from edgenext_deploy.targets import Peak
 

@@ -41,6 +41,7 @@ class RtxBuild:
         plan_bytes: size of the serialized plan.
         messages: the builder's warnings and errors, each once.
         plan_path: where the plan was kept, None unless asked for.
+        engine_layers: layers of the engine, after fusion; 0 if the builder did not list them.
     """
 
     sm: str
@@ -49,6 +50,7 @@ class RtxBuild:
     plan_bytes: int
     messages: tuple[str, ...]
     plan_path: str | None = None
+    engine_layers: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +201,7 @@ def _read(data: dict[str, Any], ending: str) -> RtxReport:
     errors = tuple(dict.fromkeys(_describe(error) for error in data["errors"]))
     builds = tuple(
         RtxBuild(build["sm"], build["ok"], build["seconds"], build["plan_bytes"], tuple(build["messages"]),
-                 build["plan"] or None)
+                 build["plan"] or None, build.get("engine_layers", 0))
         for build in data["builds"])
     report = RtxReport(data["available"], False, data["version"], data["layers"], errors,
                        tuple(data["messages"]), builds, parsed=data["parsed"],

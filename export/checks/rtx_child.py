@@ -26,13 +26,16 @@ def _write(path: str, report: dict[str, Any]) -> None:
 
 def _make_logger(trt: Any) -> Any:
     class Collector(trt.ILogger):  # type: ignore[misc]
-        """Keeps warnings and errors, each once, in order."""
+        """Keeps warnings and errors, each once, in order, and counts the engine's layers that the builder lists."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.messages: list[str] = []
+            self.engine_layers = 0
 
         def log(self, severity: Any, message: str) -> None:
+            if severity == trt.ILogger.VERBOSE:
+                self.engine_layers += sum(line.startswith("Name: ") for line in message.splitlines())
             serious = severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR, trt.ILogger.WARNING)
             if serious and message not in self.messages and len(self.messages) < _MAX_MESSAGES:
                 self.messages.append(message)
@@ -43,14 +46,16 @@ def _make_logger(trt: Any) -> Any:
 def _build(trt: Any, builder: Any, network: Any, logger: Any, sm: str, plan_folder: str) -> dict[str, Any]:
     import time
 
-    logger.messages = []
-    result = {"sm": sm, "ok": False, "seconds": 0.0, "plan_bytes": 0, "plan": "", "messages": logger.messages}
+    logger.messages, logger.engine_layers = [], 0
+    result = {"sm": sm, "ok": False, "seconds": 0.0, "plan_bytes": 0, "plan": "",
+              "engine_layers": 0, "messages": logger.messages}
     capability = trt.ComputeCapability.__members__.get("SM" + sm)
     if capability is None:
         known = ", ".join(name for name in trt.ComputeCapability.__members__ if name.startswith("SM"))
         logger.messages.append(f"this TensorRT-RTX builds for {known} only")
         return result
     config = builder.create_builder_config()
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # without it the builder lists no layers
     unknown = [tensor for tensor in map(network.get_input, range(network.num_inputs)) if -1 in tuple(tensor.shape)]
     if unknown:
         # Sizes that are not known are built as 1.
@@ -65,7 +70,7 @@ def _build(trt: Any, builder: Any, network: Any, logger: Any, sm: str, plan_fold
     plan = builder.build_serialized_network(network, config)
     result["seconds"] = time.perf_counter() - started
     if plan is not None:
-        result.update(ok=True, plan_bytes=plan.nbytes)
+        result.update(ok=True, plan_bytes=plan.nbytes, engine_layers=logger.engine_layers)
         if plan_folder:
             result["plan"] = os.path.join(plan_folder, f"sm{sm}.plan")
             with open(result["plan"], "wb") as stream:

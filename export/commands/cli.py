@@ -13,6 +13,7 @@ from edgenext_deploy.commands.name_options import target_option
 from edgenext_deploy.commands.options import examples, json_options, without_old_json, write_result
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.commands.adopt import adopt_command
+from edgenext_deploy.export.commands.formulations import formulations_command
 from edgenext_deploy.export.commands.option_groups import graph_options, photo_options, place_options, precision_options
 from edgenext_deploy.export.commands.serving import serving_options, write_serving_files
 from edgenext_deploy.export.commands.wanted_options import answer_wanted
@@ -164,6 +165,7 @@ def _require_own_file(json_file: str, folder: str, stem: str) -> None:
 
 export_command.add_command(check_command)
 export_command.add_command(adopt_command)
+export_command.add_command(formulations_command)
 
 main = entry_point(export_command)
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ RULES = {
     "pointwise_as_gemm": "linear layer as one Gemm on tokens",
     "pointwise_as_matmul": "linear layer as MatMul and Add",
     "norm_in_one_pass": "both statistics of a norm taken from its input",
+    "norm_on_channels_last": "norm of a map between two Transposes, as LayerNormalization of its pixels",
     "norm_as_instances": "norm as InstanceNormalization of single tokens",
     "norm_scaled": "norm in FP16, its input scaled by a power of two",
     "norms_on_scores": "scores of the attention divided by the norms of Q and K, not Q and K themselves",
@@ -97,8 +98,12 @@ class LoweringContext:
             return named(product=MatMulConstant(weight.T.contiguous(), left=False), shift=AddConstant(bias))
         return named(product=MatMulConstant(weight, left=True), shift=AddConstant(bias[:, None]))
 
-    def channel_norm(self, eps: float, weight: Tensor, bias: Tensor | None = None) -> Normalise:
+    def channel_norm(self, eps: float, weight: Tensor, bias: Tensor | None = None) -> nn.Module:
         """Return a norm over the channels of the residual stream; `weight` is ones where the affine was folded."""
+        if self.formulation.norm == "channelslast":
+            self.fired("norm_on_channels_last")
+            return named(transpose=Transpose(0, 2, 3, 1), norm=Normalise((-1,), eps, weight, bias),
+                         transpose_back=Transpose(0, 3, 1, 2))
         spatial = len(self.stream_shape(1, (1, 1))) - 2
         return self.norm((-1,) if self.on_tokens else (1,), eps, weight, bias, spatial)
 
@@ -112,6 +117,8 @@ class LoweringContext:
             norm = ScaledNormalise(axes, eps, weight, bias, spatial=spatial)
             self.scalings.append(NormScaling(norm))
             return norm
+        if form == "channelslast":
+            form = "layernorm"
         if form == "onepass":
             self.fired("norm_in_one_pass")
         if form == "instance" and axes == (-1,):

@@ -35,7 +35,8 @@ def test_words_belong_to_one_axis():
     ("", "unknown word ''"), ("nhwc", "unknown word 'nhwc'"), ("scaled", "unknown word 'scaled'"),
     ("nchw-fast", "unknown word 'fast'"), ("nchw-tokens", "unknown word 'tokens'"),
     ("nchw-scaled-onepass", "two choices of norm"), ("nchw-gemm", "gemm linear layers do not go with layout nchw"),
-    ("tokens-conv", "conv linear layers"), ("nchw-instance", "needs the channels last")])
+    ("tokens-conv", "conv linear layers"), ("nchw-instance", "needs the channels last"),
+    ("tokens-channelslast", "for maps between 1x1 convolutions"), ("nchw-matmul-channelslast", "for maps between")])
 def test_what_does_not_exist_is_refused(name, message):
     with pytest.raises(UsageError, match=message):
         parse_formulation(name)

@@ -11,12 +11,13 @@ from edgenext_deploy.benchmarks.estimate import estimates as module
 from edgenext_deploy.benchmarks.estimate.calibration import _NANO_FEATURES, Feature, calibrate, fit
 from edgenext_deploy.benchmarks.estimate.estimate_text import summary, title
 from edgenext_deploy.benchmarks.estimate.estimates import estimate_file, feature_of
-from edgenext_deploy.benchmarks.estimate.graph_work import read_work, work_of
+from edgenext_deploy.benchmarks.estimate.graph_file import read_work
 from edgenext_deploy.benchmarks.estimate.peaks import devices_with_peak, get_peak
 from edgenext_deploy.benchmarks.latency import exports
 from edgenext_deploy.benchmarks.report.html.pages import estimate_page
 from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.graph_work import work_of
 
 # One MAC is two operations; a graph of known work: 3x3 convolution of 2 to 4 channels on 8x8, a norm over channels,
 # and a 1x1 convolution.

@@ -2,12 +2,11 @@
 
 A kernel here is what one launch can do on a GPU that fuses as TensorRT does: a convolution, matrix product or
 reduction by itself, and neighbouring element-wise nodes together wherever no such barrier lies between them. Real
-builders fuse somewhat more or less; that is part of what `calibration` absorbs.
+builders fuse somewhat more or less; that is part of what the calibration of estimates absorbs.
 """
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from edgenext_deploy.artifacts.engine_file import open_graph
-from edgenext_deploy.errors import BadInputError, MissingRuntimeError
+from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import shown
 from edgenext_deploy.node_names import OTHER, kind_of, part_of
 from edgenext_deploy.node_work import COUNTED, RECURRENT, multiply_adds, product
@@ -33,7 +32,6 @@ _CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 _PRODUCTS = tuple(operator for operator in COUNTED if operator not in RECURRENT)
 _BARRIERS = (*_PRODUCTS, *_REDUCTIONS, *_COPIES, "Split")
 _KNOWN = frozenset((*_BARRIERS, *_ELEMENTWISE, *_FREE, *_CONSTANT))
-_FIX = "give an .onnx file of edgenext-export"
 _FIX_FOREIGN = "edgenext-export adopt FILE.onnx fixes the shapes and folds what it can; give the file that it writes"
 
 
@@ -92,32 +90,17 @@ class StageWork(NamedTuple):
         return sum(kernel.parameters for kernel in self.kernels)
 
 
-def read_work(path: str) -> Tuple[StageWork, ...]:
-    """Return the work of an ONNX file by stage, in the order of the graph.
+def work_of(graph: Any, path: str = "graph") -> Tuple[StageWork, ...]:
+    """Return the work of an ONNX graph whose shapes were inferred, by stage, in the order of the graph.
+
+    Args:
+        graph: an ``onnx.GraphProto``.
+        path: of its file, for messages.
 
     Raises:
-        BadInputError: no such file, not ONNX, shapes that are not fixed, control flow, or an operator whose work is
-            not known here; the message names the node.
-        MissingRuntimeError: the library ``onnx`` is not installed.
+        BadInputError: shapes that are not fixed, control flow, or an operator whose work is not known here; the message
+            names the node.
     """
-    content = open_graph(path).take_data()
-    try:
-        import onnx
-    except ImportError as error:
-        raise MissingRuntimeError("reading a graph needs the library onnx: {}".format(error),
-                                  "on a workstation: python3 -m pip install onnx") from error
-    try:
-        # Shapes alone are wanted, so one that contradicts itself is found below as one that is missing.
-        model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(content), data_prop=True)
-    except Exception as error:  # protobuf's and onnx's exceptions have no common base below Exception
-        # protobuf's words are about its own format.
-        why = "" if type(error).__name__ == "DecodeError" else ": " + " ".join(str(error).split())[:200]
-        raise BadInputError("{} is not a valid ONNX file{}".format(path, why), _FIX) from error
-    return work_of(model.graph, path)
-
-
-def work_of(graph: Any, path: str = "graph") -> Tuple[StageWork, ...]:
-    """Return the work of a graph whose shapes were inferred; see `read_work`."""
     return _Reader(graph, path).stages()
 
 

@@ -1,0 +1,60 @@
+"""`list_formulations`: writes a network in every formulation, and says what each costs."""
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Union
+
+from edgenext_deploy.export.request import ExportRequest, Progress, no_progress
+from edgenext_deploy.formulations import candidates_for, parse_formulation
+from edgenext_deploy.targets import get_target
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgenext_deploy.export.survey.candidates import FormulationReport
+    from edgenext_deploy.models.variants.registry import Variant
+
+# The error of the largest value of an output that FP16 may have with every sum in FP16.
+DEFAULT_TOLERANCE = 0.02
+
+
+def list_formulations(
+    model_or_variant: "str | Variant | nn.Module", *, target: str = "nano", fp16: bool | None = None,
+    names: Sequence[str] | None = None, weights: Union[str, "os.PathLike[str]", None] = None, state: str | None = None,
+    pretrained: bool = False, image_size: int | tuple[int, int] | str | None = None, batch: int = 1,
+    num_classes: int | None = None, seed: int = 0, samples: Union[str, "os.PathLike[str]", None] = None,
+    tolerance: float = DEFAULT_TOLERANCE, progress: Progress = no_progress,
+) -> "FormulationReport":
+    """Return what each formulation of a network costs, and whether a target may run it. Nothing is written or measured.
+
+    Args:
+        model_or_variant: as in `export_onnx`.
+        target: where the engine will run, a name in `targets.TARGETS`.
+        fp16: aim at an FP16 engine. None: where the target has FP16.
+        names: of the formulations, see docs/formulations.md. None: those worth comparing on the target.
+        weights: as in `export_onnx`.
+        state: as in `export_onnx`.
+        pretrained: as in `export_onnx`.
+        image_size: as in `export_onnx`.
+        batch: as in `export_onnx`.
+        num_classes: as in `export_onnx`.
+        seed: as in `export_onnx`.
+        samples: folder with photos for the drift. None takes bundled ones and synthetic extremes.
+        tolerance: of the drift with every sum in FP16; a candidate with more is out.
+        progress: called with a few words before each step.
+
+    Raises:
+        UsageError: an unknown name, or options that do not go together.
+        BadInputError: a weights file, or a folder of samples, that does not fit.
+        IncompatibleError: FP16 in a way that the target does not have.
+    """
+    found = get_target(target)
+    chosen = tuple(names) if names else candidates_for(bool(found.tensorrt), found.formulation)
+    for name in chosen:
+        parse_formulation(name)
+    request = ExportRequest(
+        model_or_variant, target=target, fp16=bool(found.tensorrt) if fp16 is None else fp16, weights=weights,
+        state=state, pretrained=pretrained, image_size=image_size, batch=batch, num_classes=num_classes, seed=seed)
+    request.resolve()
+    from edgenext_deploy.export.survey.survey import Survey
+
+    return Survey(request, chosen, None if samples is None else os.fspath(samples), tolerance, progress).run()
