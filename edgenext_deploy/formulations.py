@@ -32,6 +32,10 @@ AXES: Dict[str, Dict[str, str]] = {
         "channelslast": "a norm of a map is LayerNormalization between two Transposes (layout nchw)",
         "scaled": "norms and attention compute in FP16, on values scaled by powers of two",
     },
+    "division": {
+        "ahead": "a norm stands in front of its linear layer",
+        "behind": "a norm's deviation divides behind its linear layer, a 1x1 convolution that takes the mean away",
+    },
     "attention": {
         "qk": "cross-covariance attention divides Q and K by their norms",
         "scores": "cross-covariance attention divides the scores by the norms of Q and K",
@@ -47,6 +51,7 @@ class Formulation(NamedTuple):
     padding: str = "node"
     linear: str = "conv"
     norm: str = "layernorm"
+    division: str = "ahead"
     attention: str = "qk"
 
     @property
@@ -91,7 +96,8 @@ def parse_formulation(name: str) -> Formulation:
 # For a GPU: fewer kernels, no FP32 island, other kernels for the same product. For a processor: what its fused
 # operators take.
 _FOR_TENSORRT = (
-    "nchw", "nchw-scores", "nchw-scaled", "nchw-scaled-scores", "nchw-onepass-scores", "nchw-attribute-scaled-scores",
+    "nchw", "nchw-scores", "nchw-scaled", "nchw-scaled-scores", "nchw-behind-scores",
+    "nchw-scaled-behind-scores", "nchw-onepass-scores", "nchw-attribute-scaled-scores",
     "nchw-matmul-scaled-scores", "tokens-scaled-scores", "tokens-scores", "tokens-instance-scores")
 _FOR_PROCESSORS = (
     "nchw-attribute-channelslast", "nchw-attribute-channelslast-scores", "tokens-attribute", "tokens-attribute-scores",
@@ -119,9 +125,10 @@ def _possible(formulation: Formulation) -> Formulation:
     if formulation.linear not in _LINEAR[layout]:
         raise UsageError("{} linear layers do not go with layout {}".format(formulation.linear, layout),
                          "use {}".format(" or ".join(_LINEAR[layout])))
-    if formulation.norm == "channelslast" and formulation[:3:2] != ("nchw", "conv"):
-        raise UsageError("norm channelslast is for maps between 1x1 convolutions, and {} {} found".format(
-            layout, formulation.linear), "use layout nchw, such as nchw-channelslast")
+    for choice in ("channelslast", "behind"):
+        if choice in formulation and (layout, formulation.linear) != ("nchw", "conv"):
+            raise UsageError("{} is for maps and 1x1 convolutions, and {} {} found".format(
+                choice, layout, formulation.linear), "use layout nchw, such as nchw-{}".format(choice))
     if formulation.norm == "instance" and layout != "tokens":
         raise UsageError("norm instance needs the channels last, which layout {} does not have".format(layout),
                          "use layout tokens, such as tokens-instance")

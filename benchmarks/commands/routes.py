@@ -13,7 +13,8 @@ from edgenext_deploy.commands.options import Command, examples
 
 @click.command("routes", cls=Command, epilog=examples(
     "edgenext-bench routes",
-    "edgenext-bench routes --variant xxs --rounds 20 --json-file routes.json"))
+    "edgenext-bench routes --variant xxs --rounds 20 --json-file routes.json",
+    "edgenext-bench routes --formulation nchw-attribute-channelslast --opset 13 --opset 17 --opset 20 --limit"))
 @click.option("--variant", "variants", multiple=True, default=("xxs", "s"), show_default=True,
               help="Variant to compare. Repeat the option for several.")
 @click.option("--rounds", type=click.IntRange(min=1), default=60, show_default=True,
@@ -21,19 +22,28 @@ from edgenext_deploy.commands.options import Command, examples
 @warmup_option
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True,
               help="Threads of ONNX Runtime.")
+@click.option("--formulation", "formulations", multiple=True, metavar="NAME",
+              help="Form in which edgenext-export writes the network. Repeat the option for several; ratios refer to "
+                   "the first.  [default: that of the target onnxruntime]")
+@click.option("--opset", "opsets", multiple=True, type=click.IntRange(min=1), metavar="N",
+              help="Opset of the plain file. Repeat the option for several.  [default: the exporter's]")
+@click.option("--limit", is_flag=True,
+              help="Also say how long the multiply-adds alone take at the peak that is measured here.")
 @report_options
 @common_options
 def routes_command(variants: Tuple[str, ...], rounds: int, warmup_s: float, threads: int,
+                   formulations: Tuple[str, ...], opsets: Tuple[int, ...], limit: bool,
                    outputs_for: Callable[[Sequence[str]], ReportOutputs]) -> None:
     """Compare edgenext-export with the plain route on ONNX Runtime.
 
-    The plain route is the reference module through torch.onnx.export at its default opset and
-    onnx-simplifier. Needs the libraries of the export.
+    The plain route is the reference module through torch.onnx.export and onnx-simplifier. All files of a variant are
+    measured in one interleaved run. Needs the libraries of the export.
     """
     outputs = outputs_for(())
     from edgenext_deploy.benchmarks.latency.interleave import Limits
     from edgenext_deploy.benchmarks.latency.plain_route import compare_routes
 
     with outputs.keeping_rows(), show_progress() as progress:
-        report = compare_routes(variants, Limits(rounds=rounds, warmup_s=warmup_s), threads, say, progress)
+        report = compare_routes(variants, Limits(rounds=rounds, warmup_s=warmup_s), threads, say, progress,
+                                formulations, opsets, limit)
     outputs.finish(report)

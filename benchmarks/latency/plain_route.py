@@ -1,12 +1,12 @@
-"""The exported graph against the plain route, on ONNX Runtime: a comparison anyone can run again.
+"""Exported graphs against the plain route, on ONNX Runtime: a comparison anyone can run again.
 
-Plain route: reference module, torch.onnx.export at its default opset, onnx-simplifier; what one has without
-this toolkit. Both files are made here by child processes (this stage imports neither torch nor the export
-stage), checked to compute the same, and timed in one interleaved run.
+Plain route: reference module, torch.onnx.export, onnx-simplifier; what one has without this toolkit. The files are made
+here by child processes (this stage imports neither torch nor the export stage), checked to compute the same, and timed
+in one interleaved run.
 """
 import contextlib
 import os
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from edgenext_deploy.benchmarks.latency.devices import CPU, match_device
 from edgenext_deploy.benchmarks.latency.engines import Engine, open_engine
 from edgenext_deploy.benchmarks.latency.exports import export_plain, export_variant
 from edgenext_deploy.benchmarks.latency.interleave import Limits, Progress
+from edgenext_deploy.benchmarks.latency.processor_peak import limit_line
 from edgenext_deploy.errors import VerificationError
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.scratch import scratch_folder
@@ -33,19 +34,23 @@ def _silent(line: str) -> None:
 
 
 def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[int] = 1,
-                   tell: Tell = _silent, progress: Optional[Progress] = None) -> latency_report.LatencyReport:
-    """Export each variant both ways, measure the pairs, and return their rows and ratios.
+                   tell: Tell = _silent, progress: Optional[Progress] = None, formulations: Sequence[str] = (),
+                   opsets: Sequence[int] = (), limit: bool = False) -> latency_report.LatencyReport:
+    """Export each variant both ways, measure its files together, and return their rows and ratios.
 
     Args:
         variants: names in the registry.
-        limits: when to stop the measurement of a pair.
+        limits: when to stop the measurement of a variant.
         threads: CPU threads of ONNX Runtime; None for its choice.
         tell: called with what is being exported.
         progress: see `measure`.
+        formulations: names of the forms to export; ratios refer to the first. Empty for that of ``onnxruntime``.
+        opsets: of the plain files; empty for the exporter's default.
+        limit: also tell the time that the multiply-adds alone take at this processor's measured peak.
 
     Raises:
         MissingRuntimeError: no torch (or another library of the export) is installed.
-        VerificationError: the two files do not compute the same.
+        VerificationError: the files do not compute the same.
         EdgeNextError: an export failed; the class is that of its exit code.
         EngineFailedError: any error after something was measured, which is in the error's `report`.
     """
@@ -53,10 +58,13 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
     interrupted = False
     stopped: Optional[run.EngineFailedError] = None
     with scratch_folder() as folder:
-        files = [(variant, *_export_both(variant, folder, tell)) for variant in variants]
-        for variant, ours, plain in files:
+        files = {variant: _export_all(variant, folder, tell, formulations, opsets) for variant in variants}
+        if limit:
+            for variant in variants:
+                tell(limit_line(variant, files[variant][0].path, threads))
+        for variant in variants:
             try:
-                reports.append(_measure_pair(variant, ours, plain, limits, threads, progress))
+                reports.append(_measure(variant, files[variant], limits, threads, progress))
                 interrupted = reports[-1].interrupted
             except KeyboardInterrupt:
                 if not reports:
@@ -80,19 +88,28 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
     return report
 
 
-def _measure_pair(variant: str, ours: str, plain: str, limits: Limits, threads: Optional[int],
-                  progress: Optional[Progress]) -> latency_report.LatencyReport:
+class _File(NamedTuple):
+    """A graph of a variant, with the name of its row."""
+
+    name: str
+    path: str
+
+
+def _measure(variant: str, files: Sequence[_File], limits: Limits, threads: Optional[int],
+             progress: Optional[Progress]) -> latency_report.LatencyReport:
     with contextlib.ExitStack() as stack:
         runtime = RuntimeOptions(threads=threads)
-        first = stack.enter_context(open_engine(ours, "{} edgenext-export".format(variant), runtime))
-        second = stack.enter_context(open_engine(plain, "{} plain route".format(variant), runtime))
-        if first.model is not None:
-            second = second._replace(model=first.model._replace(target="plain"))
-        second = second._replace(image=first.image, image_source=first.image_source)
-        _require_same_function(variant, first, second)
+        engines = [stack.enter_context(open_engine(file.path, file.name, runtime)) for file in files]
+        first = engines[0]
+        for index, engine in enumerate(engines[1:], 1):
+            if first.model is not None and engine.model is None:
+                engine = engine._replace(model=first.model._replace(target="plain"))
+            engines[index] = engine._replace(image=first.image, image_source=first.image_source)
+            _require_same_function(variant, first, engines[index])
         host = describe_host()
-        request = run.Request([ours, plain], device=CPU, runtime=runtime, limits=limits, keep_samples=False)
-        contenders = [run.Contender(first, True), run.Contender(second, True)]
+        request = run.Request([file.path for file in files], device=CPU, runtime=runtime, limits=limits,
+                              keep_samples=False)
+        contenders = [run.Contender(engine, True) for engine in engines]
         return run.Run(contenders, request, host, match_device(CPU, host).found).measure(progress)
 
 
@@ -105,11 +122,20 @@ def _require_same_function(variant: str, first: Engine, second: Engine) -> None:
             "expected".format(variant, error, _TOLERANCE), "report this as a bug of the export")
 
 
-def _export_both(variant: str, folder: str, tell: Tell) -> Tuple[str, str]:
-    """Return the paths of the exported file and of the plain file."""
-    tell("exporting {}: edgenext-export --target onnxruntime".format(variant))
-    ours = export_variant(variant, folder, "onnxruntime")
-    tell("exporting {}: plain route".format(variant))
-    plain = os.path.join(folder, variant + "_plain.onnx")
-    export_plain(variant, plain)
-    return ours, plain
+def _export_all(variant: str, folder: str, tell: Tell, formulations: Sequence[str], opsets: Sequence[int]
+                ) -> List[_File]:
+    """Return the exported files and the plain ones."""
+    files = []
+    for formulation in formulations or (None,):
+        tell("exporting {}: edgenext-export --target onnxruntime{}".format(
+            variant, "" if formulation is None else " --formulation " + formulation))
+        stem = variant if formulation is None else "{}_{}".format(variant, formulation)
+        files.append(_File("{} {}".format(variant, formulation or "edgenext-export"), export_variant(
+            variant, folder, "onnxruntime", name=stem, formulation=formulation)))
+    for opset in opsets or (None,):
+        tell("exporting {}: plain route{}".format(variant, "" if opset is None else ", opset {}".format(opset)))
+        path = os.path.join(folder, "{}{}_plain.onnx".format(variant, "" if opset is None else opset))
+        export_plain(variant, path, opset)
+        name = "{} plain route".format(variant)
+        files.append(_File(name if opset is None else "{} opset {}".format(name, opset), path))
+    return files

@@ -31,6 +31,11 @@ def affine_after_conv(
     return weight * scale[:, None, None, None], shift if bias is None else bias * scale + shift
 
 
+def centred_rows(weight: Tensor) -> Tensor:
+    """Fold ``x - mean(x)`` over the inputs into the linear layer after it, `[out, in]`: each row loses its mean."""
+    return weight - weight.mean(1, keepdim=True)
+
+
 def scale_after_linear(weight: Tensor, bias: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     """Fold a per-channel scale (layer scale) into the linear layer before it."""
     return weight * scale[:, None], bias * scale

@@ -27,6 +27,7 @@ RULES = {
     "pointwise_as_matmul": "linear layer as MatMul and Add",
     "norm_in_one_pass": "both statistics of a norm taken from its input",
     "norm_on_channels_last": "norm of a map between two Transposes, as LayerNormalization of its pixels",
+    "norm_behind_linear": "deviation of a norm divided by behind its linear layer, the mean folded into the weight",
     "norm_as_instances": "norm as InstanceNormalization of single tokens",
     "norm_scaled": "norm in FP16, its input scaled by a power of two",
     "norms_on_scores": "scores of the attention divided by the norms of Q and K, not Q and K themselves",

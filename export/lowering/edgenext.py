@@ -6,6 +6,7 @@ from edgenext_deploy.export.lowering import algebra
 from edgenext_deploy.export.lowering.context import LoweringContext, activation_op, fold_input, named
 from edgenext_deploy.export.lowering.dispatch import lower_backbone, lower_network
 from edgenext_deploy.export.lowering.elementwise_ops import Add, AddConstant, MultiplyConstant
+from edgenext_deploy.export.lowering.norm_behind import lower_linear, lower_norm
 from edgenext_deploy.export.lowering.ops import Conv, Gemm
 from edgenext_deploy.export.lowering.shape_ops import Concat, GlobalMean, Pad, Reshape, Split, Transpose
 from edgenext_deploy.export.lowering.xca import lower_xca
@@ -216,9 +217,12 @@ class LoweredMlp(nn.Module):
         context.fired("layer_scale_folded")
         second = algebra.scale_after_linear(
             block.pwconv2.weight.detach(), block.pwconv2.bias.detach(), block.gamma.detach())
-        self.norm = nn.Identity() if block.batch_norm else context.channel_norm(
-            LAYER_NORM_EPS, first[0].new_ones(block.pwconv1.in_features))
-        self.pwconv1 = context.pointwise(*first)
+        if block.batch_norm:
+            self.norm: nn.Module = nn.Identity()
+            self.pwconv1 = context.pointwise(*first)
+        else:
+            self.norm = lower_norm(LAYER_NORM_EPS, first[0][0], context)
+            self.pwconv1 = lower_linear(LAYER_NORM_EPS, *first, context)
         self.act = activation_op(block.act)
         self.pwconv2 = context.pointwise(*second)
 
@@ -286,10 +290,10 @@ class LoweredSDTAEncoder(nn.Module):
         self.to_tokens = context.to_tokens(channels, size)
         if block.batch_norm:
             self.norm_xca: nn.Module = nn.Identity()
-            qkv = (block.xca.qkv.weight.detach(), block.xca.qkv.bias.detach())
+            qkv = context.pointwise(block.xca.qkv.weight.detach(), block.xca.qkv.bias.detach())
         else:
-            self.norm_xca = context.channel_norm(LAYER_NORM_EPS, block.gamma.new_ones(channels))
-            qkv = _fold_norm(block.norm_xca, block.xca.qkv, context)
+            self.norm_xca = lower_norm(LAYER_NORM_EPS, block.gamma.detach(), context)
+            qkv = lower_linear(LAYER_NORM_EPS, *_fold_norm(block.norm_xca, block.xca.qkv, context), context)
         self.xca = lower_xca(block.xca, qkv, block.gamma_xca.detach(), size, context)
         self.skip_xca = Add()
         self.mlp = LoweredMlp(block, norm_folded=False, context=context)

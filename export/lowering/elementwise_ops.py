@@ -156,6 +156,16 @@ class Multiply(_OneNode):
         return a * b
 
 
+class Divide(_OneNode):
+    """Quotient of two activations."""
+
+    op_type = "Div"
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Map two tensors of one shape, or that broadcast, to their quotient."""
+        return a / b
+
+
 class AddConstant(_WithConstant):
     """Sum with a constant."""
 

@@ -13,6 +13,7 @@ from edgenext_deploy.export.lowering import algebra
 from edgenext_deploy.export.lowering.context import LoweringContext, activation_op, fold_input, named
 from edgenext_deploy.export.lowering.dispatch import lower_backbone, lower_network
 from edgenext_deploy.export.lowering.elementwise_ops import Add
+from edgenext_deploy.export.lowering.norm_behind import lower_linear, lower_norm
 from edgenext_deploy.export.lowering.ops import Conv, Gemm, MatMul, MatMulConstant
 from edgenext_deploy.export.lowering.shape_ops import Concat, GlobalMean, Reshape, Split, Transpose
 from edgenext_deploy.models.definitions.mobilevit import (
@@ -79,7 +80,7 @@ class LoweredAttention(nn.Module):
             attention.qkv.weight.detach(), attention.qkv.bias.detach(), norm.weight.detach(), norm.bias.detach())
         scale = torch.cat((weight.new_full((dim,), attention.scale), weight.new_ones(2 * dim)))
         self.on_maps = not context.on_tokens
-        self.qkv = context.pointwise(*algebra.scale_after_linear(weight, bias, scale))
+        self.qkv = lower_linear(norm.eps, *algebra.scale_after_linear(weight, bias, scale), context)
         self.split = Split([heads] * 3)
         self.key_transposed = Transpose(0, 1, 3, 2)
         self.scores = MatMul()
@@ -116,13 +117,13 @@ class LoweredTransformerLayer(nn.Module):
         super().__init__()
         context.fired("norm_affine_folded")
         ones = layer.norm1.weight.new_ones(layer.norm1.weight.shape)
-        self.norm1 = context.channel_norm(layer.norm1.eps, ones)
+        self.norm1 = lower_norm(layer.norm1.eps, ones, context)
         self.attn = LoweredAttention(layer.attn, layer.norm1, size, context)
         self.skip1 = Add()
-        self.norm2 = context.channel_norm(layer.norm2.eps, ones)
-        self.fc1 = context.pointwise(*algebra.affine_before_linear(
+        self.norm2 = lower_norm(layer.norm2.eps, ones, context)
+        self.fc1 = lower_linear(layer.norm2.eps, *algebra.affine_before_linear(
             layer.mlp.fc1.weight.detach(), layer.mlp.fc1.bias.detach(),
-            layer.norm2.weight.detach(), layer.norm2.bias.detach()))
+            layer.norm2.weight.detach(), layer.norm2.bias.detach()), context)
         self.act = activation_op(layer.mlp.act)
         self.fc2 = context.pointwise(layer.mlp.fc2.weight.detach(), layer.mlp.fc2.bias.detach())
         self.skip2 = Add()

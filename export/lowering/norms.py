@@ -90,8 +90,8 @@ class Normalise(Op):
         return _chain(graph, name, [("Squeeze", [y, axis], "tokens"), *steps])
 
     def _emit_primitives(self, graph: GraphBuilder, name: str, x: str) -> str:
-        mean = reduce_over(graph, "ReduceMean", x, f"{name}/mean", self.axes)
         if self.form == "onepass":
+            mean = reduce_over(graph, "ReduceMean", x, f"{name}/mean", self.axes)
             square = graph.node("Mul", [x, x], f"{name}/square")
             moment = reduce_over(graph, "ReduceMean", square, f"{name}/moment", self.axes)
             mean_square = graph.node("Mul", [mean, mean], f"{name}/mean_square")
@@ -99,18 +99,13 @@ class Normalise(Op):
             variance = graph.node("Relu", [difference], f"{name}/variance")  # rounding may leave it below zero
             centred = graph.node("Sub", [x, mean], f"{name}/centre")
         else:
-            centred = graph.node("Sub", [x, mean], f"{name}/centre")
-            square = graph.node("Mul", [centred, centred], f"{name}/square")
-            variance = reduce_over(graph, "ReduceMean", square, f"{name}/variance", self.axes)
+            centred, variance = _centred_and_variance(graph, name, x, self.axes)
         return self._divide(graph, name, centred, variance, self.eps)
 
     def _divide(self, graph: GraphBuilder, name: str, centred: str, variance: str, eps: float, least: float = 0.0,
                 ) -> str:
         """Divide by the root of the variance, kept at least `least`, and apply the affine."""
-        biased = graph.node("Add", [variance, graph.constant(f"{name}.eps", eps)], f"{name}/add_eps")
-        if least:
-            biased = graph.node("Max", [biased, graph.constant(f"{name}.least", least)], f"{name}/floor")
-        deviation = graph.node("Sqrt", [biased], f"{name}/deviation")
+        deviation = graph.node("Sqrt", [_biased(graph, name, variance, eps, least)], f"{name}/deviation")
         return _chain(graph, name, [("Div", [centred, deviation], "divide"), *self._affine_steps(graph, name)])
 
     def _affine_steps(self, graph: GraphBuilder, name: str) -> "list[tuple[str, list[str], str]]":
@@ -129,13 +124,7 @@ class ScaledNormalise(Normalise):
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """Primitives. The scale stands before the mean, whose sum would overflow too."""
-        x = inputs[0]
-        if self.scale != 1.0:
-            x = graph.node("Mul", [x, graph.constant(f"{name}.scale", self.scale)], f"{name}/scale")
-        mean = reduce_over(graph, "ReduceMean", x, f"{name}/mean", self.axes)
-        centred = graph.node("Sub", [x, mean], f"{name}/centre")
-        square = graph.node("Mul", [centred, centred], f"{name}/square")
-        variance = reduce_over(graph, "ReduceMean", square, f"{name}/variance", self.axes)
+        centred, variance = _centred_and_variance(graph, name, inputs[0], self.axes, self.scale)
         eps = self.eps * self.scale**2
         return self._divide(graph, name, centred, variance, eps, _LEAST_VARIANCE if eps < _LEAST_VARIANCE else 0.0)
 
@@ -148,11 +137,40 @@ class ScaledNormalise(Normalise):
         return y if self.bias is None else y + self.bias
 
 
-class NormScaling(Scaled):
-    """Finds the scale of a `ScaledNormalise`."""
+class Deviation(Op):
+    """Root of the variance over the channels of a map, with eps added: what a norm divides by.
 
-    def __init__(self, norm: ScaledNormalise) -> None:
-        self.watched: ScaledNormalise = norm
+    Args:
+        eps: added to the variance.
+        fp16: no FP32 island; `scale` multiplies the input, and so the result.
+    """
+
+    axes = (1,)
+
+    def __init__(self, eps: float, fp16: bool = False) -> None:
+        super().__init__()
+        self.eps, self.fp16, self.scale = eps, fp16, 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[B, C, H, W]` to `[B, 1, H, W]`."""
+        x = x * self.scale
+        variance = (x - x.mean(1, keepdim=True)).square().mean(1, keepdim=True) + self.eps * self.scale**2
+        return (variance.clamp(min=_LEAST_VARIANCE) if self.fp16 else variance).sqrt()
+
+    def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
+        """Primitives, as in `Normalise` and `ScaledNormalise`."""
+        with contextlib.nullcontext() if self.fp16 else graph.fp32(LAYER_NORM):
+            _, variance = _centred_and_variance(graph, name, inputs[0], self.axes, self.scale)
+            eps = self.eps * self.scale**2
+            least = _LEAST_VARIANCE if self.fp16 and eps < _LEAST_VARIANCE else 0.0
+            return graph.node("Sqrt", [_biased(graph, name, variance, eps, least)], name)
+
+
+class NormScaling(Scaled):
+    """Finds the scale of a `ScaledNormalise`, or of a `Deviation` in FP16."""
+
+    def __init__(self, norm: "ScaledNormalise | Deviation") -> None:
+        self.watched: ScaledNormalise | Deviation = norm
 
     def measure(self, x: Tensor) -> Tensor:
         """Return the largest sum of magnitudes and the root of the largest sum of squared deviations, `[2]`."""
@@ -227,6 +245,26 @@ def reduce_over(graph: GraphBuilder, op_type: str, x: str, name: str, axes: tupl
     if graph.opset >= 18:
         return graph.node(op_type, [x, graph.constant(f"{name}.axes", list(axes))], name, keepdims=1)
     return graph.node(op_type, [x], name, axes=list(axes), keepdims=1)
+
+
+def _centred_and_variance(
+    graph: GraphBuilder, name: str, x: str, axes: tuple[int, ...], scale: float = 1.0
+) -> tuple[str, str]:
+    """Emit the scale, unless it is 1, the deviations from the mean, and their variance."""
+    if scale != 1.0:
+        x = graph.node("Mul", [x, graph.constant(f"{name}.scale", scale)], f"{name}/scale")
+    mean = reduce_over(graph, "ReduceMean", x, f"{name}/mean", axes)
+    centred = graph.node("Sub", [x, mean], f"{name}/centre")
+    square = graph.node("Mul", [centred, centred], f"{name}/square")
+    return centred, reduce_over(graph, "ReduceMean", square, f"{name}/variance", axes)
+
+
+def _biased(graph: GraphBuilder, name: str, variance: str, eps: float, least: float) -> str:
+    """Emit the variance with eps, kept at least `least` unless that is 0."""
+    biased = graph.node("Add", [variance, graph.constant(f"{name}.eps", eps)], f"{name}/add_eps")
+    if not least:
+        return biased
+    return graph.node("Max", [biased, graph.constant(f"{name}.least", least)], f"{name}/floor")
 
 
 def _norm(graph: GraphBuilder, name: str, x: str, eps: float) -> str:

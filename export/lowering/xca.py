@@ -1,7 +1,4 @@
 """Lowering of cross-covariance attention (XCA): the attention between channels that EdgeNeXt's SDTA blocks have."""
-import dataclasses
-from collections import Counter
-
 import torch
 from torch import Tensor, nn
 
@@ -24,14 +21,14 @@ class LoweredXCA(nn.Module):
     """
 
     def __init__(
-        self, xca: XCA, qkv: tuple[Tensor, Tensor], gamma: Tensor, size: tuple[int, int], context: LoweringContext
+        self, xca: XCA, qkv: nn.Module, gamma: Tensor, size: tuple[int, int], context: LoweringContext
     ) -> None:
         super().__init__()
         context.fired("attention_as_matmul")
         context.fired("layer_scale_folded")
         channels, heads = xca.proj.in_features, xca.heads
         batch, tokens, depth = context.batch, size[0] * size[1], channels // heads
-        self.qkv = context.pointwise(*qkv)
+        self.qkv = qkv
         self.channels_first = nn.Identity() if not context.on_tokens else named(
             unflatten=Reshape(batch, tokens, 3 * channels), transpose=Transpose(0, 2, 1))
         self.heads = Reshape(batch, 3 * heads, depth, tokens)
@@ -93,29 +90,32 @@ class ScoreDividingXCA(LoweredXCA):
 class RowScaling(Scaled):
     """Multiplies the rows of Q and K in an attention's projection by powers of two; the norms divide them out again."""
 
-    def __init__(self, attention: LoweredXCA, qkv: tuple[Tensor, Tensor], context: LoweringContext) -> None:
+    def __init__(self, attention: LoweredXCA) -> None:
         self.watched = attention.normalise
-        self._attention, self._qkv = attention, qkv
-        self._context = dataclasses.replace(context, applied=Counter())  # the projection is made again, not one more
+        self._projection = attention.qkv
 
     def measure(self, x: Tensor) -> Tensor:
         """Return the largest norms over a batch of Q and K `[B, 2 * heads, d, N]`, `[2 * C]`."""
         return x.square().sum(-1).amax(0).sqrt().reshape(-1)
 
     def apply(self, largest: Tensor) -> None:
-        """Make the projection with scaled rows."""
+        """Scale every parameter of the projection along its axis of Q, K and V."""
         scale = torch.cat((row_scale(largest), largest.new_ones(len(largest) // 2)))
-        self._attention.qkv = self._context.pointwise(*algebra.scale_after_linear(*self._qkv, scale))
+        for module in self._projection.modules():
+            for name, parameter in module.named_buffers(recurse=False):
+                axis = list(parameter.shape).index(len(scale))
+                shape = [-1 if place == axis else 1 for place in range(parameter.dim())]
+                setattr(module, name, parameter * scale.reshape(shape))
 
 
 def lower_xca(
-    xca: XCA, qkv: tuple[Tensor, Tensor], gamma: Tensor, size: tuple[int, int], context: LoweringContext
+    xca: XCA, qkv: nn.Module, gamma: Tensor, size: tuple[int, int], context: LoweringContext
 ) -> LoweredXCA:
     """Return the attention in the form that the context asks for.
 
     Args:
         xca: of the reference module.
-        qkv: weight and bias of its projection, with what stands in front of it folded in.
+        qkv: its lowered projection.
         gamma: layer scale `[C]` of its result.
         size: of the map.
         context: options of the lowering.
@@ -124,5 +124,5 @@ def lower_xca(
     lowered = form(xca, qkv, gamma, size, context)
     if context.scaled:
         context.fired("rows_scaled")
-        context.scalings.append(RowScaling(lowered, qkv, context))
+        context.scalings.append(RowScaling(lowered))
     return lowered

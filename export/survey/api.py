@@ -35,11 +35,11 @@ def list_formulations(
         state: as in `export_onnx`.
         pretrained: as in `export_onnx`.
         image_size: as in `export_onnx`.
-        batch: as in `export_onnx`.
-        num_classes: as in `export_onnx`.
-        seed: as in `export_onnx`.
+        batch: number of images of one inference.
+        num_classes: number of classes; None takes the checkpoint's, else the variant's.
+        seed: number that seeds random weights.
         samples: folder with photos for the drift. None takes bundled ones and synthetic extremes.
-        tolerance: of the drift with every sum in FP16; a candidate with more is out.
+        tolerance: error of the largest value of an output, relative, that FP16 may have with every sum in FP16.
         progress: called with a few words before each step.
 
     Raises:

@@ -18,13 +18,13 @@ class Candidate:
         model: the FP32 graph, simplified.
         fp32_pins: the nodes that must compute in FP32, each with the reason.
         parity: largest difference from the reference module in ONNX Runtime, FP32, relative to the largest value.
-        nodes: of the graph.
-        kernels: launches of a builder that fuses as `graph_work` does.
+        nodes: number of nodes in the graph.
+        kernels: number of launches of a builder that fuses as `graph_work` does.
         traffic_bytes: what these kernels read and write, weights included: 2 bytes an element in FP16, 4 in FP32.
         graph_bytes: size of the FP32 file.
-        casts: Cast nodes of the graph's FP16-typed form; None without FP16.
-        drift: error of the largest value of an output with every sum in FP16, emulated, the worst over the samples;
-            infinite if a value is not finite, None without FP16.
+        casts: number of Cast nodes in the graph's FP16-typed form; None without FP16.
+        drift: error of an output with every sum in FP16, emulated, relative to its largest value, the worst over the
+            samples; infinite if a value is not finite, None without FP16.
         problems: why the target's TensorRT releases cannot run it; empty if they can.
         rtx_layers: layers of TensorRT-RTX's engine of the typed form; None where that was not built.
         rtx_reason: why it was not built; empty if it was.
@@ -70,7 +70,7 @@ class FormulationReport:
         fp16: whether the engine is to compute in FP16.
         shape: of the images, `[B, 3, H, W]`.
         weights: where they come from, in words.
-        tolerance: the drift from which a candidate is out.
+        tolerance: the drift, relative, beyond which a candidate is out.
         samples: number of inputs that the drift is the worst over; 0 without FP16.
         candidates: the target's own formulation first.
     """

@@ -6,7 +6,7 @@ import pytest
 from bench_doubles import FakeSession
 
 from edgenext_deploy.benchmarks.commands.cli import bench_command
-from edgenext_deploy.benchmarks.latency import plain_route
+from edgenext_deploy.benchmarks.latency import plain_route, processor_peak
 from edgenext_deploy.benchmarks.latency.interleave import Limits
 from edgenext_deploy.commands import entry
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError, VerificationError
@@ -27,7 +27,8 @@ class Children:
         if self.code == 0:
             output = arguments[arguments.index("--output") + 1]
             if module.endswith("cli"):
-                output = os.path.join(output, arguments[arguments.index("--variant") + 1] + ".onnx")
+                option = "--name" if "--name" in arguments else "--variant"
+                output = os.path.join(output, arguments[arguments.index(option) + 1] + ".onnx")
             with open(output, "wb") as stream:
                 stream.write(b"a graph")
         return subprocess.CompletedProcess(arguments, self.code, b"", self.stderr)
@@ -80,6 +81,28 @@ def test_each_variant_is_exported_both_ways_and_the_pair_compared(children, sess
     assert {session.threads for session in sessions["sessions"]} == {1}
     assert all(session.closed for session in sessions["sessions"])
     assert len(told) == 4
+
+
+def test_several_forms_and_opsets_are_measured_in_one_run(children, sessions):
+    report = plain_route.compare_routes(
+        ["xxs"], LIMITS, formulations=["nchw-attribute-channelslast", "tokens"], opsets=[13, 20])
+    assert [call[-2:] for call in children.calls] == [
+        ["--formulation", "nchw-attribute-channelslast"], ["--formulation", "tokens"], ["--opset", "13"],
+        ["--opset", "20"]]
+    names = ["xxs nchw-attribute-channelslast", "xxs tokens", "xxs plain route opset 13", "xxs plain route opset 20"]
+    assert [row.name for row in report.records] == names
+    assert [{pair.faster, pair.slower} for pair in report.comparisons] == [{names[0], name} for name in names[1:]]
+    assert len({session.images[-1].tobytes() for session in sessions["sessions"]}) == 1
+
+
+def test_the_limit_is_the_work_at_the_peak(monkeypatch, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    path = str(tmp_path / "product.onnx")
+    processor_peak._write_product(path)
+    assert onnx.load(path).graph.node[0].op_type == "MatMul"
+    monkeypatch.setattr(processor_peak, "peak_multiply_adds_per_s", lambda threads: 1024.0**3 * 50)
+    assert processor_peak.limit_line("a product", path, 1).startswith(
+        "limit of a product: 20.00 ms for 1074 M multiply-adds at the 53.7 G a second")
 
 
 def test_both_files_of_a_pair_are_timed_on_the_same_input(children, sessions):

@@ -215,7 +215,7 @@ def test_every_rule_fires_somewhere():
     for name in ("xxs", "xxs_bn_hs", "mobilevit_xxs", "mobilevit_xxs_ssdlite", "mobilevit_xxs_deeplabv3",
                  "mobilevitv2_050"):
         for layout in ("nchw", "tokens", "nchw-matmul-scaled-scores", "nchw-onepass", "tokens-instance",
-                       "nchw-channelslast"):
+                       "nchw-channelslast", "nchw-behind"):
             affine = (torch.ones(3).double(), torch.zeros(3).double())
             what = context(layout, size=224, input_affine=affine)
             lower(random_model(name), what)

@@ -33,7 +33,7 @@ def nodes_of(name, formulation, opset):
 
 @pytest.mark.parametrize("formulation, opset", [
     ("nchw", 13), ("tokens-attribute", 20), ("nchw-matmul-scaled-scores", 13), ("nchw-channelslast", 20),
-    ("tokens-matmul-instance-scores", 20)])
+    ("nchw-scaled-behind", 13), ("tokens-matmul-instance-scores", 20)])
 @pytest.mark.parametrize("name", [
     "xxs", "xxs_bn_hs", "s_no_branching_k579", "xxs_deeplabv3", "mobilevit_xxs_ssdlite", "mobilevit_xxs_deeplabv3",
     "s_rw", "mobilevitv2_050"])
