@@ -126,6 +126,12 @@ class LoweringContext:
             self.fired("norm_as_instances")
         return Normalise(axes, eps, weight, bias, form, spatial)
 
+    def scale_in(self, convolution: nn.Module) -> None:
+        """Let a convolution take the scale of the norm that was made last, which alone takes its output."""
+        scaling = self.scalings[-1] if self.scalings else None
+        if isinstance(scaling, NormScaling) and isinstance(convolution, Conv):
+            scaling.source = convolution
+
     def softmax(self, axis: int) -> Softmax:
         """Return the softmax of an attention."""
         return Softmax(axis, fp16=self.scaled)

@@ -244,6 +244,8 @@ class LoweredConvEncoder(nn.Module):
         self.dwconv = lower_depthwise(block.dwconv, block.norm, context)
         self.to_tokens = context.to_tokens(block.dwconv.out_channels, _convolved(size, block))
         self.mlp = LoweredMlp(block, norm_folded=block.batch_norm, context=context)
+        if not block.batch_norm and not block.skip_behind_dwconv:
+            context.scale_in(self.dwconv.get_submodule("conv"))
         self.skip = Add()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from edgenext_deploy.export.graph.builder import GraphBuilder
 from edgenext_deploy.export.graph.fp32_reasons import LAYER_NORM
-from edgenext_deploy.export.lowering.ops import Op
+from edgenext_deploy.export.lowering.ops import Conv, Op
 from edgenext_deploy.export.lowering.scales import Scaled
 
 FORMS = ("layernorm", "primitives", "onepass", "instance")
@@ -118,21 +118,27 @@ class Normalise(Op):
 
 
 class ScaledNormalise(Normalise):
-    """The same in FP16: the input times `scale`, eps times its square."""
+    """The same in FP16: the input times `scale`, eps times its square.
+
+    Attributes:
+        scale: what multiplies the input here.
+        taken: by what the input has been multiplied before.
+    """
 
     scale = 1.0
+    taken = 1.0
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """Primitives. The scale stands before the mean, whose sum would overflow too."""
         centred, variance = _centred_and_variance(graph, name, inputs[0], self.axes, self.scale)
-        eps = self.eps * self.scale**2
+        eps = self.eps * (self.scale * self.taken)**2
         return self._divide(graph, name, centred, variance, eps, _LEAST_VARIANCE if eps < _LEAST_VARIANCE else 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` to the same shape."""
         x = x * self.scale
         centred = x - x.mean(self.axes, keepdim=True)
-        variance = centred.square().mean(self.axes, keepdim=True) + self.eps * self.scale**2
+        variance = centred.square().mean(self.axes, keepdim=True) + self.eps * (self.scale * self.taken)**2
         y = centred / variance.clamp(min=_LEAST_VARIANCE).sqrt() * self.weight
         return y if self.bias is None else y + self.bias
 
@@ -142,32 +148,41 @@ class Deviation(Op):
 
     Args:
         eps: added to the variance.
-        fp16: no FP32 island; `scale` multiplies the input, and so the result.
+        fp16: no FP32 island; `scale` and `taken` are as in `ScaledNormalise`, and multiply the result.
     """
 
     axes = (1,)
+    scale = 1.0
+    taken = 1.0
 
     def __init__(self, eps: float, fp16: bool = False) -> None:
         super().__init__()
-        self.eps, self.fp16, self.scale = eps, fp16, 1.0
+        self.eps, self.fp16 = eps, fp16
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, C, H, W]` to `[B, 1, H, W]`."""
         x = x * self.scale
-        variance = (x - x.mean(1, keepdim=True)).square().mean(1, keepdim=True) + self.eps * self.scale**2
+        variance = (x - x.mean(1, keepdim=True)).square().mean(1, keepdim=True)
+        variance = variance + self.eps * (self.scale * self.taken)**2
         return (variance.clamp(min=_LEAST_VARIANCE) if self.fp16 else variance).sqrt()
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
         """Primitives, as in `Normalise` and `ScaledNormalise`."""
         with contextlib.nullcontext() if self.fp16 else graph.fp32(LAYER_NORM):
             _, variance = _centred_and_variance(graph, name, inputs[0], self.axes, self.scale)
-            eps = self.eps * self.scale**2
+            eps = self.eps * (self.scale * self.taken)**2
             least = _LEAST_VARIANCE if self.fp16 and eps < _LEAST_VARIANCE else 0.0
             return graph.node("Sqrt", [_biased(graph, name, variance, eps, least)], name)
 
 
 class NormScaling(Scaled):
-    """Finds the scale of a `ScaledNormalise`, or of a `Deviation` in FP16."""
+    """Finds the scale of a `ScaledNormalise`, or of a `Deviation` in FP16.
+
+    Attributes:
+        source: a convolution whose output only this norm takes, and which therefore takes the scale; None for none.
+    """
+
+    source: Conv | None = None
 
     def __init__(self, norm: "ScaledNormalise | Deviation") -> None:
         self.watched: ScaledNormalise | Deviation = norm
@@ -180,8 +195,13 @@ class NormScaling(Scaled):
 
     def apply(self, largest: Tensor) -> None:
         """Choose the power of two with which neither sum overflows, with a margin."""
-        self.watched.scale = min(
-            _power_of_two(_FP16_MAX, float(largest[0])), _power_of_two(_FP16_MAX**0.5, float(largest[1])))
+        scale = min(_power_of_two(_FP16_MAX, float(largest[0])), _power_of_two(_FP16_MAX**0.5, float(largest[1])))
+        if self.source is None:
+            self.watched.scale = scale
+            return
+        self.watched.taken = scale
+        self.source.weight = self.source.weight * scale
+        self.source.bias = None if self.source.bias is None else self.source.bias * scale
 
 
 class L2Normalise(Op):

@@ -36,7 +36,7 @@ def test_words_belong_to_one_axis():
     ("nchw-fast", "unknown word 'fast'"), ("nchw-tokens", "unknown word 'tokens'"),
     ("nchw-scaled-onepass", "two choices of norm"), ("nchw-gemm", "gemm linear layers do not go with layout nchw"),
     ("tokens-conv", "conv linear layers"), ("nchw-instance", "needs the channels last"),
-    ("tokens-channelslast", "for maps between 1x1 convolutions"), ("nchw-matmul-channelslast", "for maps between")])
+    ("tokens-channelslast", "for maps and 1x1 convolutions"), ("nchw-matmul-behind", "behind is for maps and")])
 def test_what_does_not_exist_is_refused(name, message):
     with pytest.raises(UsageError, match=message):
         parse_formulation(name)

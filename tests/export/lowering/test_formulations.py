@@ -57,7 +57,7 @@ def test_every_choice_is_a_candidate_somewhere():
 def test_scales_are_powers_of_two_that_leave_room():
     model = random_model("xxs")
     module, context = lowered(model, "nchw-scaled-scores")
-    scales = [part.scale for part in module.modules() if isinstance(part, norms.ScaledNormalise)]
+    scales = [part.scale * part.taken for part in module.modules() if isinstance(part, norms.ScaledNormalise)]
     assert len(scales) == context.applied["norm_scaled"] == 1 + 3 + 12 + 3 + 1
     assert all(torch.frexp(torch.tensor(scale)).mantissa == 0.5 for scale in scales) and len(set(scales)) > 1
 
@@ -71,6 +71,18 @@ def test_scales_are_powers_of_two_that_leave_room():
         if isinstance(part, norms.ScaledNormalise):
             part.register_forward_pre_hook(hook)
     module(3 * images(2, 3, SIZE, SIZE))
+
+
+@pytest.mark.parametrize("name", ["nchw-scaled", "nchw-scaled-behind"])
+def test_a_depthwise_convolution_takes_the_scale_of_the_norm_behind_it(name):
+    """Then no multiplication is left in front of the norm."""
+    plain, _ = lowered(random_model("xxs"), name, calibrate=False)
+    module, _ = lowered(random_model("xxs"), name)
+    block, before = module.stages[0][0], plain.stages[0][0]
+    norm = block.mlp.norm if name == "nchw-scaled" else block.mlp.pwconv1.norm
+    assert norm.scale == 1.0 != norm.taken
+    assert torch.equal(block.dwconv.conv.weight, before.dwconv.conv.weight * norm.taken)
+    assert torch.equal(block.dwconv.conv.bias, before.dwconv.conv.bias * norm.taken)
 
 
 def test_rows_of_queries_and_keys_are_scaled_and_values_are_not():
