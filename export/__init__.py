@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from edgenext_deploy.export.verdict.check import Verdicts, check_onnx
 
 __all__ = [
-    "AdoptRequest", "Candidate", "ExportRequest", "ExportResult", "FormulationReport", "RaceExport", "Verdicts", "adopt",
-    "check_onnx", "export_onnx", "export_race", "list_formulations"]
+    "AdoptRequest", "Candidate", "ExportRequest", "ExportResult", "FormulationReport", "RaceExport", "Verdicts",
+    "adopt", "check_onnx", "export_onnx", "export_race", "list_formulations"]
 
 lazy_names(__name__, {
     "AdoptRequest": "edgenext_deploy.export.adoption.request",
