@@ -218,9 +218,7 @@ class _Reader:
     def _multiply_adds(self, node: Any) -> int:
         if node.op_type not in _PRODUCTS:
             return 0
-        from onnx.helper import get_attribute_value
-
-        attributes = {attribute.name: get_attribute_value(attribute) for attribute in node.attribute}
+        attributes = {attribute.name: _value(attribute) for attribute in node.attribute}
         return multiply_adds(node.op_type, [self._shape(name) if name else () for name in node.input],
                              self._shape(next(filter(None, node.output))), attributes)
 
@@ -245,6 +243,15 @@ class _Reader:
                     shown(tensor), _title(maker)),
                 "unknown" if shape is None else [size or "?" for size in shape]), _FIX_FOREIGN)
         return shape
+
+
+def _value(attribute: Any) -> Any:
+    """Return the value of an ONNX attribute, a number, text or a list of them; None for tensors and graphs."""
+    fields = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints", 8: "strings"}  # by AttributeProto.type
+    if attribute.type not in fields:
+        return None
+    value = getattr(attribute, fields[attribute.type])
+    return value if attribute.type < 6 else list(value)
 
 
 def _title(node: Any) -> str:
