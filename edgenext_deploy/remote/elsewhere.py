@@ -2,10 +2,11 @@
 import os
 import re
 import secrets
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.files import shown, write_files_atomically
+from edgenext_deploy.live_view.address import TOKEN_VARIABLE
 from edgenext_deploy.remote.link.connection import field
 from edgenext_deploy.remote.link.jobs import Job
 from edgenext_deploy.remote.pushing import bundle_of
@@ -14,7 +15,7 @@ from edgenext_deploy.remote.session import Session
 # Options of our commands whose value is a file or folder that is written.
 _OUTPUTS = ("--json-file", "--html", "--csv", "--markdown", "--plot", "--save", "--report")
 # Options whose value is never a file here, though one of that name may lie here.
-_NAMES = ("--device", "--target", "--serve", "--serve-token", "--on")
+_NAMES = ("--device", "--target", "--serve", "--on")
 _PORT = re.compile(r"[1-9][0-9]{0,4}\Z")
 _MOST_BYTES = 512 << 20
 _MOST_FILES = 2000
@@ -25,10 +26,12 @@ class Words(NamedTuple):
 
     Attributes:
         words: of it.
+        environ: environment variables; the token of a page is one, because everybody there sees the words.
         outputs: name in the job's folder ``out``, and path here, of what is fetched.
     """
 
     words: Tuple[str, ...]
+    environ: Dict[str, str]
     outputs: Tuple[Tuple[str, str], ...]
 
 
@@ -58,6 +61,7 @@ def carry_words(session: Session, words: Sequence[str]) -> Words:
     found: List[str] = []
     outputs: List[Tuple[str, str]] = []
     before = ""
+    words, environ = _without_token(words)
     for word in words:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
         name = option if equals else before
@@ -70,7 +74,7 @@ def carry_words(session: Session, words: Sequence[str]) -> Words:
     names = [name for name, _ in outputs]
     if len(set(names)) != len(names):
         raise UsageError("two outputs have the same name", "give each another name")
-    return Words(tuple(found), tuple(outputs))
+    return Words(tuple(found), environ, tuple(outputs))
 
 
 def run_there(session: Session, command: str, words: Sequence[str], on_output: Callable[[str], None]) -> int:
@@ -87,7 +91,8 @@ def run_there(session: Session, command: str, words: Sequence[str], on_output: C
     """
     carried = carry_words(session, words)
     job = Job("run-" + secrets.token_hex(8), "{} on {}".format(command, session.board.name),
-              [{"title": command, "run": [session.command(command), *carried.words]}], attached=True, again=True)
+              [{"title": command, "run": [session.command(command), *carried.words], "env": carried.environ}],
+              attached=True, again=True)
     code = session.run(job, on_output, check=False).get("code")
     if carried.outputs:
         _fetch(session, job, carried.outputs)
@@ -104,6 +109,21 @@ def _carried(session: Session, option: str, value: str, outputs: List[Tuple[str,
     if option in _NAMES or not value or not os.path.exists(value):
         return value
     return session.push(bundle_of(value))
+
+
+def _without_token(words: Sequence[str]) -> Tuple[List[str], Dict[str, str]]:
+    """Return the words without ``--serve-token``, and the variable that says the same."""
+    token = os.environ.get(TOKEN_VARIABLE)
+    kept: List[str] = []
+    for word in words:
+        if kept[-1:] == ["--serve-token"]:
+            kept.pop()
+            token = word
+        elif word.startswith("--serve-token="):
+            token = word.partition("=")[2]
+        else:
+            kept.append(word)
+    return kept, {} if token is None else {TOKEN_VARIABLE: token}
 
 
 def _fetch(session: Session, job: Job, outputs: Sequence[Tuple[str, str]]) -> None:

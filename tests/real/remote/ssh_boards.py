@@ -186,6 +186,11 @@ class Desk:
         with self.known.open("a") as known:
             known.write(board.host_line.replace("]:{} ".format(board.port), "]:{} ".format(port)))
 
+    def know_only(self, name):
+        """Write the configuration for a board that is not there."""
+        with self.config.open("a") as config:
+            config.write(_CLIENT.format(name=name, port=1, key=self.key, known=self.known))
+
     def command(self, *words, module="edgenext_deploy.remote.commands.cli"):
         return [sys.executable, "-m", module, *map(str, words)]
 

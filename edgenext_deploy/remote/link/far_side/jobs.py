@@ -67,7 +67,8 @@ def start(wire: Wire, folder: Folder, job: Json, wait: bool, again: bool) -> Jso
     lock(alive)
     for stream in ("output", "log"):
         open(os.path.join(path, stream), "wb").close()
-    write_json(os.path.join(path, "job.json"), job)
+    # Not the steps: a camera's address, or a token, may be among their words.
+    write_json(os.path.join(path, "job.json"), {key: job[key] for key in ("id", "title", "who")})
     write_json(os.path.join(path, "state.json"), {"state": "running", "started": time.time(), "steps": []})
     leash = os.pipe()
     if os.fork() == 0:
