@@ -16,7 +16,7 @@ from import_graph import STAGES
 
 ROOT = Path(paths.ROOT)
 
-# A file of Python itself, and a name that no room has.
+# A file of Python itself, one of the user, and a name that no room has.
 NOT_OURS = {"pyvenv.cfg", "measure/", "xxs.plan.racing/"}
 
 def mentions():

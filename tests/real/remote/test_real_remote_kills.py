@@ -79,7 +79,7 @@ def test_kills_during_a_setup(desk, seed):
     code, out, err = desk.run("nano", "setup")
     assert code == 0 and "inference is possible" in out, (died, err)
     complete(board)
-    assert [path.name for path in (board.root / "venvs").iterdir()][0].startswith("py3.6-")
+    assert next((board.root / "venvs").iterdir()).name.startswith("py3.6-")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -88,7 +88,7 @@ def test_kills_during_a_copy(desk, seed):
     data = os.urandom(60 << 20)
     (desk.folder / "big.bin").write_bytes(data)
     died = storm(desk, board, ("nano", "push", "big.bin"), 1.5, seed)
-    code, out, err = desk.run("nano", "push", "big.bin")
+    code, _, err = desk.run("nano", "push", "big.bin")
     assert code == 0, (died, err)
     assert digest(next((board.root / "files").glob("*/big.bin"))) == hashlib.sha256(data).hexdigest()
     assert not list((board.root / "incoming").iterdir())
@@ -101,7 +101,7 @@ def test_kills_during_a_build(desk, seed):
     (board.home / "build_s").write_text("4")
     words = ("nano", "build", "--variant", "icons", "--fp16")
     died = storm(desk, board, words, 6.0, seed)
-    code, out, err = desk.run(*words)
+    code, _, err = desk.run(*words)
     assert code == 0, (died, err)
     complete(board)
     assert len(list((board.root / "files").glob("*/*/icons.plan"))) == 1
