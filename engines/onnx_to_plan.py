@@ -15,7 +15,6 @@ from edgenext_deploy.artifacts.plan_check import (
     write_plan,
 )
 from edgenext_deploy.bundle.reading import is_bundle_name
-from edgenext_deploy.bundle.record import SUFFIX as BUNDLE_SUFFIX
 from edgenext_deploy.commands.options import kind_of_input
 from edgenext_deploy.engines import timing_cache as timing_cache_files
 from edgenext_deploy.engines import workspace
@@ -187,9 +186,9 @@ def _open_source(onnx: str) -> Source:
     if suffix in manifests.PLAN_SUFFIXES:
         raise BadInputError("{} is a plan, and a plan is built from an ONNX file".format(onnx),
                             "look at it: edgenext-build inspect {}".format(shlex.quote(onnx)))
-    if suffix not in (manifests.ONNX_SUFFIX, BUNDLE_SUFFIX):
+    if suffix not in (manifests.ONNX_SUFFIX, manifests.BUNDLE_SUFFIX):
         raise BadInputError("{} is no ONNX file and no bundle: a name ending in {} or {} expected".format(
-            onnx, manifests.ONNX_SUFFIX, BUNDLE_SUFFIX), "pass the file that edgenext-export wrote")
+            onnx, manifests.ONNX_SUFFIX, manifests.BUNDLE_SUFFIX), "pass the file that edgenext-export wrote")
     return Source(onnx)
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgenext_deploy.artifacts.manifest import Manifest
+from edgenext_deploy.artifacts.manifest import BUNDLE_SUFFIX, Manifest
 from edgenext_deploy.bundle.reading import open_bundle
-from edgenext_deploy.bundle.record import SUFFIX
 from edgenext_deploy.bundle.writing import NamedGraph, bundle_bytes
 from edgenext_deploy.errors import BadInputError, IncompatibleError, UsageError, VerificationError
 from edgenext_deploy.export.request import ExportRequest
@@ -63,7 +62,7 @@ def run_race_export(request: ExportRequest, formulations: Sequence[str] | None, 
     """
     resolved = request.resolve()
     names = _names(request, resolved, formulations)
-    path = str(resolved.folder / (resolved.name + SUFFIX))
+    path = str(resolved.folder / (resolved.name + BUNDLE_SUFFIX))
     _require_place(path, resolved)
     graphs: list[NamedGraph] = []
     found: dict[str, Manifest] = {}

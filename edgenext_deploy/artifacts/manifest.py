@@ -15,6 +15,8 @@ from edgenext_deploy.files import find_beside, shown
 # it; `schema_needed` decides. Schema 2 has what an older release would ignore, and so run wrongly.
 SCHEMA = 2
 ONNX_SUFFIX = ".onnx"
+# Of a file with several graphs, see `edgenext_deploy.bundle.record`.
+BUNDLE_SUFFIX = ".race"
 PLAN_SUFFIXES = (".plan", ".engine", ".trt")
 # In `Manifest.lowering`, among the rules: the graph was taken over as somebody's file has it.
 ADOPTED = "adopted"

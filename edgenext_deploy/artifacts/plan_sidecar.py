@@ -9,6 +9,7 @@ import shlex
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
+from edgenext_deploy.artifacts.manifest import BUNDLE_SUFFIX, ONNX_SUFFIX
 from edgenext_deploy.artifacts.plan_header import RUNTIME_NAMES, unreadable
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import find_beside, require_file, shown
@@ -90,8 +91,11 @@ def find_sidecar_path(path: str) -> str:
 
 
 def rebuild_command(path: str) -> str:
-    """Return the command that builds a plan again, for a shell."""
-    return shown("edgenext-build {}".format(shlex.quote(os.path.splitext(path)[0] + ".onnx")), 400)
+    """Return the command that builds a plan again, for a shell: from its graph, or a bundle if only that lies there."""
+    stem = os.path.splitext(path)[0]
+    # Python 3.6 raises for a null character.
+    bundle = "\0" not in stem and os.path.isfile(stem + BUNDLE_SUFFIX) and not os.path.isfile(stem + ONNX_SUFFIX)
+    return shown("edgenext-build {}".format(shlex.quote(stem + (BUNDLE_SUFFIX if bundle else ONNX_SUFFIX))), 400)
 
 
 def dump(record: PlanRecord) -> bytes:

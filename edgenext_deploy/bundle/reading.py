@@ -10,14 +10,13 @@ import numpy as np
 
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.artifacts import manifest as manifests
-from edgenext_deploy.artifacts.manifest import Manifest
+from edgenext_deploy.artifacts.manifest import BUNDLE_SUFFIX, Manifest
 from edgenext_deploy.bundle.record import (
     FIX,
     LENGTH_BYTES,
     MAGIC,
     MOST_HEADER_BYTES,
     SCHEMA,
-    SUFFIX,
     Blob,
     BundleRecord,
     Candidate,
@@ -131,7 +130,7 @@ class Bundle:
 
 def is_bundle_name(path: str) -> bool:
     """Return whether a file's name is that of a bundle; the file need not exist."""
-    return os.path.splitext(path)[1].lower() == SUFFIX
+    return os.path.splitext(path)[1].lower() == BUNDLE_SUFFIX
 
 
 def open_bundle(path: "Union[str, os.PathLike[str]]") -> Bundle:

@@ -9,7 +9,6 @@ from typing import Dict, Iterator, NamedTuple, Tuple
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import shown
 
-SUFFIX = ".race"
 SCHEMA = 1
 MAGIC = b"EDGENEXT-RACE-1\n"
 LENGTH_BYTES = 8

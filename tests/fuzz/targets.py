@@ -26,6 +26,8 @@ from edgenext_deploy.benchmarks.accuracy.results import Results
 from edgenext_deploy.benchmarks.report.csv_table import to_csv
 from edgenext_deploy.benchmarks.report.html.pages import report_page
 from edgenext_deploy.benchmarks.report.markdown import to_markdown
+from edgenext_deploy.bundle.reading import open_bundle
+from edgenext_deploy.bundle.writing import bundle_bytes
 from edgenext_deploy.camera.open import parse_address
 from edgenext_deploy.export.verdict.check import check_onnx
 from edgenext_deploy.machine.power_mode import mode_names, mode_number, mode_of_command
@@ -141,12 +143,25 @@ def coco():
     }).encode()
 
 
+def bundle():
+    from race_bundles import tiny_graphs
+
+    return bundle_bytes("tiny", tiny_graphs("one", "two"), {"three": "why"})
+
+
+def read_bundle(content, path):
+    found = open_bundle(path)
+    for candidate in found.record.candidates:
+        found.files(candidate.name)
+
+
 def targets():
     sidecars, plans = sidecar()
     return {
         "manifest": Target(data("tiny_*.json", "hostile/*.json"), read_manifest, 3000, True),
         "sidecar": Target(sidecars, lambda content, path: plan_sidecar.parse_record(content, "x.plan.json"), 3000,
                           True),
+        "bundle": Target([bundle()], read_bundle, 1500),
         "header": Target(plans, lambda content, path: plan_header.parse_header(
             content[:plan_header.HEAD_BYTES], len(content), "x.plan"), 4000),
         "layers": Target(data("hostile/fz_layers_*.bin"), read_layers, 4000),

@@ -101,7 +101,7 @@ def test_header_of_another_version(tmp_path, version):
 WRONG = [3, -1, 2.5, True, "text", "", "\x1b[2J\n", "\ud800", None, [], [3], ["x"], {}, {"x": 3},
          {"x": ["y", None]}, ...]
 # A text of any content is right there; so is any number, or anything at all.
-FREE = {"toolkit_version", "onnx_file", "built_at", "file", "platform", "board", "l4t", "jetpack", "tensorrt",
+FREE = {"toolkit_version", "onnx_file", "built_at", "race", "file", "platform", "board", "l4t", "jetpack", "tensorrt",
         "tensorrt_rtx", "gpu", "compute_capability", "cuda", "cuda_driver", "driver", "build_seconds",
         "workspace_bytes", "proof", "fp32_pins", "builder_flags", "manifest_sha256", "plugins"}
 
