@@ -17,7 +17,7 @@ from import_graph import STAGES
 ROOT = Path(paths.ROOT)
 
 # A file of Python itself, one of the user, and a name that no room has.
-NOT_OURS = {"pyvenv.cfg", "measure/", "xxs.plan.racing/"}
+NOT_OURS = {"pyvenv.cfg", "boards.toml", "measure/", "xxs.plan.racing/"}
 
 def mentions():
     """Return the commands with an argument that are named within a sentence; they need not be complete."""

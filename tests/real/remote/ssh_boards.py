@@ -121,6 +121,13 @@ class SshBoard:
                 if "sshd" in process_name(number):
                     end_process(number)
 
+    def die(self):
+        """End the server and every connection, as a board does that is switched off."""
+        children = self.children()
+        self.process.terminate()
+        for number in [*children, *self.jobs()]:
+            end_process(number)
+
     def jobs(self):
         """Return the ids of the processes that work on the board: their home is this board's."""
         mark = "HOME={}\0".format(self.home).encode()

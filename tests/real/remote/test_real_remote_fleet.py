@@ -48,18 +48,13 @@ def test_a_fleet_of_three_of_which_one_dies(desk):
     desk.know(slow, line.port)
     dying = desk.add("dying", environment=desk.index)
     (desk.folder / "boards.toml").write_text(FLEET)
-
-    def die():
-        dying.process.terminate()
-        dying.cut()
-
-    when(lambda: (dying.root / "jobs").exists(), die)
+    when(lambda: (dying.root / "jobs").exists(), dying.die)
     words = ("--tag", "lab", "bench", "--variant", "icons", "--fp16", *QUICK)
     # The lost connection is tried again for two minutes.
     code, out, err = desk.run(*words, "--json", timeout=400)
     data = json.loads(out)
     hosts = {host["host"]: host for host in data["hosts"]}
-    assert [hosts[name]["exit_code"] for name in ("fast", "slow", "dying")] == [0, 0, 6], err
+    assert [hosts[name]["exit_code"] for name in ("fast", "slow", "dying")] == [0, 0, 6], out
     assert code == data["exit_code"] == 6
     assert "no SSH server answers" in hosts["dying"]["error"] or "has ended" in hosts["dying"]["error"]
     assert [hosts[name]["result"]["runtime"] for name in ("fast", "slow")] == ["onnxruntime", "tensorrt"]
