@@ -21,7 +21,7 @@ THIRD_PARTY = {
     "models": {"numpy", "click", "rich", "torch", "safetensors"},
     "export": {"numpy", "click", "rich", "torch", "onnx", "onnxsim", "onnxruntime", "tensorrt_rtx"},
     "engines": {"numpy", "click", "rich", "tensorrt", "tensorrt_rtx"},
-    "benchmarks": {"numpy", "click", "rich", "pycocotools", "onnx", "PIL"},
+    "benchmarks": {"numpy", "click", "rich", "pycocotools", "onnx", "PIL", "ray"},
 }
 STANDARD = set(sys.stdlib_module_names)
 

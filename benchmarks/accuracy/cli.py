@@ -42,12 +42,15 @@ _NAMED = 5
               help="Number of images to evaluate, spread evenly over all.  [default: all]")
 @click.option("--resume", type=OutputFile(), metavar="FILE",
               help="Keep the results of each image in FILE, and go on from there if the run was interrupted.")
+@click.option("--ray", metavar="ADDRESS",
+              help="Evaluate on the nodes of a Ray cluster: auto for the one that this machine belongs to, local for "
+                   "one of its own, or HOST:PORT. Engines and images lie in a folder that all nodes share.")
 @runtime_options(without=("preprocess_on",))
 @json_options
 @common_options
 @click.pass_context
 def eval_command(context: click.Context, engines: Tuple[str, ...], data: Optional[str], labels: Optional[str],
-                 class_order: Optional[str], limit: Optional[int], resume: Optional[str],
+                 class_order: Optional[str], limit: Optional[int], resume: Optional[str], ray: Optional[str],
                  runtime: RuntimeOptions, as_json: bool, json_file: Optional[str]) -> None:
     """Measure the accuracy of engines on labelled images.
 
@@ -65,7 +68,7 @@ def eval_command(context: click.Context, engines: Tuple[str, ...], data: Optiona
         with show_progress() as show:
             evaluation = evaluate(
                 *engines, data=data, labels=labels, class_order=class_order, limit=limit, resume=resume,
-                runtime=runtime,
+                runtime=runtime, ray=ray,
                 progress=None if show is None else lambda done, total, _: show(
                     done / total, "{} of {} images".format(done, total)))
     except KeyboardInterrupt:
@@ -93,6 +96,9 @@ def _say_what_was_left_out(evaluation: "Evaluation") -> None:
         say("{} of {} images were evaluated before".format(evaluation.resumed, total))
     if evaluation.turned:
         say("note: {} of {} images have an EXIF orientation and were turned upright".format(evaluation.turned, total))
+    if evaluation.repeated:
+        say("note: {} parts of the images were evaluated again, as a worker or node of the cluster died".format(
+            evaluation.repeated))
     unreadable = evaluation.unreadable
     for image in unreadable[:_NAMED]:
         say("warning: left out {}: {}".format(shown(image["image"]), shown(image["error"], 400)))

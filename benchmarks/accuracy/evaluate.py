@@ -1,19 +1,18 @@
 """The evaluation: engines over images, row by row, and what the rows say."""
 import contextlib
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from edgenext_deploy.benchmarks.accuracy.classification import ClassificationTask
 from edgenext_deploy.benchmarks.accuracy.data import Data, Item
 from edgenext_deploy.benchmarks.accuracy.detection import DetectionTask
 from edgenext_deploy.benchmarks.accuracy.results import Results
+from edgenext_deploy.benchmarks.accuracy.rows import rows_of
 from edgenext_deploy.benchmarks.accuracy.segmentation import SegmentationTask
 from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task, is_index
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.networks.base import TASKS, Network
 from edgenext_deploy.networks.open import open_network, task_of
-from edgenext_deploy.networks.photo_answers import answer_photos
-from edgenext_deploy.preprocess.photo_batches import ReadPhoto
 from edgenext_deploy.preprocess.words import in_words
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.version import __version__
@@ -45,6 +44,7 @@ class Evaluation(NamedTuple):
         turned: number of the used images with an EXIF orientation; they were turned upright.
         resumed: number of images taken from the results file.
         engines: result of each engine, in the order given.
+        repeated: number of parts of the images that a Ray cluster did again because a worker or node died.
     """
 
     task: str
@@ -54,12 +54,13 @@ class Evaluation(NamedTuple):
     turned: int
     resumed: int
     engines: List[EngineResult]
+    repeated: int = 0
 
 
 def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Optional[str] = None,
              class_order: Optional[str] = None, limit: Optional[int] = None, resume: Optional[str] = None,
              runtime: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
-             progress: Optional[Progress] = None) -> Evaluation:
+             progress: Optional[Progress] = None, ray: Optional[str] = None) -> Evaluation:
     """Evaluate engines of one task on the same images, and return their figures.
 
     An image that cannot be used is left out for every engine, and named.
@@ -74,6 +75,8 @@ def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Option
         resume: file that keeps the results of each image; what it holds already is not evaluated again.
         runtime: how to run the engines.
         progress: called before each image with the number done, the number of all, and the image's name.
+        ray: address of a Ray cluster whose nodes do it: ``auto``, ``local`` for one of this machine, or HOST:PORT;
+            see `on_ray`. None for this process.
 
     Raises:
         BadInputError: engines, data or results file are missing, broken or do not fit together; or no image could
@@ -94,8 +97,12 @@ def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Option
         results = stack.enter_context(Results(
             resume, _header(name, described, images), [item.key for item in images.items],
             lambda row: _is_row(row, task, len(networks), len(names))))
-        _complete(results, task, networks, images.items, progress)
-    return _judged(name, task, images, results, described, names)
+        repeated = 0
+        if ray is None:
+            _complete(results, lambda items: rows_of(task, networks, items), images.items, progress)
+        else:
+            repeated = _complete_on_ray(ray, results, task, described, runtime, images.items, progress)
+    return _judged(name, task, images, results, described, names)._replace(repeated=repeated)
 
 
 def _common_task(engines: Sequence[str]) -> str:
@@ -143,31 +150,30 @@ def _header(task: str, engines: Sequence[Dict[str, Any]], data: Data) -> Dict[st
                                        session.get("device") or session.get("provider")) for session in sessions]}
 
 
-def _complete(results: Results, task: Task, networks: "Sequence[Network[Any]]", items: Sequence[Item],
+def _complete(results: Results, rows: "Callable[[Sequence[Item]], Iterable[Row]]", items: Sequence[Item],
               progress: Optional[Progress]) -> None:
     """Add the rows that are not there yet."""
     missing = [(number, item) for number, item in enumerate(items) if item.key not in results.rows]
-    ahead = iter(missing)
-    with contextlib.closing(answer_photos(networks, [item.path for _, item in missing])) as batches:
-        for batch in batches:
-            answers = zip(*batch.answers)
-            for photo, (number, item) in zip(batch.photos, ahead):
-                if progress is not None:
-                    progress(number, len(items), item.key)
-                results.add(item.key, {"error": photo.error.message} if photo.error is not None else
-                            _row(task, networks, item, photo, next(answers)))
+    for (number, item), row in zip(missing, rows([item for _, item in missing])):
+        if progress is not None:
+            progress(number, len(items), item.key)
+        results.add(item.key, row)
 
 
-def _row(task: Task, networks: "Sequence[Network[Any]]", item: Item, photo: ReadPhoto,
-         answers: Sequence[Any]) -> Row:
-    try:
-        row: Row = {"engines": [task.row(network, item, photo.size, answer)
-                                for network, answer in zip(networks, answers)]}
-    except BadInputError as error:
-        return {"error": error.message}
-    if photo.orientation != 1:
-        row["turned_upright_from"] = photo.orientation
-    return row
+def _complete_on_ray(address: str, results: Results, task: Task, engines: Sequence[Dict[str, Any]],
+                     runtime: RuntimeOptions, items: Sequence[Item], progress: Optional[Progress]) -> int:
+    """Add the rows that a cluster makes; return how many parts it did again."""
+    from edgenext_deploy.benchmarks.accuracy.on_ray import RayRows
+
+    made: List[RayRows] = []
+
+    def rows(missing: Sequence[Item]) -> Iterable[Row]:
+        made.append(RayRows(address, [engine["file"] for engine in engines], [engine["sha256"] for engine in engines],
+                            runtime, task, missing))
+        return made[0]
+
+    _complete(results, rows, items, progress)
+    return made[0].repeated
 
 
 def _is_row(row: Row, task: Task, engines: int, classes: int) -> bool:

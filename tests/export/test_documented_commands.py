@@ -33,6 +33,7 @@ NOT_RUN = {
     "^edgenext-remote| --on ": "needs a board; tests/real/remote has SSH servers",
     "--runtime openvino": "needs OpenVINO; tests/core/runtime/test_ov_session.py has it",
     "--pretrained": "downloads; tests/models/checkpoints has a server",
+    "--ray auto": "needs a Ray cluster; tests/real/test_ray.py has one",
     "triton://": "needs a server; tests/core/runtime/test_kserve.py has one",
 }
 # Exports take seconds each, with the real tools; what exports a row after the other takes a minute.
