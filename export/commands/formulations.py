@@ -14,7 +14,7 @@ from edgenext_deploy.export.limits import FRACTIONS, WHOLE_NUMBERS
     short_help="List the forms in which a network can be written.", epilog=examples(
         "edgenext-export formulations --variant xxs",
         "edgenext-export formulations --variant s --target orin --json",
-        "edgenext-export formulations --variant xxs --formulation nchw --formulation nchw-scaled"))
+        "edgenext-export formulations --variant xxs --image-size 64 --formulation nchw --formulation nchw-scaled"))
 @click.option("--variant", metavar="NAME", required=True, help="A network of edgenext-models.")
 @target_option("Where the engine will run: {names}.", default="nano", show_default=True)
 @click.option("--formulation", "names", metavar="NAME", multiple=True,

@@ -38,7 +38,7 @@ NOT_RUN = {
 }
 # Exports take seconds each, with the real tools; what exports a row after the other takes a minute.
 EXPORTS = re.compile(r"^edgenext-export (?!check)|estimate --variant")
-MINUTES = re.compile(r"--run\b|--race\b|bench routes")
+MINUTES = re.compile(r"--run\b|--race\b|bench routes|export formulations(?!.*--formulation)")
 # What is adopted: files of other people's, narrow forms of them.
 THEIRS = {"lite0.onnx": "mobilenet_v2_17.onnx", "mobilenet.onnx": "mobilenet_v3_17.onnx",
           "model.onnx": "shufflenet_v2_17.onnx", "seg.onnx": "deeplabv3_mobilenet_v3_17.onnx"}
