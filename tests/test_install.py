@@ -12,6 +12,9 @@ from pathlib import Path
 import paths
 import pytest
 
+from edgenext_deploy.commands.console import MODULES
+from edgenext_deploy.remote.setting_up.wheels import own_wheel
+
 ROOT = Path(paths.ROOT)
 SCRIPT = os.path.join(paths.TESTS, "import_everything.py")
 PYTHONS = {"3.6": os.environ.get("EDGENEXT_PYTHON36"), "3.11": sys.executable,
@@ -60,6 +63,20 @@ def test_the_wheel_is_universal_and_complete(wheel):
     ours |= {"edgenext_deploy/{}".format(path.relative_to(ROOT)) for stage in STAGES
              for path in (ROOT / stage).glob("**/*.py")}
     assert {name for name in names if name.endswith(".py")} == ours
+
+
+def test_the_wheel_that_boards_get_has_the_same_files(wheel, tmp_path, monkeypatch):
+    """`edgenext-remote` makes one without any build tool, the same bytes each time."""
+    monkeypatch.setenv("EDGENEXT_CACHE", str(tmp_path))
+    path = own_wheel()
+    assert own_wheel() == path and Path(path).name == wheel.name
+
+    def files(archive):
+        return {name for name in zipfile.ZipFile(str(archive)).namelist() if ".dist-info/" not in name}
+
+    assert files(path) == files(wheel)
+    run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path / "site"), path])
+    assert {path.name for path in (tmp_path / "site" / "bin").iterdir()} == set(MODULES)
 
 
 def test_the_source_distribution_holds_what_the_links_point_at(sdist):

@@ -52,6 +52,17 @@ def serve_port(words: Sequence[str]) -> Optional[int]:
     return None
 
 
+def with_port(words: Sequence[str], port: int) -> List[str]:
+    """Return the words with another port of ``--serve``."""
+    found: List[str] = []
+    for word in words:
+        if found[-1:] == ["--serve"]:
+            found.append(str(port))
+        else:
+            found.append("--serve={}".format(port) if word.startswith("--serve=") else word)
+    return found
+
+
 def carry_words(session: Session, words: Sequence[str]) -> Words:
     """Copy the files that a command line names, and return it as it is on the board.
 

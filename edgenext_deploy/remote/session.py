@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from edgenext_deploy.errors import BadInputError, EdgeNextError, MissingRuntimeError
 from edgenext_deploy.files import shown
@@ -55,6 +55,8 @@ class Session:
         self.board = board
         self.steps: List[Step] = []
         self.job: Optional[Job] = None
+        # What is shown of a line of the board's; a forwarded port has another number here.
+        self.shown: Callable[[str], str] = str
         self._watcher = watcher._replace(step=self._done)
         self._told = watcher
         self._batch, self._wait, self._forwards = batch, wait, forwards
@@ -222,9 +224,9 @@ class Session:
                 lines.append(line)
                 del lines[:-_KEPT_LINES]
             if stream == "output" and on_output is not None:
-                on_output(line)
+                on_output(self.shown(line))
             else:
-                self._told.line(stream, line)
+                self._told.line(stream, self.shown(line))
 
         self.job = job
         found = run_job(self.connect, job, self._watcher._replace(line=on_line), who_am_i(), self._wait)

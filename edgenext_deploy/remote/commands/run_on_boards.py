@@ -1,15 +1,18 @@
 """A command of ours that runs on boards: ``edgenext-remote HOST run``, and ``--on HOST`` of the commands themselves."""
-from typing import Any, Dict, Sequence
+import secrets
+from typing import Any, Dict, List, Sequence
 
 import click
 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.remote.commands.choice import report_failures
-from edgenext_deploy.remote.elsewhere import run_there, serve_port
+from edgenext_deploy.remote.elsewhere import run_there, serve_port, with_port
 from edgenext_deploy.remote.fleet import FleetBoard
 from edgenext_deploy.remote.screen import Screen
 from edgenext_deploy.remote.session import Session
 from edgenext_deploy.remote.together import run_together
+
+_FIRST_PORT, _PORTS = 20000, 10000
 
 
 def run_on_boards(boards: Sequence[FleetBoard], command: str, words: Sequence[str], wait: bool = True) -> int:
@@ -29,11 +32,17 @@ def run_on_boards(boards: Sequence[FleetBoard], command: str, words: Sequence[st
     several = len(boards) > 1
     if port is not None and several:
         raise UsageError("--serve shows one board at a time, {} given".format(len(boards)), "start a command for each")
-    forwards = [] if port is None else ["127.0.0.1:{0}:127.0.0.1:{0}".format(port)]
+    forwards: List[str] = []
+    if port is not None:
+        # Not the same one: the board may use it.
+        far_port = _FIRST_PORT + secrets.randbelow(_PORTS)
+        forwards, words = ["127.0.0.1:{}:127.0.0.1:{}".format(port, far_port)], with_port(words, far_port)
     codes: Dict[str, int] = {}
 
     def work(session: Session) -> Dict[str, Any]:
         session.require_ready()
+        if port is not None:
+            session.shown = lambda line: line.replace("127.0.0.1:{}".format(far_port), "127.0.0.1:{}".format(port))
         name = session.board.name
         codes[name] = run_there(session, command, words, lambda line: click.echo(
             "{}  {}".format(name, line) if several else line))

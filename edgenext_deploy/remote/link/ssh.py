@@ -28,6 +28,7 @@ _MEANINGS = (
     ("Connection timed out", "the host does not answer", "check that the board is on, and in this network"),
     ("No route to host", "the host cannot be reached", "check that the board is on, and in this network"),
     ("Network is unreachable", "the host cannot be reached", "check the network"),
+    ("cannot listen to port", "the port is used here by another program", "give another one with --serve"),
     ("No space left on device", "the disk there is full", "free some space there"),
 )
 

@@ -33,7 +33,7 @@ class LocalBoard:
 def board(tmp_path, monkeypatch):
     (tmp_path / "home").mkdir()
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "local_ssh.py")
-    monkeypatch.setenv(SSH_VARIABLE, "{} {} {}".format(sys.executable, script, tmp_path / "home"))
+    monkeypatch.setenv(SSH_VARIABLE, "{} -I -S {} {}".format(sys.executable, script, tmp_path / "home"))
     monkeypatch.setenv("EDGENEXT_CACHE", str(tmp_path / "cache"))
     made = LocalBoard(tmp_path / "home")
     yield made
