@@ -33,6 +33,7 @@ _PRODUCTS = tuple(operator for operator in COUNTED if operator not in RECURRENT)
 _BARRIERS = (*_PRODUCTS, *_REDUCTIONS, *_COPIES, "Split")
 _KNOWN = frozenset((*_BARRIERS, *_ELEMENTWISE, *_FREE, *_CONSTANT))
 _FIX_FOREIGN = "edgenext-export adopt FILE.onnx fixes the shapes and folds what it can; give the file that it writes"
+_FIX_UNKNOWN = "measure the network on the device: edgenext-bench FILE.onnx"
 
 
 class Kernel(NamedTuple):
@@ -152,9 +153,10 @@ class _Reader:
     def _add(self, node: Any) -> None:
         """Give a node to the kernel that does it, a new one if need be."""
         if node.op_type not in _KNOWN or node.domain not in ("", "ai.onnx"):
+            control = node.op_type in _CONTROL_FLOW and not node.domain
             raise BadInputError("{}: node {} cannot be estimated: {}".format(
-                self._path, _title(node), "control flow" if node.op_type in _CONTROL_FLOW and not node.domain else
-                "it is not known here how much work this operator is"), _FIX_FOREIGN)
+                self._path, _title(node), "control flow" if control else
+                "it is not known here how much work this operator is"), _FIX_FOREIGN if control else _FIX_UNKNOWN)
         activations = [tensor for tensor in map(self._source, node.input) if tensor and tensor not in self._parameters]
         made = [tensor for tensor in node.output if tensor]
         if node.op_type in _CONSTANT or not activations:

@@ -13,9 +13,8 @@ from sweeps import sweep  # noqa: E402
 pytestmark = [pytest.mark.real, pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is not installed")]
 
-# Why each is there: Split of affine grids whose sizes are values; ranges as loops, in floating point.
+# Why they are there: ranges as loops, in floating point.
 WRONG_YES = {
-    "node/test_affine_grid_3d_expanded", "node/test_affine_grid_3d_align_corners_expanded",
     "node/test_range_float_type_positive_delta_expanded", "node/test_range_float16_type_positive_delta_expanded",
     "node/test_range_bfloat16_type_positive_delta_expanded"}
 

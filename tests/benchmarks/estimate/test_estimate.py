@@ -264,7 +264,7 @@ def test_an_operator_of_unknown_work_is_refused_by_its_nodes_name(tmp_path, node
     path = onnx_file(tmp_path, [(node, options)], domains=("com.microsoft",))
     with pytest.raises(BadInputError) as refused:
         estimate_file(path, "nano", "fp16")
-    assert found in str(refused.value) and "edgenext-export adopt" in str(refused.value)
+    assert found in str(refused.value) and "edgenext-bench" in str(refused.value)
 
 
 def test_control_flow_is_refused_by_its_nodes_name(tmp_path):
