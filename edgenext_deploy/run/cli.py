@@ -62,7 +62,8 @@ With --json and --json-file a stream gives one JSON object per line."""
                    "the labels' letters]")
 @click.option("--fast-decode", is_flag=True,
               help="Photos: decode large JPEG files at a half, a quarter or an eighth of their size, where that leaves "
-                   "four times the sides that the network sees. The input differs by at most 2 grey levels.")
+                   "five times the sides that the network sees. The input of most photos differs by at most 2 grey "
+                   "levels.")
 @click.option("--anyway", is_flag=True, help="Show answers of random weights too; they mean nothing.")
 @runtime_options()
 @live_options
