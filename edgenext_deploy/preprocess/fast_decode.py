@@ -1,7 +1,8 @@
 """Decode a JPEG photo at a half, a quarter or an eighth of its size, where the network's input stays far smaller.
 
 libjpeg then computes fewer coefficients of each block, which saves most of a large photo's decoding. The pixels differ
-a little from those of the whole photo: by at most two grey levels in the network's input for photos, as the tests measure.
+a little from those of the whole photo: by at most two grey levels in the network's input of most
+photos, as the tests measure.
 """
 from typing import TYPE_CHECKING, Sequence, Tuple
 
