@@ -35,6 +35,7 @@ if content("says") is not None:
             out = out[os.write(1, out):]
     except OSError:
         pass
+    sys.stdin.buffer.readline()  # the request that this answers, or the end
     sys.exit(0)
 os.environ["HOME"] = home
 os.chdir(home)
