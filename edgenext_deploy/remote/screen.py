@@ -26,19 +26,20 @@ class Screen:
     Args:
         hosts: names of the boards.
         quiet: show nothing but questions.
+        live: on a terminal, show what is being done, in lines that change.
     """
 
-    def __init__(self, hosts: Sequence[str], quiet: bool = False) -> None:
+    def __init__(self, hosts: Sequence[str], quiet: bool = False, live: bool = True) -> None:
         self._hosts = list(hosts)
         self._width = max(map(len, hosts))
-        self._quiet = quiet
+        self._quiet, self._lively = quiet, live and not quiet
         self._status: Dict[str, str] = dict.fromkeys(hosts, "starting")
         self._began = time.monotonic()
         self._lock = threading.Lock()
         self._live: Optional[Live] = None
 
     def __enter__(self) -> "Screen":
-        if not self._quiet and sys.stderr.isatty():
+        if self._lively and sys.stderr.isatty():
             from rich.console import Console
             from rich.live import Live
 

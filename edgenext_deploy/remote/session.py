@@ -127,6 +127,7 @@ class Session:
     def timed(self, title: str) -> Iterator[None]:
         """Count what happens inside as a step."""
         began = time.monotonic()
+        self._told.now(title)
         yield
         self._done(title, time.monotonic() - began)
 

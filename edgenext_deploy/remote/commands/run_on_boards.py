@@ -48,7 +48,8 @@ def run_on_boards(boards: Sequence[FleetBoard], command: str, words: Sequence[st
             "{}  {}".format(name, line) if several else line))
         return {}
 
-    with Screen([board.name for board in boards]) as screen:
+    # Standard output is the command's; lines that change would stand in the middle of it.
+    with Screen([board.name for board in boards], live=False) as screen:
         outcomes = run_together(boards, work, screen, wait, forwards)
     report_failures(outcomes)
     return max([*codes.values(), *[outcome.exit_code for outcome in outcomes]])

@@ -134,6 +134,7 @@ def run_job(connect: Callable[[], Connection], job: Job, watcher: Watcher, who: 
             for title, seconds in steps[ended:]:
                 watcher.step(title, seconds)
             ended = max(ended, len(steps))
+            watcher.now(_present_step(event["state"]))
 
     request = {"id": job.name, "title": job.title, "who": who, "steps": job.steps, "makes": job.makes,
                "attached": job.attached}
@@ -202,10 +203,19 @@ def require_success(found: Event, job: Job, lines: List[str]) -> Event:
     raise _ERRORS[code](message, fixes[-1] if fixes else None)
 
 
-def _steps(state: Any) -> List[Tuple[str, float]]:
+def _rows(state: Any) -> List[Event]:
     steps = state.get("steps") if isinstance(state, dict) else None
-    return [(shown(str(step.get("title"))), float(step["seconds"])) for step in steps or ()
-            if isinstance(step, dict) and isinstance(step.get("seconds"), (int, float))]
+    return [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+
+
+def _steps(state: Any) -> List[Tuple[str, float]]:
+    return [(shown(str(step.get("title"))), float(step["seconds"])) for step in _rows(state)
+            if isinstance(step.get("seconds"), (int, float))]
+
+
+def _present_step(state: Any) -> str:
+    present = [step for step in _rows(state) if step.get("seconds") is None]
+    return shown(str(present[-1].get("title"))) if present else ""
 
 
 def _shown_line(line: str) -> str:

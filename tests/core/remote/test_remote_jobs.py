@@ -138,3 +138,20 @@ def test_ctrl_c_leaves_a_job_or_ends_it(board):
         ending.run(job)
     wait_for(board.home / "ended")
     ending.close()
+
+
+@pytest.mark.parametrize("state", [
+    [], "x", {"steps": 3}, {"steps": [3]}, {"steps": [{"title": "\x1b[2J", "seconds": "1"}]},
+    {"steps": [{"seconds": None}]}])
+def test_steps_that_are_none(board, state):
+    """They come from the board."""
+    board.says(json.dumps({"hello": "NONCE", "python": [3, 6, 9], "executable": "p", "machine": "aarch64",
+                           "system": "Linux", "bits": 64, "folder": "/x", "time": time.time(), "user": "u", "free": 1,
+                           "ready": [], "cuda": False}) + '\n{"done": true, "state": "running"}\n'
+               + json.dumps({"state": state}) + '\n{"stream": "log", "text": 7}\n{"stream": "none"}\n'
+               + '{"done": true, "state": "ended", "code": "0"}\n')
+    told = []
+    board.session._told = board.watcher._replace(now=told.append)
+    with pytest.raises(VerificationError, match="exit code 0"):
+        board.session.run(shell("j", "true"))
+    assert not [text for text in told if "\x1b" in text]
