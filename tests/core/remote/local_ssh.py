@@ -1,7 +1,8 @@
 """Stands in for ssh, for tests without a server: runs the command for the far side here, with another home.
 
 Usage: ``python local_ssh.py HOME [options of ssh] -- DESTINATION COMMAND``. A file ``says`` in that home is printed in
-place of what the far side would answer, and a file ``before`` in front of it; ``ssh_says`` is an error of ssh itself.
+place of what the far side would answer, and a file ``before`` in front of it; with a file ``ends`` it ends at the first
+request. ``ssh_says`` is an error of ssh itself.
 """
 import os
 import sys
@@ -35,7 +36,8 @@ if content("says") is not None:
             out = out[os.write(1, out):]
     except OSError:
         pass
-    sys.stdin.buffer.readline()  # the request that this answers, or the end
+    # The requests that this answers.
+    (sys.stdin.buffer.read if content("ends") is None else sys.stdin.buffer.readline)()
     sys.exit(0)
 os.environ["HOME"] = home
 os.chdir(home)

@@ -106,6 +106,7 @@ def test_a_file_with_another_digest(board):
 
 def test_an_end_in_the_middle(board):
     board.says(hello() + '{"size": 30, "sha256": ""}\nabc')
+    board.says("", "ends")
     with Connection(board.route) as connection:
         with pytest.raises(LostConnectionError, match="has ended"):
             connection.get("x", 1000)
