@@ -124,6 +124,29 @@ def live_page(folder: Path, save: Path) -> None:
     Image.open(str(folder / "page.png")).convert("RGB").save(str(save), quality=80)
 
 
+def boards(folder: Path, save: Path) -> None:
+    """Let edgenext-remote measure on two SSH servers of the tests; save what it printed, up to the comparison."""
+    sys.path.insert(0, str(ROOT / "tests" / "real" / "remote"))
+    import ssh_boards
+
+    if ssh_boards.WHY_NOT is not None:
+        print("{} is as it was: {}".format(save.name, ssh_boards.WHY_NOT))
+        return
+    (folder / "desk").mkdir()
+    desk = ssh_boards.Desk(folder / "desk")
+    try:
+        for name in ("board1", "board2"):
+            desk.add(name)
+        words = ("board1", "board2", "bench", "--variant", "icons")
+        code, out, err = desk.run(*words)
+    finally:
+        desk.close()
+    if code:
+        sys.exit("edgenext-remote ended with {}:\n{}".format(code, err))
+    save.write_text(terminal("edgenext-remote " + " ".join(words), err + "\n" + out.partition("\n\n")[0], "remote"),
+                    encoding="utf-8")
+
+
 def main() -> None:
     """Make every picture."""
     target = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "docs" / "pictures").resolve()
@@ -137,6 +160,7 @@ def main() -> None:
         draw_shapes(folder, "shapes_ssdlite", shapes.SHAPES, target / "detection.jpg")
         live_page(folder, target / "live_view.jpg")
         draw_shapes(folder, "shapes_deeplabv3", ("background", *shapes.SHAPES), target / "segmentation.jpg")
+        boards(folder, target / "remote.svg")
         run(folder, "edgenext-export", "icons", "--fp16", "--drift", "--output", "fp16")
         shutil.copy(str(folder / "fp16" / "icons.drift.svg"), str(target / "drift.svg"))
         for variant in ("xxs", "xs", "s"):
