@@ -3,7 +3,7 @@ import os
 from typing import Any, Callable, Dict, Optional, Union
 
 from edgenext_deploy.errors import IncompatibleError
-from edgenext_deploy.remote.board_work import BoardMeasurement, BoardPlan, Wanted, bench_there, build_there
+from edgenext_deploy.remote.board_work import OUTPUT, BoardMeasurement, BoardPlan, Wanted, bench_there, build_there
 from edgenext_deploy.remote.fleet import choose_boards, find_fleet_file, read_fleet
 from edgenext_deploy.remote.link.jobs import Watcher
 from edgenext_deploy.remote.pushing import bundle_of
@@ -84,7 +84,7 @@ class Board:
         """
         return self._session.push(bundle_of(os.fspath(path)))
 
-    def build(self, engine: Path, *, output: Path = "remote") -> BoardPlan:
+    def build(self, engine: Path, *, output: Path = OUTPUT) -> BoardPlan:
         """Build a TensorRT plan there, prove its precision and test it.
 
         Args:
@@ -104,7 +104,7 @@ class Board:
 
     def bench(self, engine: Optional[Path] = None, *, variant: Optional[str] = None, fp16: bool = False,
               target: Optional[str] = None, duration_s: Optional[float] = None,
-              output: Path = "remote") -> BoardMeasurement:
+              output: Path = OUTPUT) -> BoardMeasurement:
         """Measure an engine there, the whole way: a plan is built from a graph where there is TensorRT.
 
         Args:

@@ -23,6 +23,8 @@ _EXPORT = "edgenext_deploy.export.commands.cli"
 _BENCH = "edgenext_deploy.benchmarks.commands.cli"
 _MOST_REPORT_BYTES, _MOST_SIDECAR_BYTES, _MOST_CACHE_BYTES = 64 << 20, 16 << 20, 64 << 20
 _exporting = threading.Lock()
+# Folder here for what comes from boards.
+OUTPUT = "remote"
 
 
 class Wanted(NamedTuple):
@@ -172,6 +174,22 @@ def bench_there(session: Session, wanted: Wanted, words: Sequence[str], build_wo
     write_files_atomically({path: data})
     plan = with_plan or bundle.name.endswith((".plan", ".engine"))
     return BoardMeasurement(path, p50_ms, "tensorrt" if plan else "onnxruntime", built)
+
+
+def words_with_plans(session: Session, words: Sequence[str]) -> List[str]:
+    """Return a command line with the board's plans in place of graphs, where it has TensorRT and no runtime is named.
+
+    Args:
+        session: of the board, which is ready.
+        words: of the command; a graph is a file here.
+
+    Raises:
+        EdgeNextError: a plan could not be built.
+    """
+    if not session.facts().has_tensorrt or any(word.partition("=")[0] == "--runtime" for word in words):
+        return list(words)
+    return [build_there(session, word, (), OUTPUT)[1].there if word.endswith(".onnx") and os.path.isfile(word) else word
+            for word in words]
 
 
 def compare_reports(paths: Sequence[str]) -> str:

@@ -9,7 +9,14 @@ from edgenext_deploy.commands.entry import INPUT, common_options
 from edgenext_deploy.commands.name_options import device_option, target_option
 from edgenext_deploy.commands.options import Command, examples, json_options
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
-from edgenext_deploy.remote.board_work import Wanted, bench_there, build_there, compare_reports, prepare_engine
+from edgenext_deploy.remote.board_work import (
+    OUTPUT,
+    Wanted,
+    bench_there,
+    build_there,
+    compare_reports,
+    prepare_engine,
+)
 from edgenext_deploy.remote.commands.choice import current_choice, run_and_show
 from edgenext_deploy.remote.pushing import bundle_of
 from edgenext_deploy.remote.session import Session
@@ -17,7 +24,7 @@ from edgenext_deploy.remote.together import Outcome
 
 Function = Callable[..., Any]
 _BENCH_COLUMNS = {"runtime": "runtime", "p50": "p50", "report": "report"}
-_output = click.option("--output", "-o", type=click.Path(), default="remote", show_default=True, metavar="DIR",
+_output = click.option("--output", "-o", type=click.Path(), default=OUTPUT, show_default=True, metavar="DIR",
                        help="Folder here for what is fetched: report, sidecar, timing cache.")
 _device = device_option("Refuse a board that is not one: {names}.  [default: that of boards.toml]")
 

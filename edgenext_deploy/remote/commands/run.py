@@ -17,8 +17,9 @@ from edgenext_deploy.remote.commands.run_on_boards import run_on_boards
 def run_command(words: Tuple[str, ...]) -> int:
     """Run edgenext-run on the board, with its options; docs/running.md has them.
 
-    Engine and photos are those of this machine, and are copied if they are not there. Cameras are the board's. What
-    --save and --json-file write is fetched. The page of --serve PORT is forwarded to this machine's port. The run ends
-    with the connection, or with Ctrl-C.
+    Engine and photos are those of this machine, and are copied if they are not there. Where the board has TensorRT, the
+    plan of a graph runs in its place, built first if need be; --runtime onnxruntime runs the graph. Cameras are the
+    board's. What --save and --json-file write is fetched. The page of --serve PORT is forwarded to this machine's port.
+    The run ends with the connection, or with Ctrl-C.
     """
-    return run_on_boards(current_choice().boards(), "edgenext-run", words, current_choice().wait)
+    return run_on_boards(current_choice().boards(), "edgenext-run", words, current_choice().wait, plans=True)

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Sequence
 import click
 
 from edgenext_deploy.errors import UsageError
+from edgenext_deploy.remote.board_work import words_with_plans
 from edgenext_deploy.remote.commands.choice import report_failures
 from edgenext_deploy.remote.elsewhere import run_there, serve_port, with_port
 from edgenext_deploy.remote.fleet import FleetBoard
@@ -15,7 +16,8 @@ from edgenext_deploy.remote.together import run_together
 _FIRST_PORT, _PORTS = 20000, 10000
 
 
-def run_on_boards(boards: Sequence[FleetBoard], command: str, words: Sequence[str], wait: bool = True) -> int:
+def run_on_boards(boards: Sequence[FleetBoard], command: str, words: Sequence[str], wait: bool = True,
+                  plans: bool = False) -> int:
     """Run a command line on boards; print what it prints, and return the worst exit code.
 
     Args:
@@ -23,6 +25,7 @@ def run_on_boards(boards: Sequence[FleetBoard], command: str, words: Sequence[st
         command: such as ``edgenext-run``.
         words: its arguments as here.
         wait: wait while somebody else uses a board.
+        plans: where a board has TensorRT, the plan of a graph runs in its place, and is built if it is not there.
 
     Raises:
         UsageError: a page of several boards, or an output of theirs.
@@ -44,7 +47,8 @@ def run_on_boards(boards: Sequence[FleetBoard], command: str, words: Sequence[st
         if port is not None:
             session.shown = lambda line: line.replace("127.0.0.1:{}".format(far_port), "127.0.0.1:{}".format(port))
         name = session.board.name
-        codes[name] = run_there(session, command, words, lambda line: click.echo(
+        carried = words_with_plans(session, words) if plans else words
+        codes[name] = run_there(session, command, carried, lambda line: click.echo(
             "{}  {}".format(name, line) if several else line))
         return {}
 

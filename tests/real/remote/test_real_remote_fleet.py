@@ -6,6 +6,7 @@ import time
 
 import board_double
 import pytest
+from paths import CAT
 from slow_line import SlowLine
 from ssh_boards import SshBoard, needs_boards
 
@@ -72,6 +73,11 @@ def test_a_fleet_of_three_of_which_one_dies(desk):
     # A board of another device is refused.
     code, out, err = desk.run("fast", "bench", "--variant", "icons", "--fp16", "--device", "nano", *QUICK)
     assert code == 4 and "another device: Jetson Nano expected" in err
+    # The plan runs in place of its graph, and the graph where it is asked for.
+    engine = next((desk.folder / "cache" / "exports").glob("*/icons.onnx"))
+    for words, runtime in (((), "tensorrt 8.2.1"), (("--runtime", "onnxruntime"), "onnxruntime 1.10.0")):
+        code, out, err = desk.run("slow", "run", engine, CAT, *words)
+        assert code == 0 and runtime in out and "cat" in out, err
     line.close()
 
 
