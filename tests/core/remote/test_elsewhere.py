@@ -4,7 +4,8 @@ import json
 import pytest
 from paths import CAT, TINY
 
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.remote import board_work
 from edgenext_deploy.remote.elsewhere import carry_words, run_there, serve_port, with_port
 from edgenext_deploy.remote.fleet import FleetBoard
 from edgenext_deploy.remote.link.ssh import Route
@@ -65,3 +66,13 @@ def test_a_command_there(board, monkeypatch, tmp_path):
     assert kept and not [path for path in kept if b"s3cret" in path.read_bytes()]
     (job,) = board.root.glob("jobs/*/job.json")
     assert set(json.loads(job.read_text())) == {"id", "title", "who"}
+
+
+@pytest.mark.parametrize("data, words", [
+    (b"", "is empty"), (b"{}", "report"), (b"[" * 100000, "report"), (b'{"schema": 1, "records": []}', "report"),
+    (b"\x1b]0;x\x07", "report")], ids=["empty", "object", "deep", "no rows", "escape"])
+def test_a_report_that_is_none_is_refused(data, words):
+    pytest.importorskip("numpy")
+    with pytest.raises(BadInputError, match=words) as stopped:
+        board_work._checked_median(data, "board", "x.onnx")
+    assert "\x1b" not in str(stopped.value) and stopped.value.message.startswith("board: its report")

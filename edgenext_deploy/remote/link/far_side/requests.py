@@ -24,8 +24,9 @@ def ask(wire: Wire, folder: Folder, argv: List[str], timeout_s: float) -> Json:
     try:
         with open(output, "w+b") as stream:
             try:
+                # Not in the home: Python would import from there.
                 process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.DEVNULL,
-                                           start_new_session=True)
+                                           cwd=folder.path, start_new_session=True)
             except OSError as error:
                 return {"code": 6, "output": error.strerror}
             deadline = time.monotonic() + timeout_s
