@@ -64,6 +64,12 @@ class Screen:
         """Show how it ended on a board."""
         self._say(host, text)
 
+    def end(self, text: str) -> None:
+        """Show a last line, and nothing of what threads still say whose connections are closed now."""
+        if not self._quiet:
+            click.echo(text, err=True)
+        self._quiet = True
+
     def leave(self, title: str) -> bool:
         """Ask whether a job should go on there; True where nobody can answer."""
         self._stop()

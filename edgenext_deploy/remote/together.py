@@ -73,8 +73,10 @@ def run_together(boards: Sequence[FleetBoard], work: Work, screen: Screen, wait:
             while any(thread.is_alive() for thread in threads):
                 time.sleep(_POLL_S)
     except KeyboardInterrupt:
-        if len(sessions) > 1 and not screen.leave("the jobs of {} boards".format(len(sessions))):
-            for session in sessions:
+        if len(sessions) > 1:
+            left = screen.leave("the jobs of {} boards".format(len(sessions)))
+            screen.end("left running there; the same command goes on with them" if left else "ending them")
+            for session in () if left else sessions:
                 session.stop_job()
         raise
     finally:
