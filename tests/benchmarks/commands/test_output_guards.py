@@ -21,7 +21,8 @@ OUTPUTS = [(name, option) for name in sorted(ARGUMENTS) for option in (
     parameter.opts[0] for parameter in COMMANDS[name].params if isinstance(parameter.type, OutputFile))]
 # Options that take a name and write nothing there.
 READ = {"--engine", "--reference", "--device", "--provider", "--variant", "--also", "--folder", "--data", "--labels",
-        "--precision", "--row", "--on", "--runtime", "--formulation"}
+        "--precision", "--row", "--on", "--runtime", "--formulation",
+        "--ray"}
 
 
 @pytest.fixture
