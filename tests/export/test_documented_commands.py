@@ -36,9 +36,11 @@ NOT_RUN = {
     "--ray auto": "needs a Ray cluster; tests/real/test_ray.py has one",
     "triton://": "needs a server; tests/core/runtime/test_kserve.py has one",
 }
-# Exports take seconds each, with the real tools; what exports a row after the other takes a minute.
+# Exports take seconds each, with the real tools; larger networks, the drift of a whole one, and rows one after the
+# other take half a minute.
 EXPORTS = re.compile(r"^edgenext-export (?!check)|estimate --variant")
-MINUTES = re.compile(r"--run\b|--race\b|bench routes|export formulations(?!.*--formulation)")
+MINUTES = re.compile(r"--run\b|--race\b|bench routes|export formulations(?!.*--formulation)|--drift|--auto-pin|"
+                     r"^edgenext-export (mobilevit_)?s(_|\b)|estimate --variant s\b")
 # What is adopted: files of other people's, narrow forms of them.
 THEIRS = {"lite0.onnx": "mobilenet_v2_17.onnx", "mobilenet.onnx": "mobilenet_v3_17.onnx",
           "model.onnx": "shufflenet_v2_17.onnx", "seg.onnx": "deeplabv3_mobilenet_v3_17.onnx"}

@@ -61,7 +61,7 @@ def test_photos_get_what_pytorch_gives(module, file, target, probability, tmp_pa
             assert found[0].label in names, (photo, found)
 
 
-@pytest.mark.parametrize("auto_pin", sweep([False, True], always=[False]))
+@pytest.mark.parametrize("auto_pin", sweep([False, True], always=[]))
 def test_drift_on_trained_activations(file, auto_pin, tmp_path):
     from edgenext_deploy.data import path_of
     from edgenext_deploy.export import adopt
