@@ -32,7 +32,7 @@ _NAMES = {dtype: name for name, dtype in _TYPES.items()}
 _BINARY = "binary_tensor_data"
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 _LIMIT_S = 30.0
-_MOST_BYTES = 1 << 29
+_MOST_BYTES, _PIECE_BYTES = 1 << 29, 1 << 16
 _Results = Tuple[Tuple[np.ndarray, ...], SessionTimings]
 
 
@@ -184,7 +184,7 @@ class KServeSession(Session):
             try:
                 self._connection.request(method, path, body, headers)
                 answer = self._connection.getresponse()
-                content = answer.read(_MOST_BYTES)
+                content = _content(answer)
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 raise MissingRuntimeError("{} does not answer: {}".format(self._server, error or type(error).__name__),
@@ -194,3 +194,15 @@ class KServeSession(Session):
                 self._server, answer.status, path, shown(content.decode("utf-8", "replace"), 300)),
                 "ask the server for its models, and look at its log")
         return answer.headers, content
+
+
+def _content(answer: http.client.HTTPResponse) -> bytes:
+    """Return an answer's bytes, read in pieces: Python 3.6 allocates and clears at once all that `read` may return."""
+    pieces: List[bytes] = []
+    while True:
+        piece = answer.read(_PIECE_BYTES)
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
+        if len(pieces) > _MOST_BYTES // _PIECE_BYTES:
+            raise http.client.HTTPException("an answer of more than {} bytes".format(_MOST_BYTES))

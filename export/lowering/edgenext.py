@@ -5,11 +5,11 @@ from torch import Tensor, nn
 from edgenext_deploy.export.lowering import algebra
 from edgenext_deploy.export.lowering.context import LoweringContext, activation_op, fold_input, named
 from edgenext_deploy.export.lowering.dispatch import lower_backbone, lower_network
+from edgenext_deploy.export.lowering.edgenext_xca import lower_xca
 from edgenext_deploy.export.lowering.elementwise_ops import Add, AddConstant, MultiplyConstant
 from edgenext_deploy.export.lowering.norm_behind import lower_linear, lower_norm
 from edgenext_deploy.export.lowering.ops import Conv, Gemm
 from edgenext_deploy.export.lowering.shape_ops import Concat, GlobalMean, Pad, Reshape, Split, Transpose
-from edgenext_deploy.export.lowering.xca import lower_xca
 from edgenext_deploy.models.definitions.edgenext import (
     LAYER_NORM_EPS,
     ChannelsFirstLayerNorm,

@@ -39,7 +39,8 @@ NOT_RUN = {
 # Exports take seconds each, with the real tools; larger networks, the drift of a whole one, and rows one after the
 # other take half a minute.
 EXPORTS = re.compile(r"^edgenext-export (?!check)|estimate --variant")
-MINUTES = re.compile(r"--run\b|--race\b|bench routes|export formulations(?!.*--formulation)|--drift|--auto-pin|"
+MINUTES = re.compile(r"--run\b|--race\b|bench routes|bench race .*--|doctor --timeout|--drift|--auto-pin|"
+                     r"export formulations(?!.*--formulation)|"
                      r"^edgenext-export (mobilevit_)?s(_|\b)|estimate --variant s\b")
 # What is adopted: files of other people's, narrow forms of them.
 THEIRS = {"lite0.onnx": "mobilenet_v2_17.onnx", "mobilenet.onnx": "mobilenet_v3_17.onnx",

@@ -116,16 +116,16 @@ def test_drift_hits_all_sessions_alike(fake_time):
 
 
 def test_a_fifth_shows_through_noise_and_disturbances_and_the_interval_covers_it(fake_time):
-    """Noise of 10 %, every fiftieth call ten times as long; of 20 intervals nearly all hold the truth."""
+    """Noise of 10 %, every fiftieth call ten times as long; of ten intervals nearly all hold the truth."""
     covered = 0
-    for seed in range(20):
+    for seed in range(10):
         sessions = {"fast": fake_time.takes(disturbed(seed, 1.0)), "slow": fake_time.takes(disturbed(seed + 50, 1.2))}
         series = measure(sessions, inputs(sessions), Limits(rounds=40, block_s=0.02, warmup_s=0.0)).series
         result = compare("fast", series["fast"], "slow", series["slow"])
         assert result.faster == "fast"
         assert result.ratio == pytest.approx(1.2, rel=0.03)
         covered += result.interval.low <= 1.2 <= result.interval.high
-    assert covered >= 17
+    assert covered >= 8
 
 
 @pytest.mark.parametrize("iterations", [1, 7, 100, 1003])
