@@ -16,7 +16,7 @@ A message says what happened, what was found and what was expected, and the comm
  130    Ctrl-C; 143 is SIGTERM                             -
 ======  ==================================================  ======================
 """
-from typing import Iterable, Mapping, Optional
+from typing import Dict, Iterable, Mapping, Optional, Type
 
 
 class EdgeNextError(Exception):
@@ -66,6 +66,10 @@ class MissingRuntimeError(EdgeNextError):
     """A library, driver, device or network that the command needs is not there."""
 
     exit_code = 6
+
+
+BY_EXIT_CODE: Dict[int, Type[EdgeNextError]] = {kind.exit_code: kind for kind in (
+    UsageError, BadInputError, IncompatibleError, VerificationError, MissingRuntimeError)}
 
 
 # difflib's ratio of "nanno" and "nano" is 0.89, of "xss" and "xs" 0.8, of "jetson" and "thor" 0.4.

@@ -13,8 +13,8 @@ from edgenext_deploy.engines.isolated import build_in_child
 from edgenext_deploy.engines.plan_description import record_of
 from edgenext_deploy.engines.precision.pins import pins_of
 from edgenext_deploy.engines.racing.heats import HeatEngine
-from edgenext_deploy.engines.racing.race_loop import Discipline, NotRacedError, RaceLoop, Say, new_state
-from edgenext_deploy.engines.racing.records import FAILED, RACING, SCHEMA, WON, Entrant, RaceTable, ranked
+from edgenext_deploy.engines.racing.race_loop import Discipline, NotRacedError, RaceLoop, Say, begin_or_go_on
+from edgenext_deploy.engines.racing.records import FAILED, RACING, Entrant, RaceTable, table_of
 from edgenext_deploy.engines.racing.sources import Source
 from edgenext_deploy.engines.racing.work_folder import WorkFolder
 from edgenext_deploy.engines.selftest.engine_test import verify_in_child
@@ -68,13 +68,7 @@ class PlanRace:
             VerificationError: no plan gives a right answer.
             IncompatibleError: the only graph cannot be built.
         """
-        identity = self._identity()
-        state = self._folder.load(identity)
-        if state is None:
-            self._folder.empty()
-            state = new_state(identity, self._entrants())
-        else:
-            self._say("going on with the race in {}".format(self._folder.path))
+        state = begin_or_go_on(self._folder, self._identity(), self._entrants, self._say)
         discipline = Discipline(self._prepare, self._engine_of, self._is_ready,
                                 lambda entrant: self._folder.drop(_stem(entrant)), self._more, "building")
         try:
@@ -83,10 +77,9 @@ class PlanRace:
             if len(self._source.manifests) == 1 and self._errors:
                 raise self._errors[0] from None
             raise
-        winner = next(entrant for entrant in state.entrants if entrant.status == WON)
-        table = RaceTable(
-            SCHEMA, os.path.basename(self._source.path), self._machine(), state.spent_s, self._budget_s, winner.name,
-            ranked(state.entrants), self._source.left_out)
+        table = table_of(state, os.path.basename(self._source.path), self._machine(), self._budget_s,
+                         self._source.left_out)
+        winner = table.won
         return RacedPlan(winner.candidate, self._result(winner), winner.self_test,
                          winner.reason if winner.self_test is None else "", table)
 

@@ -10,8 +10,8 @@ from edgenext_deploy.artifacts.manifest import ONNX_SUFFIX, manifest_path
 from edgenext_deploy.benchmarks.hardware.host import describe_host
 from edgenext_deploy.bundle.reading import Bundle, open_bundle
 from edgenext_deploy.engines.racing.heats import HeatEngine
-from edgenext_deploy.engines.racing.race_loop import Discipline, RaceLoop, Say, new_state
-from edgenext_deploy.engines.racing.records import RACING, SCHEMA, WON, Entrant, RaceTable, ranked
+from edgenext_deploy.engines.racing.race_loop import Discipline, RaceLoop, Say, begin_or_go_on
+from edgenext_deploy.engines.racing.records import RACING, Entrant, RaceTable, table_of
 from edgenext_deploy.engines.racing.work_folder import WorkFolder, work_folder
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.files import require_writable, sha256_of_file, write_files_atomically
@@ -166,18 +166,12 @@ class _ProcessorRace:
             for name in self._field.runtimes).strip())
         parts = [self._bundle.sha256, machine, self._field.threads, self._field.levels]
         identity = hashlib.sha256(json.dumps(parts).encode("utf-8")).hexdigest()
-        state = self._folder.load(identity)
-        if state is None:
-            self._folder.empty()
-            state = new_state(identity, self._field.first())
-        else:
-            say("going on with the race in {}".format(self._folder.path))
+        state = begin_or_go_on(self._folder, identity, self._field.first, say)
         discipline = Discipline(self._prepare, self._engine_of, self._is_ready, lambda entrant: None, self._field.more,
                                 "writing")
         done = RaceLoop(self._folder, state, discipline, budget_s, say).run()
-        winner = next(entrant for entrant in done.entrants if entrant.status == WON)
-        return RaceTable(SCHEMA, os.path.basename(self._bundle.path), machine, done.spent_s, budget_s, winner.name,
-                         ranked(done.entrants), dict(self._bundle.record.left_out))
+        return table_of(done, os.path.basename(self._bundle.path), machine, budget_s,
+                        dict(self._bundle.record.left_out))
 
     def _prepare(self, entrant: Entrant) -> Entrant:
         if not self._is_ready(entrant):

@@ -1,19 +1,9 @@
 """Another command of this toolkit in a child process: how stages use each other against the direction of imports."""
 import subprocess
-from typing import Dict, Optional, Sequence, Tuple, Type
+from typing import Optional, Sequence, Tuple
 
 from edgenext_deploy.child_process import python_command
-from edgenext_deploy.errors import (
-    BadInputError,
-    EdgeNextError,
-    IncompatibleError,
-    MissingRuntimeError,
-    UsageError,
-    VerificationError,
-)
-
-_ERRORS: Dict[int, Type[EdgeNextError]] = {kind.exit_code: kind for kind in (
-    UsageError, BadInputError, IncompatibleError, VerificationError, MissingRuntimeError)}
+from edgenext_deploy.errors import BY_EXIT_CODE, VerificationError
 
 
 def run_module(module: str, arguments: Sequence[str], timeout_s: Optional[float] = None) -> str:
@@ -37,16 +27,16 @@ def run_module(module: str, arguments: Sequence[str], timeout_s: Optional[float]
         raise VerificationError("{} took more than {:g} s".format(shown, timeout_s or 0)) from error
     if child.returncode == 0:
         return child.stdout.decode("utf-8", "replace")
-    message, fix = _error_of(child.stderr.decode("utf-8", "replace"))
-    kind = _ERRORS.get(child.returncode)
+    message, fix = error_said(child.stderr.decode("utf-8", "replace").splitlines())
+    kind = BY_EXIT_CODE.get(child.returncode)
     if kind is None:
         raise RuntimeError("{} ended with code {}: {}".format(shown, child.returncode, message))
     raise kind(message, fix)
 
 
-def _error_of(stderr: str) -> Tuple[str, Optional[str]]:
-    """Return message and fix from what a command of this toolkit printed (see `edgenext_deploy.commands.entry`)."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()] or ["nothing was printed"]
+def error_said(printed: Sequence[str]) -> Tuple[str, Optional[str]]:
+    """Return message and fix from the lines that a command of this toolkit printed (see `commands.entry`)."""
+    lines = [line.strip() for line in printed if line.strip()] or ["nothing was printed"]
     fixes = [line[len("fix: "):] for line in lines if line.startswith("fix: ")]
     errors = [line.partition(": ")[2] for line in lines if line.lower().startswith("error: ")]
     return (errors or lines)[-1], fixes[-1] if fixes else None

@@ -4,15 +4,13 @@ Source: https://github.com/kserve/open-inference-protocol, specification/protoco
 are its extension "binary_tensor_data" (Triton's protocol/extension_binary_data.md). A server without it gets JSON.
 Nothing is encrypted and nobody is asked who he is: for a server on this machine or in a network that is trusted.
 """
-import collections
-import concurrent.futures
 import hashlib
 import http.client
 import json
 import re
 import threading
 import time
-from typing import Any, Deque, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -20,9 +18,9 @@ from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.files import shown
 from edgenext_deploy.runtime.options import RuntimeOptions, check_options
-from edgenext_deploy.runtime.session import Session, SessionTimings
+from edgenext_deploy.runtime.session import Session, SessionTimings, session_closed
+from edgenext_deploy.runtime.worker import Results, Worker
 
-SCHEME = "triton://"
 _ADDRESS = re.compile(r"triton://([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})/([A-Za-z0-9_.\-]+)\Z")
 _FIX = "write triton://HOST:PORT/MODEL, with the port of the server's HTTP service"
 _TYPES = {"FP32": "float32", "FP16": "float16", "FP64": "float64", "UINT8": "uint8", "INT8": "int8",
@@ -33,7 +31,6 @@ _BINARY = "binary_tensor_data"
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 _LIMIT_S = 30.0
 _MOST_BYTES, _PIECE_BYTES = 1 << 29, 1 << 16
-_Results = Tuple[Tuple[np.ndarray, ...], SessionTimings]
 
 
 class KServeSession(Session):
@@ -61,8 +58,7 @@ class KServeSession(Session):
         self._lock = threading.Lock()
         self._closed = False
         self._connection = http.client.HTTPConnection(match.group(1).strip("[]"), int(match.group(2)), timeout=_LIMIT_S)
-        self._worker: Optional[concurrent.futures.ThreadPoolExecutor] = None
-        self._pending: "Deque[concurrent.futures.Future[_Results]]" = collections.deque()
+        self._worker = Worker()
         server, model = self._json("/v2"), self._json(self._path)
         extensions = server.get("extensions")
         self._binary = isinstance(extensions, list) and _BINARY in extensions
@@ -83,9 +79,7 @@ class KServeSession(Session):
         """Send one request from the worker thread; `image` is copied, its buffer may be reused at once."""
         self.check_input(image)
         self._require_open()
-        if self._worker is None:
-            self._worker = concurrent.futures.ThreadPoolExecutor(1)
-        self._pending.append(self._worker.submit(self._infer, image.copy()))
+        self._worker.submit(self._infer, image, self._require_open)
 
     def collect(self) -> Tuple[np.ndarray, ...]:
         """Wait for the answer to the oldest request that was submitted.
@@ -94,9 +88,7 @@ class KServeSession(Session):
             UsageError: nothing was submitted, or the session is closed.
         """
         self._require_open()
-        if not self._pending:
-            raise UsageError("collect was called with nothing submitted", "call submit first")
-        outputs, self.timings = self._pending.popleft().result()
+        outputs, self.timings = self._worker.collect()
         return outputs
 
     def describe(self) -> Dict[str, Any]:
@@ -107,17 +99,14 @@ class KServeSession(Session):
     def close(self) -> None:
         """Wait for running requests, drop their answers, and hang up."""
         self._closed = True
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.shutdown()
-        self._pending.clear()
+        self._worker.close()
         self._connection.close()
 
     def _require_open(self) -> None:
         if self._closed:
-            raise UsageError("the session of {} is closed".format(self._address), "open it again")
+            raise session_closed(self._address)
 
-    def _infer(self, image: np.ndarray) -> _Results:
+    def _infer(self, image: np.ndarray) -> Results:
         self._require_open()
         start = time.perf_counter()
         body, headers = self._request_of(image)

@@ -1,10 +1,8 @@
 """The ONNX Runtime session: runs an exported graph on any machine, GPU or not."""
-import collections
 import json
 import os
-import threading
 import time
-from typing import TYPE_CHECKING, Any, Deque, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -20,12 +18,17 @@ from edgenext_deploy.files import shown
 from edgenext_deploy.runtime.options import RuntimeOptions, available_threads, check_options, runtime_from_keywords
 from edgenext_deploy.runtime.ort_errors import load_error, run_error
 from edgenext_deploy.runtime.ort_memory import limit_memory
-from edgenext_deploy.runtime.session import Session, SessionTimings
+from edgenext_deploy.runtime.session import (
+    Session,
+    SessionTimings,
+    require_one_input,
+    require_same_process,
+    session_closed,
+)
+from edgenext_deploy.runtime.worker import Results, Worker
 from edgenext_deploy.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
-    import concurrent.futures
-
     from edgenext_deploy.runtime.profile import LayerTimes
 
 # The tensors that numpy has too, by what ONNX Runtime calls them.
@@ -41,7 +44,6 @@ _LEVELS = {"all": "ORT_ENABLE_ALL", "extended": "ORT_ENABLE_EXTENDED", "basic": 
 _PROCESSOR = "CPUExecutionProvider"
 # A setting of ONNX Runtime 1.19 and later; older ones ignore it.
 _EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
-_Results = Tuple[Tuple[np.ndarray, ...], SessionTimings]
 
 
 class OnnxRuntimeSession(Session):
@@ -78,10 +80,7 @@ class OnnxRuntimeSession(Session):
         self._profile_prefix = profile_prefix
         self._session: Optional[Any] = _open(onnxruntime, file, self._threads, options, profile_prefix)
         self._pid = os.getpid()
-        # Between submit and close: a worker that was shut down takes no more work.
-        self._lock = threading.Lock()
-        self._worker: "Optional[concurrent.futures.ThreadPoolExecutor]" = None
-        self._pending: "Deque[concurrent.futures.Future[_Results]]" = collections.deque()
+        self._worker = Worker()
         self._provider = str(self._session.get_providers()[0])
         self.inputs, self.outputs = self._find_specs(self._session)
 
@@ -96,14 +95,7 @@ class OnnxRuntimeSession(Session):
         """Start one inference on the worker thread; `image` is copied, its buffer may be reused at once."""
         self._require_open()
         self.check_input(image)
-        image = image.copy()
-        with self._lock:
-            self._require_open()
-            if self._worker is None:
-                import concurrent.futures
-
-                self._worker = concurrent.futures.ThreadPoolExecutor(1)
-            self._pending.append(self._worker.submit(self._run, image))
+        self._worker.submit(self._run, image, self._require_open)
 
     def collect(self) -> Tuple[np.ndarray, ...]:
         """Wait for the oldest submitted inference and return its outputs.
@@ -112,12 +104,7 @@ class OnnxRuntimeSession(Session):
             UsageError: nothing was submitted, or the session is closed.
         """
         self._require_open()
-        try:
-            # Not asked first whether there is one: another thread may take it in between.
-            oldest = self._pending.popleft()
-        except IndexError:
-            raise UsageError("collect was called with nothing submitted", "call submit first") from None
-        outputs, self.timings = oldest.result()
+        outputs, self.timings = self._worker.collect()
         return outputs
 
     def describe(self) -> Dict[str, Any]:
@@ -159,20 +146,14 @@ class OnnxRuntimeSession(Session):
         """Wait for running inferences, drop their results, and release the graph."""
         if os.getpid() != self._pid:  # a fork has none of the threads to wait for
             return
-        with self._lock:
-            worker, self._worker, self._session = self._worker, None, None
-        if worker is not None:
-            worker.shutdown()
-        self._pending.clear()
+        self._session = None
+        self._worker.close()
 
     def _find_specs(self, session: Any) -> Tuple[Tuple[TensorSpec, ...], Tuple[TensorSpec, ...]]:
         """Return what `inputs` and `outputs` will be."""
         inputs = _specs(self._path, "input", session.get_inputs())
         outputs = _specs(self._path, "output", session.get_outputs())
-        if len(inputs) != 1 or not outputs:
-            raise BadInputError(
-                "{}: one input and at least one output expected, {} inputs and {} outputs found".format(
-                    self._path, len(inputs), len(outputs)), "export again with edgenext-export")
+        require_one_input(self._path, inputs, outputs)
         return inputs, outputs
 
     def _feed(self, image: np.ndarray) -> Dict[str, np.ndarray]:
@@ -197,15 +178,13 @@ class OnnxRuntimeSession(Session):
         return self._session
 
     def _require_open(self) -> Any:
-        if os.getpid() != self._pid:
-            raise UsageError("the session of {} was opened in process {} and is used in its fork {}, which has none "
-                             "of its threads".format(self._path, self._pid, os.getpid()),
-                             "open the session in the child, started by multiprocessing's 'spawn'")
-        if self._session is None:
-            raise UsageError("the session of {} is closed".format(self._path), "open it again")
-        return self._session
+        require_same_process(self._path, self._pid)
+        session = self._session  # another thread may close it meanwhile
+        if session is None:
+            raise session_closed(self._path)
+        return session
 
-    def _run(self, image: np.ndarray) -> _Results:
+    def _run(self, image: np.ndarray) -> Results:
         session = self._require_open()
         start = time.perf_counter()
         try:

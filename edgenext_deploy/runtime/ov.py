@@ -8,11 +8,18 @@ import numpy as np
 
 from edgenext_deploy.artifacts.engine_file import EngineFile, open_graph
 from edgenext_deploy.artifacts.manifest import TensorSpec
-from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
+from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError
 from edgenext_deploy.files import shown
 from edgenext_deploy.install import install_command
 from edgenext_deploy.runtime.options import RuntimeOptions, available_threads, check_options
-from edgenext_deploy.runtime.session import Session, SessionTimings
+from edgenext_deploy.runtime.session import (
+    Session,
+    SessionTimings,
+    nothing_submitted,
+    require_one_input,
+    require_same_process,
+    session_closed,
+)
 
 _DEVICE = "CPU"
 # What its frontend says of an operator that it does not have.
@@ -46,10 +53,7 @@ class OpenVINOSession(Session):
         compiled = _compile(library, file, self._threads)
         self.inputs, self.outputs = _specs(file.path, "input", compiled.inputs), _specs(
             file.path, "output", compiled.outputs)
-        if len(self.inputs) != 1 or not self.outputs:
-            raise BadInputError(
-                "{}: one input and at least one output expected, {} inputs and {} outputs found".format(
-                    file.path, len(self.inputs), len(self.outputs)), "export again with edgenext-export")
+        require_one_input(file.path, self.inputs, self.outputs)
         self._request: Any = compiled.create_infer_request()
         self._compiled: Any = compiled
         self._pending: Deque[Any] = collections.deque()
@@ -84,7 +88,7 @@ class OpenVINOSession(Session):
         try:
             request = self._pending.popleft()
         except IndexError:
-            raise UsageError("collect was called with nothing submitted", "call submit first") from None
+            raise nothing_submitted() from None
         request.wait()
         answers = tuple(request.get_output_tensor(index).data.copy() for index in range(len(self.outputs)))
         self.timings = SessionTimings(wall_ms=float(request.latency))
@@ -105,12 +109,9 @@ class OpenVINOSession(Session):
         self._idle.clear()
 
     def _require_open(self) -> None:
-        if os.getpid() != self._pid:
-            raise UsageError("the session of {} was opened in process {} and is used in its fork {}, which has none "
-                             "of its threads".format(self._path, self._pid, os.getpid()),
-                             "open the session in the child, started by multiprocessing's 'spawn'")
+        require_same_process(self._path, self._pid)
         if self._request is None:
-            raise UsageError("the session of {} is closed".format(self._path), "open it again")
+            raise session_closed(self._path)
 
 
 def _import_openvino() -> Any:

@@ -1,12 +1,13 @@
 """The session protocol: one engine file, opened, that turns arrays into arrays."""
 import abc
 import functools
-from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Tuple, TypeVar
+import os
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
-from edgenext_deploy.errors import UsageError
+from edgenext_deploy.errors import BadInputError, UsageError
 
 if TYPE_CHECKING:
     from edgenext_deploy.artifacts.plan_sidecar import PlanRecord
@@ -142,6 +143,31 @@ class Session(abc.ABC):
 
 
 Self = TypeVar("Self", bound=Session)
+
+
+def require_one_input(path: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
+    """Raise BadInputError for an engine that no session runs: it has several inputs, or no output."""
+    if len(inputs) != 1 or not outputs:
+        raise BadInputError("{}: one input and at least one output expected, {} inputs and {} outputs found".format(
+            path, len(inputs), len(outputs)), "export again with edgenext-export")
+
+
+def require_same_process(path: str, pid: int) -> None:
+    """Raise UsageError in a fork of the process `pid`, which opened a session whose threads the fork lacks."""
+    if os.getpid() != pid:
+        raise UsageError("the session of {} was opened in process {} and is used in its fork {}, which has none "
+                         "of its threads".format(path, pid, os.getpid()),
+                         "open the session in the child, started by multiprocessing's 'spawn'")
+
+
+def session_closed(path: str) -> UsageError:
+    """Return the error of a session that is used after `Session.close`."""
+    return UsageError("the session of {} is closed".format(path), "open it again")
+
+
+def nothing_submitted() -> UsageError:
+    """Return the error of `Session.collect` without `Session.submit`."""
+    return UsageError("collect was called with nothing submitted", "call submit first")
 
 
 @functools.lru_cache(maxsize=32)

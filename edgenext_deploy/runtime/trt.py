@@ -17,13 +17,19 @@ from edgenext_deploy.artifacts.plan_check import (
     require_fit,
 )
 from edgenext_deploy.deprecated import old_call
-from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
+from edgenext_deploy.errors import EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.runtime import cuda
 from edgenext_deploy.runtime.buffers import BufferSet, Prepare, ZeroCopy
 from edgenext_deploy.runtime.options import RuntimeOptions, check_options, runtime_from_keywords
 from edgenext_deploy.runtime.profile import LayerTimes, layers_of_reports, make_profiler
 from edgenext_deploy.runtime.runner import Runner
-from edgenext_deploy.runtime.session import Session, SessionTimings
+from edgenext_deploy.runtime.session import (
+    Session,
+    SessionTimings,
+    nothing_submitted,
+    require_one_input,
+    session_closed,
+)
 from edgenext_deploy.runtime.warmup import choose_zero_copy, use_graphs
 from edgenext_deploy.tensorrt_api.load import last_errors, load_tensorrt, register_plugins, shared_logger
 from edgenext_deploy.tensorrt_api.runtime_api import (
@@ -190,7 +196,7 @@ class TensorRTSession(Session):
         with self._call():
             with self._queue_lock:
                 if not self._pending:
-                    raise UsageError("collect was called with nothing submitted", "call submit first")
+                    raise nothing_submitted()
                 buffers = self._pending.popleft()
             try:
                 with self._cuda.active():
@@ -289,7 +295,7 @@ class TensorRTSession(Session):
         """Keep `close` waiting during a call, and refuse the call once the session is closed."""
         with self._idle:
             if not self._open:
-                raise UsageError("the session of {} is closed".format(self._path), "open it again")
+                raise session_closed(self._path)
             self._calls += 1
         try:
             yield
@@ -343,9 +349,7 @@ class TensorRTSession(Session):
         except IncompatibleError as error:
             raise IncompatibleError("{}: {}".format(self._path, error.message), error.fix) from error
         self.inputs, self.outputs = split(execution.tensors)
-        if len(self.inputs) != 1 or not self.outputs:
-            raise BadInputError("{}: one input and at least one output expected, {} inputs and {} outputs found".format(
-                self._path, len(self.inputs), len(self.outputs)), "export again with edgenext-export")
+        require_one_input(self._path, self.inputs, self.outputs)
         return execution
 
     def _not_loaded(self) -> EdgeNextError:

@@ -234,6 +234,23 @@ def _listed(field: Sequence[Entrant]) -> str:
     return "{} entrants".format(len(field))
 
 
+def begin_or_go_on(folder: WorkFolder, identity: str, entrants: Callable[[], Sequence[Entrant]], say: Say) -> RaceState:
+    """Return the state of the race that was interrupted in a folder, or the one in which a new race begins.
+
+    Args:
+        folder: what lies there of another race is removed.
+        identity: digest of what makes the race this one: after a change of it the work so far is worth nothing.
+        entrants: makes those of a new race.
+        say: told if a race goes on.
+    """
+    state = folder.load(identity)
+    if state is not None:
+        say("going on with the race in {}".format(folder.path))
+        return state
+    folder.empty()
+    return new_state(identity, entrants())
+
+
 def new_state(identity: str, entrants: Sequence[Entrant]) -> RaceState:
     """Return the state in which a race begins."""
     return RaceState(SCHEMA, identity, 0.0, (), False, tuple(entrants))

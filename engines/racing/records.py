@@ -134,7 +134,14 @@ class RaceTable(NamedTuple):
         return next(entrant for entrant in self.entrants if entrant.name == self.winner)
 
 
-def ranked(entrants: Tuple[Entrant, ...]) -> Tuple[Entrant, ...]:
+def table_of(state: RaceState, source: str, machine: str, budget_s: Optional[float],
+             left_out: Dict[str, str]) -> RaceTable:
+    """Return the table of a race that has a winner; see `RaceTable`."""
+    entrants = _ranked(state.entrants)
+    return RaceTable(SCHEMA, source, machine, state.spent_s, budget_s, entrants[0].name, entrants, left_out)
+
+
+def _ranked(entrants: Tuple[Entrant, ...]) -> Tuple[Entrant, ...]:
     """Return the winner, then the others by their time in the last heat, then those without one."""
     return tuple(sorted(entrants, key=lambda one: (
         one.status != WON, one.measured is None, one.measured.wall.p50_ms if one.measured is not None else 0.0)))

@@ -146,6 +146,12 @@ def require_numbers(x: Tensor, operands: Sequence[Tensor], step: Step) -> None:
             "check the weights and the samples")
 
 
+def worst_case(emulator: Emulator, image: np.ndarray, pins: Pins) -> Effect:
+    """Return what FP16 does to the outputs of one sample with every sum in FP16."""
+    expected, found = emulator.run(image), emulator.run(image, pins, "fp16")
+    return compare_outputs(list(expected.values()), list(found.values()), "fp16", 0)
+
+
 def compare_outputs(
     expected: Sequence[np.ndarray], found: Sequence[np.ndarray], accumulate: str, non_finite: int
 ) -> Effect:

@@ -3,6 +3,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Union
 
+from edgenext_deploy.export.limits import FORMULATION_TOLERANCE
 from edgenext_deploy.export.request import ExportRequest, Progress, no_progress
 from edgenext_deploy.formulations import candidates_for, parse_formulation
 from edgenext_deploy.targets import get_target
@@ -13,16 +14,13 @@ if TYPE_CHECKING:
     from edgenext_deploy.export.survey.candidates import FormulationReport
     from edgenext_deploy.models.variants.registry import Variant
 
-# The error of the largest value of an output that FP16 may have with every sum in FP16.
-DEFAULT_TOLERANCE = 0.02
-
 
 def list_formulations(
     model_or_variant: "str | Variant | nn.Module", *, target: str = "nano", fp16: bool | None = None,
     names: Sequence[str] | None = None, weights: Union[str, "os.PathLike[str]", None] = None, state: str | None = None,
     pretrained: bool = False, image_size: int | tuple[int, int] | str | None = None, batch: int = 1,
     num_classes: int | None = None, seed: int = 0, samples: Union[str, "os.PathLike[str]", None] = None,
-    tolerance: float = DEFAULT_TOLERANCE, progress: Progress = no_progress,
+    tolerance: float = FORMULATION_TOLERANCE, progress: Progress = no_progress,
 ) -> "FormulationReport":
     """Return what each formulation of a network costs, and whether a target may run it. Nothing is written or measured.
 

@@ -2,7 +2,6 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from edgenext_deploy.artifacts.manifest import Preprocessing
@@ -16,7 +15,7 @@ from edgenext_deploy.export.emission import Emitted, emit_graph
 from edgenext_deploy.export.graph.simplify import simplify
 from edgenext_deploy.export.parity_step import PARITY_TOLERANCE
 from edgenext_deploy.export.pipeline import load
-from edgenext_deploy.export.precision.drift import compare_outputs
+from edgenext_deploy.export.precision.drift import worst_case
 from edgenext_deploy.export.precision.emulate import Emulator
 from edgenext_deploy.export.precision.fp32_pins import Pins, pins_of
 from edgenext_deploy.export.precision.headroom import fp16_ranges, require_range
@@ -109,7 +108,7 @@ class Survey:
             reasons.append(error.message.replace("; nothing was written", ""))
         numbers = tasks.up_to_logits(model)
         emulator = Emulator(numbers)
-        drift = max(_error(emulator, image, pins) for image in self.samples)
+        drift = max(worst_case(emulator, image, pins).error for image in self.samples)
         if drift > self.tolerance:
             reasons.append(f"FP16 is off by {drift:.2g} of the largest value, {self.tolerance:g} is allowed")
         return drift, reasons
@@ -128,11 +127,6 @@ class Survey:
             path.write_bytes(typed.SerializeToString())
             report = self.build(str(path), (sm_for(target),))
         return count_casts(typed), report.builds[0].engine_layers if report.ok else None, report.reason
-
-
-def _error(emulator: Emulator, image: np.ndarray, pins: Pins) -> float:
-    exact, rounded = emulator.run(image), emulator.run(image, pins, "fp16")
-    return compare_outputs(list(exact.values()), list(rounded.values()), "fp16", 0).error
 
 
 def _work(model: onnx.ModelProto, pins: Pins, fp16: bool) -> tuple[int, int]:

@@ -54,7 +54,7 @@ class Connection:
         self.received_bytes = 0
         self.ended = False
         self._said = b""
-        self._read = b""
+        self._read = bytearray()  # bytes would be copied whole for each part that comes
         self._errors_open = True
         try:
             self._process = subprocess.Popen(command_line(route, batch, forwards), stdin=subprocess.PIPE,
@@ -108,9 +108,7 @@ class Connection:
     def listen(self, on_event: Optional[Callable[[Event], Any]] = None) -> Event:
         """Return the last event of the request that is being answered; see `ask`."""
         while True:
-            event = self._event()
-            if "error" in event:
-                raise refusal(self.route, str(event["error"]), str(event.get("text")))
+            event = self._answer()
             if "done" in event:
                 return event
             if on_event is not None:
@@ -131,9 +129,7 @@ class Connection:
         """
         size = os.path.getsize(source)
         self._write(_line({"do": "put", "path": path, "size": size, "sha256": sha256}))
-        event = self._event()
-        if "error" in event:
-            raise refusal(self.route, str(event["error"]), str(event.get("text")))
+        event = self._answer()
         offset = event.get("offset")
         if not isinstance(offset, int) or not 0 <= offset <= size:
             raise _nonsense(self.route, event)
@@ -148,9 +144,7 @@ class Connection:
                 self._write(part)
                 left -= len(part)
                 on_bytes(len(part))
-        event = self._event()
-        if "error" in event:
-            raise refusal(self.route, str(event["error"]), str(event.get("text")))
+        self._answer()
 
     def get(self, path: str, most_bytes: int) -> bytes:
         """Return the content of a file there.
@@ -159,15 +153,13 @@ class Connection:
             BadInputError: it is missing, larger than that, or not what the far side said it is.
         """
         self._write(_line({"do": "get", "path": path, "most": most_bytes}))
-        event = self._event()
-        if "error" in event:
-            raise refusal(self.route, str(event["error"]), str(event.get("text")))
+        event = self._answer()
         size = event.get("size")
         if not isinstance(size, int) or not 0 <= size <= most_bytes:
             raise _nonsense(self.route, event)
         while len(self._read) < size:
             self._more()
-        data, self._read = self._read[:size], self._read[size:]
+        data = self._take(size)
         if hashlib.sha256(data).hexdigest() != event.get("sha256"):
             raise BadInputError("{}: {} arrived damaged".format(self.route.destination, shown(path)))
         self._event()
@@ -205,6 +197,13 @@ class Connection:
         skew = float(self.hello["time"]) - time.time()
         return skew if abs(skew) > _CLOCK_S else 0.0
 
+    def _answer(self) -> Event:
+        """Return the next event; raise the error that it says."""
+        event = self._event()
+        if "error" in event:
+            raise refusal(self.route, str(event["error"]), str(event.get("text")))
+        return event
+
     def _event(self) -> Event:
         while True:
             event = _read_event(self.route, self._line(_SILENCE_S))
@@ -216,8 +215,12 @@ class Connection:
             if len(self._read) > _LONGEST_LINE:
                 raise _nonsense(self.route, "a line without end")
             self._more(patience_s)
-        line, _, self._read = self._read.partition(b"\n")
-        return line
+        return self._take(self._read.index(b"\n") + 1)[:-1]
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(self._read[:size])
+        del self._read[:size]
+        return data
 
     def _more(self, patience_s: float = _SILENCE_S) -> None:
         """Take what comes next."""
@@ -248,9 +251,7 @@ class Connection:
             raise LostConnectionError("{}: nothing was heard for {:g} s".format(self.route.destination, patience_s),
                                       "run the same command again: it goes on where it was")
         if self._err in ready:
-            said = self._err.read(_CHUNK)
-            self._errors_open = bool(said)
-            self._said = (self._said + (said or b""))[-_KEPT_ERRORS:]
+            self._take_errors()
         if self._out in ready:
             data = self._out.read(_CHUNK)
             if data == b"":
@@ -259,14 +260,17 @@ class Connection:
             self._read += data or b""
         return bool(writable)
 
+    def _take_errors(self) -> None:
+        said = self._err.read(_CHUNK)
+        self._errors_open = bool(said)
+        self._said = (self._said + (said or b""))[-_KEPT_ERRORS:]
+
     def _lost(self) -> Exception:
         self.ended = True
         end = time.monotonic() + _END_S
         while self._errors_open and time.monotonic() < end:
             if select.select([self._err], [], [], end - time.monotonic())[0]:
-                said = self._err.read(_CHUNK)
-                self._errors_open = bool(said)
-                self._said = (self._said + (said or b""))[-_KEPT_ERRORS:]
+                self._take_errors()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_S)
         text = self._said.decode("utf-8", "replace")

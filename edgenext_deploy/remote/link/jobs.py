@@ -3,21 +3,13 @@ import codecs
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
-from edgenext_deploy.errors import (
-    BadInputError,
-    EdgeNextError,
-    IncompatibleError,
-    MissingRuntimeError,
-    UsageError,
-    VerificationError,
-)
+from edgenext_deploy.commands.child import error_said
+from edgenext_deploy.errors import BY_EXIT_CODE, EdgeNextError, VerificationError
 from edgenext_deploy.files import shown
 from edgenext_deploy.foreign_text import visible
 from edgenext_deploy.remote.link.connection import Connection, Event
 from edgenext_deploy.remote.link.ssh import LostConnectionError
 
-_ERRORS = {kind.exit_code: kind for kind in (
-    UsageError, BadInputError, IncompatibleError, VerificationError, MissingRuntimeError)}
 # How long a lost connection is tried again.
 _PATIENCE_S = 120.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
@@ -193,14 +185,12 @@ def require_success(found: Event, job: Job, lines: List[str]) -> Event:
     code = found.get("code")
     if code == 0:
         return found
-    errors = [line.partition(": ")[2] for line in lines if line.lower().startswith("error: ")]
-    fixes = [line.strip()[len("fix: "):] for line in lines if line.strip().startswith("fix: ")]
-    said = errors or lines or ["it said nothing"]
-    message = "{}: {}".format(job.title, shown(said[-1], 600))
-    if not isinstance(code, int) or code not in _ERRORS:
+    said, fix = error_said(lines)
+    message = "{}: {}".format(job.title, shown(said, 600))
+    if not isinstance(code, int) or code not in BY_EXIT_CODE:
         killed = " (killed; most likely out of memory)" if code == 137 else ""
-        raise VerificationError("{}, exit code {}{}".format(message, code, killed), fixes[-1] if fixes else None)
-    raise _ERRORS[code](message, fixes[-1] if fixes else None)
+        raise VerificationError("{}, exit code {}{}".format(message, code, killed), fix)
+    raise BY_EXIT_CODE[code](message, fix)
 
 
 def _rows(state: Any) -> List[Event]:

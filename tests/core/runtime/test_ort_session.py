@@ -97,7 +97,7 @@ def test_one_that_another_thread_collects_meanwhile_is_as_good_as_none(session):
         def __len__(self):
             return 1  # what it was a moment ago
 
-    session._pending = Raced()
+    session._worker._pending = Raced()
     with pytest.raises(UsageError, match="nothing submitted"):
         session.collect()
 
