@@ -100,8 +100,9 @@ _FOR_TENSORRT = (
     "nchw-scaled-behind-scores", "nchw-onepass-scores", "nchw-attribute-scaled-scores",
     "nchw-matmul-scaled-scores", "tokens-scaled-scores", "tokens-scores", "tokens-instance-scores")
 _FOR_PROCESSORS = (
-    "nchw-attribute-channelslast", "nchw-attribute-channelslast-scores", "tokens-attribute", "tokens-attribute-scores",
-    "tokens-attribute-instance-scores", "tokens-attribute-matmul-scores", "nchw-attribute", "nchw-matmul-scores")
+    "nchw-attribute-channelslast", "tokens-attribute-instance", "nchw-attribute-onepass-scores",
+    "nchw-attribute-scores", "tokens-attribute", "tokens-attribute-instance-scores",
+    "tokens-attribute-matmul-scores", "nchw-attribute")
 
 
 def candidates_for(has_gpu: bool, default: str) -> Tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Exported graphs against the plain route, on ONNX Runtime: a comparison anyone can run again.
+"""Exported graphs against the plain route: a comparison anyone can run again.
 
 Plain route: reference module, torch.onnx.export, onnx-simplifier; what one has without this toolkit. The files are made
 here by child processes (this stage imports neither torch nor the export stage), checked to compute the same, and timed
@@ -19,7 +19,7 @@ from edgenext_deploy.benchmarks.latency.exports import export_plain, export_vari
 from edgenext_deploy.benchmarks.latency.interleave import Limits, Progress
 from edgenext_deploy.benchmarks.latency.processor_peak import limit_line
 from edgenext_deploy.errors import VerificationError
-from edgenext_deploy.runtime.options import RuntimeOptions
+from edgenext_deploy.runtime.options import AUTO, RuntimeOptions
 from edgenext_deploy.scratch import scratch_folder
 from edgenext_deploy.version import __version__
 
@@ -35,18 +35,20 @@ def _silent(line: str) -> None:
 
 def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[int] = 1,
                    tell: Tell = _silent, progress: Optional[Progress] = None, formulations: Sequence[str] = (),
-                   opsets: Sequence[int] = (), limit: bool = False) -> latency_report.LatencyReport:
+                   opsets: Sequence[int] = (), limit: bool = False, runtime: str = AUTO,
+                   ) -> latency_report.LatencyReport:
     """Export each variant both ways, measure its files together, and return their rows and ratios.
 
     Args:
         variants: names in the registry.
         limits: when to stop the measurement of a variant.
-        threads: CPU threads of ONNX Runtime; None for its choice.
+        threads: CPU threads of one inference; None for the runtime's choice.
         tell: called with what is being exported.
         progress: see `measure`.
         formulations: names of the forms to export; ratios refer to the first. Empty for that of ``onnxruntime``.
         opsets: of the plain files; empty for the exporter's default.
         limit: also tell the time that the multiply-adds alone take at this processor's measured peak.
+        runtime: that runs all files, see `RuntimeOptions`.
 
     Raises:
         MissingRuntimeError: no torch (or another library of the export) is installed.
@@ -54,6 +56,7 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
         EdgeNextError: an export failed; the class is that of its exit code.
         EngineFailedError: any error after something was measured, which is in the error's `report`.
     """
+    options = RuntimeOptions(runtime=runtime, threads=threads)
     reports: List[latency_report.LatencyReport] = []
     interrupted = False
     stopped: Optional[run.EngineFailedError] = None
@@ -64,7 +67,7 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
                 tell(limit_line(variant, files[variant][0].path, threads))
         for variant in variants:
             try:
-                reports.append(_measure(variant, files[variant], limits, threads, progress))
+                reports.append(_measure(variant, files[variant], limits, options, progress))
                 interrupted = reports[-1].interrupted
             except KeyboardInterrupt:
                 if not reports:
@@ -95,11 +98,10 @@ class _File(NamedTuple):
     path: str
 
 
-def _measure(variant: str, files: Sequence[_File], limits: Limits, threads: Optional[int],
+def _measure(variant: str, files: Sequence[_File], limits: Limits, options: RuntimeOptions,
              progress: Optional[Progress]) -> latency_report.LatencyReport:
     with contextlib.ExitStack() as stack:
-        runtime = RuntimeOptions(threads=threads)
-        engines = [stack.enter_context(open_engine(file.path, file.name, runtime)) for file in files]
+        engines = [stack.enter_context(open_engine(file.path, file.name, options)) for file in files]
         first = engines[0]
         for index, engine in enumerate(engines[1:], 1):
             if first.model is not None and engine.model is None:
@@ -107,7 +109,7 @@ def _measure(variant: str, files: Sequence[_File], limits: Limits, threads: Opti
             engines[index] = engine._replace(image=first.image, image_source=first.image_source)
             _require_same_function(variant, first, engines[index])
         host = describe_host()
-        request = run.Request([file.path for file in files], device=CPU, runtime=runtime, limits=limits,
+        request = run.Request([file.path for file in files], device=CPU, runtime=options, limits=limits,
                               keep_samples=False)
         contenders = [run.Contender(engine, True) for engine in engines]
         return run.Run(contenders, request, host, match_device(CPU, host).found).measure(progress)

@@ -34,13 +34,14 @@ class Comparison(NamedTuple):
 
 
 def compare_with_exhaustive(bundle: str, races: int = 10, runtimes: Sequence[str] = (),
-                            budget_min: Optional[float] = None, duration_s: float = 10.0) -> Comparison:
+                            threads: Sequence[int] = (), budget_min: Optional[float] = None, duration_s: float = 10.0) -> Comparison:
     """Race several times, then measure everything that could have won, in turns.
 
     Args:
         bundle: path of the bundle.
         races: their number.
         runtimes: as for `race`.
+        threads: as for `race`.
         budget_min: as for `race`, in minutes.
         duration_s: seconds of measurement of each that is near the fastest.
     """
@@ -49,12 +50,12 @@ def compare_with_exhaustive(bundle: str, races: int = 10, runtimes: Sequence[str
     with scratch_folder() as folder:
         for _ in range(races):
             found = race(bundle, os.path.join(folder, "winner" + ONNX_SUFFIX), runtimes=runtimes,
-                         budget_min=budget_min, force=True)
+                         threads=threads, budget_min=budget_min, force=True)
             winners.append(found.table.winner)
         for name in opened.manifests:
             opened.write(name, os.path.join(folder, name + ONNX_SUFFIX))
         engines = [HeatEngine(one.name, os.path.join(folder, one.candidate + ONNX_SUFFIX), one.options)
-                   for one in every_entrant(opened, runtimes)]
+                   for one in every_entrant(opened, runtimes, threads)]
         rough = run_heat(engines, duration_s / 10)
         fastest = min(found.ratio for found in rough.measured.values())
         near = [engine for engine in engines if engine.name in winners or (
@@ -71,10 +72,11 @@ def compare_with_exhaustive(bundle: str, races: int = 10, runtimes: Sequence[str
 @click.argument("bundle")
 @click.option("--races", default=10, show_default=True)
 @click.option("--runtime", "runtimes", multiple=True)
+@click.option("--threads", multiple=True, type=click.IntRange(min=1))
 @click.option("--budget", "budget_min", type=float)
-def main(bundle: str, races: int, runtimes: Tuple[str, ...], budget_min: Optional[float]) -> None:
+def main(bundle: str, races: int, runtimes: Tuple[str, ...], threads: Tuple[int, ...], budget_min: Optional[float]) -> None:
     """Print the winners of races on BUNDLE, and how far each is from the best of everything."""
-    found = compare_with_exhaustive(bundle, races, runtimes, budget_min)
+    found = compare_with_exhaustive(bundle, races, runtimes, threads, budget_min)
     for winner, regret in zip(found.winners, found.regrets):
         click.echo("{:.3f}  {}".format(regret, winner))
     click.echo("best: {}; within 2 %: {} of {}".format(

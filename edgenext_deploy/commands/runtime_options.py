@@ -12,7 +12,7 @@ Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
 
 
-class _RuntimeName(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.0
+class RuntimeName(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.0
     """The name of a runtime: looked up when it is used, so that registered ones count."""
 
     name = "runtime"
@@ -30,7 +30,7 @@ class _RuntimeName(click.ParamType):  # type: ignore[type-arg]  # not generic in
 
 # A field's option; ``--device`` names a board in the benchmarks, so the GPU's index is ``--gpu``.
 _DECLARED: Dict[str, Dict[str, Any]] = {
-    "runtime": {"option": "--runtime", "type": _RuntimeName(),
+    "runtime": {"option": "--runtime", "type": RuntimeName(),
                 "help": "Runtime of the engine.  [default: by the file's ending]"},
     "provider": {"option": "--provider", "metavar": "NAME",
                  "help": "ONNX Runtime: execution provider, such as CUDAExecutionProvider.  [default: the CPU's]"},

@@ -68,9 +68,14 @@ class Normalise(Op):
         return y if self.bias is None else y + self.bias
 
     def emit(self, graph: GraphBuilder, name: str, *inputs: str) -> str:
-        """The form's own operator where the axis is the last and the opset has it; primitives elsewhere."""
+        """The form's own operator where the axis is the last and the opset has it; primitives elsewhere.
+
+        An instance is a token, so its operator has no scale per channel: with an affine LayerNormalization is one node
+        in place of three.
+        """
         with graph.fp32(LAYER_NORM):
-            if self.axes == (-1,) and self.form == "layernorm" and graph.opset >= 17:
+            whole = self.form == "layernorm" or (self.form == "instance" and self._has_affine())
+            if self.axes == (-1,) and whole and graph.opset >= 17:
                 parameters = [self.constant(graph, name, "weight")]
                 if self.bias is not None:
                     parameters.append(self.constant(graph, name, "bias"))
@@ -81,13 +86,13 @@ class Normalise(Op):
 
     def _emit_instances(self, graph: GraphBuilder, name: str, x: str) -> str:
         """`[M, C]` as M images of one channel and C pixels."""
-        axis = graph.constant(f"{name}/instances.axes", [1])
-        apart = graph.node("Unsqueeze", [x, axis], f"{name}/instances")
+        shape = graph.constant(f"{name}/instances.shape", [0, 1, -1])
+        apart = graph.node("Reshape", [x, shape], f"{name}/instances")
         y = graph.node("InstanceNormalization", [
             apart, graph.constant(f"{name}.scale", [1.0]), graph.constant(f"{name}.shift", [0.0])],
             f"{name}/normalise", epsilon=self.eps)
-        steps = self._affine_steps(graph, name)
-        return _chain(graph, name, [("Squeeze", [y, axis], "tokens"), *steps])
+        back = graph.constant(f"{name}/tokens.shape", [0, -1])
+        return _chain(graph, name, [("Reshape", [y, back], "tokens"), *self._affine_steps(graph, name)])
 
     def _emit_primitives(self, graph: GraphBuilder, name: str, x: str) -> str:
         if self.form == "onepass":
@@ -108,9 +113,15 @@ class Normalise(Op):
         deviation = graph.node("Sqrt", [_biased(graph, name, variance, eps, least)], f"{name}/deviation")
         return _chain(graph, name, [("Div", [centred, deviation], "divide"), *self._affine_steps(graph, name)])
 
+    def _has_scale(self) -> bool:
+        return not torch.equal(self.weight, torch.ones_like(self.weight))
+
+    def _has_affine(self) -> bool:
+        return self.bias is not None or self._has_scale()
+
     def _affine_steps(self, graph: GraphBuilder, name: str) -> "list[tuple[str, list[str], str]]":
         steps = []
-        if not torch.equal(self.weight, torch.ones_like(self.weight)):
+        if self._has_scale():
             steps.append(("Mul", ["", self.constant(graph, name, "weight")], "weight"))
         if self.bias is not None:
             steps.append(("Add", ["", self.constant(graph, name, "bias")], "bias"))
