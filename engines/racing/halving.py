@@ -9,10 +9,8 @@ FULL_S = 3.0
 LEAST_S = 0.1
 # Opening an engine and warming it up, for the estimate of what heats take before there was one.
 OVERHEAD_S = 1.5
-# Entrants this close are equal if the interval of their ratio says so too; where one engine that is opened twice may
-# differ as much, they are equal anyway.
-EQUAL = 1.02
-_SAME = 1.01
+# Entrants this close are equal: one engine that is opened twice may differ as much.
+EQUAL = 1.01
 FASTEST = "the fastest"
 # A short heat is less sure: what is this close goes on.
 _CLOSE = 1.05
@@ -65,8 +63,7 @@ def judge(entrants: Sequence[Entrant], last: bool) -> Dict[str, Entrant]:
 
 
 def _decide(entrants: Sequence[Entrant], best: Entrant) -> Dict[str, Entrant]:
-    equals = [one for one in entrants if _relative(one, best) <= _SAME or (
-        _relative(one, best) <= EQUAL and not _is_slower(one, best))]
+    equals = [one for one in entrants if _relative(one, best) <= EQUAL]
     winner = min(equals, key=lambda one: (one.fp32_pins, one.bytes, _of(one).score))
     after: Dict[str, Entrant] = {}
     for entrant in entrants:

@@ -183,8 +183,8 @@ def status(entrants, last=True):
 
 def test_equals_are_decided_by_pins_and_then_by_size():
     one = measured(1.0)
-    equal, wide, slower = measured(1.009, low=1.005), measured(1.015, low=0.99), measured(1.015, low=1.01)
-    assert status(field(a=(one, 5, 10), b=(equal, 2, 20), c=(wide, 2, 15), d=(slower, 0, 1))) == {
+    equal, smaller, slower = measured(1.009, low=1.005), measured(1.01, low=0.99), measured(1.015, low=0.99)
+    assert status(field(a=(one, 5, 10), b=(equal, 2, 20), c=(smaller, 2, 15), d=(slower, 0, 1))) == {
         "a": "lost", "b": "lost", "c": "won", "d": "lost"}
     found = judge(field(a=(one, 5, 10), b=(equal, 5, 9)), True)
     assert found["a"].reason == "equal to b, and larger: 10 bytes against 9"

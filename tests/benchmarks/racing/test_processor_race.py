@@ -2,11 +2,15 @@
 import importlib.util
 import json
 import os
+import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from command_lines import run_here
 from race_bundles import named, tiny_graphs, tiny_manifest, write_tiny
+from sweeps import sweep
 
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.benchmarks import race
@@ -111,6 +115,43 @@ def test_both_runtimes_race_where_openvino_is_installed(tmp_path):
     assert sorted((row.options["runtime"], row.self_test.ok) for row in found.table.entrants) == [
         ("onnxruntime", True), ("openvino", True)]
     assert "OpenVINO 20" in found.table.machine and "--runtime " in found.arguments
+
+
+PROGRAM = """
+import sys
+from edgenext_deploy.benchmarks.commands.cli import main
+from edgenext_deploy.engines.racing import halving
+halving.FULL_S = 0.1
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("seed", sweep([1, 2], always=[]))
+def test_killed_at_random_moments_it_goes_on(tmp_path, seed):
+    """Each kill leaves no half file; the command that is given again ends as if nothing had happened."""
+    path = write_tiny(tmp_path / "tiny.race", "one", "two")
+    command = [sys.executable, "-c", PROGRAM, "race", path, "--runtime", "onnxruntime", "--threads", "1"]
+    chance, kills, code, errors = random.Random(seed), 0, None, b""
+    while code is None and kills < 10:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE)
+        try:
+            errors = process.communicate(timeout=chance.uniform(0.5, 3.0))[1]
+            code = process.returncode
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+            if (tmp_path / "tiny.onnx").exists():
+                open_engine_file(str(tmp_path / "tiny.onnx")).manifest()
+    if code is None:
+        process = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                 timeout=120, check=False)
+        code, errors = process.returncode, process.stderr
+    assert code == 0 and kills, errors.decode()
+    table = json.loads((tmp_path / "tiny.onnx.race.json").read_text())
+    assert sorted({row["candidate"] for row in table["entrants"]}) == ["one", "two"]
+    assert sorted(os.listdir(str(tmp_path))) == ["tiny.json", "tiny.onnx", "tiny.onnx.race.json", "tiny.race"]
 
 
 @pytest.mark.sweep
