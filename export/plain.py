@@ -7,10 +7,15 @@ import contextlib
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import click
 
 from edgenext_deploy.commands.entry import common_options, entry_point, require_libraries
+from edgenext_deploy.errors import IncompatibleError
+
+# The lowest opset that torch's newer exporter writes itself.
+_NEWER_EXPORTER = 18
 
 
 def export_plain(variant: str, image_size: int = 256, opset: int | None = None) -> bytes:
@@ -19,22 +24,37 @@ def export_plain(variant: str, image_size: int = 256, opset: int | None = None) 
     Args:
         variant: a name in the registry.
         image_size: side of the square input in pixels.
-        opset: ai.onnx opset, None for the exporter's default.
+        opset: ai.onnx opset, None for the exporter's default. Below 18 the older of torch's exporters writes the file:
+            the newer one would silently keep 18.
+
+    Raises:
+        IncompatibleError: torch wrote another opset.
     """
+    import onnx
     import onnxsim
     import torch
 
     from edgenext_deploy.models.factory import create_model, randomise
 
     image = torch.zeros(1, 3, image_size, image_size)
+    model = randomise(create_model(variant), seed=0).eval()
+    names: dict[str, Any] = {"input_names": ["image"], "output_names": ["logits"], "opset_version": opset}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # they are about the exporter's own decompositions
-        program = torch.onnx.export(
-            randomise(create_model(variant), seed=0), (image,), input_names=["image"], output_names=["logits"],
-            dynamo=True, opset_version=opset, verbose=False)
-    if program is None:
-        raise RuntimeError("torch.onnx.export returned no program")
-    simplified, _ = onnxsim.simplify(program.model_proto)
+        if opset is not None and opset < _NEWER_EXPORTER:
+            stream = io.BytesIO()
+            torch.onnx.export(model, (image,), stream, dynamo=False, **names)
+            exported = onnx.load_model_from_string(stream.getvalue())
+        else:
+            program = torch.onnx.export(model, (image,), dynamo=True, verbose=False, **names)
+            if program is None:
+                raise RuntimeError("torch.onnx.export returned no program")
+            exported = program.model_proto
+    written = next(entry.version for entry in exported.opset_import if not entry.domain)
+    if opset not in (None, written):
+        raise IncompatibleError(f"torch.onnx.export wrote opset {written}, {opset} was asked for",
+                                f"compare with --opset {written}")
+    simplified, _ = onnxsim.simplify(exported)
     content: bytes = simplified.SerializeToString(deterministic=True)
     return content
 

@@ -34,7 +34,8 @@ class Comparison(NamedTuple):
 
 
 def compare_with_exhaustive(bundle: str, races: int = 10, runtimes: Sequence[str] = (),
-                            threads: Sequence[int] = (), budget_min: Optional[float] = None, duration_s: float = 10.0) -> Comparison:
+                            threads: Sequence[int] = (), budget_min: Optional[float] = None,
+                            duration_s: float = 10.0) -> Comparison:
     """Race several times, then measure everything that could have won, in turns.
 
     Args:
@@ -74,7 +75,8 @@ def compare_with_exhaustive(bundle: str, races: int = 10, runtimes: Sequence[str
 @click.option("--runtime", "runtimes", multiple=True)
 @click.option("--threads", multiple=True, type=click.IntRange(min=1))
 @click.option("--budget", "budget_min", type=float)
-def main(bundle: str, races: int, runtimes: Tuple[str, ...], threads: Tuple[int, ...], budget_min: Optional[float]) -> None:
+def main(bundle: str, races: int, runtimes: Tuple[str, ...], threads: Tuple[int, ...], budget_min: Optional[float],
+         ) -> None:
     """Print the winners of races on BUNDLE, and how far each is from the best of everything."""
     found = compare_with_exhaustive(bundle, races, runtimes, threads, budget_min)
     for winner, regret in zip(found.winners, found.regrets):

@@ -29,7 +29,7 @@ class Measured(NamedTuple):
         ratio: time relative to the heat's yardstick, paired round by round.
         ratio_low: lower end of its 95 % interval.
         ratio_high: upper end.
-        slowest_ratio: least ratio in the slowest fifth of the rounds; where the yardstick is not stable either, `ratio`.
+        slowest_ratio: least ratio in its slowest fifth of rounds; where the yardstick is not stable either, `ratio`.
         throttled: what held the clocks down.
     """
 
