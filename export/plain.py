@@ -13,6 +13,7 @@ import click
 
 from edgenext_deploy.commands.entry import common_options, entry_point, require_libraries
 from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.scratch import scratch_folder
 
 # The lowest opset that torch's newer exporter writes itself.
 _NEWER_EXPORTER = 18
@@ -42,9 +43,10 @@ def export_plain(variant: str, image_size: int = 256, opset: int | None = None) 
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # they are about the exporter's own decompositions
         if opset is not None and opset < _NEWER_EXPORTER:
-            stream = io.BytesIO()
-            torch.onnx.export(model, (image,), stream, dynamo=False, **names)
-            exported = onnx.load_model_from_string(stream.getvalue())
+            with scratch_folder() as folder:
+                path = str(Path(folder, "plain.onnx"))
+                torch.onnx.export(model, (image,), path, dynamo=False, **names)
+                exported = onnx.load(path)
         else:
             program = torch.onnx.export(model, (image,), dynamo=True, verbose=False, **names)
             if program is None:
