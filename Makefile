@@ -24,6 +24,8 @@ VENVGST  := $(CACHE)/venv-gst
 STAMPGST := $(VENVGST)/ready-$(shell sha256sum requirements/gstreamer.txt | cut -c1-16)
 OPENVINO := $(CACHE)/openvino
 STAMPOPENVINO := $(OPENVINO)/ready-$(shell sha256sum requirements/openvino.txt | cut -c1-16)
+VENVRAY  := $(CACHE)/ray
+STAMPRAY := $(VENVRAY)/ready-$(shell sha256sum requirements/ray.txt | cut -c1-16)
 STAMP313 := $(VENV313)/ready-$(shell cat requirements/python313.txt | sha256sum | cut -c1-16)
 
 PYTEST   := $(BIN)/python -m pytest
@@ -42,7 +44,7 @@ endif
 # The tests start some hundred processes: each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help environments debian demo test test-ci test-all test-real test-aarch64 test-gstreamer test-openvino test-gpu beside-311 beside-36 lint docs pictures routes clean
+.PHONY: help environments debian demo test test-ci test-all test-real test-aarch64 test-gstreamer test-openvino test-ray test-gpu beside-311 beside-36 lint docs pictures routes clean
 
 help:
 	@echo "make demo      export a trained network, look at pictures with it, FP32 against FP16 (PRETRAINED=1: the authors' xxs)"
@@ -52,6 +54,7 @@ help:
 	@echo "make test-all  every test, with the long sweeps"
 	@echo "make test-gstreamer  cameras with Debian's OpenCV, which has GStreamer, and a real RTSP server"
 	@echo "make test-openvino  the session of OpenVINO, on OpenVINO itself"
+	@echo "make test-ray  edgenext-eval and edgenext-run on a real Ray cluster of two nodes; no part of the others"
 	@echo "make test-aarch64  the wheel on an emulated Cortex-A57, a Nano's processor"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      the pages as a site, in .cache/site; make pictures makes their pictures again"
@@ -115,6 +118,15 @@ test-openvino: $(STAMPOPENVINO)
 		tests/core/runtime/test_ov_session.py tests/benchmarks/racing/test_processor_race.py
 
 test-ci test-all: test-openvino
+
+# By hand: Ray is 70 MB, and its clusters take a minute to come and go.
+$(STAMPRAY):
+	$(PYTHON) -m venv --clear $(VENVRAY)
+	$(VENVRAY)/bin/python -m pip install -q --disable-pip-version-check -r requirements/ray.txt
+	@touch $@
+
+test-ray: $(STAMP) $(STAMPRAY)
+	EDGENEXT_RAY=$(abspath $(VENVRAY)/bin/python) $(PYTEST) -rs --durations=5 tests/real/test_ray.py
 
 test-ci test-all test-aarch64 test-gstreamer: | debian
 # Alone: it measures how soon a frozen server is noticed.

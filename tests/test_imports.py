@@ -17,11 +17,11 @@ ALLOWED = {
 }
 # folder -> third-party packages it may import, at any depth; None: anything
 THIRD_PARTY = {
-    "edgenext_deploy": {"numpy", "PIL", "click", "rich", "onnxruntime", "tensorrt", "pycuda", "cv2", "openvino"},
+    "edgenext_deploy": {"numpy", "PIL", "click", "rich", "onnxruntime", "tensorrt", "pycuda", "cv2", "openvino", "ray"},
     "models": {"numpy", "click", "rich", "torch", "safetensors"},
     "export": {"numpy", "click", "rich", "torch", "onnx", "onnxsim", "onnxruntime", "tensorrt_rtx"},
     "engines": {"numpy", "click", "rich", "tensorrt", "tensorrt_rtx"},
-    "benchmarks": {"numpy", "click", "rich", "pycocotools", "onnx", "PIL", "ray"},
+    "benchmarks": {"numpy", "click", "rich", "pycocotools", "onnx", "PIL"},
 }
 STANDARD = set(sys.stdlib_module_names)
 

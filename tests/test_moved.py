@@ -22,7 +22,7 @@ def labels():
 AFTER = '''"""Written for the old names."""
 from edgenext_deploy.preprocess import photo as preprocess
 from edgenext_deploy.artifacts import json_records as sidecars
-from edgenext_deploy.benchmarks.commands.progress import show_progress
+from edgenext_deploy.commands.progress import show_progress
 import edgenext_deploy.networks.detector
 
 

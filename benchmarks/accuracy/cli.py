@@ -9,10 +9,10 @@ import click
 from edgenext_deploy.benchmarks.accuracy.class_names import CLASS_ORDERS
 from edgenext_deploy.benchmarks.commands.options import engine_arguments
 from edgenext_deploy.benchmarks.commands.outputs import check_outputs, hand_over, say
-from edgenext_deploy.benchmarks.commands.progress import show_progress
 from edgenext_deploy.commands.entry import common_options, entry_point
 from edgenext_deploy.commands.options import Command, OutputFile, examples, json_options
 from edgenext_deploy.commands.process import interrupted_code
+from edgenext_deploy.commands.progress import show_progress
 from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.runtime.options import RuntimeOptions
@@ -68,7 +68,7 @@ def eval_command(context: click.Context, engines: Tuple[str, ...], data: Optiona
         with show_progress() as show:
             evaluation = evaluate(
                 *engines, data=data, labels=labels, class_order=class_order, limit=limit, resume=resume,
-                runtime=runtime, ray=ray,
+                runtime=runtime, ray=ray, note=lambda text: say("note: " + text),
                 progress=None if show is None else lambda done, total, _: show(
                     done / total, "{} of {} images".format(done, total)))
     except KeyboardInterrupt:

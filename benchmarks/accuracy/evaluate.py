@@ -60,7 +60,8 @@ class Evaluation(NamedTuple):
 def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Optional[str] = None,
              class_order: Optional[str] = None, limit: Optional[int] = None, resume: Optional[str] = None,
              runtime: RuntimeOptions = RuntimeOptions(),  # noqa: B008 - immutable
-             progress: Optional[Progress] = None, ray: Optional[str] = None) -> Evaluation:
+             progress: Optional[Progress] = None, ray: Optional[str] = None,
+             note: Callable[[str], None] = lambda text: None) -> Evaluation:
     """Evaluate engines of one task on the same images, and return their figures.
 
     An image that cannot be used is left out for every engine, and named.
@@ -77,6 +78,7 @@ def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Option
         progress: called before each image with the number done, the number of all, and the image's name.
         ray: address of a Ray cluster whose nodes do it: ``auto``, ``local`` for one of this machine, or HOST:PORT;
             see `on_ray`. None for this process.
+        note: called with a sentence about each node of the cluster that takes no part.
 
     Raises:
         BadInputError: engines, data or results file are missing, broken or do not fit together; or no image could
@@ -101,7 +103,7 @@ def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Option
         if ray is None:
             _complete(results, lambda items: rows_of(task, networks, items), images.items, progress)
         else:
-            repeated = _complete_on_ray(ray, results, task, described, runtime, images.items, progress)
+            repeated = _complete_on_ray(ray, results, task, paths, runtime, images.items, progress, note)
     return _judged(name, task, images, results, described, names)._replace(repeated=repeated)
 
 
@@ -160,20 +162,14 @@ def _complete(results: Results, rows: "Callable[[Sequence[Item]], Iterable[Row]]
         results.add(item.key, row)
 
 
-def _complete_on_ray(address: str, results: Results, task: Task, engines: Sequence[Dict[str, Any]],
-                     runtime: RuntimeOptions, items: Sequence[Item], progress: Optional[Progress]) -> int:
+def _complete_on_ray(address: str, results: Results, task: Task, paths: Sequence[str], runtime: RuntimeOptions,
+                     items: Sequence[Item], progress: Optional[Progress], note: Callable[[str], None]) -> int:
     """Add the rows that a cluster makes; return how many parts it did again."""
-    from edgenext_deploy.benchmarks.accuracy.on_ray import RayRows
+    from edgenext_deploy.benchmarks.accuracy.on_ray import workers_for
 
-    made: List[RayRows] = []
-
-    def rows(missing: Sequence[Item]) -> Iterable[Row]:
-        made.append(RayRows(address, [engine["file"] for engine in engines], [engine["sha256"] for engine in engines],
-                            runtime, task, missing))
-        return made[0]
-
-    _complete(results, rows, items, progress)
-    return made[0].repeated
+    workers = workers_for(address, paths, runtime, task, note)
+    _complete(results, workers.results, items, progress)
+    return workers.repeated
 
 
 def _is_row(row: Row, task: Task, engines: int, classes: int) -> bool:

@@ -11,11 +11,11 @@ from edgenext_deploy.benchmarks.commands.options import (
     warmup_option,
 )
 from edgenext_deploy.benchmarks.commands.outputs import say
-from edgenext_deploy.benchmarks.commands.progress import show_progress
 from edgenext_deploy.benchmarks.commands.report_outputs import ReportOutputs, report_options
 from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.commands.name_options import device_option
 from edgenext_deploy.commands.options import Command, examples
+from edgenext_deploy.commands.progress import show_progress
 from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.errors import EdgeNextError
 from edgenext_deploy.remote.commands.on_option import on_option

@@ -122,10 +122,10 @@ def _refuse_options_of_run(context: click.Context) -> None:
 def _measured(suite: "Suite", named: Dict[str, str],
               options: RunOptions) -> "Tuple[LatencyReport, Optional[EngineFailedError]]":
     """Measure the table's variants; an engine that fails does not cost the rows that were measured before."""
-    from edgenext_deploy.benchmarks.commands.progress import show_progress
     from edgenext_deploy.benchmarks.latency.interleave import Limits
     from edgenext_deploy.benchmarks.latency.run import EngineFailedError
     from edgenext_deploy.benchmarks.paper.suite_run import measure_rows
+    from edgenext_deploy.commands.progress import show_progress
 
     limits = Limits(duration_s=options.duration_s, warmup_s=options.warmup_s, rounds=options.rounds)
     rows = [row for row in suite.rows if row.native] + [SuiteRow(variant, variant) for variant in options.also]

@@ -45,13 +45,17 @@ def split_engine(engine: Optional[str], words: Tuple[str, ...]) -> Tuple[str, Tu
 
     Args:
         engine: of the option ``--engine``; then all words are the rest.
-        words: the arguments. The engine comes first; where another one word alone is an engine's name, that one.
+        words: the arguments. The engine comes first; where another one word alone is an engine's name, that one. Where
+            none is, a folder of plans counts as one.
 
     Raises:
         UsageError: there is no engine, or nothing besides.
     """
     if engine is None:
-        names = [index for index, word in enumerate(words) if is_engine(word)]
+        from edgenext_deploy.artifacts.plan_folder import plans_in
+
+        names = [index for index, word in enumerate(words) if is_engine(word)] or [
+            index for index, word in enumerate(words) if plans_in(word)]
         if not names or (len(names) > 1 and names[0] != 0):
             raise UsageError("{} engine among the arguments: {}".format(
                 "no" if not names else "more than one", " ".join(words) or "none"), _FIX)

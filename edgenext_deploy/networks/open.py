@@ -11,7 +11,7 @@ from edgenext_deploy.networks.classifier import Classifier
 from edgenext_deploy.networks.detector import Detector
 from edgenext_deploy.networks.feature_extractor import FeatureExtractor
 from edgenext_deploy.networks.segmenter import Segmenter
-from edgenext_deploy.runtime.open import EngineSource, read_engine
+from edgenext_deploy.runtime.open import EngineSource, engine_path, read_engine
 from edgenext_deploy.runtime.options import RuntimeOptions, runtime_from_keywords
 from edgenext_deploy.runtime.table import require_engine
 
@@ -28,7 +28,7 @@ def task_of(engine: EngineSource) -> str:
     if isinstance(engine, EngineFile):
         path, task = engine.path, engine.manifest().task
     else:
-        path = os.fspath(engine)
+        path = engine_path(os.fspath(engine))
         require_engine(path)
         task = manifests.read(manifests.find_manifest_path(path)).task
     if task not in NETWORKS:

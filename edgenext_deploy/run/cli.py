@@ -6,13 +6,14 @@ import click
 from edgenext_deploy.camera.open import forms
 from edgenext_deploy.commands.engine_argument import ENGINE, split_engine
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
-from edgenext_deploy.commands.options import Command, examples, json_options
+from edgenext_deploy.commands.options import Command, OutputFile, examples, json_options
 from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.files import require_writable
 from edgenext_deploy.remote.commands.on_option import on_option
 from edgenext_deploy.run.live import LiveOptions, chosen_stream, live_options, run_live
-from edgenext_deploy.run.photos import run_photos
+from edgenext_deploy.run.photo_rows import ViewOptions
+from edgenext_deploy.run.photos import PhotoOptions, run_photos
 from edgenext_deploy.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ With --json and --json-file a stream gives one JSON object per line."""
 @click.command(cls=_Command, epilog=examples(
     "edgenext-run xxs.onnx photo.jpg",
     "edgenext-run s_ssdlite.plan photos/ --save seen/",
+    "edgenext-run xxs.onnx photos/ --resume rows.jsonl --json-file seen.json",
     "edgenext-run xxs.plan csi://0 --serve 8080"))
 @click.option("--engine", type=ENGINE, help="The same as the argument ENGINE.")
 @click.argument("words", nargs=-1, type=INPUT, metavar="ENGINE IMAGE...|STREAM")
@@ -64,6 +66,15 @@ With --json and --json-file a stream gives one JSON object per line."""
               help="Photos: decode large JPEG files at a half, a quarter or an eighth of their size, where that leaves "
                    "five times the sides that the network sees. The input of most photos differs by at most 2 grey "
                    "levels.")
+@click.option("--readers", type=click.IntRange(1, 256), metavar="N",
+              help="Photos: number of threads that read them; more than there are processors help where they come over "
+                   "a slow network.  [default: the processor's]")
+@click.option("--resume", type=OutputFile(), metavar="FILE",
+              help="Photos: keep the row of each photo in FILE, a line each, as they come; and go on from there if the "
+                   "run was interrupted.")
+@click.option("--ray", metavar="ADDRESS",
+              help="Photos: run on the nodes of a Ray cluster: auto for the one that this machine belongs to, local "
+                   "for one of its own, or HOST:PORT. Engine and photos lie in a folder that all nodes share.")
 @click.option("--anyway", is_flag=True, help="Show answers of random weights too; they mean nothing.")
 @runtime_options()
 @live_options
@@ -71,11 +82,10 @@ With --json and --json-file a stream gives one JSON object per line."""
 @on_option("edgenext-run")
 @common_options
 def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], threshold: Optional[float],
-            labels: Optional[str], font: Optional[str], fast_decode: bool, anyway: bool, runtime: RuntimeOptions,
-            as_json: bool, json_file: Optional[str], **live: Any) -> int:
+            labels: Optional[str], font: Optional[str], fast_decode: bool, readers: Optional[int],
+            resume: Optional[str], ray: Optional[str], anyway: bool, runtime: RuntimeOptions, as_json: bool,
+            json_file: Optional[str], **live: Any) -> int:
     """Run a network on photos or on a stream; `_HELP` is what the user reads."""
-    from edgenext_deploy.run.views import open_view
-
     engine, sources = split_engine(engine, words)
     say_what_is_unused(runtime, [engine])
     options = LiveOptions(**live)
@@ -87,8 +97,16 @@ def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], t
         raise UsageError("--fast-decode is for photos whose answers are not drawn: {}".format(
             "a stream's frames are taken as they come" if stream is not None else "--save needs every pixel"),
             "leave one of them out")
-    view = open_view(engine, labels=labels, top=top, threshold=threshold, anyway=anyway,
-                     runtime=runtime)
+    for name, value in (("--resume", resume), ("--ray", ray), ("--readers", readers)):
+        if value is not None and stream is not None:
+            raise UsageError("{} is for photos, not for a stream".format(name), "leave {} out".format(name))
+    photos = PhotoOptions(as_json, json_file, options.save, fast_decode, resume, ray, readers)
+    view_options = ViewOptions(labels, top, threshold, anyway, runtime)
+    if ray is not None:
+        from edgenext_deploy.run.on_ray import run_photos_on_ray
+
+        return run_photos_on_ray(engine, sources, view_options, photos)
+    view = view_options.open(engine)
     with view.network:
         if stream is not None:
             view.network.require_single()
@@ -100,7 +118,7 @@ def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], t
         _warm_up(view)
         if stream is not None:
             return run_live(engine, stream, view, options, as_json, json_file)
-        return run_photos(engine, sources, view, options.save, as_json, json_file, fast_decode)
+        return run_photos(engine, sources, view, photos, view_options)
 
 
 def _given_letters(font: Optional[str], options: LiveOptions) -> "Optional[Lettering]":

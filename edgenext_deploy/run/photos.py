@@ -1,66 +1,160 @@
 """edgenext-run on photos: answers as tables, as JSON and in pictures, one batch of the engine after the other."""
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
 import click
 
+from edgenext_deploy.commands.process import interrupted_code
+from edgenext_deploy.commands.progress import show_progress
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.preprocess.photo_files import photos_in
 from edgenext_deploy.run.photo_document import PhotoDocument
+from edgenext_deploy.run.photo_rows import (
+    ViewOptions,
+    answered,
+    document_head,
+    open_rows,
+    row_of,
+    rows_depend_on,
+    without_times,
+)
 
 if TYPE_CHECKING:
+    from edgenext_deploy.artifacts.row_file import Row, RowFile
     from edgenext_deploy.networks.photo_answers import AnsweredBatch
-    from edgenext_deploy.preprocess.photo_batches import ReadPhoto
     from edgenext_deploy.run.picture_files import PictureFiles
     from edgenext_deploy.run.views import View
 
 
-def run_photos(engine: str, images: Tuple[str, ...], view: "View", save: Optional[str], as_json: bool,
-               json_file: Optional[str], fast_decode: bool = False) -> int:
+class PhotoOptions(NamedTuple):
+    """How edgenext-run runs on photos.
+
+    Attributes:
+        as_json: print JSON in place of text.
+        json_file: write JSON there; None for no file.
+        save: file or folder for pictures with the answers drawn in; None for none.
+        fast_decode: decode large JPEG photos smaller, see `preprocess.fast_decode`.
+        resume: file that keeps the row of each photo; what it holds already is not done again. None for none.
+        ray: address of a Ray cluster whose nodes do it; None for this process.
+        readers: number of threads that read photos; None for one for each processor.
+    """
+
+    as_json: bool = False
+    json_file: Optional[str] = None
+    save: Optional[str] = None
+    fast_decode: bool = False
+    resume: Optional[str] = None
+    ray: Optional[str] = None
+    readers: Optional[int] = None
+
+
+def run_photos(engine: str, images: Tuple[str, ...], view: "View", options: PhotoOptions,
+               opened_with: ViewOptions) -> int:
     """Run a network on photos, and show its answers.
 
     Args:
         engine: path of the engine, for the report.
         images: photos and folders of photos.
         view: the open network, and how its answers are shown.
-        save: file or folder for pictures with the answers drawn in; None for none.
-        as_json: print JSON in place of text.
-        json_file: write JSON there.
-        fast_decode: decode large JPEG photos smaller, see `preprocess.fast_decode`.
+        options: see `PhotoOptions`; of `ray` nothing.
+        opened_with: what the view was opened with.
 
     Returns:
-        The exit code: 0, or that of a photo that cannot be read.
+        The exit code: 0, or that of a photo that cannot be read, or of Ctrl-C.
     """
-    from edgenext_deploy.networks.photo_answers import answer_photos
-
-    photos, missing = _expand(images)
-    pictures = _pictures(save, photos)
-    if not as_json:
+    photos, missing = expand(images)
+    pictures = _pictures(options.save, photos)
+    if not options.as_json:
         _print_header(engine, view)
-    code = 0
     with contextlib.ExitStack() as stack:
-        document = stack.enter_context(PhotoDocument(as_json, json_file))
-        batches = stack.enter_context(contextlib.closing(answer_photos(
-            [view.network], photos, known=missing, keep_images=pictures is not None, fast_decode=fast_decode)))
-        for batch in batches:
-            answers = iter(batch.answers[0])
-            for photo in batch.photos:
-                if photo.error is not None:
-                    code = BadInputError.exit_code
-                    document.add({"image": photo.path, "error": str(photo.error)})
-                    click.echo("error: " + _printable(str(photo.error)), err=True)
-                    continue
-                answer = next(answers)
-                result = _result(view, photo, batch, answer, pictures)
-                document.add(result)
-                if not as_json:
-                    _print_table(result, view, answer)
-        document.finish(_head(engine, view, fast_decode))
-    return code
+        results = stack.enter_context(PhotoResults(options, photos, rows_depend_on(
+            view, opened_with, engine, options.fast_decode) if options.resume is not None else {}))
+        try:
+            for batch, photo, answer in stack.enter_context(contextlib.closing(answered(
+                    view, photos[results.resumed:], missing, keep_images=pictures is not None,
+                    fast_decode=options.fast_decode, threads=options.readers))):
+                row = row_of(view, photo, answer)
+                if photo.error is None:
+                    row.update(_of_this_run(view, batch))
+                    if pictures is not None:
+                        assert photo.image is not None
+                        row["saved"] = pictures.write(photo.path, view.picture(photo.image, answer))
+                results.add(row)
+                if photo.error is None and not options.as_json:
+                    _print_table(row, view, answer)
+        except KeyboardInterrupt:
+            if options.resume is None:
+                raise
+            return results.interrupted()
+        results.finish(document_head(engine, view, options.fast_decode))
+    return results.code
 
 
-def _expand(images: Tuple[str, ...]) -> Tuple[List[str], Dict[str, BadInputError]]:
+class PhotoResults:
+    """The rows of photos as they come, in their order: into the document, and into a file of rows where one is kept.
+
+    Use it as a context manager. It prints the errors of photos, and shows how far the run is where no text does.
+
+    Attributes:
+        resumed: number of photos that the file had already.
+        code: exit code: 0, or that of a photo that cannot be read.
+
+    Args:
+        options: see `PhotoOptions`.
+        photos: paths of all photos.
+        depend_on: see `photo_rows.open_rows`; empty where no rows are kept.
+    """
+
+    def __init__(self, options: PhotoOptions, photos: List[str], depend_on: Dict[str, Any]) -> None:
+        self.resumed = self.code = 0
+        self._stack = contextlib.ExitStack()
+        self._rows: "Optional[RowFile]" = None
+        errors = 0
+        if options.resume is not None:
+            self._rows, self.resumed, errors = open_rows(options.resume, depend_on, photos)
+            self._stack.callback(self._rows.close)
+        if self.resumed:
+            click.echo("{} of {} photos were answered before".format(self.resumed, len(photos)), err=True)
+        if errors:
+            self.code = BadInputError.exit_code
+            click.echo("error: {} of those cannot be used; the file of rows says why".format(errors), err=True)
+        self._comparable = options.resume is not None or options.ray is not None
+        self._document = self._stack.enter_context(PhotoDocument(options.as_json, options.json_file, self._rows))
+        quiet = options.as_json or options.ray is not None
+        self._show = self._stack.enter_context(show_progress()) if quiet else None
+        self._count, self._all = self.resumed, len(photos)
+
+    def add(self, row: "Row") -> None:
+        """Take the row of the next photo."""
+        if "error" in row:
+            self.code = BadInputError.exit_code
+            click.echo("error: " + printable(row["error"]), err=True)
+        kept = without_times(row) if self._comparable else row
+        if self._rows is not None:
+            self._rows.add(kept)
+        self._document.add(kept)
+        self._count += 1
+        if self._show is not None:
+            self._show(self._count / self._all, "{:,} of {:,} photos".format(self._count, self._all))
+
+    def interrupted(self) -> int:
+        """Say how to go on after Ctrl-C; return the exit code."""
+        click.echo("interrupted; the same command goes on from here", err=True)
+        return interrupted_code()
+
+    def finish(self, head: Dict[str, Any]) -> None:
+        """Hand the document over; see `PhotoDocument.finish`."""
+        self._document.finish(head)
+
+    def __enter__(self) -> "PhotoResults":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._stack.close()
+
+
+def expand(images: Tuple[str, ...]) -> Tuple[List[str], Dict[str, BadInputError]]:
     """Return the photos that the arguments stand for, and for folders without any what is wrong with them."""
     photos: List[str] = []
     missing: Dict[str, BadInputError] = {}
@@ -79,44 +173,12 @@ def _pictures(save: Optional[str], photos: List[str]) -> "Optional[PictureFiles]
     return None if save is None else PictureFiles(save, photos)
 
 
-def _result(view: "View", photo: "ReadPhoto", batch: "AnsweredBatch", answer: Any,
-            pictures: "Optional[PictureFiles]") -> Dict[str, Any]:
-    """Return what is in one photo as fields of a JSON object; times are those of its whole batch."""
-    result: Dict[str, Any] = {"image": photo.path}
-    result.update(view.document(answer))
-    if photo.orientation != 1:
-        result["turned_upright_from"] = photo.orientation
-    if photo.divided_by != 1:
-        result["decoded_at"] = "1/{}".format(photo.divided_by)
-    result.update((name, round(value, 3)) for name, value in batch.timings[0]._asdict().items())
+def _of_this_run(view: "View", batch: "AnsweredBatch") -> "Row":
+    """Return the times, which are those of a photo's whole batch."""
+    row: "Row" = {name: round(value, 3) for name, value in batch.timings[0]._asdict().items()}
     if view.network.batch > 1:
-        result["photos_in_batch"] = len(batch.answers[0])
-    if pictures is not None:
-        assert photo.image is not None
-        result["saved"] = pictures.write(photo.path, view.picture(photo.image, answer))
-    return result
-
-
-def _head(engine: str, view: "View", fast_decode: bool) -> Dict[str, Any]:
-    """Return the document around the results of the photos."""
-    from edgenext_deploy.run.views import RANDOM
-
-    manifest = view.network.manifest
-    document = {
-        "engine": engine,
-        "task": manifest.task,
-        "variant": manifest.variant,
-        "weights": manifest.weights._asdict(),
-        "random_weights": view.network.random_weights,
-        "batch": view.network.batch,
-        "session": view.network.session.describe(),
-        "images": [],
-    }
-    if fast_decode:
-        document["fast_decode"] = True
-    if view.network.random_weights:
-        document["warning"] = RANDOM
-    return document
+        row["photos_in_batch"] = len(batch.answers[0])
+    return row
 
 
 def _print_header(engine: str, view: "View") -> None:
@@ -125,7 +187,7 @@ def _print_header(engine: str, view: "View") -> None:
     session = view.network.session.describe()
     where = session.get("device") or "threads: {}".format(session["threads"])
     click.echo("{}: {}, {} {}, {}, {}".format(
-        _printable(engine), view.network.manifest.variant, session["runtime"], session["version"],
+        printable(engine), view.network.manifest.variant, session["runtime"], session["version"],
         session["provider"], where))
     if view.network.random_weights:
         parity = view.network.manifest.parity
@@ -139,7 +201,7 @@ def _print_table(result: Dict[str, Any], view: "View", answer: Any) -> None:
 
     from edgenext_deploy.commands.screen import make_console
 
-    click.echo("\n{}{}".format(_printable(result["image"]), view.mark))
+    click.echo("\n{}{}".format(printable(result["image"]), view.mark))
     table = Table()
     for column in view.columns:
         table.add_column(column.strip(), justify="right" if column.startswith(" ") else "left")
@@ -157,9 +219,9 @@ def _print_table(result: Dict[str, Any], view: "View", answer: Any) -> None:
         ", turned upright (EXIF orientation {turned_upright_from})".format(**result)
         if "turned_upright_from" in result else "",
         ", decoded at {decoded_at} of its size".format(**result) if "decoded_at" in result else "",
-        ", saved as " + _printable(result["saved"]) if "saved" in result else ""))
+        ", saved as " + printable(result["saved"]) if "saved" in result else ""))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Replace what cannot be written as UTF-8: the bytes of a file name in another encoding."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -15,7 +15,8 @@ def read_engine(engine: EngineSource, options: RuntimeOptions) -> EngineFile:
     """Read an engine file once, for all that comes after; its name and the options are checked first.
 
     Args:
-        engine: path of the file; what was read already is returned as it is.
+        engine: path of the file, or of a folder of plans, see `engine_path`; what was read already is returned as it
+            is.
         options: how the engine will be run.
 
     Raises:
@@ -25,10 +26,24 @@ def read_engine(engine: EngineSource, options: RuntimeOptions) -> EngineFile:
     check_options(options)
     if isinstance(engine, EngineFile):
         return engine
-    path = os.fspath(engine)
+    path = engine_path(os.fspath(engine))
     require_engine(path)
     choose_runtime(path, options.runtime)
     return open_engine_file(path, trust=options.trust)
+
+
+def engine_path(path: str) -> str:
+    """Return the path of an engine file; of a folder of plans for several GPUs, the one that fits this machine.
+
+    Raises:
+        IncompatibleError: no plan of the folder fits; `plan_folder.fitting_plan` lists what else is raised.
+    """
+    if not os.path.isdir(path):
+        return path
+    from edgenext_deploy.artifacts.plan_folder import fitting_plan, plans_in
+    from edgenext_deploy.machine.environment import present_environment
+
+    return fitting_plan(path, present_environment()) if plans_in(path) else path
 
 
 def open_session(engine: EngineSource, *,

@@ -30,6 +30,7 @@ class Runtime(NamedTuple):
         module: Python module that it needs; None for none.
         scheme: how the addresses begin that it opens in place of files, such as ``triton://``; empty for none.
             `session` is then called with the address.
+        on_gpu: whether it always needs a GPU: a cluster gives each of its engines one.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Runtime(NamedTuple):
     unused: Tuple[str, ...] = ()
     module: Optional[str] = None
     scheme: str = ""
+    on_gpu: bool = False
 
     @property
     def is_installed(self) -> bool:
@@ -59,7 +61,7 @@ RUNTIMES: Dict[str, Runtime] = {}
 
 def register_runtime(name: str, *, endings: Sequence[str] = (), session: "Union[str, SessionMaker]",
                      title: Optional[str] = None, unused: Sequence[str] = (),
-                     module: Optional[str] = None, scheme: str = "") -> None:
+                     module: Optional[str] = None, scheme: str = "", on_gpu: bool = False) -> None:
     """Add a runtime: `open_session`, the networks and every command then take files of these endings.
 
     Args:
@@ -71,6 +73,7 @@ def register_runtime(name: str, *, endings: Sequence[str] = (), session: "Union[
         unused: see `Runtime`.
         module: see `Runtime`.
         scheme: see `Runtime`.
+        on_gpu: see `Runtime`.
 
     Raises:
         UsageError: the name is taken, there is neither ending nor scheme, or an ending has no dot or is not in lower
@@ -82,7 +85,7 @@ def register_runtime(name: str, *, endings: Sequence[str] = (), session: "Union[
     if wrong or not (endings or scheme):
         raise UsageError("{!r} is not the ending of a file".format(wrong[0] if wrong else ""),
                          "write it in lower case with its dot, such as '.onnx'")
-    RUNTIMES[name] = Runtime(name, title or name, tuple(endings), session, tuple(unused), module, scheme)
+    RUNTIMES[name] = Runtime(name, title or name, tuple(endings), session, tuple(unused), module, scheme, on_gpu)
 
 
 def engine_endings() -> Tuple[str, ...]:
@@ -141,7 +144,7 @@ register_runtime("onnxruntime", title="ONNX Runtime", endings=(ONNX_SUFFIX,),
                  module="onnxruntime")
 register_runtime("tensorrt", title="TensorRT", endings=PLAN_SUFFIXES,
                  session="edgenext_deploy.runtime.trt:TensorRTSession", unused=("provider", "threads", "optimization"),
-                 module="tensorrt")
+                 module="tensorrt", on_gpu=True)
 register_runtime("openvino", title="OpenVINO", endings=(ONNX_SUFFIX,),
                  session="edgenext_deploy.runtime.ov:OpenVINOSession",
                  unused=("provider", "device", "cuda_graph", "zero_copy", "optimization"), module="openvino")

@@ -1,20 +1,17 @@
-"""The bar of a measurement on standard error."""
+"""The bar of a long run on standard error."""
 import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING, Iterator, Optional
-
-if TYPE_CHECKING:
-    from edgenext_deploy.benchmarks.latency.interleave import Progress
+from typing import Callable, Iterator, Optional
 
 _REDRAW_S = 0.25
 
 
 @contextlib.contextmanager
-def show_progress() -> Iterator[Optional["Progress"]]:
-    """Show a bar on standard error when that is a terminal.
+def show_progress() -> Iterator[Optional[Callable[[float, str], None]]]:
+    """Show a bar on standard error when that is a terminal; what is given takes the share done, and words.
 
-    It is drawn only when the measurement calls, between blocks: a thread that redraws it would be timed too.
+    It is drawn only when it is called, between blocks of a measurement: a thread that redraws it would be timed too.
     """
     if not sys.stderr.isatty():
         yield None

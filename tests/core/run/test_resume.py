@@ -1,0 +1,120 @@
+"""edgenext-run --resume and --ray: a row a line, the same bytes after an interruption and from a cluster."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from command_lines import run_here
+from doubles.ray_double import Cluster
+from paths import ROOT, TINY
+from PIL import Image
+
+from edgenext_deploy.cluster import on_ray
+from edgenext_deploy.run import cli
+
+pytest.importorskip("onnxruntime")
+COLORS = [(255, 0, 0), (0, 0, 255), (0, 255, 0)]
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments):
+        return run_here(capsys, cli.command, "--engine", TINY, *arguments)
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Eleven photos, one of which is none."""
+    for index in range(10):
+        Image.new("RGB", (40 + index, 50), COLORS[index % 3]).save(str(tmp_path / "{:02d}.png".format(index)))
+    (tmp_path / "04b.png").write_bytes(b"no photo")
+    return tmp_path
+
+
+def test_a_run_goes_on_where_it_stopped(run, folder, tmp_path):
+    rows, half, seen = tmp_path / "rows.jsonl", tmp_path / "half.jsonl", tmp_path / "seen.json"
+    code, out, err = run("--resume", rows, "--json-file", seen, folder)
+    assert code == 3 and "04b.png is not an image" in err and out.count("preprocess") == 10
+    lines = rows.read_bytes().splitlines(True)
+    parsed = [json.loads(line) for line in lines[1:]]
+    assert [row["image"] for row in parsed] == sorted(map(str, folder.glob("*.png")))
+    assert "error" in parsed[5] and all("preprocess_ms" not in row for row in parsed)
+    whole = json.loads(seen.read_text())
+    assert whole["images"] == parsed
+    for kept in (0, 1, 4, 8, len(lines)):
+        half.write_bytes(b"".join(lines[:kept]) + (lines[kept][:7] if kept < len(lines) else b""))
+        code, out, err = run("--resume", half, "--json-file", seen, folder)
+        assert code == 3 and half.read_bytes() == rows.read_bytes()
+        assert json.loads(seen.read_text()) == whole
+        assert ("{} of 11 photos were answered before".format(kept - 1) in err) == (kept > 1)
+        assert ("1 of those cannot be used" in err) == (kept > 6)
+
+
+def test_rows_of_another_run_are_refused_and_left_as_they_are(run, folder, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    run("--resume", rows, folder)
+    content = rows.read_bytes()
+    for other in (["--top", "1", folder], ["--fast-decode", folder], [folder / "00.png"]):
+        code, _, err = run("--resume", rows, *other)
+        assert code == 2 and "is of another run" in err, err
+    swapped = content.splitlines(True)
+    rows.write_bytes(b"".join([swapped[0], swapped[2], swapped[1]]))
+    code, _, err = run("--resume", rows, folder)
+    assert code == 3 and "line 2 is not of the photo that comes there" in err
+    code, _, err = run("--resume", rows, "synthetic://")
+    assert code == 2 and "--resume is for photos" in err
+    code, _, err = run("--resume", folder / "00.png", folder)
+    assert code == 2 and "write over a photo" in err
+
+
+def test_ctrl_c_says_how_to_go_on(folder, tmp_path):
+    for index in range(400):
+        shutil.copy(str(folder / "00.png"), str(folder / "1{:03d}.png".format(index)))
+    rows = tmp_path / "rows.jsonl"
+    process = subprocess.Popen([sys.executable, "-m", "edgenext_deploy.run.cli", "--resume", str(rows), "--json",
+                                TINY, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not (rows.exists() and rows.read_bytes().count(b"\n") > 20):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and out == b"" and b"the same command goes on from here" in err
+    assert 20 < rows.read_bytes().count(b"\n") < 412
+
+
+def test_a_cluster_gives_the_same_rows(run, folder, tmp_path, monkeypatch):
+    cluster = Cluster(a={"CPU": 1.0}, b={"CPU": 1.0}).install(monkeypatch)
+    monkeypatch.setattr(on_ray, "PART", 2)
+    deaths = iter([False, True])
+    cluster.dies = lambda node, method: method == "results" and next(deaths, False)
+    alone, there, seen = tmp_path / "alone.jsonl", tmp_path / "there.jsonl", tmp_path / "seen.json"
+    run("--resume", alone, folder)
+    code, out, err = run("--ray", "auto", "--resume", there, "--json-file", seen, folder)
+    assert code == 3 and "04b.png is not an image" in err and "parts of the photos were done again" in err
+    assert there.read_bytes() == alone.read_bytes() and "11 photos" in out
+    document = json.loads(seen.read_text())
+    assert document["images"] == [json.loads(line) for line in alone.read_bytes().splitlines()[1:]]
+    assert document["ray"]["parts_repeated"] and document["session"]["runtime"] == "onnxruntime"
+    there.write_bytes(b"".join(alone.read_bytes().splitlines(True)[:6]))
+    run("--ray", "auto", "--resume", there, folder)
+    assert there.read_bytes() == alone.read_bytes()
+    code, out, _ = run("--ray", "auto", "--json", folder, tmp_path / "nowhere.png")
+    assert code == 3 and json.loads(out)["images"][:-1] == document["images"]
+
+
+def test_what_a_cluster_does_not_do_is_refused(run, folder, tmp_path, monkeypatch):
+    Cluster(a={"CPU": 1.0}).install(monkeypatch)
+    for wrong, message in ((["--save", tmp_path / "drawn", "--json"], "--save draws"), ([], "prints no tables"),
+                           (["--threshold", "0.5", "--json"], "--threshold is for")):
+        code, _, err = run("--ray", "auto", *wrong, folder)
+        assert code == 2 and message in err, err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, err = run("--ray", "auto", "--json", folder)
+    assert code == 6 and "Ray cannot be imported" in err
+    assert os.listdir(str(tmp_path))
