@@ -20,6 +20,7 @@ REALMADEOF := requirements/real.txt tests/doubles/kernel_double.py edgenext_depl
 STAMPREAL := $(CACHE)/real/ready-$(shell cat $(REALMADEOF) | sha256sum | cut -c1-16)
 # The Python that Debian's packages are for.
 SYSTEMPYTHON ?= /usr/bin/python3
+HASGST   := $(SYSTEMPYTHON) -c "import cv2, gi" 2> /dev/null
 VENVGST  := $(CACHE)/venv-gst
 STAMPGST := $(VENVGST)/ready-$(shell sha256sum requirements/gstreamer.txt | cut -c1-16)
 OPENVINO := $(CACHE)/openvino
@@ -44,7 +45,7 @@ endif
 # The tests start some hundred processes: each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help environments debian demo test test-ci test-all test-real test-aarch64 test-gstreamer test-openvino test-ray test-gpu beside-311 beside-36 lint docs pictures routes clean
+.PHONY: help environments prepare prepare-gstreamer debian demo test test-ci test-all test-real test-aarch64 test-gstreamer test-openvino test-ray test-gpu beside-311 beside-36 lint docs pictures routes clean
 
 help:
 	@echo "make demo      export a trained network, look at pictures with it, FP32 against FP16 (PRETRAINED=1: the authors' xxs)"
@@ -70,7 +71,7 @@ $(STAMP):
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(STAMP36): | $(STAMP)
+$(STAMP36):
 	@test -n "$(PYTHON36)" || { echo "no Python 3.6 found; give one with PYTHON36=/path/to/python3.6"; exit 1; }
 	$(PYTHON36) -m venv --clear $(VENV36)
 	$(VENV36)/bin/python -m pip install -q --disable-pip-version-check "pip==21.3.1"
@@ -78,7 +79,7 @@ $(STAMP36): | $(STAMP)
 	@touch $@
 
 # The newest Python only imports everything: see tests/test_install.py.
-$(STAMP313): | $(STAMP)
+$(STAMP313):
 	$(PYTHON313) -m venv --clear $(VENV313)
 	$(VENV313)/bin/python -m pip install -q --disable-pip-version-check -r requirements/python313.txt
 	@touch $@
@@ -90,8 +91,13 @@ $(STAMPDOCS):
 
 environments: $(STAMP) $(READY36) $(READY313)
 
+# All that test-ci sets up, for `make --jobs=2 prepare`: pip and compilers leave a core idle.
+prepare: environments debian $(STAMPREAL) $(STAMPOPENVINO) prepare-gstreamer
+prepare-gstreamer: debian
+	@if $(HASGST); then $(MAKE) --no-print-directory $(STAMPGST); fi
+
 # Not there for `make test`. What cannot be fetched or compiled is skipped by its tests, which say why.
-$(STAMPREAL): | $(STAMP) $(READY36)
+$(STAMPREAL): | $(STAMP) $(READY36) debian
 	$(BIN)/python tests/real/nvidia/prepare.py $(if $(READY36),--python36 $(VENV36)/bin/python)
 	@test -s $(CACHE)/real/trouble.txt || touch $@
 
@@ -175,7 +181,7 @@ test-real: $(STAMP)
 
 # Debian's OpenCV has GStreamer, as JetPack's; pip's reads with FFmpeg. Part of test-ci.
 test-gstreamer:
-	@if $(SYSTEMPYTHON) -c "import cv2, gi" 2> /dev/null; then $(MAKE) --no-print-directory $(STAMPGST) && \
+	@if $(HASGST); then $(MAKE) --no-print-directory $(STAMPGST) && \
 		PYTHONPATH=. $(VENVGST)/bin/python -m pytest -o cache_dir=$(CACHE)/pytest-gst -n 2 --durations=10 -rs \
 			-m "not serial and not gpu $(if $(EDGENEXT_ALL_TESTS),,and not sweep)" tests/core/camera tests/core/run/test_live_files.py \
 			tests/real/test_real_streams.py tests/real/test_real_jetson_elements.py; \
