@@ -16,7 +16,10 @@ A message says what happened, what was found and what was expected, and the comm
  130    Ctrl-C; 143 is SIGTERM                             -
 ======  ==================================================  ======================
 """
-from typing import Dict, Iterable, Mapping, Optional, Type
+from typing import Callable, Dict, Iterable, Mapping, Optional, Type, Union
+
+# What repairs an error, or a function that finds it out: only then is it looked for.
+Fix = Union[None, str, Callable[[], str]]
 
 
 class EdgeNextError(Exception):
@@ -24,15 +27,15 @@ class EdgeNextError(Exception):
 
     Args:
         message: what happened, with what was found and what was expected, in one sentence.
-        fix: the command or action that repairs it, printed after the message.
+        fix: the command or action that repairs it, printed after the message; or a function that returns it.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, fix: Optional[str] = None) -> None:
+    def __init__(self, message: str, fix: Fix = None) -> None:
         super().__init__(message)
         self.message = message
-        self.fix = fix
+        self.fix: Optional[str] = fix() if callable(fix) else fix
 
     def __str__(self) -> str:
         return self.message if self.fix is None else "{}; {}".format(self.message, self.fix)

@@ -3,11 +3,10 @@ import contextlib
 import hashlib
 import os
 import re
-import shlex
 import stat
 from typing import IO, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Union
 
-from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.errors import BadInputError, Fix, UsageError
 from edgenext_deploy.folder_lock import locked_folder, try_lock
 from edgenext_deploy.foreign_text import visible
 
@@ -49,24 +48,24 @@ def shown(text: str, limit: int = 200) -> str:
     return visible(text if len(text) <= limit else text[:limit] + "…")
 
 
-def require_file(path: str, what: str, fix: str) -> None:
+def require_file(path: str, what: str, fix: Fix) -> None:
     """Raise BadInputError unless `path` is a readable, regular file that is not empty."""
     name = shown(path, 600)
     try:
-        os.stat(path)
+        status = os.stat(path)  # once: over a network each look takes its time
     except PermissionError as error:  # of a folder on the way
         raise BadInputError("{} cannot be read (permission denied): {}".format(what, name), fix) from error
     except (OSError, ValueError) as error:
         raise BadInputError("{} not found: {}".format(what, name), fix) from error
-    if not os.path.isfile(path):
+    if not stat.S_ISREG(status.st_mode):
         raise BadInputError("{} is not a file: {}".format(what, name), fix)
     if not os.access(path, os.R_OK):
         raise BadInputError("{} cannot be read (permission denied): {}".format(what, name), fix)
-    if os.path.getsize(path) == 0:
+    if status.st_size == 0:
         raise BadInputError("{} is empty (0 bytes): {}".format(what, name), fix)
 
 
-def read_file(path: str, what: str, fix: str, most_bytes: int) -> bytes:
+def read_file(path: str, what: str, fix: Fix, most_bytes: int) -> bytes:
     """Return the content of a regular file; a pipe or a device, even one put there meanwhile, is never read.
 
     Args:
@@ -96,7 +95,7 @@ def read_file(path: str, what: str, fix: str, most_bytes: int) -> bytes:
 
 
 @contextlib.contextmanager
-def open_regular(path: str, what: str, fix: str) -> Iterator[IO[bytes]]:
+def open_regular(path: str, what: str, fix: Fix) -> Iterator[IO[bytes]]:
     """Open a regular file for reading; raise BadInputError for anything else that has taken its place."""
     with open(path, "rb", opener=open_at_once) as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
@@ -122,6 +121,8 @@ def some_beside(path: str, wanted: Callable[[str], bool], most: int) -> List[str
         names = sorted(name for name in os.listdir(folder) if wanted(name))
     except OSError:
         return []
+    import shlex  # on the way to the first answer nothing needs it
+
     return [shlex.quote(name if folder == "." else os.path.join(folder, name)) for name in names[:most]]
 
 

@@ -8,18 +8,21 @@ from typing import Any, Dict, Match
 
 from edgenext_deploy.standard_error import muting
 
+# Patterns that `re` compiles at their first use and keeps: most text needs none, and it takes half a millisecond.
 # C0 without tab and line end, DEL, C1, marks of width and direction, line and paragraph separators, surrogates, BOM.
-_CONTROLS = re.compile(
+_CONTROLS = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
-_LINES = re.compile("[\t\n]")
+_LINES = "[\t\n]"
 # What rich and click write to a terminal themselves: colours, and the cursor of a progress bar.
-_OF_OURS = re.compile("\x1b\\[(?:[0-9;]*m|[0-9]*[ABCDGK]|\\?25[lh])|\r")
+_OF_OURS = "\x1b\\[(?:[0-9;]*m|[0-9]*[ABCDGK]|\\?25[lh])|\r"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def visible(text: str) -> str:
     """Return text on one line in which nothing steers a terminal: controls become what Python escapes them as."""
-    return _LINES.sub(_escape, _CONTROLS.sub(_escape, text))
+    if text.isprintable():  # nearly all; a manifest has a thousand of them
+        return text
+    return re.sub(_LINES, _escape, re.sub(_CONTROLS, _escape, text))
 
 
 def one_line(error: BaseException) -> str:
@@ -34,18 +37,18 @@ def visible_lines(text: str, styled: bool = False) -> str:
         text: any number of lines.
         styled: colours and movements of the cursor stay too, for a terminal.
     """
-    if not _CONTROLS.search(text):
+    if not re.search(_CONTROLS, text):
         return text
     if not styled:
-        return _CONTROLS.sub(_escape, text)
-    ours = _OF_OURS.findall(text)
-    parts = [_CONTROLS.sub(_escape, part) for part in _OF_OURS.split(text)]
+        return re.sub(_CONTROLS, _escape, text)
+    ours = re.findall(_OF_OURS, text)
+    parts = [re.sub(_CONTROLS, _escape, part) for part in re.split(_OF_OURS, text)]
     return "".join(part + own for part, own in zip(parts, [*ours, ""]))
 
 
 def markup(text: str) -> str:
     """Return text for HTML and XML."""
-    return _CONTROLS.sub(_escape, text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(_CONTROLS, _escape, text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def attribute(text: str) -> str:

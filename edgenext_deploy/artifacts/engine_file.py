@@ -11,7 +11,7 @@ from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.artifacts.missing_engine import engine_fix
 from edgenext_deploy.artifacts.onnx_shell import require_plain_graph
-from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.errors import BadInputError, Fix
 from edgenext_deploy.files import (
     open_regular,
     read_file,
@@ -161,8 +161,8 @@ def open_engine_file(path: Path, *, trust: bool = False) -> EngineFile:
 def open_graph(path: Path) -> EngineFile:
     """Read a file that is not a plan, such as an ONNX file; see `open_engine_file`."""
     name = os.fspath(path)
-    require_file(name, "engine", engine_fix(name))
-    with _reading(name, engine_fix(name)):
+    require_file(name, "engine", lambda: engine_fix(name))
+    with _reading(name, lambda: engine_fix(name)):
         try:
             _require_size(name)
         except BadInputError:
@@ -172,9 +172,8 @@ def open_graph(path: Path) -> EngineFile:
 
 
 def _read_graph(name: str) -> bytes:
-    fix = engine_fix(name)
-    with _reading(name, fix):
-        data = read_file(name, "engine", fix, _MOST_BYTES)
+    with _reading(name, lambda: engine_fix(name)):
+        data = read_file(name, "engine", lambda: engine_fix(name), _MOST_BYTES)
     if os.path.splitext(name)[1].lower() == manifests.ONNX_SUFFIX:
         require_plain_graph(data, name)
     return data
@@ -234,7 +233,7 @@ def _open_plan(name: str, trust: bool) -> EngineFile:
 
 
 @contextlib.contextmanager
-def _reading(path: str, fix: str) -> Iterator[None]:
+def _reading(path: str, fix: Fix) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a name with a null character

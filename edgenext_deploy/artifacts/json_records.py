@@ -134,6 +134,8 @@ def _convert(kind: Any, data: Any, where: str) -> Any:
     if origin in (tuple, Tuple):
         if not isinstance(data, list):
             raise _mismatch(where, "a list", data)
+        if kind.__args__[0] is str and all(type(item) is str and item.isprintable() for item in data):
+            return tuple(data)  # the names of a graph's nodes, by the thousand
         return tuple(
             _convert(kind.__args__[0], item, "{}[{}]".format(where, index)) for index, item in enumerate(data)
         )

@@ -1,6 +1,5 @@
 """How to get an engine that is not there."""
 import os
-import shlex
 
 from edgenext_deploy.artifacts.manifest import ONNX_SUFFIX, PLAN_SUFFIXES
 from edgenext_deploy.files import some_beside
@@ -14,6 +13,8 @@ def engine_fix(path: str) -> str:
     Args:
         path: of the engine that was asked for.
     """
+    import shlex
+
     stem, ending = os.path.splitext(path)
     is_plan = ending.lower() in PLAN_SUFFIXES
     if is_plan and os.path.isfile(stem + ONNX_SUFFIX):

@@ -26,7 +26,7 @@ import os
 import struct
 from typing import NamedTuple, Optional, Tuple
 
-from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.errors import BadInputError, Fix
 from edgenext_deploy.files import require_file, shown
 from edgenext_deploy.targets import TENSORRT, TENSORRT_RTX
 
@@ -127,7 +127,7 @@ def parse_header(head: bytes, size: int, name: str, path: Optional[str] = None) 
     return PlanHeader(TENSORRT, _RELEASE_OF_SERIAL.get(serial) or _release(head), serial, size)
 
 
-def unreadable(name: str, error: Exception, fix: str) -> BadInputError:
+def unreadable(name: str, error: Exception, fix: Fix) -> BadInputError:
     """Return the error for a file that the system would not read."""
     return BadInputError("{} cannot be read: {}".format(name, getattr(error, "strerror", None) or error), fix)
 

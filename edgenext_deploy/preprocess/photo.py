@@ -156,7 +156,7 @@ def read_photo(path: str, opened: "Optional[Callable[[Image.Image, int], None]]"
     """
     from PIL import UnidentifiedImageError
 
-    require_file(path, "image", PHOTO_FIX if os.path.lexists(path) else missing_photo_fix(path))
+    require_file(path, "image", lambda: PHOTO_FIX if os.path.lexists(path) else missing_photo_fix(path))
     with no_warnings():
         try:
             with open_photo(path, PHOTO_FORMATS) as image:

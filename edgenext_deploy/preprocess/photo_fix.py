@@ -1,6 +1,5 @@
 """What to do about a photo that cannot be read."""
 import os
-import shlex
 
 from edgenext_deploy.files import shown, some_beside
 from edgenext_deploy.preprocess.photo_files import is_photo
@@ -30,6 +29,8 @@ def unreadable_photo_fix(path: str, reason: str) -> str:
         reason: of the decoder; empty if none took the file.
     """
     brand = _brand(path)
+    import shlex
+
     copy = shlex.quote(os.path.splitext(path)[0] + ".jpg")
     if brand in _HEIC_BRANDS:
         return "it is a HEIC picture, as phones take them; convert it: heif-convert {} {} (Debian's package {})".format(

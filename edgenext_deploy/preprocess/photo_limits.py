@@ -24,7 +24,7 @@ _MAX_SCANNED_PIXELS = 300 << 20
 _MOST_INSIDE = 10
 _PNM_HEADER_BYTES = 1024
 _PNM_SPACE = rb"(?:\s+|#[^\r\n]*[\r\n])+"
-_PNM_HEADER = re.compile(rb"P([1-6])" + _PNM_SPACE + rb"\d{1,6}" + _PNM_SPACE + rb"\d{1,6}")
+_PNM_HEADER = rb"P([1-6])" + _PNM_SPACE + rb"\d{1,6}" + _PNM_SPACE + rb"\d{1,6}"
 _CHUNK_BYTES = 1 << 20
 # Formats whose decoders have known holes in the Pillow before this one: its libwebp, libtiff and GIF reader. Pillow for
 # Python 3.6 ends at 8.4.
@@ -70,7 +70,7 @@ def problem_of_head(stream: IO[bytes]) -> Optional[str]:
     """Return why a file is refused before Pillow parses its header; see `problem_of`."""
     head = stream.read(_PNM_HEADER_BYTES)
     stream.seek(0)
-    if re.match(rb"P[1-6]\s", head) and not _PNM_HEADER.match(head):
+    if re.match(rb"P[1-6]\s", head) and not re.match(_PNM_HEADER, head):
         return "has no size in the first {} bytes of a PPM file".format(_PNM_HEADER_BYTES)
     return None
 

@@ -13,14 +13,15 @@ import numpy as np
 
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
-from edgenext_deploy.preprocess.cpu import CpuPreprocessor
 from edgenext_deploy.preprocess.input_form import as_input, is_channels_last
 from edgenext_deploy.preprocess.photo import preprocess
 from edgenext_deploy.preprocess.pixel_formats import check_color
+from edgenext_deploy.preprocess.possible import require_possible
 from edgenext_deploy.runtime.options import PREPARED_ON
 from edgenext_deploy.runtime.session import Session
 
 if TYPE_CHECKING:
+    from edgenext_deploy.preprocess.cpu import CpuPreprocessor
     from edgenext_deploy.preprocess.cuda import CudaPreprocessor
     from edgenext_deploy.preprocess.photo import Source
 
@@ -72,7 +73,9 @@ class FramePreparer:
         # Any: `infer_prepared` and `device` exist only where `takes_prepared`.
         self._session: Any = session
         self._color = color
-        self._cpu = CpuPreprocessor(preprocessing)
+        require_possible(preprocessing)
+        # Made for the first frame: photos need none.
+        self._cpu: "Optional[CpuPreprocessor]" = None
         self._gpu: "Optional[CudaPreprocessor]" = None
         self._deciding = threading.Lock()
         if where == "gpu":
@@ -95,7 +98,7 @@ class FramePreparer:
             UsageError: a frame of another shape or dtype, or an unknown `color`.
         """
         if isinstance(source, np.ndarray):
-            image = self._cpu(source, color or self._color)
+            image = self._for_frames()(source, color or self._color)
         else:
             image = preprocess(source, self._preprocessing, size=size)
         return as_input(image, self._session.inputs[0])
@@ -141,6 +144,14 @@ class FramePreparer:
         gpu, self._gpu = self._gpu, None
         if gpu is not None:
             gpu.close()
+
+    def _for_frames(self) -> "CpuPreprocessor":
+        with self._deciding:
+            if self._cpu is None:
+                from edgenext_deploy.preprocess.cpu import CpuPreprocessor
+
+                self._cpu = CpuPreprocessor(self._preprocessing)
+            return self._cpu
 
     def _choose(self) -> "Optional[CudaPreprocessor]":
         with self._deciding:

@@ -108,7 +108,7 @@ def require_engine(path: str) -> None:
 
     Call it before the manifest is looked for: a photo's missing manifest is not what is wrong.
     """
-    require_file(path, "engine", engine_fix(path))
+    require_file(path, "engine", lambda: engine_fix(path))
     if not is_engine_name(path):
         raise BadInputError(
             "{} is not an engine: a name ending in .onnx or .plan expected, {!r} found".format(path, _ending(path)),

@@ -2,6 +2,7 @@
 import io
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from paths import CAT, DATA, ROOT
 
 from edgenext_deploy.foreign_text import (
+    _CONTROLS,
     VisibleStream,
     attribute,
     csv_cell,
@@ -34,6 +36,13 @@ def test_one_line():
     assert visible("a\nb\tc\rd\x00\ud800") == "a\\nb\\tc\\rd\\x00\\ud800"
     assert "\n" not in markdown(HOSTILE)
     assert visible_lines("a\nb\tc\rd") == "a\nb\tc\\rd"
+
+
+def test_every_letter_is_checked_that_python_calls_printable():
+    """`visible` returns printable text as it is: no control may count as printable, on this Python's Unicode."""
+    letters = [chr(code) for code in range(sys.maxunicode + 1)]
+    assert not [letter for letter in letters if letter.isprintable() and re.match(_CONTROLS, letter)]
+    assert len([letter for letter in letters if re.match(_CONTROLS, letter)]) > 2000
 
 
 def test_markup():
