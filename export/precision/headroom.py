@@ -5,7 +5,7 @@ that comes from an FP32 island is rounded to FP16 in front of an FP16 node.
 """
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import onnx
@@ -87,6 +87,7 @@ def fp16_ranges(model: onnx.ModelProto, pins: Pins, inputs: Iterable[np.ndarray]
         IncompatibleError: an operator that the emulation does not know, or takes for something else.
     """
     emulator, fp32 = Emulator(model), fp32_nodes(model, pins)
+    masks = _of_infinities(emulator)
     # Infinity is the same in FP16: only finite weights can be too large.
     weights = {name: largest_magnitude(value) if value.is_floating_point() else 0.0
                for name, value in emulator.constants.items()}
@@ -97,10 +98,12 @@ def fp16_ranges(model: onnx.ModelProto, pins: Pins, inputs: Iterable[np.ndarray]
         held = {name: _magnitude(value) for name, value in values.items()}
         with quiet_torch():
             for step in emulator.steps:
-                watch = _Watch() if step.name in ranges else None
+                magnitude = largest_magnitude if step.name in masks else _magnitude
+                watch = _Watch(magnitude) if step.name in ranges else None
                 outputs = compute(step, emulator.operands(step, values), None, watch)
                 values.update(zip(step.outputs, outputs))
-                held.update(zip(step.outputs, map(_magnitude, outputs)))
+                held.update((name, magnitude(value) if value.is_floating_point() else 0.0)
+                            for name, value in zip(step.outputs, outputs))
                 if watch is not None:
                     ranges[step.name].add(step, held, watch.largest)
                 emulator.forget(step, values)
@@ -154,13 +157,25 @@ def _factor(node: NodeRange) -> str:
 class _Watch(Float32):
     """FP32 that remembers the largest magnitude inside an operator."""
 
-    def __init__(self) -> None:
-        self.largest = 0.0
+    def __init__(self, magnitude: Callable[[Tensor], float]) -> None:
+        self.largest, self._magnitude = 0.0, magnitude
 
     def round(self, x: Tensor) -> Tensor:
         """Return `x` and look at it."""
-        self.largest = max(self.largest, _magnitude(x))
+        self.largest = max(self.largest, self._magnitude(x))
         return x
+
+
+def _of_infinities(emulator: Emulator) -> frozenset[str]:
+    """Return the nodes that an infinite constant reaches, as in a mask: infinite is what they give in any precision."""
+    reached = {name for name, value in emulator.constants.items()
+               if value.is_floating_point() and bool(value.isinf().any())}
+    nodes = []
+    for step in emulator.steps:
+        if reached & set(step.inputs):
+            reached.update(step.outputs)
+            nodes.append(step.name)
+    return frozenset(nodes)
 
 
 def _magnitude(x: Tensor) -> float:

@@ -36,7 +36,10 @@ def evaluate(arithmetic: Float32, step: Step, operands: Operands) -> tuple[Tenso
         result = rule(arithmetic, step, operands)
     except (RuntimeError, IndexError, TypeError, ValueError) as error:  # torch's, about shapes or types
         raise refusal(step, f"this form of {step.op}") from error
-    return result if isinstance(result, tuple) else (result,)
+    results = result if isinstance(result, tuple) else (result,)
+    if any(step.outputs[len(results):]):
+        raise refusal(step, f"another output of {step.op} than the first")
+    return results
 
 
 def _pad(a: Float32, step: Step, x: Operands) -> Tensor:
@@ -260,10 +263,11 @@ def _arg_max(a: Float32, step: Step, x: Operands) -> Tensor:
 
 
 def _cast(a: Float32, step: Step, x: Operands) -> Tensor:
-    kinds = {TensorProto.INT32: torch.int32, TensorProto.FLOAT: torch.float32}
+    kinds = {TensorProto.INT32: torch.int32, TensorProto.INT64: torch.int64, TensorProto.FLOAT: torch.float32,
+             TensorProto.BOOL: torch.bool}
     kind = kinds.get(step.get("to"))
-    if kind is None or (x[0].is_floating_point() and kind is torch.int32):
-        raise refusal(step, "a Cast other than to float32, or from whole numbers to int32")
+    if kind is None or (x[0].is_floating_point() and kind in (torch.int32, torch.int64)):
+        raise refusal(step, "a Cast other than to float32 or bool, or from whole numbers to int32 or int64")
     result = x[0].to(kind)
     return a.round(result) if result.is_floating_point() else result
 
@@ -279,6 +283,7 @@ RULES: dict[str, Rule] = {
     "ReduceSum": _reduce,
     "ReduceProd": _product,
     "ReduceMax": lambda a, step, x: (x[0].amax(_axes(step, x), keepdim=bool(step.get("keepdims", 1)))),
+    "ReduceMin": lambda a, step, x: (x[0].amin(_axes(step, x), keepdim=bool(step.get("keepdims", 1)))),
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_normalization,
@@ -301,6 +306,12 @@ RULES: dict[str, Rule] = {
     "Pow": _power,
     "Neg": lambda a, step, x: -x[0],
     "Abs": lambda a, step, x: x[0].abs(),
+    "Sign": lambda a, step, x: x[0].sign(),
+    "Floor": lambda a, step, x: x[0].floor(),
+    "Ceil": lambda a, step, x: x[0].ceil(),
+    "Round": lambda a, step, x: x[0].round(),
+    "Sin": lambda a, step, x: a.round(x[0].sin()),
+    "Cos": lambda a, step, x: a.round(x[0].cos()),
     "Reciprocal": lambda a, step, x: a.round(1 / x[0]),
     "Log": lambda a, step, x: a.round(x[0].log()),
     "Exp": lambda a, step, x: a.round(x[0].exp()),
@@ -325,6 +336,15 @@ RULES: dict[str, Rule] = {
     "Unsqueeze": lambda a, step, x: shapes.unsqueeze(x[0], x[1].tolist()),
     "Gather": _gather,
     "Where": _where,
+    "Greater": lambda a, step, x: x[0] > x[1],
+    "GreaterOrEqual": lambda a, step, x: x[0] >= x[1],
+    "Less": lambda a, step, x: x[0] < x[1],
+    "LessOrEqual": lambda a, step, x: x[0] <= x[1],
+    "Equal": lambda a, step, x: x[0] == x[1],
+    "And": lambda a, step, x: x[0] & x[1],
+    "Or": lambda a, step, x: x[0] | x[1],
+    "Xor": lambda a, step, x: x[0] ^ x[1],
+    "Not": lambda a, step, x: ~x[0],
     "Dropout": _dropout,
     "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,

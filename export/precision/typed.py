@@ -121,9 +121,11 @@ class _Typing:
         typed = name if wanted == TensorProto.FLOAT else f"{name}.fp16"
         if typed not in self.initializers:
             array = numpy_helper.to_array(tensor)
-            if wanted == TensorProto.FLOAT16 and array.size and float(np.abs(array).max()) > FP16_MAX:
+            # FP16 has infinities: one in a mask stays what it is.
+            largest = float(np.abs(array[np.isfinite(array)]).max(initial=0))
+            if wanted == TensorProto.FLOAT16 and largest > FP16_MAX:
                 raise VerificationError(
-                    f"weight {name!r} has magnitude {float(np.abs(array).max()):g}, FP16 ends at {FP16_MAX:g}",
+                    f"weight {name!r} has magnitude {largest:g}, FP16 ends at {FP16_MAX:g}",
                     "let the analysis pin its node: add --auto-pin")
             self.initializers[typed] = numpy_helper.from_array(array.astype(_NUMPY[wanted]), typed)
         return typed

@@ -3,10 +3,11 @@ import os
 import subprocess
 
 import pytest
-from adoption_files import FOLDER, TASKS, adopted_network
+from adoption_files import FOLDER, NETWORKS, TASKS, adopted_network
 from command_lines import run_here
 from doubles import gpu
 from engine_cases import install, request
+from sweeps import sweep
 
 from edgenext_deploy.data import path_of
 from edgenext_deploy.engines.builder import build
@@ -19,8 +20,9 @@ PYTHON36 = os.environ.get("EDGENEXT_PYTHON36")
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("file", ["convnext_17", "vit_20", "swin_17", "deeplabv3_mobilenet_v3_20",
-                                  "ssdlite_mobilenet_v3_17"])
+@pytest.mark.parametrize("file", sweep(
+    [f"{name}_{opset}" for name in NETWORKS for opset in (17, 20)],
+    always=["convnext_17", "vit_20", "swin_17", "deeplabv3_mobilenet_v3_20", "ssdlite_mobilenet_v3_17"]))
 def test_nvidias_parser_and_builder_take_it(file, tmp_path):
     pytest.importorskip("tensorrt_rtx")
     task = TASKS.get(file.rpartition("_")[0], "classification")

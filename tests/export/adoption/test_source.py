@@ -405,16 +405,21 @@ def test_constants_of_nodes_lie_beside_the_file_too(tmp_path):
             read_source(path)
 
 
-@pytest.mark.parametrize("mask", ["where", "added"])
+@pytest.mark.parametrize("mask", ["where", "added", "computed"])
 def test_a_mask_of_infinities_before_a_softmax(mask, tmp_path):
-    """PyTorch writes scaled_dot_product_attention with either."""
+    """PyTorch writes scaled_dot_product_attention with either; ONNX's own Attention computes its mask."""
     low = np.where(np.tril(np.ones((8, 8), bool)), 0, -np.inf).astype(np.float32)
-    masked = helper.make_node("Where", ["seen", "scores", "never"], ["masked"]) if mask == "where" else \
-        helper.make_node("Add", ["scores", "low"], ["masked"])
-    nodes = [helper.make_node("MatMul", ["x", "k"], ["scores"]), masked,
+    masked = {"where": [helper.make_node("Where", ["seen", "scores", "never"], ["masked"])],
+              "added": [helper.make_node("Add", ["scores", "low"], ["masked"])],
+              "computed": [helper.make_node("Greater", ["x", "limit"], ["bright"]),
+                           helper.make_node("Or", ["bright", "seen"], ["kept"]),
+                           helper.make_node("Where", ["kept", "zero", "never"], ["bias"]),
+                           helper.make_node("Add", ["scores", "bias"], ["masked"])]}
+    nodes = [helper.make_node("MatMul", ["x", "k"], ["scores"]), *masked[mask],
              helper.make_node("Softmax", ["masked"], ["weights"]), helper.make_node("MatMul", ["weights", "x"], ["z"])]
-    constants = {"k": np.eye(8, dtype=np.float32), "seen": low == 0, "low": low, "never": np.float32(-np.inf)}
-    path = classifier(tmp_path, before=nodes, source="z", constants=constants)
+    constants = {"k": np.eye(8, dtype=np.float32), "seen": low == 0, "low": low, "never": np.float32(-np.inf),
+                 "zero": np.float32(0), "limit": np.float32(9)}
+    path = classifier(tmp_path, before=nodes, source="z", constants=constants, shape=(1, 3, 8, 8))
     for options in ({"target": "nano", "drift": True}, {"target": "a100"}, {"target": "orin", "auto_pin": True}):
         result = adopted(path, tmp_path, name=options["target"], fp16=True, **options)
         assert result.manifest.parity.max_relative_error < 5e-3

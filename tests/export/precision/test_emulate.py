@@ -279,6 +279,17 @@ FOREIGN = {
     "product_kept": ([("ReduceProd", ["x"], "y", {})], (2, 3, 4), {}),
     "where": ([("Where", ["mask", "x", "low"], "y", {})], (2, 3, 4, 5),
               {"mask": weights(1, 3, 1, 5) > 0, "low": np.float32(-7)}),
+    # Whole numbers as float32: what is compared is the same in FP16.
+    **{op.lower(): ([("Round", ["x"], "whole", {}), (op, ["whole", "one"], "c", {}), ("Cast", ["c"], "y", {"to": 1})],
+                    (2, 3, 4, 5), {"one": np.float32(1)})
+       for op in ("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal")},
+    **{op.lower(): ([("Greater", ["x", "low"], "above", {}), ("Not", ["above"], "below", {}),
+                     (op, ["below", "mask"], "c", {}), ("Cast", ["c"], "whole", {"to": 7}),
+                     ("Cast", ["whole"], "y", {"to": 1})],
+                    (2, 3, 4, 5), {"low": np.float32(0.1), "mask": weights(3, 1, 5) > 0})
+       for op in ("And", "Or", "Xor")},
+    **{op.lower(): ([(op, ["x"], "y", {})], (2, 3, 4), {})
+       for op in ("Sign", "Floor", "Ceil", "Sin", "Cos", "ReduceMin")},
     **{f"{coordinates}_{rounding}_{size}": (resize(coordinates, rounding), (1, 2, 5, 7), {
         "sizes": np.array([1, 2, size, size + 3])})
        for coordinates, rounding in NEAREST for size in (3, 10)}}
@@ -294,6 +305,14 @@ def test_operators_of_other_peoples_graphs(case):
         found = half(model, image, accumulate)
         np.testing.assert_array_equal(found, found.astype(np.float16).astype(np.float32))
         np.testing.assert_allclose(found, expected, rtol=2e-2, atol=2e-2)
+
+
+def test_an_output_that_the_emulation_does_not_give_is_refused():
+    model = graphs.graph([("LayerNormalization", ["x", "w"], "y", {}), ("Relu", ["mean"], "z", {})], [2, 4],
+                         {"w": weights(4)})
+    model.graph.node[0].output.append("mean")
+    with pytest.raises(IncompatibleError, match="another output of LayerNormalization"):
+        Emulator(model).run(weights(2, 4))
 
 
 @pytest.mark.parametrize("equation, second", [("ii,ij->ij", (4, 5)), ("ij,kl->il", (4, 5)), ("i...,ij->...j", (4, 5))])
