@@ -10,6 +10,7 @@ import time
 import every_command
 import killer
 import pytest
+from sweeps import sweep
 
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.artifacts.plan_check import find_record
@@ -68,7 +69,7 @@ def ready(here):
     return here
 
 
-@pytest.mark.parametrize("command", ["build", "export"])
+@pytest.mark.parametrize("command", sweep(["build", "export"], always=["build"]))
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="exporting and TensorRT-RTX need a later Python")
 def test_killed_between_the_two_files_of_a_pair(command, ready):
     """The new graph or plan has its name, and its manifest or sidecar has not; whoever reads it gives it one."""

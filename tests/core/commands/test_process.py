@@ -19,6 +19,7 @@ from edgenext_deploy.errors import MissingRuntimeError, UsageError
 CODES = {0, 2, 3, 4, 5, 6}
 # One command of each package; the others differ in what they do, not in how they end.
 SOME = {"run", "build"}
+CLOSED = ("<&-", ">&-", "2>&-", "<&- >&- 2>&-")
 
 
 def end(command, here, preexec=None, shell=None, **extra):
@@ -27,8 +28,9 @@ def end(command, here, preexec=None, shell=None, **extra):
     return every_command.run_command_line(command, here, before=words, preexec=preexec, **extra)
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("command", sweep(sorted(every_command.COMMANDS), always=SOME))
+@pytest.mark.parametrize("command, closed", sweep(
+    [(command, closed) for command in sorted(every_command.COMMANDS) for closed in CLOSED],
+    always=[("run", CLOSED[0]), ("run", CLOSED[1]), ("build", CLOSED[2]), ("build", CLOSED[3])]))
 def test_closed_standard_streams(command, closed, here):
     plain = end(command, here)
     code, errors = end(command, here, shell=closed)
@@ -43,8 +45,9 @@ LIMITS = {
 }
 
 
-@pytest.mark.parametrize("limit", sorted(LIMITS))
-@pytest.mark.parametrize("command", sweep(sorted(every_command.COMMANDS), always=SOME | {"export"}))
+@pytest.mark.parametrize("command, limit", sweep(
+    [(command, limit) for command in sorted(every_command.COMMANDS) for limit in sorted(LIMITS)],
+    always=[("export", "AS 600"), *(("run", limit) for limit in sorted(LIMITS)), ("build", "NOFILE 24")]))
 def test_small_limits(command, limit, here):
     kind, value = LIMITS[limit]
     code, errors = end(command, here, preexec=lambda: resource.setrlimit(kind, (value, value)))
@@ -80,8 +83,9 @@ def test_few_processes(command, count, here):
         r"error: a command needs \d+ processes and threads, and the system gives \d+\n  fix: .*\n", errors), errors
 
 
-@pytest.mark.parametrize("folder", ["/dev/null", "/nonexistent"])
-@pytest.mark.parametrize("command", sweep(sorted(every_command.COMMANDS), always=SOME))
+@pytest.mark.parametrize("command, folder", sweep(
+    [(command, folder) for command in sorted(every_command.COMMANDS) for folder in ("/dev/null", "/nonexistent")],
+    always=[("run", "/dev/null"), ("build", "/nonexistent")]))
 def test_a_home_that_cannot_be_written(command, folder, here):
     plain = end(command, here)
     code, errors = end(command, here, HOME=folder, XDG_CACHE_HOME="", EDGENEXT_CACHE="")
