@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
+from edgenext_deploy.commands.measuring_options import budget_option, building_options
 from edgenext_deploy.commands.name_options import target_option
 from edgenext_deploy.commands.options import Command, examples, json_options, write_result
 from edgenext_deploy.engines.inspect_command import inspect_command
@@ -62,18 +63,10 @@ class _ModelOrCommand(click.Group):
               help="Path of the plan.  [default: next to the model]")
 @target_option("Where the plan will run: {names}.  [default: the manifest's]", targets_with_plans)
 @click.option("--fp16", is_flag=True, help="Build in FP16, or fail.  [default: as exported]")
-@click.option("--fp32", is_flag=True, help="Build in FP32.")
-@click.option("--workspace-mib", type=click.IntRange(0, 1 << 20), metavar="N",
-              help="Most scratch memory of a kernel, in MiB.  [default: from the free memory]")
+@building_options
 @click.option("--timing-cache", type=click.Path(), metavar="F",
               help="File of measured kernel times.  [default: one per TensorRT and GPU in the user's cache]")
-@click.option("--optimization-level", type=click.IntRange(0, 5), metavar="0..5",
-              help="How hard to search, from TensorRT 8.6 on.  [default: TensorRT's]")
-@click.option("--best-of", type=click.IntRange(1, 20), default=1, metavar="N",
-              help="Build N times and keep the fastest plan; of a bundle, the graph that wins.  [default: 1]")
-@click.option("--budget", "budget_min", type=click.FloatRange(min=0.0, min_open=True), metavar="MINUTES",
-              help="Time for a race; graphs that it is too short for are left out.  [default: as long as it takes]")
-@click.option("--no-cublas", is_flag=True, help="Leave cuBLAS out: saves memory on small boards (up to TensorRT 10).")
+@budget_option
 @click.option("--force", is_flag=True, help="Replace a plan that is another build.")
 @json_options
 @common_options

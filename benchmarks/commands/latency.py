@@ -3,20 +3,15 @@ from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Tupl
 
 import click
 
-from edgenext_deploy.benchmarks.commands.options import (
-    duration_option,
-    engine_arguments,
-    require_no_command,
-    shape_option,
-    warmup_option,
-)
+from edgenext_deploy.benchmarks.commands.options import engine_arguments, require_no_command, shape_option
 from edgenext_deploy.benchmarks.commands.outputs import say
 from edgenext_deploy.benchmarks.commands.report_outputs import ReportOutputs, report_options
 from edgenext_deploy.commands.entry import common_options
+from edgenext_deploy.commands.measuring_options import measuring_options
 from edgenext_deploy.commands.name_options import device_option
 from edgenext_deploy.commands.options import Command, examples
 from edgenext_deploy.commands.progress import show_progress
-from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
+from edgenext_deploy.commands.runtime_options import say_what_is_unused
 from edgenext_deploy.errors import EdgeNextError
 from edgenext_deploy.remote.commands.on_option import on_option
 from edgenext_deploy.runtime.options import RuntimeOptions
@@ -30,20 +25,9 @@ if TYPE_CHECKING:
     "edgenext-bench xxs.plan --reference xxs.onnx --device nano --json-file nano.json",
     "edgenext-bench s.onnx xs.onnx xxs.onnx --threads 1 --html run.html"))
 @engine_arguments()
-@click.option("--reference", metavar="FILE", help="Engine whose outputs are right and to which the ratios refer; every "
-              "engine's outputs are checked against it.")
 @device_option("Device the figures are for: {names}. The run is refused elsewhere.  [default: the one found]")
-@click.option("--allow-mismatch", is_flag=True, help="Measure although this is another device; every row says so.")
 @shape_option
-@duration_option
-@warmup_option
-@click.option("--iterations", type=click.IntRange(min=1), metavar="N",
-              help="Number of inferences of each engine, in place of --duration.")
-@click.option("--include-transfers/--exclude-transfers", "transfers", default=True, show_default=True,
-              help="Time what the caller waits, or only a plan's computation on the GPU, by CUDA events.")
-@runtime_options(without=("preprocess_on",))
-@click.option("--samples/--no-samples", default=True, show_default=True,
-              help="Keep single inferences in the records, for histograms and time lines.")
+@measuring_options
 @click.option("--profile", "with_profiles", is_flag=True, help="Afterwards time the layers of each engine too, for the "
               "terminal and the page of --html; see the command profile.")
 @report_options

@@ -12,13 +12,6 @@ from edgenext_deploy.files import shown
 
 Function = Callable[..., Any]
 
-warmup_option = click.option(
-    "--warmup", "warmup_s", type=click.FloatRange(min=0.0), default=3.0, show_default=True, metavar="SECONDS",
-    help="Longest warm-up of each engine; it ends when the latency is stable.")
-duration_option = click.option(
-    "--duration", "duration_s", type=click.FloatRange(min=0.01), default=3.0, show_default=True, metavar="SECONDS",
-    help="Time of measurement for each engine.")
-
 
 class _Shape(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.0
     """``NAME=1x3x224x224``: an input's name and shape; ``NAME=`` alone is a scalar."""

@@ -3,10 +3,10 @@ from typing import Callable, Sequence, Tuple
 
 import click
 
-from edgenext_deploy.benchmarks.commands.options import warmup_option
 from edgenext_deploy.benchmarks.commands.outputs import say
 from edgenext_deploy.benchmarks.commands.report_outputs import ReportOutputs, report_options
 from edgenext_deploy.commands.entry import common_options
+from edgenext_deploy.commands.measuring_options import warmup_option
 from edgenext_deploy.commands.options import Command, examples
 from edgenext_deploy.commands.progress import show_progress
 from edgenext_deploy.commands.runtime_options import RuntimeName

@@ -17,6 +17,7 @@ from edgenext_deploy.camera.address import without_password
 from edgenext_deploy.commands.console import WORDS
 from edgenext_deploy.commands.process import open_standard_streams, signal_behind, signals_as_exceptions
 from edgenext_deploy.commands.resources import out_of_resources, require_address_space, require_resources
+from edgenext_deploy.commands.word_files import with_words_of_files
 from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
 from edgenext_deploy.files import shown
 from edgenext_deploy.foreign_text import VisibleStream
@@ -71,13 +72,15 @@ def _run(command: click.Command, given: List[str], debug: bool) -> None:
             require_resources()
             # Not command.main: it turns a closed pipe into exit code 1, and click 8.0 (Python 3.6) refuses to
             # run in the C locale, which is that of a Jetson's cron jobs and services.
-            with command.make_context(os.path.basename(sys.argv[0]), given) as context:
+            with command.make_context(os.path.basename(sys.argv[0]), with_words_of_files(given)) as context:
                 code = command.invoke(context)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        _write(said.getvalue().rstrip("\n"))
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
         _exit_if_signalled(error)

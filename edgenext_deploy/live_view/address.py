@@ -74,6 +74,11 @@ def choose_token(address: ServeAddress, given: Optional[str]) -> Optional[str]:
     return token
 
 
+def is_made(given: Optional[str]) -> bool:
+    """Return whether `choose_token` makes the token, so that nobody knows it unless it is printed."""
+    return given is None and os.environ.get(TOKEN_VARIABLE) is None
+
+
 def is_local_name(host: str) -> bool:
     """Return whether a host's name or IP address always means the machine itself."""
     with contextlib.suppress(ValueError):

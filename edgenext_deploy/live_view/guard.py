@@ -51,7 +51,7 @@ class Guard:
         if origin is not None and origin.lower() not in ("http://" + asked.lower(), "https://" + asked.lower()):
             return Refusal(403, "a page of another origin asked")
         if self._token is not None and not self._has_token(headers, query_token):
-            return Refusal(401, "the token is missing or wrong; the command printed the address with it")
+            return Refusal(401, "the token is missing or wrong; the command printed it, unless it was chosen")
         return None
 
     def _is_ours(self, name: str) -> bool:

@@ -2,7 +2,8 @@
 import threading
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
-from edgenext_deploy.live_view.address import ServeAddress, choose_token, page_address
+from edgenext_deploy.camera.address import without_password
+from edgenext_deploy.live_view.address import ServeAddress, choose_token, is_made, page_address
 from edgenext_deploy.live_view.board import Board
 from edgenext_deploy.live_view.handler import MOST_STREAMS, Places, Services
 from edgenext_deploy.live_view.page import read_page
@@ -46,6 +47,8 @@ class LiveView:
             Places(MOST_STREAMS), Places(MOST_STREAMS), threading.Event())
         self._server = LiveServer(address, self._services, chosen)
         self.page_address = page_address(self._server.address, chosen)
+        # Logs are kept and shown around; whoever chose the token knows it.
+        self.printed_address = self.page_address if is_made(token) else without_password(self.page_address)
         self._server.start()
 
     @property

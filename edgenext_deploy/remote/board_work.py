@@ -12,6 +12,7 @@ from edgenext_deploy.artifacts.plan_sidecar import parse_record, sidecar_path
 from edgenext_deploy.commands.child import run_module
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.files import cache_folder, sha256_of_bytes, sha256_of_file, shown, write_files_atomically
+from edgenext_deploy.remote.elsewhere import carry_words
 from edgenext_deploy.remote.link.jobs import Job
 from edgenext_deploy.remote.pushing import Bundle, bundle_of
 from edgenext_deploy.remote.session import Session
@@ -119,10 +120,9 @@ def build_there(session: Session, engine: str, words: Sequence[str], output: str
     key = sha256_of_bytes("\0".join(made_of).encode("utf-8"))[:16]
     stem = os.path.splitext(bundle.name)[0]
     plan = "{}/{}/{}.plan".format(bundle.folder, key, stem)
-    job = Job("build-" + key, "build {}".format(bundle.name), [
-        {"title": "build and self-test", "run": [
-            session.command("edgenext-build"), onnx, "--output", session.there(plan), "--force", *words,
-            "--json-file", "out/build.json"]}], makes=(plan, sidecar_path(plan)))
+    job = Job("build-" + key, "build {}".format(bundle.name), [session.step("build and self-test", "edgenext-build", [
+        onnx, "--output", session.there(plan), "--force", *words, "--json-file", "out/build.json"])],
+        makes=(plan, sidecar_path(plan)))
     session.run(job, on_output=_nothing)
     data = session.fetch(sidecar_path(plan), _MOST_SIDECAR_BYTES)
     parse_record(data, "{}: sidecar of {}".format(session.board.name, plan))
@@ -152,19 +152,21 @@ def bench_there(session: Session, wanted: Wanted, words: Sequence[str], build_wo
     """
     session.require_ready()
     engine = prepare_engine(session, wanted)
-    with_plan = session.facts().has_tensorrt and engine.endswith(".onnx")
+    with_plan = session.facts().has_tensorrt and engine.endswith(".onnx") and "--runtime" not in words
     built: Optional[BoardPlan] = None
     if with_plan:
         bundle, built = build_there(session, engine, build_words, output)
+        # Another reference among the words counts in place of the graph, since it comes later.
         measured = [built.there, "--reference", session.there(bundle.path)]
     else:
         bundle = bundle_of(engine)
         measured = [session.push(bundle)]
     steps: List[Dict[str, Any]] = []
     if not with_plan:
-        steps.append({"title": "self-test", "run": [session.command("edgenext-build"), "test", measured[0]]})
-    steps.append({"title": "measure", "run": [session.command("edgenext-bench"), *measured, *_device_words(session),
-                                              *words, "--json-file", "out/report.json"]})
+        steps.append(session.step("self-test", "edgenext-build", ["test", measured[0]]))
+    steps.append(session.step("measure", "edgenext-bench", [*measured, *_device_words(session),
+                                                            *carry_words(session, words).words,
+                                                            "--json-file", "out/report.json"]))
     job = Job("bench-" + secrets.token_hex(8), "measure {}".format(bundle.name), steps, again=True)
     session.run(job, on_output=_nothing)
     stem = os.path.splitext(bundle.name)[0]

@@ -2,11 +2,12 @@
 import os
 import re
 import secrets
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.files import shown, write_files_atomically
 from edgenext_deploy.live_view.address import TOKEN_VARIABLE
+from edgenext_deploy.preprocess.photo_files import is_photo
 from edgenext_deploy.remote.link.connection import field
 from edgenext_deploy.remote.link.jobs import Job
 from edgenext_deploy.remote.pushing import bundle_of
@@ -14,8 +15,10 @@ from edgenext_deploy.remote.session import Session
 
 # Options of our commands whose value is a file or folder that is written.
 _OUTPUTS = ("--json-file", "--html", "--csv", "--markdown", "--plot", "--save", "--report")
-# Options whose value is never a file here, though one of that name may lie here.
-_NAMES = ("--device", "--target", "--serve", "--on")
+# Options whose value is never a file here, though a file or folder of that name may lie here.
+_NAMES = ("--device", "--target", "--serve", "--serve-token", "--on", "--runtime", "--provider", "--gpu", "--threads",
+          "--preprocess-on", "--optimization", "--pixel-format", "--top", "--top-k", "--max-objects", "--threshold",
+          "--frames", "--duration", "--warmup", "--iterations", "--width", "--height", "--fps", "--shape")
 _PORT = re.compile(r"[1-9][0-9]{0,4}\Z")
 _MOST_BYTES = 512 << 20
 _MOST_FILES = 2000
@@ -26,12 +29,10 @@ class Words(NamedTuple):
 
     Attributes:
         words: of it.
-        environ: environment variables; the token of a page is one, because everybody there sees the words.
         outputs: name in the job's folder ``out``, and path here, of what is fetched.
     """
 
     words: Tuple[str, ...]
-    environ: Dict[str, str]
     outputs: Tuple[Tuple[str, str], ...]
 
 
@@ -72,8 +73,7 @@ def carry_words(session: Session, words: Sequence[str]) -> Words:
     found: List[str] = []
     outputs: List[Tuple[str, str]] = []
     before = ""
-    words, environ = _without_token(words)
-    for word in words:
+    for word in [*_token_words(words), *words]:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
         name = option if equals else before
         carried = word
@@ -85,7 +85,7 @@ def carry_words(session: Session, words: Sequence[str]) -> Words:
     names = [name for name, _ in outputs]
     if len(set(names)) != len(names):
         raise UsageError("two outputs have the same name", "give each another name")
-    return Words(tuple(found), environ, tuple(outputs))
+    return Words(tuple(found), tuple(outputs))
 
 
 def run_there(session: Session, command: str, words: Sequence[str], on_output: Callable[[str], None]) -> int:
@@ -102,8 +102,7 @@ def run_there(session: Session, command: str, words: Sequence[str], on_output: C
     """
     carried = carry_words(session, words)
     job = Job("run-" + secrets.token_hex(8), "{} on {}".format(command, session.board.name),
-              [{"title": command, "run": [session.command(command), *carried.words], "env": carried.environ}],
-              attached=True, again=True)
+              [session.step(command, command, carried.words)], attached=True, again=True)
     code = session.run(job, on_output, check=False).get("code")
     if carried.outputs:
         _fetch(session, job, carried.outputs)
@@ -122,19 +121,19 @@ def _carried(session: Session, option: str, value: str, outputs: List[Tuple[str,
     return session.push(bundle_of(value))
 
 
-def _without_token(words: Sequence[str]) -> Tuple[List[str], Dict[str, str]]:
-    """Return the words without ``--serve-token``, and the variable that says the same."""
+def _is_expected(parts: Sequence[str]) -> bool:
+    """Return whether a path may be written into a folder here: ours are photos, and a board might send anything."""
+    return not parts or (is_photo(parts[-1]) and not any(
+        part.startswith(".") or not part or "\0" in part for part in parts))
+
+
+def _token_words(words: Sequence[str]) -> List[str]:
+    """Return the words that say what the variable of a page's token says here; ssh does not pass it on."""
     token = os.environ.get(TOKEN_VARIABLE)
-    kept: List[str] = []
-    for word in words:
-        if kept[-1:] == ["--serve-token"]:
-            kept.pop()
-            token = word
-        elif word.startswith("--serve-token="):
-            token = word.partition("=")[2]
-        else:
-            kept.append(word)
-    return kept, {} if token is None else {TOKEN_VARIABLE: token}
+    options = {word.partition("=")[0] for word in words}
+    if token is None or "--serve" not in options or "--serve-token" in options:
+        return []
+    return ["--serve-token", token]
 
 
 def _fetch(session: Session, job: Job, outputs: Sequence[Tuple[str, str]]) -> None:
@@ -142,7 +141,7 @@ def _fetch(session: Session, job: Job, outputs: Sequence[Tuple[str, str]]) -> No
     for name, here in outputs:
         for path in made:
             parts = path.split("/")
-            if parts[0] != name or ".." in parts or os.path.isabs(path):
+            if parts[0] != name or not _is_expected(parts[1:]):
                 continue
             data = session.fetch("jobs/{}/out/{}".format(job.name, path), _MOST_BYTES)
             target = os.path.join(here, *parts[1:]) if len(parts) > 1 else here

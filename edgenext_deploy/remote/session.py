@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
+from edgenext_deploy.commands.word_files import READ_WORDS, write_words
 from edgenext_deploy.errors import BadInputError, EdgeNextError, MissingRuntimeError
 from edgenext_deploy.files import shown
 from edgenext_deploy.foreign_text import visible
@@ -16,8 +17,8 @@ from edgenext_deploy.remote.fleet import FleetBoard
 from edgenext_deploy.remote.link.connection import Connection, Event, field
 from edgenext_deploy.remote.link.jobs import Job, Watcher, require_success, run_job
 from edgenext_deploy.remote.pushing import Bundle
-from edgenext_deploy.remote.setting_up.environment import environment_for, key_for, launcher, setup_job
-from edgenext_deploy.remote.target_choice import require_device
+from edgenext_deploy.remote.setting_up.environment import environment_for, keys_for, launcher, setup_job
+from edgenext_deploy.remote.target_choice import require_device, require_model
 
 _FACTS_S, _DOCTOR_S, _QUESTION_S = 60.0, 300.0, 20.0
 _WANTS_PYCUDA = ("from importlib.util import find_spec; import sys; "
@@ -116,11 +117,19 @@ class Session:
         """Return the whole path there of one of our commands."""
         return self.there(launcher(self.key, name))
 
+    def step(self, title: str, command: str, words: Sequence[str]) -> Dict[str, Any]:
+        """Return the step of a job that runs one of our commands.
+
+        Everybody on the board can read the command lines there, and a camera's address holds its password. So the words
+        go over standard input, and are kept nowhere.
+        """
+        return {"title": title, "run": [self.command(command), READ_WORDS], "input": write_words(words)}
+
     @property
     def key(self) -> str:
-        """Key of the environment that the board needs."""
+        """Key of the environment with our code that the board needs."""
         if self._key is None:
-            self._key = key_for(self.hello)
+            self._key = keys_for(self.hello).code
         return self._key
 
     @contextlib.contextmanager
@@ -142,6 +151,7 @@ class Session:
 
     def require_ready(self, offline: bool = False) -> None:
         """Set the board up unless that was done; raise IncompatibleError for another device than was asked for."""
+        require_model(self.board.device, self.hello["model"], self.board.name)
         if self.key in self.hello["ready"]:
             self.skip("environment")
         else:
@@ -173,7 +183,8 @@ class Session:
             if not offline and "find a version" in error.message:
                 raise MissingRuntimeError(error.message, "where the board has no internet: --offline") from error
             raise
-        self.hello["ready"].append(self.key)
+        self.hello["ready"].append(environment.keys.code)
+        self.hello["packages"].append(environment.keys.packages)
 
     def facts(self) -> BoardFacts:
         """Return what decides what can be run there; the environment is ready."""
@@ -234,6 +245,20 @@ class Session:
         if found.get("skipped"):
             self.skip(job.title)
         return require_success(found, job, lines) if check else found
+
+    def follow(self, name: str, on_line: Optional[Callable[[str], Any]] = None) -> Event:
+        """Follow a job that was started before; return its last state. Ctrl-C leaves it running.
+
+        Args:
+            name: of the job.
+            on_line: called with each line of its output and its log.
+
+        Raises:
+            LostConnectionError: the connection was lost for two minutes, or the job ended without a result.
+            JobLeftError: Ctrl-C.
+        """
+        watcher = self._watcher._replace(line=lambda stream, line: on_line and on_line(line), leave=lambda title: True)
+        return run_job(self.connect, Job(name, name, []), watcher, who_am_i(), self._wait)
 
     def stop_job(self) -> None:
         """Have the last job end early, over a connection of its own."""

@@ -2,6 +2,7 @@
 from typing import Optional, Sequence
 
 from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.files import shown
 from edgenext_deploy.machine.environment import Environment
 from edgenext_deploy.remote.board_facts import BoardFacts
 from edgenext_deploy.targets import TARGETS, TENSORRT, Board, Target, get_board
@@ -43,16 +44,25 @@ def is_board(board: Board, found: Environment) -> bool:
     return board.is_model(found.board) or (found.gpu is not None and board.is_gpu(found.gpu))
 
 
+def require_model(device: Optional[str], model: str, host: str) -> None:
+    """Raise IncompatibleError if a machine's device tree is another board's; one without a device tree may be any."""
+    if device is not None and model and get_board(device).model_words and not get_board(device).is_model(model):
+        raise _another(device, model, host)
+
+
 def require_device(device: Optional[str], found: Environment, host: str) -> None:
     """Raise IncompatibleError if a board is another one than was asked for; any machine is a ``cpu``."""
     if device is None:
         return
     board = get_board(device)
     if (board.model_words or board.gpu_word) and not is_board(board, found):
-        raise IncompatibleError(
-            "{} is another device: {} expected, found {}".format(
-                host, board.title, found.board or found.gpu or "no Jetson and no GPU"),
-            "leave --device out, or name the one it is; in boards.toml: device")
+        raise _another(device, found.board or found.gpu or "no Jetson and no GPU", host)
+
+
+def _another(device: str, found: str, host: str) -> IncompatibleError:
+    return IncompatibleError(
+        "{} is another device: {} expected, found {}".format(host, get_board(device).title, shown(found)),
+        "leave --device out, or name the one it is; in boards.toml: device")
 
 
 def _is_release(version: str, release: str) -> bool:

@@ -4,6 +4,7 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.artifacts.json_records import to_json
+from edgenext_deploy.camera.address import without_password
 from edgenext_deploy.commands.resources import out_of_resources
 from edgenext_deploy.errors import EdgeNextError
 from edgenext_deploy.foreign_text import one_line
@@ -111,6 +112,7 @@ def _outcome(session: Session, work: Work, screen: Screen) -> Outcome:
                 type(failure).__name__, one_line(failure))
         else:
             code, error = 2, one_line(known or failure)
+    error = None if error is None else without_password(error)  # a camera's address may be among the words
     seconds = time.monotonic() - began
     screen.done(session.board.name, "done in {:.1f} s".format(seconds) if error is None else "failed: " + error)
     return Outcome(session.board.name, code, error, fix, seconds, session.sent_bytes, session.received_bytes,

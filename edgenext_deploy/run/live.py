@@ -249,7 +249,7 @@ def _page(stack: contextlib.ExitStack, view: "View", options: LiveOptions, repor
     if options.serve is None:
         return None
     page = stack.enter_context(open_live_view(view, parse_serve_address(options.serve), options.serve_token))
-    report.message("live page: " + page.page_address)
+    report.message("live page: " + page.printed_address)
     return page
 
 

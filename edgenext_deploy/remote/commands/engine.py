@@ -6,6 +6,12 @@ import click
 
 from edgenext_deploy.commands.engine_argument import ENGINE
 from edgenext_deploy.commands.entry import INPUT, common_options
+from edgenext_deploy.commands.measuring_options import (
+    budget_option,
+    building_options,
+    handed_on,
+    measuring_options,
+)
 from edgenext_deploy.commands.name_options import device_option, target_option
 from edgenext_deploy.commands.options import Command, examples, json_options
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
@@ -84,29 +90,23 @@ def push_command(files: Tuple[str, ...], as_json: bool, json_file: Optional[str]
     "edgenext-remote nano build xxs.onnx", "edgenext-remote nano build --variant xxs --fp16"))
 @_wanted_options
 @_device
-@click.option("--fp32", is_flag=True, help="Build in FP32.  [default: as exported]")
-@click.option("--workspace-mib", type=click.IntRange(0, 1 << 20), metavar="N", help="As of edgenext-build.")
-@click.option("--best-of", type=click.IntRange(1, 20), metavar="N", help="As of edgenext-build.")
-@click.option("--optimization-level", type=click.IntRange(0, 5), metavar="0..5", help="As of edgenext-build.")
-@click.option("--no-cublas", is_flag=True, help="As of edgenext-build.")
+@handed_on("build_words", building_options, budget_option)
 @_output
 @json_options
 @common_options
 def build_command(wanted: Wanted, device: Optional[str], output: str, as_json: bool,
-                  json_file: Optional[str], **options: Any) -> int:
+                  json_file: Optional[str], build_words: Tuple[str, ...]) -> int:
     """Build a TensorRT plan on the board, prove its precision and test it there.
 
     The build goes on when the connection is lost, and the same command goes on with it. A plan that was built before
     is not built again.
     """
-    words = _words(options)
-
     def work(session: Session) -> Dict[str, Any]:
         session.require_ready()
         if not session.facts().has_tensorrt:
             raise MissingRuntimeError("{} cannot build plans: TensorRT, its GPU or pycuda is missing".format(
                 session.board.name), "edgenext-remote {} doctor".format(session.board.name))
-        _, built = build_there(session, prepare_engine(session, wanted), words, output)
+        _, built = build_there(session, prepare_engine(session, wanted), build_words, output)
         return dict(built._asdict())
 
     return run_and_show(current_choice().boards(device), work, current_choice().wait, as_json, json_file,
@@ -117,26 +117,21 @@ def build_command(wanted: Wanted, device: Optional[str], output: str, as_json: b
     "edgenext-remote nano bench --variant xxs --fp16", "edgenext-remote nano bench xxs.onnx --duration 10"))
 @_wanted_options
 @_device
-@click.option("--duration", type=click.FloatRange(min=0.01), metavar="SECONDS", help="As of edgenext-bench.")
-@click.option("--warmup", type=click.FloatRange(min=0.0), metavar="SECONDS", help="As of edgenext-bench.")
-@click.option("--iterations", type=click.IntRange(min=1), metavar="N", help="As of edgenext-bench.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="As of edgenext-bench.")
-@click.option("--allow-mismatch", is_flag=True, help="As of edgenext-bench.")
+@handed_on("words", measuring_options)
+@handed_on("build_words", building_options)
 @_output
 @json_options
 @common_options
-def bench_command(wanted: Wanted, device: Optional[str], output: str, as_json: bool,
-                  json_file: Optional[str], **options: Any) -> int:
+def bench_command(wanted: Wanted, device: Optional[str], output: str, as_json: bool, json_file: Optional[str],
+                  words: Tuple[str, ...], build_words: Tuple[str, ...]) -> int:
     """Measure a network on the board, the whole way from its name to a table of all boards.
 
     Sets the board up, exports for its own target, copies what is missing, builds and tests a plan where the board has
     TensorRT, measures it against the graph in ONNX Runtime, and fetches the report. Without TensorRT the graph itself
-    is tested and measured. What was done before is skipped.
+    is tested and measured. What was done before is skipped. With --runtime, no plan is built.
     """
-    words = _words(options)
-
     def work(session: Session) -> Dict[str, Any]:
-        found = bench_there(session, wanted, words, (), output)
+        found = bench_there(session, wanted, words, build_words, output)
         return dict(found._asdict(), p50="{:.2f} ms".format(found.p50_ms),
                     built=None if found.built is None else dict(found.built._asdict()))
 
@@ -145,15 +140,3 @@ def bench_command(wanted: Wanted, device: Optional[str], output: str, as_json: b
 
     return run_and_show(current_choice().boards(device), work, current_choice().wait, as_json, json_file, show,
                         _BENCH_COLUMNS)
-
-
-def _words(options: Dict[str, Any]) -> List[str]:
-    """Return options that were given as words of the command on the board."""
-    words: List[str] = []
-    for name, value in options.items():
-        option = "--" + name.replace("_", "-")
-        if value is True:
-            words.append(option)
-        elif value is not None and value is not False:
-            words += [option, str(value)]
-    return words

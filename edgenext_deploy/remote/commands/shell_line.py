@@ -1,12 +1,14 @@
 """``shell-line``: the ssh commands, for those who want to type them."""
 import os
 import shlex
-from typing import List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import click
 
+from edgenext_deploy.camera.address import without_password
 from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.commands.options import examples
+from edgenext_deploy.commands.word_files import READ_WORDS
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.remote.commands.choice import current_choice
 from edgenext_deploy.remote.fleet import FleetBoard
@@ -40,7 +42,11 @@ def shell_line_command(words: Tuple[str, ...]) -> None:
         else:
             raise UsageError("shell-line knows no {}".format(words[0]),
                              "choose one of: setup, " + ", ".join(_ON_THE_BOARD))
-        click.echo("\n".join(lines))
+        hidden = [without_password(line) for line in lines]
+        click.echo("\n".join(hidden))
+        if hidden != lines:
+            click.echo("note: *** stands for a password; words in a file show it to nobody: {} < FILE".format(
+                _ssh(board, "{}/bin/{} {}".format(_from_home(board), _ON_THE_BOARD[words[0]], READ_WORDS))), err=True)
 
 
 def _setup_lines(board: FleetBoard, offline: bool) -> List[str]:
@@ -53,15 +59,31 @@ def _setup_lines(board: FleetBoard, offline: bool) -> List[str]:
         place = os.path.join(folder, os.path.dirname(there))
         lines += [_ssh(board, "mkdir -p {}".format(shlex.quote(place))), _scp(board, [here], place)]
     for step in setup_job(hello, environment, False).steps:
-        if "run" in step:
-            lines.append(_ssh(board, " ".join(map(shlex.quote, step["run"]))))
+        lines += _step_lines(board, folder, step)
     return lines
 
 
+def _step_lines(board: FleetBoard, folder: str, step: Dict[str, Any]) -> List[str]:
+    """Return what does a step of a job by hand, in the order of the far side; old environments stay."""
+    def there(path: str) -> str:
+        return shlex.quote(os.path.join(folder, path))
+
+    lines = []
+    for name, text in step.get("write", {}).items():
+        command = "mkdir -p {} && cat > {file} && chmod {:o} {file}".format(
+            there(os.path.dirname(name)), step.get("mode", 0o600), file=there(name))
+        lines.append("printf %s {} | {}".format(shlex.quote(text), _ssh(board, command)))
+    commands = ["ln -sfn {} {}".format(shlex.quote(target), there(name))
+                for name, target in step.get("link", {}).items()]
+    commands += ["rm -rf {}".format(there(name)) for name in step.get("remove", ())]
+    if "run" in step:
+        variables = ["{}={}".format(*item) for item in sorted(step.get("env", {}).items())]
+        commands.append(" ".join(map(shlex.quote, [*(["env", *variables] if variables else []), *step["run"]])))
+    return [*lines, *([_ssh(board, " && ".join(commands))] if commands else [])]
+
+
 def _command_lines(board: FleetBoard, command: str, words: Tuple[str, ...]) -> List[str]:
-    folder = board.route.folder
-    # A relative path begins in the home folder, for scp as for the shell.
-    folder = folder[2:] if folder.startswith("~/") else folder
+    folder = _from_home(board)
     place = "{}/{}".format(folder, _BY_HAND)
     files: List[str] = []
     carried = []
@@ -73,6 +95,12 @@ def _command_lines(board: FleetBoard, command: str, words: Tuple[str, ...]) -> L
         carried.append(word)
     lines = [_ssh(board, "mkdir -p {}".format(shlex.quote(place))), _scp(board, files, place)] if files else []
     return [*lines, _ssh(board, " ".join(map(shlex.quote, ["{}/bin/{}".format(folder, command), *carried])))]
+
+
+def _from_home(board: FleetBoard) -> str:
+    """Return the folder there; a relative path begins in the home folder, for scp as for the shell."""
+    folder = board.route.folder
+    return folder[2:] if folder.startswith("~/") else folder
 
 
 def _ssh(board: FleetBoard, command: str) -> str:

@@ -29,9 +29,13 @@ _LONGEST_LINE = 1 << 20
 _KEPT_ERRORS = 8192
 _END_S = 2.0
 _CLOCK_S = 300.0
+# How the first answer begins, as `json.dumps` writes it there.
+_BEGIN = b'{"hello": "'
+_MOST_DIGITS = 18
 FOREVER = float("inf")
 _HELLO = {"python": list, "executable": str, "machine": str, "system": str, "bits": int, "folder": str,
-          "time": (int, float), "user": str, "free": int, "ready": list, "cuda": bool}
+          "time": (int, float), "user": str, "free": int, "ready": list, "packages": list,
+          "cuda": bool, "model": str}
 
 
 class Connection:
@@ -111,7 +115,9 @@ class Connection:
             event = self._answer()
             if "done" in event:
                 return event
-            if on_event is not None:
+            if "there" in event:
+                self.tell("here")
+            elif on_event is not None:
                 on_event(event)
 
     def tell(self, do: str) -> None:
@@ -146,13 +152,13 @@ class Connection:
                 on_bytes(len(part))
         self._answer()
 
-    def get(self, path: str, most_bytes: int) -> bytes:
-        """Return the content of a file there.
+    def get(self, path: str, most_bytes: int, tail: bool = False) -> bytes:
+        """Return the content of a file there, or its last bytes if `tail`.
 
         Raises:
             BadInputError: it is missing, larger than that, or not what the far side said it is.
         """
-        self._write(_line({"do": "get", "path": path, "most": most_bytes}))
+        self._write(_line({"do": "get", "path": path, "most": most_bytes, "tail": tail}))
         event = self._answer()
         size = event.get("size")
         if not isinstance(size, int) or not 0 <= size <= most_bytes:
@@ -173,7 +179,9 @@ class Connection:
         noise = 0
         while True:
             line = self._line(max(end - time.monotonic(), 0.0))
-            if nonce.encode("ascii") in line:
+            begin = line.find(_BEGIN + nonce.encode("ascii"))
+            if begin >= 0:  # a start-up file may have printed half a line
+                line = line[begin:]
                 break
             noise += len(line)
             if noise > _MOST_NOISE_BYTES:
@@ -287,7 +295,7 @@ def field(event: Event, name: str, kind: Any) -> Any:
         BadInputError: it is not there, or of another type.
     """
     value = event.get(name)
-    items = {"python": int, "ready": str, "missing": str, "made": str, "jobs": dict}.get(name, object)
+    items = {"python": int, "ready": str, "packages": str, "missing": str, "made": str, "jobs": dict}.get(name, object)
     if not isinstance(value, kind) or (isinstance(value, list) and not all(isinstance(item, items) for item in value)):
         raise BadInputError("the far side answered something else than expected: {} is {}".format(
             name, shown(repr(value), 80)))
@@ -305,12 +313,19 @@ def _line(request: Event) -> bytes:
 
 def _read_event(route: Route, line: bytes) -> Event:
     try:
-        event = json.loads(line.decode("ascii"))
+        event = json.loads(line.decode("ascii"), parse_int=_number)
     except (ValueError, RecursionError) as error:
         raise _nonsense(route, line[:80]) from error
     if not isinstance(event, dict):
         raise _nonsense(route, line[:80])
     return event
+
+
+def _number(text: str) -> int:
+    """Return a number that can be computed with; ValueError for one that no float could hold."""
+    if len(text) > _MOST_DIGITS:
+        raise ValueError("a number of {} digits".format(len(text)))
+    return int(text)
 
 
 def _nonsense(route: Route, found: Any) -> BadInputError:

@@ -4,7 +4,7 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 from edgenext_deploy.commands.child import error_said
-from edgenext_deploy.errors import BY_EXIT_CODE, EdgeNextError, VerificationError
+from edgenext_deploy.errors import BY_EXIT_CODE, EdgeNextError, UsageError, VerificationError
 from edgenext_deploy.files import shown
 from edgenext_deploy.foreign_text import visible
 from edgenext_deploy.remote.link.connection import Connection, Event
@@ -15,6 +15,7 @@ _PATIENCE_S = 120.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 _LONGEST_LINE = 2000
 _KEPT_LINES = 20
+_FULL = "No space left on device"
 
 
 class Job(NamedTuple):
@@ -23,7 +24,7 @@ class Job(NamedTuple):
     Attributes:
         name: of its folder there; the same job has the same name.
         title: for people.
-        steps: what `steps.run_job` there does.
+        steps: what `steps.run_job` there does; none to follow a job that runs already.
         makes: files there without which a job that was done is done again.
         attached: it ends with the connection.
         again: do it although it was done.
@@ -138,9 +139,12 @@ def run_job(connect: Callable[[], Connection], job: Job, watcher: Watcher, who: 
                 watcher.say("connected again")
             lost_at, pause = None, _FIRST_PAUSE_S
             if not found:  # else it was started, and only the connection is new
-                found = connection.ask("start", on_event, job=request, wait=wait, again=job.again)
-                if found.get("state") == "ended":
-                    return dict(found, skipped=True)
+                if not job.steps:
+                    found = connection.ask("state", name=job.name)
+                else:
+                    found = connection.ask("start", on_event, job=request, wait=wait, again=job.again)
+                    if found.get("state") == "ended":
+                        return dict(found, skipped=True)
             found = _follow(connection, job, on_event, streams)
             break
         except LostConnectionError as error:
@@ -176,7 +180,7 @@ def _follow(connection: Connection, job: Job, on_event: Callable[[Event], Any], 
     except KeyboardInterrupt:
         if not job.attached:
             raise
-        connection.tell("stop")
+        connection.tell("end")
         return connection.listen(on_event)
 
 
@@ -187,6 +191,9 @@ def require_success(found: Event, job: Job, lines: List[str]) -> Event:
         return found
     said, fix = error_said(lines)
     message = "{}: {}".format(job.title, shown(said, 600))
+    if any(_FULL in line for line in lines):  # whatever code pip or a compiler gives it
+        raise UsageError(message if _FULL in message else "{}: {}".format(message, _FULL),
+                         "free some space on the board, or choose another disk with --folder")
     if not isinstance(code, int) or code not in BY_EXIT_CODE:
         killed = " (killed; most likely out of memory)" if code == 137 else ""
         raise VerificationError("{}, exit code {}{}".format(message, code, killed), fix)

@@ -8,16 +8,19 @@ from edgenext_deploy.commands.console import MODULES
 from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.files import sha256_of_bytes, sha256_of_file
 from edgenext_deploy.remote.link.jobs import Job
-from edgenext_deploy.remote.setting_up.pins import pins_for, pycuda_for
+from edgenext_deploy.remote.setting_up.pins import pins_for, pycuda_for, requirements
 from edgenext_deploy.remote.setting_up.wheels import fetched_wheels, own_wheel
+from edgenext_deploy.version import __version__
 
-# A change to the steps makes every environment again.
-_LAYOUT = 1
+# A change to the steps for the packages makes them again.
+_LAYOUT = 2
 _LAUNCHER = """#!/bin/sh
 # Made by edgenext-remote setup. sudo and services drop these variables, so they are set here.
 {variables}
 exec {folder}/venvs/{key}/bin/"${{0##*/}}" "$@"
 """
+# Environments of our code; people with other versions of it may use the same board.
+_KEPT = 4
 # What JetPack leaves out of the paths; docs/jetson.md has the reasons.
 _VARIABLES = """export EDGENEXT_CACHE={folder}/cache PIP_CACHE_DIR={folder}/cache/pip
 if [ -d /usr/local/cuda ]; then
@@ -26,22 +29,38 @@ fi"""
 _CORETYPE = "\nexport OPENBLAS_CORETYPE=ARMV8"
 
 
-class Environment(NamedTuple):
-    """The environment that a board needs for the code that runs here.
+class Keys(NamedTuple):
+    """Names of the two folders that a board's environment consists of.
+
+    A changed line of our code gives another `code`, which takes seconds to make. The packages of others stay: they are
+    large, and pycuda takes minutes to compile.
 
     Attributes:
-        key: of its folder: another code, another release or another Python gives another key.
-        files: path below the folder there, path here and digest of what has to be copied first.
-        pins: what pip on the board fetches itself; none where all is copied.
+        packages: of a virtual environment with other people's packages: other releases or another Python give another.
+        code: of a virtual environment with this version of our code, which finds those packages.
     """
 
-    key: str
+    packages: str
+    code: str
+
+
+class Environment(NamedTuple):
+    """What a board needs for the code that runs here.
+
+    Attributes:
+        keys: of its folders.
+        files: path below the folder there, path here and digest of what has to be copied first; pip is the first and
+            our own wheel the last.
+        offline: all is copied; pip on the board fetches nothing.
+    """
+
+    keys: Keys
     files: Tuple[Tuple[str, str, str], ...]
-    pins: Tuple[str, ...]
+    offline: bool
 
 
-def key_for(hello: Dict[str, Any]) -> str:
-    """Return the key of the environment that a board needs.
+def keys_for(hello: Dict[str, Any]) -> Keys:
+    """Return the keys of the environment that a board needs.
 
     Raises:
         IncompatibleError: nothing is known about the Python there.
@@ -51,8 +70,9 @@ def key_for(hello: Dict[str, Any]) -> str:
     if pins is None:
         raise IncompatibleError("nothing is known to install for Python {}.{}".format(python[0], python[1]),
                                 "name another Python of the board with --python")
-    made_of = [str(_LAYOUT), sha256_of_file(own_wheel()), *pins, hello["executable"]]
-    return "py{}.{}-{}".format(python[0], python[1], sha256_of_bytes("\n".join(made_of).encode("utf-8"))[:12])
+    made_of = [str(_LAYOUT), *pins, repr(pycuda_for(python)), hello["executable"]]
+    packages = "py{}.{}-{}".format(python[0], python[1], sha256_of_bytes("\n".join(made_of).encode("utf-8"))[:12])
+    return Keys(packages, "{}-{}".format(packages, sha256_of_file(own_wheel())[:12]))
 
 
 def environment_for(hello: Dict[str, Any], offline: bool) -> Environment:
@@ -66,15 +86,17 @@ def environment_for(hello: Dict[str, Any], offline: bool) -> Environment:
         IncompatibleError: nothing is known about the Python there.
         MissingRuntimeError: wheels could not be fetched.
     """
-    key = key_for(hello)
-    pins = pins_for(hello["python"]) or ()
-    # pip comes from here in any case: JetPack's is too old for the wheels of its own processor.
-    wheels = fetched_wheels(hello["python"], hello["machine"], pins if offline else pins[:1])
+    keys = keys_for(hello)
+    paths = [own_wheel()]
+    if keys.packages not in hello["packages"]:
+        # pip comes from here in any case: JetPack's is too old for the wheels of its own processor.
+        pins = pins_for(hello["python"]) or ()
+        paths = [*fetched_wheels(hello["python"], hello["machine"], pins if offline else pins[:1]), *paths]
     files = []
-    for path in [*wheels, own_wheel()]:
+    for path in paths:
         digest = sha256_of_file(path)
         files.append(("wheels/{}/{}".format(digest[:16], os.path.basename(path)), path, digest))
-    return Environment(key, tuple(files), () if offline else pins[1:])
+    return Environment(keys, tuple(files), offline)
 
 
 def setup_job(hello: Dict[str, Any], environment: Environment, with_pycuda: bool) -> Job:
@@ -85,39 +107,76 @@ def setup_job(hello: Dict[str, Any], environment: Environment, with_pycuda: bool
         environment: what `environment_for` returned; its files are there.
         with_pycuda: compile pycuda too.
     """
-    folder, key = hello["folder"], environment.key
+    keys = environment.keys
+    steps = [] if keys.packages in hello["packages"] else _package_steps(hello, environment, with_pycuda)
+    return Job("setup-" + keys.code, "set up the environment {}".format(keys.code),
+               [*steps, *_code_steps(hello, environment)],
+               makes=(_ready("packages", keys.packages), _ready("venvs", keys.code)))
+
+
+def _package_steps(hello: Dict[str, Any], environment: Environment, with_pycuda: bool) -> List[Dict[str, Any]]:
+    """Return the steps for other people's packages; pip takes them only with the digests that are known here."""
+    folder, key, offline = hello["folder"], environment.keys.packages, environment.offline
     wheels = [os.path.join(folder, path) for path, _, _ in environment.files]
-    python = "{}/venvs/{}/bin/python".format(folder, key)
-    quiet = ["--disable-pip-version-check", "--no-warn-script-location", "-q"]
+    there = "packages/" + key
+    python = os.path.join(folder, there, "bin", "python")
+    index = ["--no-index"] if offline else []
     variables = {"PIP_CACHE_DIR": os.path.join(folder, "cache", "pip"), "PYTHONNOUSERSITE": "1"}
     steps: List[Dict[str, Any]] = [
-        {"title": "environment", "remove": ["venvs/" + key], "run": [
+        {"title": "environment", "remove": [there], "run": [
             hello["executable"], "-m", "venv", "--system-site-packages", "--without-pip",
-            os.path.join(folder, "venvs", key)]},
-        {"title": "packages", "env": variables, "run": [
-            python, wheels[0] + "/pip", "install", "--no-deps", *quiet, *([] if environment.pins else ["--no-index"]),
-            *wheels, *environment.pins]}]
+            os.path.join(folder, there)]},
+        {"title": "packages", "env": variables, "write": {
+            there + "/requirements.txt": requirements(pins_for(hello["python"]) or ())}, "run": [
+            python, wheels[0] + "/pip", *_install(os.path.join(folder, there)), *index,
+            *[word for wheel in wheels for word in ("--find-links", os.path.dirname(wheel))]]}]
     if with_pycuda:
-        *tools, pycuda = pycuda_for(hello["python"])
         cuda = dict(variables, PATH="/usr/local/cuda/bin:/usr/local/bin:/usr/bin:/bin",
                     CPATH="/usr/local/cuda/include", LIBRARY_PATH="/usr/local/cuda/lib64")
         if hello["machine"] == "aarch64":
             cuda["OPENBLAS_CORETYPE"] = "ARMV8"
-        steps += [{"title": "tools of pycuda", "optional": True, "env": cuda, "run": [
-                      python, "-m", "pip", "install", *quiet, *tools]},
-                  {"title": "pycuda, compiled there", "optional": True, "env": cuda, "run": [
-                      python, "-m", "pip", "install", "--no-build-isolation", *quiet, pycuda]}]
-    kept = [key, *[name for name in hello["ready"] if name != key][-1:]]
-    text = _launcher(hello, key)
-    own = "venvs/{}/launch/".format(key)
-    steps.append({"title": "launchers", "mode": 0o700, "write": {own + "launch": text},
-                  "link": dict({own + name: "launch" for name in ("python", *sorted(MODULES))},
-                               bin="venvs/{}/launch".format(key)),
-                  "keep": {"venvs": kept, "wheels": [path.split("/")[1] for path, _, _ in environment.files]}})
-    steps.append({"title": "ready", "write": {"venvs/{}/ready.json".format(key): json.dumps(
-        {"made": time.time(), "pins": environment.pins})}})
-    return Job("setup-" + key, "set up the environment {}".format(key), steps,
-               makes=("venvs/{}/ready.json".format(key),))
+        for title, pins in pycuda_for(hello["python"]):
+            place = "{}/{}".format(there, title.split(",")[0].replace(" ", "-"))
+            steps.append({"title": title, "optional": True, "env": cuda, "write": {
+                place + "/requirements.txt": requirements(pins)}, "run": [
+                python, "-m", "pip", *_install(os.path.join(folder, place)), "--no-build-isolation"]})
+    steps.append({"title": "packages ready", "write": {_ready("packages", key): json.dumps({"made": time.time()})}})
+    # Somebody else's job may have made them since this one was thought of.
+    return [dict(step, unless=_ready("packages", key)) for step in steps]
+
+
+def _code_steps(hello: Dict[str, Any], environment: Environment) -> List[Dict[str, Any]]:
+    """Return the steps for our own code, in front of the packages."""
+    folder, keys = hello["folder"], environment.keys
+    there = "venvs/" + keys.code
+    site = "lib/python{}.{}/site-packages".format(*hello["python"][:2])
+    wheel, _, digest = environment.files[-1]
+    text = _launcher(hello, keys.code)
+    return [
+        {"title": "our environment", "remove": [there], "run": [
+            hello["executable"], "-m", "venv", "--system-site-packages", "--without-pip",
+            os.path.join(folder, there)]},
+        {"title": "our code", "write": {
+            "{}/{}/packages.pth".format(there, site): "{}/packages/{}/{}\n".format(folder, keys.packages, site),
+            there + "/requirements.txt": "edgenext-deploy=={} --hash=sha256:{}\n".format(__version__, digest)},
+         # Not compiled: that takes longer than all the rest, and Python does it for the modules that it imports.
+         "run": [os.path.join(folder, there, "bin", "python"), "-m", "pip", *_install(os.path.join(folder, there)),
+                 "--no-index", "--no-compile", "--find-links", os.path.join(folder, os.path.dirname(wheel))]},
+        {"title": "launchers", "mode": 0o700, "write": {there + "/launch/launch": text},
+         "link": dict({"{}/launch/{}".format(there, name): "launch" for name in ("python", *sorted(MODULES))},
+                      bin=there + "/launch")},
+        {"title": "ready", "write": {_ready("venvs", keys.code): json.dumps({"made": time.time()})},
+         "tidy": {"environments": _KEPT, "wheels": [path.split("/")[1] for path, _, _ in environment.files]}}]
+
+
+def _install(place: str) -> List[str]:
+    """Return the words behind ``pip`` that install what a folder's requirements.txt says, whatever the system has."""
+    return ["install", "--require-hashes", "--no-deps", "--ignore-installed", "--disable-pip-version-check",
+            "--no-warn-script-location", "-q", "-r", os.path.join(place, "requirements.txt")]
+
+
+def _ready(kind: str, key: str) -> str:
+    return "{}/{}/ready.json".format(kind, key)
 
 
 def launcher(key: str, command: str) -> str:

@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from edgenext_deploy.child_process import python_command
 from edgenext_deploy.commands.console import MODULES
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError
 from edgenext_deploy.files import cache_folder, sha256_of_bytes, sha256_of_file, shown, write_files_atomically
-from edgenext_deploy.remote.setting_up.pins import pins_for, platforms
+from edgenext_deploy.remote.setting_up.pins import digests_of, pins_for, platforms, requirements
 from edgenext_deploy.version import __version__
 
 _PACKAGE = "edgenext_deploy"
@@ -65,7 +65,7 @@ def fetched_wheels(python: Sequence[int], machine: str, pins: Sequence[str]) -> 
         pins: ``NAME==RELEASE`` of each.
 
     Raises:
-        MissingRuntimeError: there is no pip here, or it could not fetch them.
+        MissingRuntimeError: there is no pip here, or it could not fetch them, or found other files than are known.
         IncompatibleError: nothing is known about that Python.
     """
     if pins_for(python) is None:
@@ -75,20 +75,30 @@ def fetched_wheels(python: Sequence[int], machine: str, pins: Sequence[str]) -> 
     for pin in pins:
         key = sha256_of_bytes("{} {}.{} {}".format(pin, python[0], python[1], machine).encode("utf-8"))[:16]
         found.append((pin, os.path.join(cache_folder(), "wheels", key)))
-    needed = [pin for pin, folder in found if not glob.glob(os.path.join(folder, "*.whl"))]
+    needed = [pin for pin, folder in found if _known_wheel(pin, folder) is None]
     if needed:
         _fetch(python, machine, needed, dict(found))
-    return [glob.glob(os.path.join(folder, "*.whl"))[0] for _, folder in found]
+    wheels = [_known_wheel(pin, folder) for pin, folder in found]
+    return [wheel for wheel in wheels if wheel is not None]
+
+
+def _known_wheel(pin: str, folder: str) -> Optional[str]:
+    """Return the wheel in a folder of the cache; None unless it is one that is known by its digest."""
+    known = digests_of(pin)
+    return next((path for path in glob.glob(os.path.join(folder, "*.whl")) if sha256_of_file(path) in known), None)
 
 
 def _fetch(python: Sequence[int], machine: str, pins: Sequence[str], folders: Dict[str, str]) -> None:
-    words = ["download", "-q", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
+    words = ["download", "-q", "--disable-pip-version-check", "--no-deps", "--require-hashes",
+             "--only-binary=:all:",
              "--implementation", "cp", "--python-version", ".".join(map(str, python[:3]))]
     for platform in platforms(python, machine):
         words += ["--platform", platform]
     os.makedirs(os.path.join(cache_folder(), "wheels"), exist_ok=True)
     with tempfile.TemporaryDirectory(dir=os.path.join(cache_folder(), "wheels")) as folder:
-        done = subprocess.run(python_command("pip", [*words, "-d", folder, *pins]), stdin=subprocess.DEVNULL,
+        wanted = os.path.join(folder, "requirements.txt")
+        write_files_atomically({wanted: requirements(pins).encode("ascii")})
+        done = subprocess.run(python_command("pip", [*words, "-d", folder, "-r", wanted]), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_DOWNLOAD_S)
         if done.returncode != 0:
             raise MissingRuntimeError(
@@ -96,8 +106,7 @@ def _fetch(python: Sequence[int], machine: str, pins: Sequence[str], folders: Di
                     _last_error(done.stdout.decode("utf-8", "replace"))),
                 "check this machine's network, and that `python -m pip --version` works")
         for path in glob.glob(os.path.join(folder, "*.whl")):
-            name = os.path.basename(path).split("-")[0]
-            (pin,) = [pin for pin in pins if _plain(pin.partition("==")[0]) == _plain(name)]
+            (pin,) = [pin for pin in pins if sha256_of_file(path) in digests_of(pin)]
             os.makedirs(folders[pin], exist_ok=True)
             shutil.move(path, os.path.join(folders[pin], os.path.basename(path)))
 
@@ -106,10 +115,6 @@ def _last_error(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
     return shown((errors or lines or ["it said nothing"])[-1], 400)
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")
 
 
 def _files_of(root: str) -> Iterator[Tuple[str, str]]:

@@ -118,7 +118,8 @@ def test_it_fits_the_width(page, folder, width):
 
 def test_the_token_leaves_the_address_and_an_old_one_is_named(page, folder):
     child, address = start(folder, "--serve", "0.0.0.0:0", "--serve-token", "first-token")
-    local = re.sub(r"//[^/]*:", "//127.0.0.1:", address)
+    assert address.endswith("?token=***")
+    local = re.sub(r"//[^/]*:", "//127.0.0.1:", address).replace("***", "first-token")
     try:
         page.open(local.split("?")[0])
         assert "token is missing" in page.run("return document.body.innerText")

@@ -7,7 +7,7 @@ from edgenext_deploy.remote.board_facts import BoardFacts
 from edgenext_deploy.remote.fleet import choose_boards, read_fleet
 from edgenext_deploy.remote.link.ssh import Route
 from edgenext_deploy.remote.setting_up.pins import PINS, platforms
-from edgenext_deploy.remote.target_choice import choose_target, require_device
+from edgenext_deploy.remote.target_choice import choose_target, require_device, require_model
 
 TEXT = """
 [[board]]
@@ -94,6 +94,13 @@ def test_a_board_of_another_device_is_refused():
     require_device(None, nano, "x")
     with pytest.raises(IncompatibleError, match="another device: Jetson AGX Orin expected, found NVIDIA Jetson Nano"):
         require_device("agx-orin", nano, "x")
+
+
+def test_another_device_is_seen_before_anything_is_copied():
+    for device, model in (("nano", "NVIDIA Jetson Nano Developer Kit"), ("nano", ""), (None, "x"), ("cpu", "x")):
+        require_model(device, model, "x")
+    with pytest.raises(IncompatibleError, match=r"another device: Jetson Nano expected, found Raspberry\\x1b Pi"):
+        require_model("nano", "Raspberry\x1b Pi", "x")
 
 
 def test_every_set_of_pins_has_pip_first_and_the_numpy_of_the_docs():

@@ -13,7 +13,7 @@ from edgenext_deploy.remote.link.ssh import LostConnectionError, Route, require_
 
 HELLO = {"hello": "NONCE", "python": [3, 6, 9], "executable": "/usr/bin/python3", "machine": "aarch64",
          "system": "Linux", "bits": 64, "folder": "/home/u/x", "time": time.time(), "user": "u", "free": 10,
-         "ready": [], "cuda": False}
+         "ready": [], "packages": [], "model": "", "cuda": False}
 
 
 def hello(**changes):
@@ -76,12 +76,14 @@ def test_a_board_without_that_python_is_told(board):
     (hello(python=["3", "6"]), BadInputError, "python is"),
     (hello(ready=[["x"]]), BadInputError, "ready is"),
     (hello(time="now"), BadInputError, "time is"),
-    ("NONCE\n", BadInputError, "something else"),
-    ('["NONCE"]\n', BadInputError, "something else"),
+    (hello(time=10 ** 400), BadInputError, "something else"),
+    ('{"hello": "NONCE\n', BadInputError, "something else"),
+    ('["NONCE"]\n' * 8000, IncompatibleError, "prints without end"),
     ("x" * (2 << 20), BadInputError, "without end"),
     ("noise\n" * 20000, IncompatibleError, "prints without end"),
-    ("[" * 100000 + "NONCE\n", BadInputError, "something else")], ids=[
-        "old", "mac", "32 bit", "words", "nested", "no time", "no JSON", "a list", "a long line", "noise", "deep"])
+    ('{"hello": "NONCE", "x": ' + "[" * 100000 + "\n", BadInputError, "something else")], ids=[
+        "old", "mac", "32 bit", "words", "nested", "no time", "a huge time", "no JSON", "a list", "a long line",
+        "noise", "deep"])
 def test_a_first_answer_that_is_none(board, text, kind, words):
     board.says(text)
     with pytest.raises(kind, match=words):
@@ -120,6 +122,12 @@ def test_a_far_side_that_falls_silent(board, monkeypatch):
         connection._event()
         with pytest.raises(LostConnectionError, match="nothing was heard"):
             connection._event()
+
+
+def test_a_start_up_file_that_ends_no_line(board):
+    board.says("Welcome. ", "before")
+    with Connection(board.route) as connection:
+        assert connection.ask("jobs")["jobs"] == []
 
 
 def test_a_clock_that_is_wrong_is_known(board):

@@ -1,5 +1,8 @@
 """Jobs: they outlive the connection, one at a time, and a second look goes on where the first ended."""
+import functools
 import json
+import os
+import shutil
 import threading
 import time
 
@@ -7,11 +10,14 @@ import pytest
 
 from edgenext_deploy.errors import MissingRuntimeError, VerificationError
 from edgenext_deploy.remote.fleet import FleetBoard
-from edgenext_deploy.remote.link import jobs
+from edgenext_deploy.remote.link import jobs, sources
 from edgenext_deploy.remote.link.connection import Connection
 from edgenext_deploy.remote.link.jobs import Job, JobLeftError
 from edgenext_deploy.remote.link.ssh import LostConnectionError
 from edgenext_deploy.remote.session import Session
+
+# Not for ever: a test run may be killed.
+GO = "n=0; while [ ! -e $HOME/go ] && [ $n -lt 600 ]; do sleep 0.05; n=$((n+1)); done"
 
 
 def shell(name, script, **options):
@@ -58,7 +64,7 @@ def wait_for(path):
 
 def test_a_job_outlives_the_connection_and_is_followed_again(board, monkeypatch):
     monkeypatch.setattr(jobs, "_FIRST_PAUSE_S", 0.05)
-    job = shell("j", "echo one; touch $HOME/one; while [ ! -e $HOME/go ]; do sleep 0.05; done; echo two")
+    job = shell("j", "echo one; touch $HOME/one; " + GO + "; echo two")
     cut = threading.Thread(target=cut_and_go, args=(board,))
     cut.start()
     assert board.session.run(job)["code"] == 0
@@ -75,7 +81,7 @@ def cut_and_go(board):
 
 
 def test_an_attached_job_ends_with_the_connection(board):
-    job = shell("j", "trap 'echo got >> $HOME/end; exit 0' INT; touch $HOME/one; while :; do sleep 0.05; done",
+    job = shell("j", "trap 'echo got >> $HOME/end; exit 0' INT; touch $HOME/one; sleep 60 & wait",
                 attached=True)
     threading.Thread(target=lambda: (wait_for(board.home / "one"),
                                      board.session._connections[-1]._process.kill())).start()
@@ -84,10 +90,70 @@ def test_an_attached_job_ends_with_the_connection(board):
     wait_for(board.home / "end")
 
 
+def test_a_job_whose_folder_is_gone_ends(board):
+    """Nobody could follow it: somebody has removed the folder by hand."""
+    job = shell("j", "trap 'touch $HOME/end; exit 0' INT; touch $HOME/one; " + GO + "")
+    threading.Thread(target=lambda: (wait_for(board.home / "one"), shutil.rmtree(str(board.root)))).start()
+    with pytest.raises(LostConnectionError, match="without a result"):
+        board.session.run(job)
+    wait_for(board.home / "end")
+
+
+def test_a_workstation_that_is_gone_is_noticed(board, monkeypatch):
+    """Its network is: the connection stays open, and nothing comes. A job that ends with the connection ends."""
+    monkeypatch.setattr(sources, "_sources", functools.partial(impatient, sources._sources()))
+    connection = board.session.connect()
+    monkeypatch.setattr(connection, "tell", lambda do: None)
+    job = shell("j", "trap 'touch $HOME/end; exit 0' INT; " + GO, attached=True)
+    with pytest.raises(LostConnectionError):
+        board.session.run(job)
+    wait_for(board.home / "end")
+    # One that answers goes on.
+    job = shell("k", "sleep 0.6; echo done", attached=True)
+    assert board.session.run(job)["code"] == 0
+
+
+def impatient(text):
+    assert "ASKED_S = 15.0" in text and "GONE_S = 60.0" in text
+    return text.replace("ASKED_S = 15.0", "ASKED_S = 0.1").replace("GONE_S = 60.0", "GONE_S = 0.2")
+
+
+def test_a_question_ends_with_the_connection(board):
+    script = "echo $$ > $HOME/pid; exec sleep 60"
+    with Connection(board.route) as connection:
+        connection._write(json.dumps({"do": "ask", "argv": ["sh", "-c", script], "timeout_s": 60}).encode() + b"\n")
+        wait_for(board.home / "pid")
+    end = time.monotonic() + 10
+    while os.path.exists("/proc/" + (board.home / "pid").read_text().strip()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_what_a_command_reads_may_be_long(board):
+    text = "x" * 300000
+    board.session.run(Job("j", "j", [{"title": "x", "run": ["sh", "-c", "wc -c"], "input": text}]))
+    assert lines_of(board, "output") == ["300000"]
+
+
+def test_a_job_is_followed_by_another(board):
+    job = shell("j", "echo one; touch $HOME/one; " + GO + "; echo two; exit 3")
+    other = Session(FleetBoard("board", board.route), board.watcher)
+    thread = threading.Thread(target=lambda: board.session.run(job, check=False))
+    thread.start()
+    wait_for(board.home / "one")
+    lines = []
+    found = other.follow("j", lambda line: (lines.append(line), (board.home / "go").touch()))
+    thread.join()
+    assert lines == ["one", "two"] and found["code"] == 3
+    # One that has ended is not started again.
+    assert other.follow("j", lines.append)["code"] == 3 and lines == ["one", "two"] * 2
+    other.close()
+
+
 def test_who_uses_the_board_is_told(board):
     other = Session(FleetBoard("board", board.route), board.watcher, wait=False)
     thread = threading.Thread(target=board.session.run, args=(
-        shell("long", "touch $HOME/one; while [ ! -e $HOME/go ]; do sleep 0.05; done"),))
+        shell("long", "touch $HOME/one; " + GO + ""),))
     thread.start()
     wait_for(board.home / "one")
     with pytest.raises(MissingRuntimeError, match=r"@.* is busy with: do long"):
@@ -127,7 +193,7 @@ def test_ctrl_c_leaves_a_job_or_ends_it(board):
     def interrupt(stream, line):
         raise KeyboardInterrupt
 
-    job = shell("j", "echo one; trap 'touch $HOME/ended; exit 1' INT; while [ ! -e $HOME/go ]; do sleep 0.05; done")
+    job = shell("j", "echo one; trap 'touch $HOME/ended; exit 1' INT; " + GO + "")
     board.session._told = board.watcher._replace(line=interrupt)
     with pytest.raises(JobLeftError, match="left running"):
         board.session.run(job)
@@ -147,8 +213,8 @@ def test_steps_that_are_none(board, state):
     """They come from the board."""
     board.says(json.dumps({"hello": "NONCE", "python": [3, 6, 9], "executable": "p", "machine": "aarch64",
                            "system": "Linux", "bits": 64, "folder": "/x", "time": time.time(), "user": "u", "free": 1,
-                           "ready": [], "cuda": False}) + '\n{"done": true, "state": "running"}\n'
-               + json.dumps({"state": state}) + '\n{"stream": "log", "text": 7}\n{"stream": "none"}\n'
+                           "ready": [], "packages": [], "model": "", "cuda": False})
+               + '\n{"done": true, "state": "running"}\n' + json.dumps({"state": state}) + '\n{"stream": "log", "text": 7}\n{"stream": "none"}\n'
                + '{"done": true, "state": "ended", "code": "0"}\n')
     told = []
     board.session._told = board.watcher._replace(now=told.append)

@@ -114,9 +114,10 @@ def test_other_machines_get_a_token_that_is_said_once():
         assert token not in out + err
 
 
-def test_the_token_of_the_environment():
+def test_the_token_of_the_environment_is_not_printed():
     with running("synthetic://64x48@60", "--serve", "0", EDGENEXT_SERVE_TOKEN="from-the-environment") as (_, address):
-        assert address.endswith("/?token=from-the-environment")
+        assert address.endswith("/?token=***") and fetch(address)[0] == 401
+        assert fetch(address.replace("?token=***", "snapshot.jpg?token=from-the-environment"))[0] != 401
 
 
 def test_a_port_in_use_is_one_line(capsys):

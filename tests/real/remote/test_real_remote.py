@@ -4,7 +4,8 @@ import os
 import subprocess
 
 import pytest
-from ssh_boards import needs_boards
+from secret_watch import SecretWatch, files_with, sees_what_is_there
+from ssh_boards import free_port, needs_boards
 
 from edgenext_deploy.benchmarks.measuring.measurement import read_report
 
@@ -41,13 +42,38 @@ def test_one_command_from_a_bare_board_to_a_report(desk):
     assert code == 0 and json.loads((desk.folder / "answers.json").read_text()), out + err
     code, out, err = desk.run("nano", "logs")
     assert code == 0 and "edgenext-run on nano" in out and "measure xxs.onnx" in out
-    secrets = [desk.key.read_text().splitlines()[1], "PRIVATE KEY"]
-    kept = [path for path in board.root.rglob("*") if path.is_file() and "venvs" not in path.parts]
-    assert kept and not [path for path in kept for secret in secrets if secret.encode() in path.read_bytes()]
+    secrets_stay_secret(desk, board, engine)
     code, out, err = desk.run("nano", "setup", "--remove")
     assert code == 0 and not board.root.exists(), err
     left = sorted(str(path.relative_to(board.home)) for path in board.home.rglob("*"))
     assert left == [".local", ".local/share"]
+
+
+def secrets_stay_secret(desk, board, engine):
+    """A camera's password, a page's token and the key are in no process list, log, report or line on the console."""
+    camera, token = "s3cret-of-the-camera", "s3cret-of-the-page"
+    secrets = [camera, token, *desk.key.read_text().splitlines()[1:-1]]
+    (desk.folder / "camera").write_text("rtsp://me:{}@127.0.0.1:9/live\n".format(camera))
+    (desk.folder / "token").write_text(token)
+    assert sees_what_is_there()
+    said = []
+    with SecretWatch(secrets) as watch:
+        # The board has no OpenCV, so the camera is an error; the second run has a page.
+        for words, expected in ((("@camera", "--json-file", "seen.json"), 6),
+                                (("synthetic://64x48@10", "--duration", "2", "--serve", free_port(), "--serve-token",
+                                  "@token", "--json-file", "seen.json"), 0)):
+            code, out, err = desk.run("nano", "run", engine, "--anyway", "--debug", *words)
+            assert code == expected, out + err
+            said.append(out + err)
+    assert watch.looks > 20 and watch.seen == set()
+    assert "cameras and videos need" in said[0] and "token=***" in said[1]
+    for module, words in ((None, ("nano", "logs", "--json")), (None, ("nano", "shell-line", "run", engine, "@camera")),
+                          ("edgenext_deploy.run.cli", (engine, "@camera", "--on", "nano"))):
+        said.append("".join(map(str, desk.run(*words, **({} if module is None else {"module": module})))))
+    assert not [secret for secret in secrets for text in said if secret in text]
+    left = files_with(secrets, board.home, desk.folder)
+    assert {path.name for path in left if board.folder not in path.parents} == {"camera", "token", "key"}
+    assert [path for path in left if board.home in path.parents] == []
 
 
 def test_the_ssh_options_in_force_are_the_users(desk):

@@ -77,15 +77,17 @@ def forget_old_copies(folder: Folder) -> None:
                 os.unlink(path)
 
 
-def get(wire: Wire, folder: Folder, path: str, most: int) -> None:
-    """Send a regular file of at most `most` bytes."""
+def get(wire: Wire, folder: Folder, path: str, most: int, tail: bool = False) -> None:
+    """Send a regular file of at most `most` bytes, or the last of them if `tail`."""
     try:
         handle = os.open(folder.at(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise RefusedError("input", "{}: {}".format(path, error.strerror)) from error
     with os.fdopen(handle, "rb") as stream:
         found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+        if tail and stat.S_ISREG(found.st_mode):
+            stream.seek(max(found.st_size - most, 0))
+        elif not stat.S_ISREG(found.st_mode) or found.st_size > most:
             raise RefusedError("input", "{}: {} bytes are too many for it, at most {} expected".format(
                 path, found.st_size, most))
         data = stream.read(most)

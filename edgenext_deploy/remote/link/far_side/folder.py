@@ -3,7 +3,8 @@
 ::
 
     lock                       held by the running job, with who started it
-    venvs/KEY/                 virtual environments; launch/ has its commands, ready.json is written last
+    packages/KEY/              virtual environments with other people's packages; ready.json is written last
+    venvs/KEY-CODE/            those with our code, which see packages/KEY; launch/ has the commands, ready.json is last
     bin                        link to the newest launch/
     wheels/SHA256/NAME.whl     pushed files, each in a folder of its digest
     files/KEY/...              engines and inputs, each in a folder of its content's digest
@@ -11,11 +12,12 @@
     jobs/ID/                   job.json, state.json, output, log, alive (locked while it runs), out/
     cache/                     timing caches
 """
+import contextlib
 import fcntl
 import json
 import os
 import time
-from typing import Optional
+from typing import List, Optional
 
 from edgenext_deploy.remote.link.far_side.wire import Json, RefusedError
 
@@ -41,6 +43,15 @@ class Folder:
         except OSError as error:
             raise RefusedError("usage", "cannot write {}: {}".format(path, error.strerror)) from error
         return path
+
+    def ready(self, kind: str) -> List[str]:
+        """Return which of the environments in ``packages`` or ``venvs`` are complete, the oldest first."""
+        found = {}
+        there = self.at(kind)
+        for name in os.listdir(there) if os.path.isdir(there) else ():
+            with contextlib.suppress(OSError):
+                found[name] = os.lstat(os.path.join(there, name, "ready.json")).st_mtime
+        return sorted(found, key=found.__getitem__)
 
     def take_lock(self, who: Json) -> Optional[int]:
         """Return the locked file, or None where a job holds it."""

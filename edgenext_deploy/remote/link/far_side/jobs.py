@@ -11,9 +11,11 @@ from typing import List, Optional
 
 from edgenext_deploy.remote.link.far_side.folder import Folder, describe, lock, read_json, write_json
 from edgenext_deploy.remote.link.far_side.steps import POLL_S, run_job
-from edgenext_deploy.remote.link.far_side.wire import CHUNK, Json, RefusedError, Wire
+from edgenext_deploy.remote.link.far_side.wire import CHUNK, GONE_S, Json, RefusedError, Wire
 
 KEPT_JOBS = 30
+# How often a workstation that follows a job is asked whether it is there.
+ASKED_S = 15.0
 
 
 def state_of(folder: Folder, name: str) -> Json:
@@ -103,10 +105,15 @@ def _forget_old_jobs(folder: Folder) -> None:
 
 
 def follow(wire: Wire, folder: Folder, name: str, output: int, log: int) -> Json:
-    """Send what a job writes, from these offsets on, and its steps, until it ends; return its last state."""
+    """Send what a job writes, from these offsets on, and its steps, until it ends; return its last state.
+
+    EOFError where the workstation says nothing any more. A connection whose other end is gone may stay open for hours,
+    and with it a job that ends with the connection.
+    """
     job = folder.at("jobs", name)
     offsets = {"output": output, "log": log}
     shown: Optional[Json] = None
+    heard, asked = time.monotonic(), False
     while True:
         state = state_of(folder, name)
         if state != shown:
@@ -126,8 +133,15 @@ def follow(wire: Wire, folder: Folder, name: str, output: int, log: int) -> Json
                 moved = True
         if state["state"] != "running" and not moved:
             return state
-        if not moved and wire.waiting(2 * POLL_S) and wire.request().get("do") == "stop":
-            stop(folder, name)
+        if wire.waiting(0 if moved else 2 * POLL_S):
+            if wire.request().get("do") == "end":
+                stop(folder, name)
+            heard, asked = time.monotonic(), False
+        elif not asked and time.monotonic() - heard > ASKED_S:
+            wire.send(there=True)
+            asked = True
+        elif time.monotonic() - heard > ASKED_S + GONE_S:
+            raise EOFError
 
 
 def stop(folder: Folder, name: str) -> None:

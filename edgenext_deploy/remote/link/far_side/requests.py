@@ -30,11 +30,14 @@ def ask(wire: Wire, folder: Folder, argv: List[str], timeout_s: float) -> Json:
             except OSError as error:
                 return {"code": 6, "output": error.strerror}
             deadline = time.monotonic() + timeout_s
-            while process.poll() is None:
-                if time.monotonic() > deadline:
+            try:
+                while process.poll() is None:
+                    if time.monotonic() > deadline or wire.waiting(POLL_S):
+                        signal_group(process, signal.SIGKILL)  # nothing is asked meanwhile: the connection has ended
+                        process.wait()
+            finally:  # the sign of life found no connection
+                if process.poll() is None:
                     signal_group(process, signal.SIGKILL)
-                time.sleep(POLL_S)
-                wire.alive()
             stream.seek(0)
             return {"code": process.returncode, "output": stream.read(LONGEST_LINE // 8).decode("latin-1")}
     finally:
@@ -82,19 +85,26 @@ def answer(wire: Wire, folder: Folder, request: Json) -> Json:
     return {}
 
 
+def model() -> str:
+    """Return the device tree's model of this machine; nothing where it has no device tree."""
+    try:
+        with open("/proc/device-tree/model", "rb") as stream:
+            return stream.read(200).rstrip(b"\0").decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def hello(folder: Folder) -> Json:
     """Return what is known of this machine without asking any library."""
     existing = folder.path
     while not os.path.isdir(existing):
         existing = os.path.dirname(existing)
-    ready = []
-    venvs = folder.at("venvs")
-    for name in sorted(os.listdir(venvs)) if os.path.isdir(venvs) else ():
-        if os.path.exists(os.path.join(venvs, name, "ready.json")):
-            ready.append(name)
+    packages = folder.ready("packages")
     return {"python": list(sys.version_info[:3]), "executable": sys.executable, "machine": platform.machine(),
             "system": platform.system(), "bits": 8 * struct.calcsize("P"), "folder": folder.path, "time": time.time(),
-            "user": pwd.getpwuid(os.getuid()).pw_name, "free": shutil.disk_usage(existing).free, "ready": ready,
+            "user": pwd.getpwuid(os.getuid()).pw_name, "free": shutil.disk_usage(existing).free,
+            "ready": [name for name in folder.ready("venvs") if name.rpartition("-")[0] in packages],
+            "packages": packages, "model": model(),
             "cuda": os.path.exists("/usr/local/cuda/bin/nvcc")}
 
 
@@ -114,6 +124,8 @@ def main(opening: Json) -> None:
     while True:
         try:
             request = wire.request()
+            if request.get("do") in ("here", "end"):  # to a job that has ended meanwhile
+                continue
             fields = answer(wire, folder, request)
             wire.send(done=True, **fields)
         except RefusedError as error:

@@ -5,6 +5,7 @@ import select
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from typing import IO, List, Optional
 
@@ -13,6 +14,7 @@ from edgenext_deploy.remote.link.far_side.wire import Json, RefusedError
 
 POLL_S = 0.05
 PATIENCE_S = 5.0  # between SIGINT and SIGKILL
+KEPT_WHEELS_S = 86400
 
 
 def run_job(folder: Folder, job: Json, handles: List[int], leash: int) -> None:
@@ -46,6 +48,8 @@ def run_job(folder: Folder, job: Json, handles: List[int], leash: int) -> None:
 
 def _run_step(folder: Folder, step: Json, path: str, output: IO[bytes], log: IO[bytes], handles: List[int],
               leash: Optional[int]) -> int:
+    if "unless" in step and os.path.exists(folder.at(step["unless"])):
+        return 0
     for name, text in step.get("write", {}).items():
         folder.make(os.path.dirname(name))
         write_file(folder.at(name), text.encode("utf-8"), step.get("mode", 0o600))
@@ -57,28 +61,48 @@ def _run_step(folder: Folder, step: Json, path: str, output: IO[bytes], log: IO[
         os.replace(with_new_name, folder.at(name))
     for name in step.get("remove", ()):
         shutil.rmtree(folder.at(name), ignore_errors=True)
-    for name, kept in step.get("keep", {}).items():
-        for other in os.listdir(folder.make(name)):
-            if other not in kept:
-                shutil.rmtree(folder.at(name, other), ignore_errors=True)
+    if "tidy" in step:
+        _tidy(folder, **step["tidy"])
     if "run" not in step:
         return 0
     try:
-        process = subprocess.Popen(step["run"], stdin=subprocess.DEVNULL, stdout=output, stderr=log, cwd=path,
+        process = subprocess.Popen(step["run"], stdin=subprocess.PIPE, stdout=output, stderr=log, cwd=path,
                                    env=dict(os.environ, **step.get("env", {})), pass_fds=handles,
                                    start_new_session=True)
     except OSError as error:
         log.write("cannot start {}: {}\n".format(step["run"][0], error.strerror).encode("utf-8", "replace"))
         return 6
+    given = step.get("input", "").encode("utf-8", "surrogateescape")
+    threading.Thread(target=_feed, args=(process.stdin, given), daemon=True).start()
     deadline = None
     while process.poll() is None:
-        if deadline is None and (os.path.exists(os.path.join(path, "stop")) or _hung_up(leash)):
+        # Without its folder nobody can follow it any more.
+        if deadline is None and (os.path.exists(os.path.join(path, "stop")) or _hung_up(leash) or not os.path.isdir(
+                path)):
             signal_group(process, signal.SIGINT)
             deadline = time.monotonic() + PATIENCE_S
         elif deadline is not None and time.monotonic() > deadline:
             signal_group(process, signal.SIGKILL)
         time.sleep(POLL_S)
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def _tidy(folder: Folder, environments: int, wheels: List[str]) -> None:
+    """Keep the newest environments, the packages below them, and wheels that are new or named."""
+    venvs = folder.ready("venvs")[-environments:]
+    kept = {"venvs": venvs, "packages": [name.rpartition("-")[0] for name in venvs], "wheels": wheels}
+    for kind, names in kept.items():
+        for name in os.listdir(folder.make(kind)):
+            path = folder.at(kind, name)
+            # Somebody else may have copied wheels, and waits for the lock.
+            if name not in names and (kind != "wheels" or os.lstat(path).st_mtime < time.time() - KEPT_WHEELS_S):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _feed(stream: IO[bytes], data: bytes) -> None:
+    """Write what a command reads; more than a pipe holds waits for it."""
+    with contextlib.suppress(OSError), stream:
+        stream.write(data)
 
 
 def _hung_up(leash: Optional[int]) -> bool:

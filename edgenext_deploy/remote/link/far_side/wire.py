@@ -13,6 +13,9 @@ Json = Dict[str, Any]
 ALIVE_S = 3.0
 CHUNK = 1 << 16
 LONGEST_LINE = 1 << 20
+# A workstation that takes nothing and says nothing for so long is gone: it was switched off, or its network was.
+GONE_S = 60.0
+_WRITTEN = 4096  # what a pipe takes at once where it takes anything
 
 
 class RefusedError(Exception):
@@ -46,10 +49,12 @@ class Wire:
         self.send_bytes(json.dumps(event).encode("ascii") + b"\n")
 
     def send_bytes(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes as they are; EOFError where nobody takes them."""
         view = memoryview(data)
         while view:
-            view = view[os.write(self._out, view):]
+            if not select.select([], [self._out], [], GONE_S)[1]:
+                raise EOFError
+            view = view[os.write(self._out, view[:_WRITTEN]):]
         self._sent = time.monotonic()
 
     def alive(self) -> None:
