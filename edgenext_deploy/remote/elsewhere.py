@@ -14,11 +14,12 @@ from edgenext_deploy.remote.pushing import bundle_of
 from edgenext_deploy.remote.session import Session
 
 # Options of our commands whose value is a file or folder that is written.
-_OUTPUTS = ("--json-file", "--html", "--csv", "--markdown", "--plot", "--save", "--report")
+_OUTPUTS = ("--json-file", "--html", "--csv", "--markdown", "--plot", "--save", "--report", "--resume")
 # Options whose value is never a file here, though a file or folder of that name may lie here.
 _NAMES = ("--device", "--target", "--serve", "--serve-token", "--on", "--runtime", "--provider", "--gpu", "--threads",
           "--preprocess-on", "--optimization", "--pixel-format", "--top", "--top-k", "--max-objects", "--threshold",
-          "--frames", "--duration", "--warmup", "--iterations", "--width", "--height", "--fps", "--shape")
+          "--frames", "--duration", "--warmup", "--iterations", "--width", "--height", "--fps", "--shape",
+          "--ray", "--readers")
 _PORT = re.compile(r"[1-9][0-9]{0,4}\Z")
 _MOST_BYTES = 512 << 20
 _MOST_FILES = 2000
