@@ -1,10 +1,12 @@
 """Files for NVIDIA's DeepStream: nvinfer's configuration, labels, and an application's configuration.
 
-Keys and values are those of the tables in the Gst-nvinfer and deepstream-app pages of NVIDIA's DeepStream documentation
-(https://docs.nvidia.com/metropolis/deepstream/6.0/dev-guide/text/DS_plugin_gst-nvinfer.html), which are also the names
-in NVIDIA's ``gstnvinfer_property_parser.h``. What nvinfer would compute otherwise than the manifest says is refused,
-not approximated. It makes ``net-scale-factor * (pixel - offset)``: one factor for all channels. It builds plans without
-FP32 pins, so it gets the plan of edgenext-build, and no ONNX file to fall back on.
+Keys and values are those that ``gstnvinfer_property_parser.cpp`` and ``deepstream_config_file_parser.c`` of DeepStream
+6.0 read, which are the tables in the pages Gst-nvinfer and deepstream-app of its documentation
+(https://docs.nvidia.com/metropolis/deepstream/6.0/dev-guide/text/DS_plugin_gst-nvinfer.html). What nvinfer would
+compute otherwise than the manifest says is refused, not approximated. It makes ``net-scale-factor * (pixel - offset)``
+in float32: one factor for all channels, and offsets in the order of the network's channels
+(``nvdsinfer_conversion.cu``). It builds plans without FP32 pins, so it gets the plan of edgenext-build, and no ONNX
+file to fall back on.
 """
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -52,6 +54,9 @@ def _properties(manifest: Manifest, name: str, labels: str) -> _Pairs:
     if manifest.scores is None or not manifest.scores.in_graph:
         raise IncompatibleError("nvinfer takes a classifier's outputs for probabilities, and this graph gives logits",
                                 "export with --outputs probabilities")
+    if manifest.outputs[0].dtype != "float32":
+        raise IncompatibleError("nvinfer reads a classifier's outputs as float32, and this graph gives {}".format(
+            manifest.outputs[0].dtype), "export without --io fp16")
     threshold = threshold_of(manifest, len(_labels(manifest)))
     return [*found, ("network-type", _CLASSIFIER), ("labelfile-path", labels),
             ("classifier-threshold", "{:g}".format(threshold or 0.0))]

@@ -13,12 +13,15 @@ def library():
     glib.g_key_file_load_from_data.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int,
                                                ctypes.c_void_p]
     arguments = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p]
-    for function, result in (("string", ctypes.c_char_p), ("integer", ctypes.c_int), ("double", ctypes.c_double)):
+    for function, result in (("string", ctypes.c_char_p), ("integer", ctypes.c_int), ("double", ctypes.c_double),
+                             ("boolean", ctypes.c_int)):
         get = getattr(glib, "g_key_file_get_" + function)
         get.argtypes, get.restype = arguments, result
     glib.g_key_file_get_keys.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p]
     glib.g_key_file_get_keys.restype = ctypes.POINTER(ctypes.c_char_p)
-    for function, result in (("string", ctypes.POINTER(ctypes.c_char_p)), ("double", ctypes.POINTER(ctypes.c_double))):
+    glib.g_key_file_get_groups.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+    glib.g_key_file_get_groups.restype = ctypes.POINTER(ctypes.c_char_p)
+    for function, result in (("integer", ctypes.POINTER(ctypes.c_int)), ("double", ctypes.POINTER(ctypes.c_double))):
         get = getattr(glib, "g_key_file_get_{}_list".format(function))
         get.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p]
         get.restype = result
@@ -40,13 +43,25 @@ class KeyFile:
             names.append(found[len(names)].decode())
         return names
 
-    def get(self, kind, group, key):
-        """Return a value as ``string``, ``integer`` or ``double``."""
-        return getattr(self._glib, "g_key_file_get_" + kind)(self._file, group.encode(), key.encode(), None)
+    def groups(self):
+        """Return the names of the groups, in order."""
+        found, names = self._glib.g_key_file_get_groups(self._file, None), []
+        while found[len(names)]:
+            names.append(found[len(names)].decode())
+        return names
 
-    def doubles(self, group, key):
-        """Return a list of numbers."""
+    def get(self, kind, group, key):
+        """Return a value as ``string``, ``integer``, ``boolean`` or ``double``; raise ValueError where it is none."""
+        error = ctypes.c_void_p()
+        found = getattr(self._glib, "g_key_file_get_" + kind)(
+            self._file, group.encode(), key.encode(), ctypes.byref(error))
+        if error.value:
+            raise ValueError("[{}] {} is no {}".format(group, key, kind))
+        return found
+
+    def numbers(self, kind, group, key):
+        """Return a list of ``integer`` or ``double``; empty where it is none."""
         count = ctypes.c_size_t()
-        found = self._glib.g_key_file_get_double_list(
+        found = getattr(self._glib, "g_key_file_get_{}_list".format(kind))(
             self._file, group.encode(), key.encode(), ctypes.byref(count), None)
         return [found[index] for index in range(count.value)]

@@ -5,6 +5,7 @@ import glib
 import numpy as np
 import pytest
 from paths import DATA, TINY
+from tiny_tasks import write_detector, write_segmenter
 
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.manifest import Scores
@@ -14,17 +15,35 @@ from edgenext_deploy.serving.deepstream import deepstream_files
 
 pytestmark = pytest.mark.skipif(glib.library() is None, reason="needs GLib (Debian's package libglib2.0-0)")
 
-# The keys of [property] and of the application's groups that are used, as NVIDIA's tables name them (DeepStream 6.0,
-# Gst-nvinfer: "[property]" groups; deepstream-app: Reference Application Configuration Groups).
-PROPERTY = {"gpu-id", "gie-unique-id", "process-mode", "model-engine-file", "batch-size", "network-mode", "infer-dims",
-            "model-color-format", "net-scale-factor", "offsets", "maintain-aspect-ratio", "symmetric-padding",
-            "network-type", "labelfile-path", "classifier-threshold", "output-tensor-meta"}
+# What nvinfer reads: gst_nvinfer_parse_props and gst_nvinfer_parse_other_attribute in gstnvinfer_property_parser.cpp of
+# DeepStream 6.0, with the type that GLib reads and what is refused or means nothing. The names are those of
+# gstnvinfer_property_parser.h there and in the API references of 6.4, 7.0, 8.0 and 9.1, and of the tables in the page
+# Gst-nvinfer of 6.0. NVDSINFER_MAX_BATCH_SIZE and _MAX_CHANNELS are nvdsinfer_context.h's.
+PROPERTY = {
+    "gpu-id": ("integer", lambda value: value >= 0),
+    "gie-unique-id": ("integer", lambda value: value > 0),
+    "process-mode": ("integer", lambda value: value in (1, 2)),  # whole frames, objects
+    "model-engine-file": ("string", lambda value: not value.startswith(b"/")),  # below the configuration's folder
+    "batch-size": ("integer", lambda value: 1 <= value <= 1024),
+    "network-mode": ("integer", lambda value: value in (0, 1, 2)),  # FP32, INT8, FP16
+    "infer-dims": ("integers", lambda value: len(value) == 3 and min(value) > 0),  # channels, height, width
+    "model-color-format": ("integer", lambda value: value in (0, 1, 2)),  # RGB, BGR, grey
+    "net-scale-factor": ("double", lambda value: value > 0),
+    "offsets": ("doubles", lambda value: len(value) == 3),  # as many as the network has channels
+    "maintain-aspect-ratio": ("boolean", lambda value: value in (0, 1)),
+    "symmetric-padding": ("boolean", lambda value: value in (0, 1)),
+    "network-type": ("integer", lambda value: value in (0, 1, 2, 3, 100)),
+    "labelfile-path": ("string", lambda value: not value.startswith(b"/")),
+    "classifier-threshold": ("double", lambda value: 0 <= value < 1),
+    "output-tensor-meta": ("boolean", lambda value: value in (0, 1))}
+# deepstream_config_file_parser.c and deepstream_app_config_parser.c of DeepStream 6.0: [source0] of type 3 takes
+# addresses, [sink0] of type 1 shows nothing.
 APPLICATION = {
-    "application": {"enable-perf-measurement", "perf-measurement-interval-sec"},
-    "source0": {"enable", "type", "uri", "num-sources", "gpu-id"},
-    "streammux": {"gpu-id", "batch-size", "batched-push-timeout", "width", "height"},
-    "primary-gie": {"enable", "gpu-id", "gie-unique-id", "batch-size", "config-file"},
-    "osd": {"enable", "gpu-id"}, "sink0": {"enable", "type", "sync"}}
+    "application": {"enable-perf-measurement": 1, "perf-measurement-interval-sec": 5},
+    "source0": {"enable": 1, "type": 3, "num-sources": 1, "gpu-id": 0, "uri": b"file:///path/to/video.mp4"},
+    "streammux": {"gpu-id": 0, "batch-size": 1, "batched-push-timeout": 40000, "width": 1280, "height": 720},
+    "primary-gie": {"enable": 1, "gpu-id": 0, "gie-unique-id": 1, "batch-size": 1, "config-file": b"net.nvinfer.txt"},
+    "osd": {"enable": 1, "gpu-id": 0}, "sink0": {"enable": 1, "type": 1, "sync": 0}}
 
 
 def manifest_with(engine=TINY, **changes):
@@ -36,7 +55,15 @@ def manifest_with(engine=TINY, **changes):
 
 
 def config_of(manifest):
-    return glib.KeyFile(deepstream_files(manifest, "net")["net.nvinfer.txt"])
+    """Return nvinfer's configuration, once nvinfer would read each key of it."""
+    config = glib.KeyFile(deepstream_files(manifest, "net")["net.nvinfer.txt"])
+    assert config.groups() == ["property"]
+    for key in config.keys("property"):
+        kind, allowed = PROPERTY[key]
+        value = (config.numbers(kind[:-1], "property", key) if kind.endswith("s") else
+                 config.get(kind, "property", key))
+        assert allowed(value), (key, value)
+    return config
 
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
@@ -48,29 +75,29 @@ def test_nvinfers_formula_gives_the_networks_input(order, folded):
     color = config.get("integer", "property", "model-color-format")
     assert color == ("rgb", "bgr").index(order)
     planes = pixels[0][::-1] if color else pixels[0]
-    offsets = config.doubles("property", "offsets") or [0.0] * 3
+    offsets = config.numbers("double", "property", "offsets") or [0.0] * 3
     factor = np.float32(config.get("double", "property", "net-scale-factor"))
     found = np.stack([factor * (plane - np.float32(offset)) for plane, offset in zip(planes, offsets)])
     assert np.abs(found - normalise(pixels, manifest.preprocessing)[0]).max() < 1e-5 * (256 if folded else 1)
 
 
-def test_every_key_is_in_nvidias_tables_and_every_value_is_the_manifests():
+def test_every_key_is_one_of_nvidias_and_every_value_is_the_manifests():
     manifest = manifest_with(fit="letterbox", pad_color=(0, 0, 0))
     manifest = manifest._replace(precision=manifest.precision._replace(requested="fp16"))
     config = config_of(manifest)
-    assert set(config.keys("property")) <= PROPERTY
-    integers = {key: config.get("integer", "property", key) for key in config.keys("property")}
     expected = {"batch-size": 1, "network-mode": 2, "network-type": 1, "maintain-aspect-ratio": 1,
                 "symmetric-padding": 1, "process-mode": 1, "classifier-threshold": 0}
-    assert {key: integers[key] for key in expected} == expected
-    assert config.get("string", "property", "infer-dims") == b"3;32;32"
+    assert {key: config.get("integer", "property", key) for key in expected} == expected
+    assert config.numbers("integer", "property", "infer-dims") == [3, 32, 32]
     assert config.get("string", "property", "model-engine-file") == b"net.plan"
-    assert "onnx-file" not in config.keys("property")  # nvinfer would build of it, without FP32 pins
+    # nvinfer would build of a graph, without FP32 pins.
+    assert not {"onnx-file", "uff-file", "model-file"} & set(config.keys("property"))
     files = deepstream_files(manifest, "net")
     assert files["net.labels.txt"].decode().strip().split(";") == list(manifest.labels)
     application = glib.KeyFile(files["net.deepstream.txt"])
-    assert {group: set(application.keys(group)) for group in APPLICATION} == APPLICATION
-    assert application.get("string", "primary-gie", "config-file") == b"net.nvinfer.txt"
+    assert {group: {key: application.get("string" if isinstance(APPLICATION[group][key], bytes) else "integer",
+                                         group, key)
+                    for key in application.keys(group)} for group in application.groups()} == APPLICATION
 
 
 def test_a_sigmoids_threshold_is_nvinfers():
@@ -78,20 +105,37 @@ def test_a_sigmoids_threshold_is_nvinfers():
     assert config_of(manifest).get("double", "property", "classifier-threshold") == 0.3
 
 
-@pytest.mark.parametrize("engine", ["tiny_features"])
-def test_other_tasks_hand_over_their_tensors(engine):
-    manifest = manifests.read(manifests.manifest_path(os.path.join(DATA, engine + ".onnx")))
+def features(folder):
+    return os.path.join(DATA, "tiny_features.onnx")
+
+
+@pytest.mark.parametrize("write", [write_detector, write_segmenter, features])
+def test_other_tasks_hand_over_their_tensors(write, tmp_path):
+    """nvinfer's own parsers want a coverage map of a detector, and a probability of each class of a segmenter."""
+    manifest = manifests.read(manifests.manifest_path(write(tmp_path)))
     manifest = manifest._replace(preprocessing=manifest.preprocessing._replace(fit="stretch", std=(0.25,) * 3))
-    files = deepstream_files(manifest, "net")
-    config = glib.KeyFile(files["net.nvinfer.txt"])
+    config = config_of(manifest)
     assert config.get("integer", "property", "network-type") == 100
-    assert config.get("integer", "property", "output-tensor-meta") == 1 and "net.labels.txt" not in files
+    assert config.get("boolean", "property", "output-tensor-meta") == 1
+    assert "net.labels.txt" not in deepstream_files(manifest, "net")
+    assert not {"labelfile-path", "classifier-threshold"} & set(config.keys("property"))
+
+
+def test_a_batch_is_that_of_the_plan():
+    """nvinfer fills up fewer frames to the least that a plan takes, and refuses a plan for fewer than batch-size."""
+    manifest = manifest_with()
+    taken = manifest.inputs[0]
+    manifest = manifest._replace(inputs=(taken._replace(shape=(4, *taken.shape[1:])),))
+    assert config_of(manifest).get("integer", "property", "batch-size") == 4
+    application = glib.KeyFile(deepstream_files(manifest, "net")["net.deepstream.txt"])
+    assert [application.get("integer", group, "batch-size") for group in ("streammux", "primary-gie")] == [4, 4]
 
 
 @pytest.mark.parametrize("change, message, fix", [
     (lambda found: found._replace(scores=None), "gives logits", "--outputs probabilities"),
     (lambda found: found._replace(labels=("a;b", *found.labels[1:])), "'a;b' has a ';'", "--labels"),
     (lambda found: found._replace(inputs=(found.inputs[0]._replace(dtype="uint8"),)), "takes uint8", "--input uint8"),
+    (lambda found: found._replace(outputs=(found.outputs[0]._replace(dtype="float16"),)), "gives float16", "--io fp16"),
     (lambda found: found._replace(preprocessing=found.preprocessing._replace(std=(0.229, 0.224, 0.225))),
      "std is 0.229, 0.224, 0.225", "--fold-normalization"),
     (lambda found: found._replace(preprocessing=found.preprocessing._replace(fit="crop")), "sees the middle", "--fit"),
