@@ -35,7 +35,7 @@ def check_parity(
         exported = _checked_logits(exported, scores, resolved)
         reference = _logits(reference)
     return compare(reference, exported, parity_inputs(resolved.shape, preprocessing), tolerance,
-                   tasks.least_agreement(resolved.variant, resolved.typed), fix, resolved.task != "features")
+                   tasks.least_agreement(resolved.variant.task, resolved.typed), fix, resolved.task != "features")
 
 
 def _logits(run: Run) -> Run:

@@ -119,9 +119,9 @@ def up_to_logits(graph: onnx.ModelProto) -> onnx.ModelProto:
     return seen
 
 
-def least_agreement(variant: Variant, typed: bool) -> float:
+def least_agreement(task: str, typed: bool) -> float:
     """Return the share of pixels, 0..1, on which a segmenter's graph must agree; 0 for other tasks."""
-    return _LEAST_PIXELS["typed" if typed else "fp32"] if variant.task == "segmentation" else 0.0
+    return _LEAST_PIXELS["typed" if typed else "fp32"] if task == "segmentation" else 0.0
 
 
 def least_agreement_of_pins(variant: Variant, task: str) -> float:
@@ -132,7 +132,7 @@ def least_agreement_of_pins(variant: Variant, task: str) -> float:
     """
     if task == "features":
         return 0.0
-    return 1.0 if task == "classification" else least_agreement(variant, typed=True)
+    return 1.0 if task == "classification" else least_agreement(variant.task, typed=True)
 
 
 def detection_of(variant: Variant) -> Detection | None:

@@ -7,6 +7,7 @@ from edgenext_deploy.commands.entry import INPUT, common_options, require_librar
 from edgenext_deploy.commands.name_options import target_option
 from edgenext_deploy.commands.options import Command, examples, json_options, write_result
 from edgenext_deploy.export.commands.option_groups import graph_options, photo_options, place_options, precision_options
+from edgenext_deploy.export.commands.serving import require_serving_options, serving_options, write_serving_files
 from edgenext_deploy.export.limits import BOX_FORMATS, BOX_UNITS, TASKS
 
 
@@ -31,16 +32,21 @@ from edgenext_deploy.export.limits import BOX_FORMATS, BOX_UNITS, TASKS
 @graph_options
 @photo_options
 @precision_options
+@serving_options
 @place_options("the file's, with the target's behind it")
 @json_options
 @common_options
-def adopt_command(model: str, as_json: bool, json_file: Optional[str], **options: Any) -> None:
+def adopt_command(
+    model: str, as_json: bool, json_file: Optional[str], deepstream: bool, serve: Optional[str],
+    repository: Optional[str], max_batch: Optional[int], **options: Any
+) -> None:
     """Export a network of anybody's from FILE.onnx: a graph that was checked for the target, and its manifest.
 
     The file stays as it is. Its graph is simplified with fixed shapes and written for the target's opset; what FP16
     cannot hold stays in FP32; and every step is compared with the file itself in ONNX Runtime. Then edgenext-run,
     edgenext-bench, edgenext-build and the others take it like a network of ours.
     """
+    require_serving_options(serve, repository, max_batch)
     require_libraries("adopting a network", ("torch", "onnx", "onnxsim", "onnxruntime"))
     from rich.console import Console
 
@@ -54,4 +60,6 @@ def adopt_command(model: str, as_json: bool, json_file: Optional[str], **options
     from edgenext_deploy.export.commands.report import as_data, print_report
 
     plan = build_if_here(result.engine_path, get_target(result.manifest.target))
-    write_result(as_data(result, plan), as_json, json_file, lambda: print_report(result, make_console(), plan))
+    further = write_serving_files(result.onnx_path, deepstream, serve, repository, max_batch)
+    write_result(as_data(result, plan, further), as_json, json_file,
+                 lambda: print_report(result, make_console(), plan, further))

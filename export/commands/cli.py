@@ -15,7 +15,7 @@ from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.commands.adopt import adopt_command
 from edgenext_deploy.export.commands.formulations import formulations_command
 from edgenext_deploy.export.commands.option_groups import graph_options, photo_options, place_options, precision_options
-from edgenext_deploy.export.commands.serving import serving_options, write_serving_files
+from edgenext_deploy.export.commands.serving import require_serving_options, serving_options, write_serving_files
 from edgenext_deploy.export.commands.wanted_options import answer_wanted
 from edgenext_deploy.export.limits import CHOICES, WHOLE_NUMBERS
 from edgenext_deploy.export.output_place import place_of
@@ -104,7 +104,7 @@ class _Group(click.Group):
 @common_options
 def export_command(
     variant: Optional[str], race: bool, as_json: bool, json_file: Optional[str], deepstream: bool,
-    serve: Optional[str], repository: Optional[str], **options: Any
+    serve: Optional[str], repository: Optional[str], max_batch: Optional[int], **options: Any
 ) -> None:
     """Export a variant to an ONNX file that was checked for the target.
 
@@ -118,8 +118,7 @@ def export_command(
         raise UsageError("--variant is missing", "try edgenext-export --variant xxs --fp16")
     if race and (deepstream or serve):
         raise UsageError("--deepstream and --serve are for one graph, and --race writes several", "leave --race out")
-    if repository is not None and serve is None:
-        raise UsageError("--repository is where --serve writes to, and --serve is missing", "add --serve triton")
+    require_serving_options(serve, repository, max_batch, options["batch"])
     if json_file is not None:
         _require_own_file(json_file, *place_of(options["output"], options["name"], variant))
     require_libraries("exporting", ("torch", "onnx", "onnxsim", "onnxruntime", "safetensors"))
@@ -139,8 +138,8 @@ def export_command(
     from edgenext_deploy.export.commands.report import as_data, print_report
 
     plan = build_if_here(result.engine_path, get_target(result.manifest.target))
-    further = write_serving_files(result.onnx_path, deepstream, serve, repository) if deepstream or serve else []
-    write_result(as_data(result, plan), as_json, json_file,
+    further = write_serving_files(result.onnx_path, deepstream, serve, repository, max_batch)
+    write_result(as_data(result, plan, further), as_json, json_file,
                  lambda: print_report(result, make_console(), plan, further))
 
 

@@ -94,8 +94,8 @@ def _commands_here(engine: str, result: ExportResult) -> list[str]:
     return [f"edgenext-run {quoted} {photos}", f"edgenext-bench {quoted}"]
 
 
-def as_data(result: ExportResult, plan: str | None = None) -> dict[str, Any]:
-    """Return the result as JSON data; the manifest on disk holds the rest."""
+def as_data(result: ExportResult, plan: str | None = None, further: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the result as JSON data, with `further` commands at the end; the manifest on disk holds the rest."""
     manifest = result.manifest
     return {
         "variant": manifest.variant, "target": manifest.target, "weights": manifest.weights._asdict(),
@@ -111,7 +111,7 @@ def as_data(result: ExportResult, plan: str | None = None) -> dict[str, Any]:
         "verdicts": {release: verdict["supported"] for release, verdict in manifest.verdicts.items()},
         "parity": manifest.parity._asdict(), "tensorrt_rtx": result.rtx.to_json(), "notes": list(result.notes),
         "warnings": list(result.warnings),
-        "plan": plan, "next": next_commands(result, plan),
+        "plan": plan, "next": [*next_commands(result, plan), *further],
     }
 
 

@@ -5,7 +5,8 @@ from typing import Any, Callable, Dict, List, Optional
 import click
 
 from edgenext_deploy.artifacts import manifest as manifests
-from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.errors import IncompatibleError, UsageError
+from edgenext_deploy.export.limits import WHOLE_NUMBERS
 from edgenext_deploy.files import read_file, write_files_atomically
 
 Function = Callable[..., Any]
@@ -14,8 +15,11 @@ _KINDS = ("triton", "triton-tensorrt")
 
 
 def serving_options(function: Function) -> Function:
-    """Add ``--deepstream``, ``--serve`` and ``--repository``."""
+    """Add ``--deepstream``, ``--serve``, ``--repository`` and ``--max-batch``."""
     for option in (
+            click.option("--max-batch", type=click.IntRange(2, WHOLE_NUMBERS["batch"][1]), metavar="N",
+                         help="With --serve triton: the served graph takes 1 to N images, and Triton gathers requests "
+                              "into batches. NAME.onnx stays a graph for one image."),
             click.option("--repository", metavar="DIR", help="Model repository that --serve writes to.  [default: a "
                          "folder 'models' next to the export]"),
             click.option("--serve", type=click.Choice(_KINDS),
@@ -28,11 +32,38 @@ def serving_options(function: Function) -> Function:
     return function
 
 
-def write_serving_files(onnx_path: str, deepstream: bool, serve: Optional[str], repository: Optional[str]) -> List[str]:
+def require_serving_options(serve: Optional[str], repository: Optional[str], max_batch: Optional[int],
+                            batch: int = 1) -> None:
+    """Raise UsageError for options that only mean something together with others; before anything is exported.
+
+    Args:
+        serve: what ``--serve`` gives.
+        repository: what ``--repository`` gives.
+        max_batch: what ``--max-batch`` gives.
+        batch: what ``--batch`` gives, where there is one.
+    """
+    if repository is not None and serve is None:
+        raise UsageError("--repository is where --serve writes to, and --serve is missing", "add --serve triton")
+    if max_batch is None:
+        return
+    if serve is None:
+        raise UsageError("--max-batch is the largest batch that --serve triton gathers, and --serve is missing",
+                         "add --serve triton")
+    if serve != "triton":
+        raise UsageError("--max-batch opens the batch of an ONNX file, and edgenext-build builds plans of one batch",
+                         "use --serve triton, or --batch N in place of --max-batch and let the client fill it")
+    if batch != 1:
+        raise UsageError("--max-batch opens the batch of a graph for one image, and --batch asks for {}".format(batch),
+                         "leave one of them out")
+
+
+def write_serving_files(onnx_path: str, deepstream: bool, serve: Optional[str], repository: Optional[str],
+                        max_batch: Optional[int] = None) -> List[str]:
     """Write what was asked for beside an export; return lines that say what comes next.
 
     Raises:
-        IncompatibleError: DeepStream or Triton cannot do what the manifest says; the export stays.
+        IncompatibleError: DeepStream or Triton cannot do what the manifest says, or the graph's batch cannot be open;
+            the export stays.
         UsageError: a file cannot be written.
     """
     from edgenext_deploy.serving.deepstream import deepstream_files
@@ -50,8 +81,14 @@ def write_serving_files(onnx_path: str, deepstream: bool, serve: Optional[str], 
         if serve is not None:
             place = repository or os.path.join(folder, "models")
             graph = read_file(onnx_path, "graph", "export it again", _MOST_BYTES)
+            if max_batch is not None:
+                from edgenext_deploy.export.open_batch_step import checked_open_batch
+
+                opened = checked_open_batch(graph, manifest, max_batch)
+                graph = opened.content
+                lines.append("# batch 1 to {}: {}".format(max_batch, opened.words()))
             files.update((os.path.join(place, file), content) for file, content in triton_files(
-                manifest, name, serve, graph).items())
+                manifest, name, serve, graph, max_batch).items())
             if serve == "triton-tensorrt":
                 os.makedirs(os.path.dirname(os.path.join(place, plan_path(name))), exist_ok=True)
                 lines.append("edgenext-build {} -o {}".format(onnx_path, os.path.join(place, plan_path(name))))

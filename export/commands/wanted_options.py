@@ -14,7 +14,8 @@ _FEATURES = ("is called --outputs features here", "use --outputs features")
 _NO_DYNAMIC = ("is not there: an engine is tuned, proved and tested for one batch, and one for 1 to N would be tuned "
                "for one of them all the same")
 _DYNAMIC = (_NO_DYNAMIC, "export each batch that you need, such as --batch 4 --name xxs_4: what runs it fills up the "
-                         "last one; {}".format(_FORMS))
+                         "last one; for a server that gathers requests, --serve triton --max-batch 8; "
+                         "{}".format(_FORMS))
 _NO_INT8 = ("is not there: a Jetson Nano's GPU (sm_53) has no INT8 arithmetic, and FP16 is its fastest; Xavier and "
             "later have it, but INT8 needs calibration data and an accuracy check of its own")
 _INT8 = (_NO_INT8, "use --fp16; {} says more for each board".format(_FORMS))

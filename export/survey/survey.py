@@ -143,7 +143,7 @@ def _parity(
     try:
         parity = compare(emitted.reference, runtime_function(tasks.observed(model)),
                          parity_inputs(resolved.shape, preprocessing), PARITY_TOLERANCE,
-                         tasks.least_agreement(resolved.variant, False), decides=resolved.task != "features")
+                         tasks.least_agreement(resolved.variant.task, False), decides=resolved.task != "features")
     except VerificationError as error:
         return float("inf"), [error.message.replace("; nothing was written", "")]
     return parity.max_relative_error, []

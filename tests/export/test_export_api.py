@@ -150,7 +150,7 @@ def test_the_functions_arguments_are_the_records_fields_and_the_commands_options
     options = {option.name: option for option in export_command.params
                if option.name not in ("variant", "as_json", "json_file", "debug", "version",
                                       # They write something else beside the file, or in place of it.
-                                      "race", "deepstream", "serve", "repository")}
+                                      "race", "deepstream", "serve", "repository", "max_batch")}
     assert set(options) == set(fields) - {"model_or_variant", "progress"}
     context = export_command.make_context("edgenext-export", ["--variant", "xxs"])
     assert {name: context.params[name] for name in options} == {name: fields[name].default for name in options}

@@ -2,10 +2,16 @@
 import os
 import shutil
 
+import exports
+import onnx
 import pytest
+from adoption_files import FOLDER
+from command_lines import run_here
 from paths import TINY
 
 from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.export import open_batch_step
+from edgenext_deploy.export.commands.cli import export_command
 from edgenext_deploy.export.commands.serving import write_serving_files
 
 
@@ -32,3 +38,56 @@ def test_a_refusal_says_that_the_export_is_there_and_writes_nothing(exported, tm
     with pytest.raises(IncompatibleError, match=r"net\.onnx is exported; the other files are not written: nvinfer"):
         write_serving_files(exported, True, "triton", None)
     assert sorted(os.listdir(str(tmp_path))) == before
+
+
+def test_a_graph_for_any_batch_is_served_and_the_export_stays(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(open_batch_step, "build_with_rtx", exports.build_nothing)
+    with open(exported, "rb") as graph:
+        before = graph.read()
+    lines = write_serving_files(exported, False, "triton", None, 4)
+    assert lines[0].startswith("# batch 1 to 4: 1, 3 and 4 images in ONNX Runtime give what each alone gives, to ")
+    assert "nothing more against it" in lines[0]
+    with open(exported, "rb") as graph:
+        assert graph.read() == before
+    folder = tmp_path / "models" / "net"
+    assert "max_batch_size: 4" in (folder / "config.pbtxt").read_text()
+    served = onnx.load(str(folder / "1" / "model.onnx"))
+    assert [info.type.tensor_type.shape.dim[0].dim_param for info in served.graph.input] == ["batch"]
+
+
+def test_a_batch_that_cannot_be_open_says_so_and_writes_nothing(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(open_batch_step, "PARITY_TOLERANCE", -1.0)
+    before = sorted(os.listdir(str(tmp_path)))
+    with pytest.raises(IncompatibleError, match=r"is exported; .* not written: this network's batch cannot be open"):
+        write_serving_files(exported, False, "triton", None, 4)
+    assert sorted(os.listdir(str(tmp_path))) == before
+
+
+@pytest.mark.parametrize("words, message", [
+    (["--max-batch", "4"], "--serve is missing"), (["--repository", "there"], "--serve is missing"),
+    (["--serve", "triton-tensorrt", "--max-batch", "4"], "builds plans of one batch"),
+    (["--serve", "triton", "--max-batch", "4", "--batch", "2"], "--batch asks for 2")])
+def test_options_that_do_not_go_together(words, message, capsys, tmp_path):
+    code, _, err = run_here(capsys, export_command, "xxs", "-o", tmp_path, *words)
+    assert code == 2 and message in err and os.listdir(str(tmp_path)) == []
+    if "--batch" not in words:
+        code, _, err = run_here(capsys, export_command, "adopt", TINY, "-o", tmp_path, *words)
+        assert code == 2 and message in err and os.listdir(str(tmp_path)) == []
+
+
+@pytest.mark.sweep
+def test_an_adopted_network_is_served_too(export_here, tmp_path, monkeypatch):
+    monkeypatch.setattr(open_batch_step, "build_with_rtx", exports.build_nothing)
+    found = export_here("adopt", FOLDER / "shufflenet_v2_17.onnx", "-o", tmp_path, "--name", "net", "--fit", "stretch",
+                        "--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5", "--serve", "triton", "--max-batch", "3")
+    assert found.returncode == 0, found.stderr
+    assert "# batch 1 to 3: " in found.stdout and "tritonserver" in found.stdout
+    assert "max_batch_size: 3" in (tmp_path / "models" / "net" / "config.pbtxt").read_text()
+    # A classifier that ends in logits is nothing for nvinfer; a detector's tensors are handed over.
+    words = ["--fit", "stretch", "--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5", "--deepstream"]
+    found = export_here("adopt", FOLDER / "shufflenet_v2_17.onnx", "-o", tmp_path, "--name", "net", *words)
+    assert found.returncode == 4 and "gives logits" in found.stderr, found.stderr
+    found = export_here("adopt", FOLDER / "ssdlite_mobilenet_v3_17.onnx", "-o", tmp_path, "--name", "boxes", "--task",
+                        "detection", *words)
+    assert found.returncode == 0, found.stderr
+    assert "network-type=100" in (tmp_path / "boxes.nvinfer.txt").read_text()

@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 from paths import DATA, TINY
+from tiny_tasks import write_detector, write_segmenter
 
 from edgenext_deploy import open_session
 from edgenext_deploy.artifacts import golden
@@ -21,12 +22,20 @@ from tritonclient.grpc import model_config_pb2
 config = text_format.Parse(sys.stdin.read(), model_config_pb2.ModelConfig())
 print(json_format.MessageToJson(config, preserving_proto_field_name=True))
 """
+TYPES = {"float32": "TYPE_FP32", "uint8": "TYPE_UINT8", "int32": "TYPE_INT32"}
 needs_triton = pytest.mark.skipif(not PYTHON, reason="EDGENEXT_TRITON names no Python with tritonclient[grpc]")
 
 
-def files_of(engine=TINY, kind="triton", change=lambda found: found):
+def files_of(engine=TINY, kind="triton", change=lambda found: found, max_batch=None):
     with open(engine, "rb") as stream:
-        return triton_files(change(manifests.read(manifests.manifest_path(engine))), "net", kind, stream.read())
+        return triton_files(change(manifests.read(manifests.manifest_path(engine))), "net", kind, stream.read(),
+                            max_batch)
+
+
+def engine_of(name, folder):
+    """Return the path of an engine that ships with the tests, or of one of `tiny_tasks`."""
+    writers = {"detector": write_detector, "segmenter": write_segmenter}
+    return writers[name](folder) if name in writers else os.path.join(DATA, name + ".onnx")
 
 
 def read_by_triton(content):
@@ -51,21 +60,52 @@ def test_the_warm_up_is_the_golden_input():
 @needs_triton
 @pytest.mark.parametrize("kind, runs", [("triton", {"backend": "onnxruntime"}),
                                         ("triton-tensorrt", {"platform": "tensorrt_plan"})])
-@pytest.mark.parametrize("engine", ["tiny_classifier", "tiny_batch", "tiny_pixels", "tiny_features"])
-def test_tritons_protobuf_reads_what_the_manifest_says(engine, kind, runs):
-    path = os.path.join(DATA, engine + ".onnx")
+@pytest.mark.parametrize("engine", ["tiny_classifier", "tiny_batch", "tiny_pixels", "tiny_features", "detector",
+                                    "segmenter"])
+def test_tritons_protobuf_reads_what_the_manifest_says(engine, kind, runs, tmp_path):
+    path = engine_of(engine, tmp_path)
     found = manifests.read(manifests.manifest_path(path))
     config = read_by_triton(files_of(path, kind)["net/config.pbtxt"])
     assert {key: config[key] for key in runs} == runs and config["name"] == "net"
     assert "max_batch_size" not in config  # 0: the shapes have the batch in them
-    types = {"float32": "TYPE_FP32", "uint8": "TYPE_UINT8"}
-    for side, specs in (("input", found.inputs), ("output", found.outputs)):
+    assert "dynamic_batching" not in config
+    require_tensors(config, found, 0)
+    assert [warm_up["batch_size"] for warm_up in config["model_warmup"]] == [1]
+
+
+def require_tensors(config, manifest, left_out):
+    """Compare inputs, outputs, labels and warm-up; shapes are without the first `left_out` sizes."""
+    for side, specs in (("input", manifest.inputs), ("output", manifest.outputs)):
         assert [(tensor["name"], [int(size) for size in tensor["dims"]], tensor["data_type"])
-                for tensor in config[side]] == [(spec.name, list(spec.shape), types[spec.dtype]) for spec in specs]
+                for tensor in config[side]] == [(spec.name, list(spec.shape[left_out:]), TYPES[spec.dtype])
+                                                for spec in specs]
     labelled = ["label_filename" in tensor for tensor in config["output"]]
-    assert labelled == [found.task == "classification" and bool(found.labels)]
-    (warm_up,) = config["model_warmup"]
-    assert warm_up["inputs"]["image"]["input_data_file"] == "golden" and warm_up["batch_size"] == 1
+    assert labelled == [manifest.task == "classification" and bool(manifest.labels)] * len(manifest.outputs)
+    taken = manifest.inputs[0]
+    for warm_up in config["model_warmup"]:
+        assert warm_up["inputs"] == {taken.name: {
+            "data_type": TYPES[taken.dtype], "dims": [str(size) for size in taken.shape[left_out:]],
+            "input_data_file": "golden"}}
+
+
+@needs_triton
+@pytest.mark.parametrize("engine", ["tiny_classifier", "tiny_pixels", "tiny_features", "detector", "segmenter"])
+def test_tritons_protobuf_reads_dynamic_batching(engine, tmp_path):
+    path = engine_of(engine, tmp_path)
+    config = read_by_triton(files_of(path, max_batch=6)["net/config.pbtxt"])
+    assert config["max_batch_size"] == 6 and config["dynamic_batching"] == {
+        "preferred_batch_size": [2, 4, 6], "max_queue_delay_microseconds": "100"}
+    require_tensors(config, manifests.read(manifests.manifest_path(path)), 1)
+    assert [warm_up["batch_size"] for warm_up in config["model_warmup"]] == [1, 6]
+    assert config["instance_group"] == [{"kind": "KIND_AUTO", "count": 1}] or config["instance_group"] == [{"count": 1}]
+
+
+@pytest.mark.parametrize("most, sizes", [(2, [2]), (3, [2, 3]), (8, [2, 4, 8]), (12, [2, 4, 8, 12])])
+def test_the_sizes_that_do_not_wait(most, sizes):
+    config = files_of(max_batch=most)["net/config.pbtxt"].decode()
+    assert "max_batch_size: {}\n".format(most) in config
+    assert "preferred_batch_size: {}\n".format(sizes) in config
+    assert "dims: [3, 32, 32]" in config and "dims: [1, 3" not in config
 
 
 def test_a_type_that_triton_has_not_is_refused():
