@@ -27,6 +27,8 @@ OPENVINO := $(CACHE)/openvino
 STAMPOPENVINO := $(OPENVINO)/ready-$(shell sha256sum requirements/openvino.txt | cut -c1-16)
 VENVRAY  := $(CACHE)/ray
 STAMPRAY := $(VENVRAY)/ready-$(shell sha256sum requirements/ray.txt | cut -c1-16)
+SERVING  := $(CACHE)/serving
+STAMPSERVING := $(SERVING)/ready-$(shell sha256sum requirements/serving.txt | cut -c1-16)
 STAMP313 := $(VENV313)/ready-$(shell cat requirements/python313.txt | sha256sum | cut -c1-16)
 
 PYTEST   := $(BIN)/python -m pytest
@@ -45,7 +47,7 @@ endif
 # The tests start some hundred processes: each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help environments prepare prepare-gstreamer debian demo test test-ci test-all test-real test-aarch64 test-gstreamer test-openvino test-ray test-gpu beside-311 beside-36 lint docs pictures routes clean
+.PHONY: help environments prepare prepare-gstreamer debian demo test test-ci test-all test-real test-aarch64 test-gstreamer test-openvino test-ray test-serving test-gpu beside-311 beside-36 lint docs pictures routes clean
 
 help:
 	@echo "make demo      export a trained network, look at pictures with it, FP32 against FP16 (PRETRAINED=1: the authors' xxs)"
@@ -56,6 +58,7 @@ help:
 	@echo "make test-gstreamer  cameras with Debian's OpenCV, which has GStreamer, and a real RTSP server"
 	@echo "make test-openvino  the session of OpenVINO, on OpenVINO itself"
 	@echo "make test-ray  edgenext-eval and edgenext-run on a real Ray cluster of two nodes; no part of the others"
+	@echo "make test-serving  served models: Triton, MLServer and tritonclient, in an environment of their own"
 	@echo "make test-aarch64  the wheel on an emulated Cortex-A57, a Nano's processor"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      the pages as a site, in .cache/site; make pictures makes their pictures again"
@@ -133,6 +136,16 @@ $(STAMPRAY):
 
 test-ray: $(STAMP) $(STAMPRAY)
 	EDGENEXT_RAY=$(abspath $(VENVRAY)/bin/python) $(PYTEST) -rs --durations=5 tests/real/test_ray.py
+
+# Servers of KServe's protocol and NVIDIA's client. Not part of CI: they are large. EDGENEXT_TRITON names their Python.
+$(STAMPSERVING):
+	$(PYTHON) -m venv --clear $(SERVING)
+	$(SERVING)/bin/python -m pip install -q --disable-pip-version-check -r requirements/serving.txt
+	@touch $@
+
+test-serving: $(STAMP) $(STAMPSERVING)
+	EDGENEXT_TRITON=$(abspath $(SERVING)/bin/python) $(PYTEST) -rs --durations=5 \
+		tests/real/test_mlserver.py tests/real/test_triton_server.py tests/core/serving tests/core/runtime/test_kserve.py
 
 test-ci test-all test-aarch64 test-gstreamer: | debian
 # Alone: it measures how soon a frozen server is noticed.

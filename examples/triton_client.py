@@ -1,6 +1,7 @@
 """Photos to a model that Triton serves, prepared as its manifest says: triton_client.py ADDRESS MANIFEST PHOTO...
 
-ADDRESS is triton://HOST:PORT/MODEL, MANIFEST the JSON file that edgenext-export wrote next to the ONNX file.
+ADDRESS is triton://HOST:PORT/MODEL, or triton+grpc://HOST:PORT/MODEL for the server's gRPC service, which needs
+tritonclient[grpc]. MANIFEST is the JSON file that edgenext-export wrote next to the ONNX file.
 """
 import sys
 
@@ -9,6 +10,7 @@ from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.preprocess.input_form import as_input
 from edgenext_deploy.preprocess.photo import preprocess
 from edgenext_deploy.runtime.kserve import KServeSession
+from edgenext_deploy.runtime.kserve_grpc import SCHEME, GrpcSession
 
 
 def main() -> int:
@@ -16,7 +18,7 @@ def main() -> int:
     address, manifest_path, *photos = sys.argv[1:]
     try:
         manifest = manifests.read(manifest_path)
-        with KServeSession(address) as session:
+        with (GrpcSession if address.startswith(SCHEME) else KServeSession)(address) as session:
             for photo in photos:
                 image = as_input(preprocess(photo, manifest.preprocessing), session.inputs[0])
                 best = int(session.infer(image)[0].argmax())

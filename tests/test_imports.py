@@ -17,7 +17,8 @@ ALLOWED = {
 }
 # folder -> third-party packages it may import, at any depth; None: anything
 THIRD_PARTY = {
-    "edgenext_deploy": {"numpy", "PIL", "click", "rich", "onnxruntime", "tensorrt", "pycuda", "cv2", "openvino", "ray"},
+    "edgenext_deploy": {"numpy", "PIL", "click", "rich", "onnxruntime", "tensorrt", "pycuda", "cv2", "openvino", "ray",
+                        "tritonclient"},
     "models": {"numpy", "click", "rich", "torch", "safetensors"},
     "export": {"numpy", "click", "rich", "torch", "onnx", "onnxsim", "onnxruntime", "tensorrt_rtx"},
     "engines": {"numpy", "click", "rich", "tensorrt", "tensorrt_rtx"},

@@ -151,3 +151,6 @@ register_runtime("openvino", title="OpenVINO", endings=(ONNX_SUFFIX,),
 register_runtime("triton", title="a server of KServe's protocol", scheme="triton://",
                  session="edgenext_deploy.runtime.kserve:KServeSession",
                  unused=[field for field in RuntimeOptions._fields if field != "runtime"])
+register_runtime("triton-grpc", title="a server of KServe's protocol over gRPC", scheme="triton+grpc://",
+                 session="edgenext_deploy.runtime.kserve_grpc:GrpcSession",
+                 unused=[field for field in RuntimeOptions._fields if field != "runtime"], module="tritonclient")

@@ -45,6 +45,18 @@ def test_answers_are_those_of_the_engine_behind_it(name, binary):
             session.infer(images[0])
 
 
+def test_where_the_server_batches_a_request_has_one_image(engine):
+    def opened(path, document):
+        for tensor in document.get("inputs", []) + document.get("outputs", []) if path.endswith("net") else []:
+            tensor["shape"][0] = -1
+        return document
+
+    with serving(engine, change=opened) as address, KServeSession(address) as session:
+        assert (session.inputs, session.outputs) == (engine.inputs, engine.outputs)
+        image = np.random.RandomState(0).normal(size=session.inputs[0].shape).astype(np.float32)
+        assert np.array_equal(session.infer(image), engine.infer(image))
+
+
 def test_served_and_local_latency_stand_in_one_table(engine, capsys, tmp_path):
     with serving(engine) as address:
         code, _, err = run_here(capsys, cli.bench_command, TINY, address, "--duration", "0.05",
@@ -86,10 +98,11 @@ def test_another_model_and_another_kind_of_server(engine):
 
 
 @pytest.mark.parametrize("change, error, message", [
-    ({"inputs": [{"name": "a", "datatype": "FP32", "shape": [-1, 3]}]}, IncompatibleError, "fixed shape"),
+    ({"inputs": [{"name": "a", "datatype": "FP32", "shape": [1, -1]}]}, IncompatibleError, "fixed sizes"),
+    ({"inputs": [{"name": "a", "datatype": "FP32", "shape": [-1]}]}, IncompatibleError, "fixed sizes"),
     ({"inputs": [{"name": "a", "datatype": "BYTES", "shape": [1]}]}, IncompatibleError, "type of numpy"),
     ({"inputs": []}, IncompatibleError, "0 and 1 found"), ({"outputs": "x"}, IncompatibleError, "1 and 0 found"),
-    ({"inputs": [7]}, IncompatibleError, "fixed shape")])
+    ({"inputs": [7]}, IncompatibleError, "fixed sizes")])
 def test_models_that_cannot_be_run(engine, change, error, message):
     def changed(path, document):
         return {**document, **change} if path.endswith("net") else document
