@@ -47,10 +47,12 @@ class OpenGraph:
         told = f"{counts} images in ONNX Runtime give what each alone gives, to {self.max_relative_error:.2g}"
         table = (f"TensorRT {', '.join(self.refused)} would not take it" if self.refused
                  else "TensorRT's table has nothing more against it")
-        if self.rtx.ok:
+        if self.rtx.parsed:
             parser = f"TensorRT-RTX {self.rtx.version} parses it"
+        elif self.rtx.answered:
+            parser = f"TensorRT-RTX {self.rtx.version} does not parse it: {self.rtx.reason}"
         else:
-            parser = f"TensorRT-RTX was not asked or does not parse it: {self.rtx.reason}"
+            parser = f"TensorRT-RTX said nothing: {self.rtx.reason}"
         return f"{told}; {table}; {parser}"
 
 

@@ -1,4 +1,5 @@
 """A graph whose batch is open gives each image what the graph for one image gives it, or it is refused."""
+import dataclasses
 import os
 
 import exports
@@ -15,6 +16,7 @@ from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.export import open_batch as rules
 from edgenext_deploy.export import open_batch_step
+from edgenext_deploy.export.checks.rtx import RtxReport
 from edgenext_deploy.export.open_batch import open_batch
 from edgenext_deploy.export.open_batch_step import checked_open_batch
 from edgenext_deploy.formulations import candidates_for
@@ -67,7 +69,7 @@ FORMS = [{"formulation": name} for name in FORMULATIONS] + [
     {"input": "uint8-nhwc", "target": "a100"}]
 
 
-@pytest.mark.parametrize("options", sweep(FORMS, always=[{"formulation": "tokens-attribute-instance"}]), ids=str)
+@pytest.mark.parametrize("options", sweep(FORMS, always=[]), ids=str)
 def test_forms_of_a_network(options, tmp_path):
     require_image_by_image(exports.export("xxs", tmp_path, image_size=64, **options).onnx_path, most=2)
 
@@ -144,6 +146,18 @@ def test_the_batch_need_not_be_the_first_size():
     opened = onnxruntime.InferenceSession(open_batch(model).SerializeToString())
     images = np.random.RandomState(0).normal(size=(5, 3, 4, 4)).astype(np.float32)
     assert (opened.run(None, {"image": images})[0] == images).all()
+
+
+@pytest.mark.parametrize("answer, words", [
+    ({"parsed": True, "ok": True}, "TensorRT-RTX 1.7 parses it"),
+    ({"errors": ("node 'a'",), "reason": "node 'a'"}, "TensorRT-RTX 1.7 does not parse it: node 'a'"),
+    ({"available": False, "reason": "it is not installed"}, "TensorRT-RTX said nothing: it is not installed")])
+def test_the_words_say_what_each_judge_said(answer, words, monkeypatch):
+    report = RtxReport(**{"available": True, "ok": False, "version": "1.7", **answer})
+    monkeypatch.setattr(open_batch_step, "build_with_rtx", lambda *arguments: report)
+    opened = checked(TINY)
+    assert opened.words().endswith("; TensorRT's table has nothing more against it; " + words)
+    assert "TensorRT 8.0, 8.2 would not take it" in dataclasses.replace(opened, refused=("8.0", "8.2")).words()
 
 
 def test_what_has_no_batch_of_one_is_refused():

@@ -2,6 +2,7 @@
 import json
 import os
 import socket
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from edgenext_deploy import open_session
 from edgenext_deploy.benchmarks.commands import cli
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.runtime.kserve import KServeSession
+from edgenext_deploy.runtime.kserve_grpc import GrpcSession
 from edgenext_deploy.runtime.table import choose_runtime, is_address
 
 pytest.importorskip("onnxruntime")
@@ -80,6 +82,17 @@ def test_the_table_knows_the_address():
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(UsageError, match="not the address of a served model"):
         KServeSession(address)
+
+
+def test_grpc_is_another_scheme_and_names_what_it_needs(monkeypatch):
+    assert is_address("triton+grpc://host:8001/net") and choose_runtime("triton+grpc://h:1/net").name == "triton-grpc"
+    monkeypatch.setitem(sys.modules, "tritonclient", None)
+    with pytest.raises(MissingRuntimeError, match="tritonclient with gRPC is not installed") as caught:
+        GrpcSession("triton+grpc://127.0.0.1:1/net")
+    assert "[grpc]" in caught.value.fix
+    with pytest.raises(UsageError, match="not the address") as caught:
+        GrpcSession("triton://127.0.0.1:1/net")
+    assert "gRPC service" in caught.value.fix
 
 
 def test_nobody_there():
