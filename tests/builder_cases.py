@@ -69,7 +69,24 @@ def suppression():
                  [value("b", FLOAT, [1, 64, 4]), value("s", FLOAT, [1, 3, 64])], value("y", INT64, ["n", 3]))
 
 
-# Name: the graph, and whether the builder builds it.
+def product(left, right):
+    return graph([node("MatMul", ["a", "b"])], [value("a", FLOAT, left), value("b", FLOAT, right)],
+                 value("y", FLOAT, None))
+
+
+def resized(*scales):
+    return graph([node("Resize", ["x", "", "s"], mode="nearest")],
+                 [value("x", FLOAT, [1, 1, 4, 4]), value("s", FLOAT, scales)], value("y", FLOAT, None))
+
+
+def heads_of_unknown_size():
+    model = attention(HALF, 64, is_causal=1)
+    for info in model.graph.input:
+        info.type.tensor_type.shape.dim[-1].dim_param = info.name + "_64"
+    return model
+
+
+# Name: the graph, and whether the builder builds it; an unknown size is built at the number behind its name.
 CASES = {
     "attention, FP16, heads of 64": (attention(HALF, 64, is_causal=1), True),
     "attention, BF16, heads of 16 with a mask": (attention(BFLOAT, 16, mask=True), True),
@@ -94,4 +111,9 @@ CASES = {
     "a constant zero point": (with_zero_point(), True),
     "a zero point from outside": (with_zero_point([value("z", INT8, [])]), False),
     "suppression": (suppression(), False),
+    "attention, FP16, heads of unknown size": (heads_of_unknown_size(), True),
+    "a vector times one matrix": (product([3], [1, 3, 4]), True),
+    "a vector times an unknown number of matrices": (product([3], ["n_1", 3, 4]), True),
+    "a vector times two matrices of unknown size": (product([3], [2, 3, "columns_4"]), False),
+    "scales of unknown number": (resized("n_4"), False),
 }

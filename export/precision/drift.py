@@ -206,11 +206,16 @@ def _observe(
     finite = found.isfinite()
     flushed = subnormal = 0.0
     if not in_fp32:
-        flushed = float(((found == 0) & (local != 0) & local.isfinite()).float().mean())
-        subnormal = float(((found != 0) & (found.abs() < FP16_SMALLEST_NORMAL)).float().mean())
+        flushed = _share((found == 0) & (local != 0) & local.isfinite())
+        subnormal = _share((found != 0) & (found.abs() < FP16_SMALLEST_NORMAL))
     return Observation(
         largest, takes, flushed, subnormal, int((~finite).sum()), int((~finite & local.isfinite()).sum()),
         _error(reference, local) / scale, 0.0 if in_fp32 else _error(local, found) / scale)
+
+
+def _share(which: Tensor) -> float:
+    """Return the share of elements that are true; 0 of none, as where a mask is infinite everywhere."""
+    return float(which.float().mean()) if which.numel() else 0.0
 
 
 def _error(before: Tensor, after: Tensor) -> float:

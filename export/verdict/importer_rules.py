@@ -125,9 +125,22 @@ def _quantize(node: NodeView, release: Release) -> Problems:
 
 
 def _matmul(node: NodeView, release: Release) -> Problems:
-    left, right = node.shape(0), node.rank(1)
-    if release.is_rtx and left and len(left) == 1 and None not in left and right is not None and right > 2:
-        yield ERROR, f"a vector times a tensor of rank {right}"
+    """The first axis of the product is dropped, where ONNX drops the vector's, which is the last but one."""
+    product = product_of_vector(node) if release.is_rtx else None
+    if product is None:
+        return
+    if None not in product and product[0] != 1:
+        yield ERROR, f"a vector times a tensor of rank {len(product) + 1}"
+    elif product[0] == 1 and any(size not in (1, None) for size in product[1:-1]):
+        yield ERROR, (f"a vector times a tensor of rank {len(product) + 1}: the product gets another shape, with no "
+                      "error")
+
+
+def product_of_vector(node: NodeView) -> "tuple[int | None, ...] | None":
+    """Return the product's shape where a vector is multiplied by several matrices; else None."""
+    left, right = node.shape(0), node.shape(1)
+    several = left is not None and len(left) == 1 and right is not None and len(right) > 2
+    return (*right[:-2], right[-1]) if several and right is not None else None
 
 
 def _range(node: NodeView, release: Release) -> Problems:
@@ -147,9 +160,8 @@ def _resize(node: NodeView, release: Release) -> Problems:
 def _scales(index: int) -> Rule:
     """Make a rule: scales decide a shape, and TensorRT-RTX has no shape tensors of floating point."""
     def rule(node: NodeView, release: Release) -> Problems:
-        if release.is_rtx and node.depends_on_data(index):
-            known = None not in (node.shape(index) or (None,))
-            yield (ERROR if known else WARNING), "scales come from the network's inputs; a constant may give them"
+        if release.is_rtx and node.depends_on_data(index) and None not in (node.shape(index) or (None,)):
+            yield ERROR, "scales come from the network's inputs; a constant may give them"
 
     return rule
 

@@ -58,12 +58,15 @@ def with_constants(case):
 
 
 def with_symbols(original):
-    """Return a model with a name for every size of its inputs and no size of its outputs; None without sizes."""
+    """Return a model with a name for every size of its inputs and no size of its outputs; None without sizes.
+
+    What the size was stands at the end of its name: there the builder is asked.
+    """
     model = copy.deepcopy(original)
     count = 0
     for info in model.graph.input:
         for size in info.type.tensor_type.shape.dim:
-            size.dim_param = "size{}".format(count)
+            size.dim_param = "size{}_{}".format(count, size.dim_value)
             count += 1
     for info in model.graph.output:
         for size in info.type.tensor_type.shape.dim:

@@ -29,6 +29,12 @@ def unpack(stream):
         yield stream.read(struct.unpack("<Q", head)[0])
 
 
+def size_of(name):
+    """Return the size at which a symbolic one runs: the number at the end of its name, else 4."""
+    number = name.rpartition("_")[2]
+    return int(number) if number.isdigit() else 4
+
+
 def ask(builder, logger, content, capability):
     logger.errors = []
     network = builder.create_network(0)
@@ -42,13 +48,13 @@ def ask(builder, logger, content, capability):
         config = builder.create_builder_config()
         config.num_compute_capabilities = 1
         config.set_compute_capability(capability, 0)
-        # A symbolic size runs at 4.
         profile = builder.create_optimization_profile()
         inputs = [network.get_input(index) for index in range(network.num_inputs)]
         if any(tensor.is_shape_tensor for tensor in inputs):
             return dict(answer, built=None)  # the builder must be told their values
         for tensor in inputs:
-            shape = [4 if size < 0 else size for size in tensor.shape]
+            shape = [size_of(tensor.get_dimension_name(axis)) if size < 0 else size
+                     for axis, size in enumerate(tensor.shape)]
             profile.set_shape(tensor.name, shape, shape, shape)
         config.add_optimization_profile(profile)
         answer["built"] = builder.build_serialized_network(network, config) is not None

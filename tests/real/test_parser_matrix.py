@@ -40,14 +40,18 @@ def test_the_builders_answers_to_the_rules_cases():
         name: builds for name, (_, builds) in CASES.items()}
 
 
-# TensorScatter of constants, which no rule tells from one of inputs.
-UNBUILT_YES = {"constants/test_tensorscatter"}
+# TensorScatter of constants, which no rule tells from one of inputs. With symbolic sizes, what only the sizes of a run
+# decide, which the verdict says in a warning: heads of 8, K and V of unequal sizes, several matrices.
+UNBUILT_YES = {"constants/test_tensorscatter", *(f"symbolic/test_{name}" for name in (
+    "attention_3d_causal_bf16", "attention_3d_diff_heads_sizes", "attention_3d_diff_heads_sizes_scaled",
+    "attention_4d_causal_bf16", "attention_4d_causal_fp16", "attention_4d_fp16", "attention_4d_padded_kv_bf16",
+    "matmul_1d_3d"))}
 
 
-@pytest.mark.parametrize("models", sweep(["published", "constants"], always=[]))
+@pytest.mark.parametrize("models", sweep(["published", "constants", "symbolic"], always=[]))
 def test_the_builder_on_every_model_that_the_parser_takes(models):
     made = onnx_models.published() if models == "published" else {
-        name: model for name, model in onnx_models.variants().items() if name.startswith("constants/")}
+        name: model for name, model in onnx_models.variants().items() if name.startswith(models)}
     wrong_yes, wrong_no, asked = compare_builder(made, "86")
     assert asked > 700
     assert set(wrong_yes) <= UNBUILT_YES

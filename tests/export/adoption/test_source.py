@@ -413,7 +413,8 @@ def test_a_mask_of_infinities_before_a_softmax(mask, tmp_path):
               "added": [helper.make_node("Add", ["scores", "low"], ["masked"])],
               "computed": [helper.make_node("Greater", ["x", "limit"], ["bright"]),
                            helper.make_node("Or", ["bright", "seen"], ["kept"]),
-                           helper.make_node("Where", ["kept", "zero", "never"], ["bias"]),
+                           helper.make_node("Where", ["bright", "zero", "never"], ["always"]),  # infinite everywhere
+                           helper.make_node("Where", ["kept", "zero", "always"], ["bias"]),
                            helper.make_node("Add", ["scores", "bias"], ["masked"])]}
     nodes = [helper.make_node("MatMul", ["x", "k"], ["scores"]), *masked[mask],
              helper.make_node("Softmax", ["masked"], ["weights"]), helper.make_node("MatMul", ["weights", "x"], ["z"])]

@@ -59,12 +59,16 @@ CASES = {
         reduction="add"), (RTX,), "reduction"),
     "low-bit ends": (one_node("Cast", output_dtype=TensorProto.FLOAT8E4M3FN, opset=19, to=TensorProto.FLOAT8E4M3FN),
                      (RTX, "10.1"), "FP8"),
+    "a vector times one matrix with a batch axis": (two_inputs("MatMul", (4,), (1, 4, 4)), (), ""),
+    "a vector times two matrices": (two_inputs("MatMul", (4,), (2, 4, 4)), (RTX,), "rank 3"),
+    "a product of another shape": (two_inputs("MatMul", (4,), (1, 2, 4, 4)), (RTX,), "another shape"),
     "another domain": (one_node("Relu", domain="my.domain"), (), ""),
     "a plugin of NVIDIA's": (one_node("BatchedNMS_TRT"), (RTX,), "plugin of TensorRT"),
     "opset below the lowest documented": (small_network(opset=8), (), ""),
 }
 # 8.2 knows fewer operators than these cases are about.
-OLD = {"fmod of floats", "low-bit ends", "scatter with a reduction"}
+OLD = {"fmod of floats", "low-bit ends", "scatter with a reduction", "a vector times one matrix with a batch axis",
+       "a vector times two matrices", "a product of another shape"}
 
 
 @pytest.mark.parametrize("name", CASES)
