@@ -14,7 +14,7 @@ from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.networks.base import TASKS, Network
 from edgenext_deploy.networks.open import open_network, task_of
 from edgenext_deploy.preprocess.words import in_words
-from edgenext_deploy.runtime.options import RuntimeOptions
+from edgenext_deploy.runtime.options import RuntimeOptions, for_many_photos
 from edgenext_deploy.version import __version__
 
 _TASKS: Dict[str, Callable[[Optional[str]], Task]] = {
@@ -89,7 +89,7 @@ def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Option
     paths = [os.fspath(engine) for engine in engines]
     if not paths:
         raise UsageError("no engine to evaluate", "give one or more engine files")
-    name = _common_task(paths)
+    name, runtime = _common_task(paths), for_many_photos(runtime)
     task = _TASKS[name](class_order)
     with contextlib.ExitStack() as stack:
         networks = [stack.enter_context(open_network(path, runtime=runtime)) for path in paths]

@@ -11,7 +11,7 @@ from edgenext_deploy.commands.entry import INPUT, common_options
 from edgenext_deploy.commands.options import Command, examples, json_options
 from edgenext_deploy.commands.progress import show_progress
 from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
-from edgenext_deploy.runtime.options import RuntimeOptions
+from edgenext_deploy.runtime.options import RuntimeOptions, for_many_photos
 
 if TYPE_CHECKING:
     from edgenext_deploy.benchmarks.latency.photo_rates import PhotoRates
@@ -43,8 +43,9 @@ def photos_command(engine: str, folder: str, rounds: int, readers: Optional[int]
     from edgenext_deploy.networks.open import open_network
     from edgenext_deploy.preprocess.photo_files import photos_in
 
-    with open_network(engine, runtime=runtime) as network, show_progress() as show:
-        rates = photo_rates(network, photos_in(folder), rounds=rounds, threads=readers, fast_decode=fast_decode,
+    with open_network(engine, runtime=for_many_photos(runtime)) as network, open_network(
+            engine, runtime=runtime) as alone, show_progress() as show:
+        rates = photo_rates(network, alone, photos_in(folder), rounds=rounds, threads=readers, fast_decode=fast_decode,
                             progress=show)
     hand_over(lambda: (json.dumps(_document(engine, rates), indent=2) + "\n").encode("ascii"), as_json, json_file,
               lambda: _print(rates, sys.stdout))

@@ -26,7 +26,7 @@ class PhotoRates(NamedTuple):
         rounds: number of rounds.
         threads: that read photos.
         rates: of each key of `TITLES`, photos a second in each round.
-        session: what ran the engine.
+        session: what ran the engine while photos were read.
     """
 
     photos: int
@@ -53,12 +53,14 @@ def interval_of(values: Sequence[float]) -> Optional[Interval]:
     return median_interval(np.array(values))
 
 
-def photo_rates(network: "Network[Any]", photos: Sequence[str], *, rounds: int = 5, threads: Optional[int] = None,
-                fast_decode: bool = False, progress: Optional[Callable[[float, str], None]] = None) -> PhotoRates:
+def photo_rates(network: "Network[Any]", alone: "Network[Any]", photos: Sequence[str], *, rounds: int = 5,
+                threads: Optional[int] = None, fast_decode: bool = False,
+                progress: Optional[Callable[[float, str], None]] = None) -> PhotoRates:
     """Measure; each round runs every way once over all photos.
 
     Args:
-        network: an open network.
+        network: the network, open for many photos; it runs while they are read.
+        alone: the same, open as for one photo: it has the processor for itself.
         photos: paths; all must be readable.
         rounds: number of rounds; one more before them is not counted.
         threads: see `answer_photos`.
@@ -80,13 +82,13 @@ def photo_rates(network: "Network[Any]", photos: Sequence[str], *, rounds: int =
 
     def infer() -> None:
         for number, images in enumerate(prepared):
-            network.start(images)
+            alone.start(images)
             if number:
-                network.session.collect()
-        network.session.collect()
+                alone.session.collect()
+        alone.session.collect()
 
     ways: Dict[str, Callable[[], Any]] = {
-        "in_turns": lambda: [network(list(photos[first:first + network.batch]))
+        "in_turns": lambda: [alone(list(photos[first:first + network.batch]))
                              for first in range(0, len(photos), network.batch)],
         "pipelined": lambda: _spend(answer_photos([network], photos, threads=count, fast_decode=fast_decode)),
         "reading": lambda: _spend(batches()), "inference": infer}

@@ -48,6 +48,9 @@ _DECLARED: Dict[str, Dict[str, Any]] = {
               "help": "Accept a plan without a sidecar. A plan can run code."},
     "optimization": {"option": "--optimization", "type": click.Choice(OPTIMIZATIONS),
                      "help": "ONNX Runtime: how far it may rewrite the graph.  [default: all]"},
+    "spinning": {"option": "--spinning/--no-spinning",
+                 "help": "ONNX Runtime: threads wait without giving the processor away, or not.  [default: yes, but "
+                         "not while many photos are read]"},
 }
 # In front of a field's name, because a command may have an option of its own of that name.
 _PREFIX = "runtime_option_"

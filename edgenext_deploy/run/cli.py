@@ -1,4 +1,5 @@
 """edgenext-run: an exported network's answers to photos or to a camera's frames."""
+import os
 from typing import TYPE_CHECKING, Any, Optional, Tuple
 
 import click
@@ -14,7 +15,7 @@ from edgenext_deploy.remote.commands.on_option import on_option
 from edgenext_deploy.run.live import LiveOptions, chosen_stream, live_options, run_live
 from edgenext_deploy.run.photo_rows import ViewOptions
 from edgenext_deploy.run.photos import PhotoOptions, run_photos
-from edgenext_deploy.runtime.options import RuntimeOptions
+from edgenext_deploy.runtime.options import RuntimeOptions, for_many_photos
 
 if TYPE_CHECKING:
     from edgenext_deploy.run.lettering import Lettering
@@ -101,6 +102,8 @@ def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], t
         if value is not None and stream is not None:
             raise UsageError("{} is for photos, not for a stream".format(name), "leave {} out".format(name))
     photos = PhotoOptions(as_json, json_file, options.save, fast_decode, resume, ray, readers)
+    if stream is None and (len(sources) > 1 or os.path.isdir(sources[0])):
+        runtime = for_many_photos(runtime)
     view_options = ViewOptions(labels, top, threshold, anyway, runtime)
     if ray is not None:
         from edgenext_deploy.run.on_ray import run_photos_on_ray

@@ -42,6 +42,7 @@ _FATAL_ONLY = 4
 _LEVELS = {"all": "ORT_ENABLE_ALL", "extended": "ORT_ENABLE_EXTENDED", "basic": "ORT_ENABLE_BASIC",
            "none": "ORT_DISABLE_ALL"}
 _PROCESSOR = "CPUExecutionProvider"
+_SPINNING = "session.intra_op.allow_spinning"
 # A setting of ONNX Runtime 1.19 and later; older ones ignore it.
 _EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 
@@ -53,7 +54,7 @@ class OnnxRuntimeSession(Session):
 
     Args:
         engine: path of the ONNX file, or what `open_engine_file` made of it; one input, and static shapes.
-        options: `threads`, `optimization`, `provider`, and for a GPU's provider `device`.
+        options: `threads`, `optimization`, `spinning`, `provider`, and for a GPU's provider `device`.
         profile_prefix: have ONNX Runtime's profiler time every operator, which slows them a little, and write a JSON
             trace into a file whose path begins so. `profile_layers` reads it.
 
@@ -108,10 +109,11 @@ class OnnxRuntimeSession(Session):
         return outputs
 
     def describe(self) -> Dict[str, Any]:
-        """Return runtime, version, provider and threads, and `optimization` where it is not all."""
+        """Return runtime, version, provider and threads; `optimization` where it is not all, `spinning` where not."""
         limited = self._options.optimization not in (None, "all")
         return {"runtime": "onnxruntime", "version": self._version, "provider": self._provider,
-                "threads": self._threads, **({"optimization": self._options.optimization} if limited else {})}
+                "threads": self._threads, **({"optimization": self._options.optimization} if limited else {}),
+                **({"spinning": False} if self._options.spinning is False else {})}
 
     def profile_layers(self, image: np.ndarray, *, runs: int = 20, warmup: int = 3) -> "LayerTimes":
         """Time every node; see `Session.profile_layers`.
@@ -216,6 +218,8 @@ def _open(onnxruntime: Any, file: EngineFile, threads: int, options: RuntimeOpti
     settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     settings.graph_optimization_level = getattr(
         onnxruntime.GraphOptimizationLevel, _LEVELS[options.optimization or "all"])
+    if options.spinning is False:
+        settings.add_session_config_entry(_SPINNING, "0")
     # Errors that it logs are raised too, and reported in one line.
     settings.log_severity_level = _FATAL_ONLY
     if profile_prefix is not None:

@@ -143,11 +143,13 @@ register_runtime("onnxruntime", title="ONNX Runtime", endings=(ONNX_SUFFIX,),
                  session="edgenext_deploy.runtime.ort:OnnxRuntimeSession", unused=("cuda_graph", "zero_copy"),
                  module="onnxruntime")
 register_runtime("tensorrt", title="TensorRT", endings=PLAN_SUFFIXES,
-                 session="edgenext_deploy.runtime.trt:TensorRTSession", unused=("provider", "threads", "optimization"),
+                 session="edgenext_deploy.runtime.trt:TensorRTSession",
+                 unused=("provider", "threads", "optimization", "spinning"),
                  module="tensorrt", on_gpu=True)
 register_runtime("openvino", title="OpenVINO", endings=(ONNX_SUFFIX,),
                  session="edgenext_deploy.runtime.ov:OpenVINOSession",
-                 unused=("provider", "device", "cuda_graph", "zero_copy", "optimization"), module="openvino")
+                 unused=("provider", "device", "cuda_graph", "zero_copy", "optimization", "spinning"),
+                 module="openvino")
 register_runtime("triton", title="a server of KServe's protocol", scheme="triton://",
                  session="edgenext_deploy.runtime.kserve:KServeSession",
                  unused=[field for field in RuntimeOptions._fields if field != "runtime"])

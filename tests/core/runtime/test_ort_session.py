@@ -19,7 +19,7 @@ from edgenext_deploy.artifacts import golden
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.preprocess.photo import normalise
-from edgenext_deploy.runtime.options import RuntimeOptions, available_threads
+from edgenext_deploy.runtime.options import RuntimeOptions, available_threads, for_many_photos
 from edgenext_deploy.runtime.ort import OnnxRuntimeSession, _specs
 from edgenext_deploy.runtime.session import Session
 
@@ -422,3 +422,14 @@ def test_a_trace_that_a_full_disk_cut_short_is_said(monkeypatch):
     monkeypatch.setattr("edgenext_deploy.runtime.ort.open", cut, raising=False)
     with OnnxRuntimeSession(TINY) as session, pytest.raises(UsageError, match=r"cut short.*TMPDIR"):
         session.profile_layers(image, runs=2, warmup=0)
+
+
+def test_threads_that_do_not_spin_answer_the_same():
+    image = np.random.RandomState(0).rand(1, 3, 32, 32).astype(np.float32)
+    with OnnxRuntimeSession(TINY, options=RuntimeOptions(threads=2)) as usual, OnnxRuntimeSession(
+            TINY, options=for_many_photos(RuntimeOptions(threads=2))) as other:
+        assert (usual.infer(image) == other.infer(image)).all()
+        assert "spinning" not in usual.describe() and other.describe()["spinning"] is False
+        settings = other._session.get_session_options()
+        assert settings.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert for_many_photos(RuntimeOptions(spinning=True)).spinning is True

@@ -142,7 +142,7 @@ def test_every_field_has_an_option_unless_it_is_left_out():
     command, found = command_with(without=("preprocess_on", "trust"))
     options = {name for parameter in command.params for name in parameter.opts}
     assert options == {"--device", "--runtime", "--provider", "--gpu", "--threads", "--cuda-graph", "--zero-copy",
-                       "--optimization"}
+                       "--optimization", "--spinning"}
     assert len(command_with()[0].params) == len(RuntimeOptions._fields) + 1
     assert CliRunner().invoke(command, ["--threads", "3"]).exit_code == 0
     assert found[0][1] == RuntimeOptions(threads=3)
