@@ -203,7 +203,7 @@ def test_a_registered_runtime_opens_its_files_and_is_chosen_by_name(runtimes, tm
 def test_a_built_in_runtime_is_imported_only_when_it_opens_a_file():
     assert all(isinstance(runtime.session, str) for runtime in table.RUNTIMES.values())
     assert [runtime.session_class().__name__ for runtime in table.RUNTIMES.values()] == [
-        "OnnxRuntimeSession", "TensorRTSession", "OpenVINOSession", "KServeSession"]
+        "OnnxRuntimeSession", "TensorRTSession", "OpenVINOSession", "KServeSession", "GrpcSession"]
 
 
 def test_what_cannot_be_registered(runtimes):
