@@ -15,6 +15,7 @@ from edgenext_deploy.commands.measuring_options import (
 from edgenext_deploy.commands.name_options import device_option, target_option
 from edgenext_deploy.commands.options import Command, examples, json_options
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
+from edgenext_deploy.foreign_text import visible
 from edgenext_deploy.remote.board_work import (
     OUTPUT,
     Wanted,
@@ -81,7 +82,7 @@ def push_command(files: Tuple[str, ...], as_json: bool, json_file: Optional[str]
 
     def show(outcomes: List[Outcome]) -> None:
         for outcome in outcomes:
-            click.echo("\n".join("{}:{}".format(outcome.host, path) for path in outcome.result["there"]))
+            click.echo("\n".join("{}:{}".format(outcome.host, visible(path)) for path in outcome.result["there"]))
 
     return run_and_show(current_choice().boards(), work, current_choice().wait, as_json, json_file, show)
 

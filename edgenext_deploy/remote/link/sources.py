@@ -6,8 +6,12 @@ import os
 _ROOM = "edgenext_deploy.remote.link.far_side"
 # In the order of their imports.
 _MODULES = ("wire", "folder", "copies", "steps", "jobs", "requests")
-# What `python3 -c` gets: no character that a shell of any kind would take for its own within double quotes.
-BOOT = "import sys;b=sys.stdin.buffer;exec(b.read(int(b.readline())))"
+# What `python3 -c` gets: no character that a shell of any kind would take for its own within double quotes. ssh sets no
+# locale, and Python 3.6 then takes file names for ASCII: it is started once more with one that has all letters.
+BOOT = ("import os,sys;u='C.UTF-8';e=os.environ;"
+        "sys.getfilesystemencoding()=='utf-8' or e.get('LC_ALL')==u or (e.update(LC_ALL=u),"
+        "os.execv(sys.executable,open('/proc/self/cmdline','rb').read().split(bytes(1))[:-1]));"
+        "b=sys.stdin.buffer;exec(b.read(int(b.readline())))")
 _LOADER = """
 import json, sys, types
 for name, text in json.loads({sources!r}):

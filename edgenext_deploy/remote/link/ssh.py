@@ -7,7 +7,7 @@ import re
 import shlex
 from typing import List, NamedTuple, Optional, Sequence
 
-from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
+from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError, VerificationError
 from edgenext_deploy.files import shown
 from edgenext_deploy.remote.link.sources import BOOT
 
@@ -113,6 +113,9 @@ def refusal(route: Route, kind: str, text: str) -> EdgeNextError:
         return UsageError(message, "free some space on the board, or choose another disk with --folder")
     if kind == "input":
         return BadInputError(message)
+    if kind == "bug":
+        return VerificationError("{}: the far side failed: {}".format(route.destination, shown(text, 600)),
+                                 "please report it")
     return UsageError(message)
 
 

@@ -7,7 +7,7 @@ import signal
 import pytest
 from paths import TINY
 
-from edgenext_deploy.errors import BadInputError, UsageError
+from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.remote.link.connection import Connection
 from edgenext_deploy.remote.link.far_side import copies
 from edgenext_deploy.remote.pushing import bundle_of
@@ -31,6 +31,27 @@ def test_an_engine_goes_with_its_manifest_and_only_once(board):
     board.session.push(bundle)
     assert board.session.sent_bytes - sent < 1000
     assert board.session.steps[-1].skipped and "there already" in board.told[-1]
+
+
+def test_names_in_any_letters(board, tmp_path, monkeypatch):
+    """ssh sets no locale, and Python 3.6 then takes names for ASCII."""
+    for name in ("LANG", "LC_CTYPE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LC_ALL", "C")
+    for name in ("\u00fc b.jpg", "a\nb.jpg", os.fsdecode(b"\xff.jpg")):
+        path = os.fsencode(str(tmp_path)) + b"/" + name.encode("utf-8", "surrogateescape")
+        with open(path, "wb") as stream:
+            stream.write(b"x")
+        there = board.session.push(bundle_of(os.fsdecode(path)))
+        with open(there.encode("utf-8", "surrogateescape"), "rb") as stream:
+            assert stream.read() == b"x"
+
+
+def test_a_request_that_fails_is_told(board):
+    with Connection(board.route) as connection:
+        with pytest.raises(VerificationError, match="the far side failed: KeyError"):
+            connection.ask("start", job={}, wait=False, again=False)
+        assert connection.ask("jobs")["jobs"] == []
 
 
 def test_a_damaged_copy_is_replaced(board):

@@ -214,7 +214,8 @@ def test_steps_that_are_none(board, state):
     board.says(json.dumps({"hello": "NONCE", "python": [3, 6, 9], "executable": "p", "machine": "aarch64",
                            "system": "Linux", "bits": 64, "folder": "/x", "time": time.time(), "user": "u", "free": 1,
                            "ready": [], "packages": [], "model": "", "cuda": False})
-               + '\n{"done": true, "state": "running"}\n' + json.dumps({"state": state}) + '\n{"stream": "log", "text": 7}\n{"stream": "none"}\n'
+               + '\n{"done": true, "state": "running"}\n'
+               + json.dumps({"state": state}) + '\n{"stream": "log", "text": 7}\n{"stream": "none"}\n'
                + '{"done": true, "state": "ended", "code": "0"}\n')
     told = []
     board.session._told = board.watcher._replace(now=told.append)

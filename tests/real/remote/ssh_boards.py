@@ -37,6 +37,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 PrintMotd no
+Subsystem sftp internal-sftp
 LoginGraceTime 20
 MaxStartups 50
 SetEnv {environment}

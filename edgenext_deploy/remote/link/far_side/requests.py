@@ -135,3 +135,5 @@ def main(opening: Json) -> None:
         except OSError as error:
             kind = "space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "usage"
             wire.send(error=kind, text="{}: {}".format(error.filename or folder.path, error.strerror))
+        except Exception as error:  # the workstation should know, and not take it for a lost connection
+            wire.send(error="bug", text="{}: {}".format(type(error).__name__, error))
