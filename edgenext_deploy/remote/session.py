@@ -9,7 +9,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from edgenext_deploy.commands.word_files import READ_WORDS, write_words
-from edgenext_deploy.errors import BadInputError, EdgeNextError, MissingRuntimeError
+from edgenext_deploy.errors import BadInputError, EdgeNextError, MissingRuntimeError, UsageError
 from edgenext_deploy.files import shown
 from edgenext_deploy.foreign_text import visible
 from edgenext_deploy.remote.board_facts import BoardFacts, read_facts
@@ -24,6 +24,8 @@ _FACTS_S, _DOCTOR_S, _QUESTION_S = 60.0, 300.0, 20.0
 _WANTS_PYCUDA = ("from importlib.util import find_spec; import sys; "
                  "sys.exit(find_spec('tensorrt') is None or find_spec('pycuda') is not None)")
 _KEPT_LINES = 20
+# What an environment takes, with the wheels that are unpacked for it: 108 MB with Python 3.6, twice that with 3.12.
+_ROOM_BYTES = 300 << 20
 
 
 class Step(NamedTuple):
@@ -170,6 +172,11 @@ class Session:
         if self.key in self.hello["ready"]:
             self.skip("environment")
             return
+        free = field(self.hello, "free", int)
+        if not self.hello["packages"] and free < _ROOM_BYTES:
+            raise UsageError("{}: {} MB are free in {}, {} MB needed".format(
+                self.board.name, free >> 20, shown(self.hello["folder"]), _ROOM_BYTES >> 20),
+                "free some space on the board, or choose another disk with --folder")
         with self.timed("wheels, fetched here"):
             environment = environment_for(self.hello, offline)
         self._copy("wheels", [(path, here, digest) for path, here, digest in environment.files])

@@ -16,6 +16,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 _LONGEST_LINE = 2000
 _KEPT_LINES = 20
 _FULL = "No space left on device"
+_FULL_BYTES = 4 << 20
 
 
 class Job(NamedTuple):
@@ -191,8 +192,10 @@ def require_success(found: Event, job: Job, lines: List[str]) -> Event:
         return found
     said, fix = error_said(lines)
     message = "{}: {}".format(job.title, shown(said, 600))
-    if any(_FULL in line for line in lines):  # whatever code pip or a compiler gives it
-        raise UsageError(message if _FULL in message else "{}: {}".format(message, _FULL),
+    free = found.get("free")
+    # Whatever code pip or a compiler gives it; on a full disk, they may not even have written it down.
+    if any(_FULL in line for line in lines) or (isinstance(free, int) and free < _FULL_BYTES):
+        raise UsageError("{}: the disk there is full".format(message),
                          "free some space on the board, or choose another disk with --folder")
     if not isinstance(code, int) or code not in BY_EXIT_CODE:
         killed = " (killed; most likely out of memory)" if code == 137 else ""

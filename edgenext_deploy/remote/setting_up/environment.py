@@ -142,7 +142,7 @@ def _package_steps(hello: Dict[str, Any], environment: Environment, with_pycuda:
                 python, "-m", "pip", *_install(os.path.join(folder, place)), "--no-build-isolation"]})
     steps.append({"title": "packages ready", "write": {_ready("packages", key): json.dumps({"made": time.time()})}})
     # Somebody else's job may have made them since this one was thought of.
-    return [dict(step, unless=_ready("packages", key)) for step in steps]
+    return [dict(step, unless=_ready("packages", key), undo=[there]) for step in steps]
 
 
 def _code_steps(hello: Dict[str, Any], environment: Environment) -> List[Dict[str, Any]]:

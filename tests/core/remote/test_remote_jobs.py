@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from edgenext_deploy.errors import MissingRuntimeError, VerificationError
+from edgenext_deploy.errors import MissingRuntimeError, UsageError, VerificationError
 from edgenext_deploy.remote.fleet import FleetBoard
 from edgenext_deploy.remote.link import jobs, sources
 from edgenext_deploy.remote.link.connection import Connection
@@ -88,6 +88,21 @@ def test_an_attached_job_ends_with_the_connection(board):
     with pytest.raises(LostConnectionError):
         board.session.run(job)
     wait_for(board.home / "end")
+
+
+def test_a_full_disk_is_told_whatever_the_command_says(board):
+    with pytest.raises(UsageError, match="the disk there is full") as stopped:
+        board.session.run(shell("j", "echo 'OSError: [Errno 28] No space left on device' >&2; exit 1"))
+    assert "--folder" in stopped.value.fix
+    with pytest.raises(UsageError, match="the disk there is full"):
+        jobs.require_success({"code": 1, "free": 4096}, shell("j", ""), [])
+
+
+def test_a_step_that_fails_leaves_nothing_half(board):
+    make = "mkdir -p {0}/half {0}/other".format(board.root)
+    with pytest.raises(VerificationError):
+        board.session.run(Job("j", "j", [{"title": "x", "run": ["sh", "-c", make + "; exit 7"], "undo": ["half"]}]))
+    assert not (board.root / "half").exists() and (board.root / "other").exists()
 
 
 def test_a_job_whose_folder_is_gone_ends(board):

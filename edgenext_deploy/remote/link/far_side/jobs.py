@@ -10,7 +10,7 @@ import time
 from typing import List, Optional
 
 from edgenext_deploy.remote.link.far_side.folder import Folder, describe, lock, read_json, write_json
-from edgenext_deploy.remote.link.far_side.steps import POLL_S, run_job
+from edgenext_deploy.remote.link.far_side.steps import POLL_S, RESERVE, RESERVED_BYTES, run_job
 from edgenext_deploy.remote.link.far_side.wire import CHUNK, GONE_S, Json, RefusedError, Wire
 
 KEPT_JOBS = 30
@@ -69,6 +69,8 @@ def start(wire: Wire, folder: Folder, job: Json, wait: bool, again: bool) -> Jso
     lock(alive)
     for stream in ("output", "log"):
         open(os.path.join(path, stream), "wb").close()
+    with open(os.path.join(path, RESERVE), "wb") as reserve:
+        reserve.write(bytes(RESERVED_BYTES))
     # Not the steps: a camera's address, or a token, may be among their words.
     write_json(os.path.join(path, "job.json"), {key: job[key] for key in ("id", "title", "who")})
     write_json(os.path.join(path, "state.json"), {"state": "running", "started": time.time(), "steps": []})

@@ -15,6 +15,9 @@ from edgenext_deploy.remote.link.far_side.wire import Json, RefusedError
 POLL_S = 0.05
 PATIENCE_S = 5.0  # between SIGINT and SIGKILL
 KEPT_WHEELS_S = 86400
+# Kept free in a job's folder, so that its end can be written down on a full disk.
+RESERVE = "reserve"
+RESERVED_BYTES = 1 << 16
 
 
 def run_job(folder: Folder, job: Json, handles: List[int], leash: int) -> None:
@@ -30,7 +33,7 @@ def run_job(folder: Folder, job: Json, handles: List[int], leash: int) -> None:
             for step in job["steps"]:
                 began = time.monotonic()
                 state["steps"].append({"title": step["title"], "seconds": None})
-                write_json(os.path.join(path, "state.json"), state)
+                _write_state(path, state)
                 try:
                     found = _run_step(folder, step, path, output, log, handles, leash if job.get("attached") else None)
                 except (OSError, RefusedError) as error:
@@ -39,11 +42,27 @@ def run_job(folder: Folder, job: Json, handles: List[int], leash: int) -> None:
                 state["steps"][-1].update(seconds=time.monotonic() - began, code=found)
                 if found and not step.get("optional"):
                     code = found
+                    state["free"] = shutil.disk_usage(path).free
+                    for name in step.get("undo", ()):
+                        shutil.rmtree(folder.at(name), ignore_errors=True)
                     break
             else:
                 code = 0
     finally:
-        write_json(os.path.join(path, "state.json"), dict(state, state="ended", code=code, ended=time.time()))
+        _write_state(path, dict(state, state="ended", code=code, ended=time.time()))
+
+
+def _write_state(path: str, state: Json) -> None:
+    """Write the state; on a full disk, in the place of what was reserved."""
+    for attempt in range(2):
+        try:
+            write_json(os.path.join(path, "state.json"), state)
+            return
+        except OSError:
+            if attempt:
+                raise
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(path, RESERVE))
 
 
 def _run_step(folder: Folder, step: Json, path: str, output: IO[bytes], log: IO[bytes], handles: List[int],
