@@ -7,7 +7,14 @@ import re
 import shlex
 from typing import List, NamedTuple, Optional, Sequence
 
-from edgenext_deploy.errors import BadInputError, EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError, VerificationError
+from edgenext_deploy.errors import (
+    BadInputError,
+    EdgeNextError,
+    IncompatibleError,
+    MissingRuntimeError,
+    UsageError,
+    VerificationError,
+)
 from edgenext_deploy.files import shown
 from edgenext_deploy.remote.link.sources import BOOT
 
