@@ -88,7 +88,7 @@ def _compared(fixed: onnx.ModelProto, manifest: Manifest, batches: tuple[int, ..
     observed = tasks.observed(fixed)
     try:
         one, several = runtime_function(observed), runtime_function(open_batch(observed))
-        parity = compare(_image_by_image(one), several, _images(manifest, batches),
+        parity = compare(image_by_image(one), several, _images(manifest, batches),
                          TYPED_TOLERANCE if typed else PARITY_TOLERANCE,
                          tasks.least_agreement(manifest.task, typed), decides=manifest.task != "features")
     except EdgeNextError as error:
@@ -97,7 +97,8 @@ def _compared(fixed: onnx.ModelProto, manifest: Manifest, batches: tuple[int, ..
     return parity.max_relative_error
 
 
-def _image_by_image(one: Run) -> Run:
+def image_by_image(one: Run) -> Run:
+    """Return a function of several images that runs `one`, a function of one image, for each."""
     def run(images: np.ndarray) -> tuple[np.ndarray, ...]:
         answers = [one(images[index:index + 1]) for index in range(len(images))]
         return tuple(np.concatenate(outputs) for outputs in zip(*answers))

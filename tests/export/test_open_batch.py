@@ -88,6 +88,7 @@ def test_adopted_networks(name, tmp_path):
     require_image_by_image(adopted_network(name + "_17", tmp_path).onnx_path)
 
 
+@pytest.mark.sweep
 def test_an_adopted_detector_of_one_image_is_refused(tmp_path):
     with pytest.raises(IncompatibleError, match=r"node .*Squeeze.* does not take two images"):
         checked(adopted_network(ONE_IMAGE + "_17", tmp_path).onnx_path)
