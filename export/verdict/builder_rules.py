@@ -46,7 +46,9 @@ def _quantised_constants(node: NodeView) -> Problems:
 def _attention(node: NodeView, release: Release) -> Problems:
     """There are kernels for heads in FP16 and BF16; without mask and order, another pattern takes some in FP32."""
     queries, keys = node.shape(0), node.shape(1)
-    if node.input(6) and queries and queries[-2] in (1, None):  # one step of a decoder, or perhaps one
+    if node.input(6) and queries and queries[-2] in (1, None):  # one step of a decoder
+        if queries[-2] is None:
+            yield WARNING, "an unknown number of steps; the builder is sure to take nonpad_kv_seqlen with one"
         return
     heads = [_heads(node, "q_num_heads", queries), _heads(node, "kv_num_heads", keys)]
     size = queries[-1] if queries else None
