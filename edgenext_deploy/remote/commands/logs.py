@@ -30,7 +30,8 @@ def logs_command(job: Optional[str], follow: bool, as_json: bool, json_file: Opt
     boards = current_choice().boards()
 
     def work(session: Session) -> Dict[str, Any]:
-        found = [_row(row) for row in field(session.connect().ask("jobs"), "jobs", list)]
+        there = time.time() + session.connect().clock_skew_s
+        found = [_row(row, there) for row in field(session.connect().ask("jobs"), "jobs", list)]
         names = [row["id"] for row in found]
         if job is not None and job not in names:
             raise BadInputError("{}: no job {}".format(session.board.name, shown(job)),
@@ -56,9 +57,10 @@ def _print_line(host: Optional[str], line: str) -> None:
     click.echo(line if host is None else "{}  {}".format(host, line))
 
 
-def _row(job: Dict[str, Any]) -> Dict[str, Any]:
+def _row(job: Dict[str, Any], now: float) -> Dict[str, Any]:
+    """Return a job as a row of the table; `now` is by the clock there."""
     started = job.get("started")
-    age = "" if not isinstance(started, (int, float)) else "{:.0f} min ago".format(max(time.time() - started, 0) / 60)
+    age = "" if not isinstance(started, (int, float)) else "{:.0f} min ago".format(max(now - started, 0) / 60)
     return dict({key: shown(str(job.get(key, ""))) for key in ("id", "title", "who", "state", "code")}, age=age)
 
 

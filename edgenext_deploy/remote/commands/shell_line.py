@@ -46,7 +46,8 @@ def shell_line_command(words: Tuple[str, ...]) -> None:
         click.echo("\n".join(hidden))
         if hidden != lines:
             click.echo("note: *** stands for a password; words in a file show it to nobody: {} < FILE".format(
-                _ssh(board, "{}/bin/{} {}".format(_from_home(board), _ON_THE_BOARD[words[0]], READ_WORDS))), err=True)
+                _ssh(board, "{}/bin/{} {}".format(_from_home(board), _ON_THE_BOARD[words[0]], READ_WORDS), reads=True)),
+                err=True)
 
 
 def _setup_lines(board: FleetBoard, offline: bool) -> List[str]:
@@ -72,7 +73,7 @@ def _step_lines(board: FleetBoard, folder: str, step: Dict[str, Any]) -> List[st
     for name, text in step.get("write", {}).items():
         command = "mkdir -p {} && cat > {file} && chmod {:o} {file}".format(
             there(os.path.dirname(name)), step.get("mode", 0o600), file=there(name))
-        lines.append("printf %s {} | {}".format(shlex.quote(text), _ssh(board, command)))
+        lines.append("printf %s {} | {}".format(shlex.quote(text), _ssh(board, command, reads=True)))
     commands = ["ln -sfn {} {}".format(shlex.quote(target), there(name))
                 for name, target in step.get("link", {}).items()]
     commands += ["rm -rf {}".format(there(name)) for name in step.get("remove", ())]
@@ -103,8 +104,9 @@ def _from_home(board: FleetBoard) -> str:
     return folder[2:] if folder.startswith("~/") else folder
 
 
-def _ssh(board: FleetBoard, command: str) -> str:
-    return " ".join(map(shlex.quote, [*ssh_words(), board.route.destination, command]))
+def _ssh(board: FleetBoard, command: str, reads: bool = False) -> str:
+    # Else ssh would take the lines behind it, of a script or as they are pasted, for its own input.
+    return " ".join(map(shlex.quote, [*ssh_words(), *([] if reads else ["-n"]), board.route.destination, command]))
 
 
 def _scp(board: FleetBoard, files: List[str], place: str) -> str:

@@ -22,8 +22,8 @@ PYTHON36 = os.environ.get("EDGENEXT_PYTHON36")
 WHY_NOT = (None if SSHD and SSH and shutil.which("ssh-keygen") else "no sshd: apt-get install openssh-server"
            ) or (None if PYTHON36 else "EDGENEXT_PYTHON36 names no Python 3.6")
 needs_boards = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
-# What a board's shell and our launchers need besides Python.
-TOOLS = ("sh", "bash", "env", "uname", "sleep", "cat", "rm", "mkdir")
+# What a board's shell, our launchers and the lines of shell-line need besides Python.
+TOOLS = ("sh", "bash", "env", "uname", "sleep", "cat", "rm", "mkdir", "chmod", "ln")
 _START_S = 10.0
 _CONFIG = """
 Port {port}

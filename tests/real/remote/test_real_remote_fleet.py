@@ -1,6 +1,7 @@
 """A fleet of three real servers: one with TensorRT's double behind a slow line, one plain, one that dies."""
 import json
 import os
+import subprocess
 import threading
 import time
 
@@ -79,6 +80,18 @@ def test_a_fleet_of_three_of_which_one_dies(desk):
         code, out, err = desk.run("slow", "run", engine, CAT, *words)
         assert code == 0 and runtime in out and "cat" in out, err
     line.close()
+
+
+def test_the_lines_of_shell_line_do_the_same(desk):
+    desk.add("nano", environment={"PIP_NO_INDEX": "1"})
+    code, out, err = desk.run("nano", "shell-line", "setup", "--offline")
+    assert code == 0, err
+    subprocess.run(["sh", "-e"], input=out.encode(), env=desk.environ, check=True)
+    code, out, err = desk.run("nano", "setup", "--offline")
+    assert code == 0 and "environment: there already" in err and "inference is possible" in out, err
+    (desk.folder / "camera").write_text("rtsp://me:s3cret@camera/")
+    code, out, err = desk.run("nano", "shell-line", "run", "xxs.onnx", "@camera")
+    assert code == 0 and "rtsp://me:***@camera/" in out and "@-' < FILE" in err and "s3cret" not in out + err
 
 
 def test_the_page_of_a_run_is_forwarded(desk):
