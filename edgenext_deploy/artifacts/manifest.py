@@ -23,6 +23,8 @@ ADOPTED = "adopted"
 # A manifest is some 20 kB; anything far larger is not one.
 _MAX_BYTES = 32 << 20
 _FIX = "export again with edgenext-export, or copy the .json that lies next to the .onnx"
+_FIX_MISSING = ("copy the .json that lies next to the .onnx; a file of another tool gets one from "
+                "edgenext-export adopt FILE.onnx")
 # Fields that came with schema 2, by the record that has them; left out of the file where they have their defaults.
 _OF_SCHEMA_2 = {"": ("scores",), "preprocessing": ("channel_order", "pad_color")}
 
@@ -261,7 +263,7 @@ def read_bytes(path: str) -> bytes:
     Raises:
         BadInputError: missing, unreadable or too large.
     """
-    return json_records.read_bytes(path, "manifest", _FIX, _MAX_BYTES)
+    return json_records.read_bytes(path, "manifest", _FIX if os.path.exists(path) else _FIX_MISSING, _MAX_BYTES)
 
 
 def parse(content: bytes, path: str) -> Manifest:

@@ -132,8 +132,9 @@ def test_the_content_is_taken_once(tiny):
 def test_a_manifest_for_another_graph(tiny):
     os.rename(os.path.splitext(tiny)[0] + ".json", tiny + ".moved")
     assert open_engine_file(tiny).find_manifest() is None
-    with pytest.raises(BadInputError, match="manifest not found"):
+    with pytest.raises(BadInputError, match="manifest not found") as caught:
         open_engine_file(tiny).manifest()
+    assert "edgenext-export adopt" in caught.value.fix
     os.rename(tiny + ".moved", os.path.splitext(tiny)[0] + ".json")
     assert open_engine_file(tiny).manifest() == open_engine_file(tiny).find_manifest() == manifests.read(TINY_JSON)
     put(tiny, contents(tiny) + b"\0")
