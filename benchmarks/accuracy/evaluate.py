@@ -103,7 +103,12 @@ def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Option
         if ray is None:
             _complete(results, lambda items: rows_of(task, networks, items), images.items, progress)
         else:
-            repeated = _complete_on_ray(ray, results, task, paths, runtime, images.items, progress, note)
+            from edgenext_deploy.benchmarks.accuracy.on_ray import workers_for
+
+            workers = workers_for(ray, paths, runtime, task, note)
+            batch = max(network.batch for network in networks)
+            _complete(results, lambda items: workers.results(items, batch), images.items, progress)
+            repeated = workers.repeated
     return _judged(name, task, images, results, described, names)._replace(repeated=repeated)
 
 
@@ -160,16 +165,6 @@ def _complete(results: Results, rows: "Callable[[Sequence[Item]], Iterable[Row]]
         if progress is not None:
             progress(number, len(items), item.key)
         results.add(item.key, row)
-
-
-def _complete_on_ray(address: str, results: Results, task: Task, paths: Sequence[str], runtime: RuntimeOptions,
-                     items: Sequence[Item], progress: Optional[Progress], note: Callable[[str], None]) -> int:
-    """Add the rows that a cluster makes; return how many parts it did again."""
-    from edgenext_deploy.benchmarks.accuracy.on_ray import workers_for
-
-    workers = workers_for(address, paths, runtime, task, note)
-    _complete(results, workers.results, items, progress)
-    return workers.repeated
 
 
 def _is_row(row: Row, task: Task, engines: int, classes: int) -> bool:

@@ -14,6 +14,8 @@ from edgenext_deploy.install import install_command
 from edgenext_deploy.version import __version__
 
 PART = 64
+# At least so many batches make a part: with few, a worker would wait for photos as often as it works.
+_BATCHES = 4
 # Parts under way for each worker, and finished ones that wait for an earlier part, in all.
 _AHEAD, _WAITING = 2, 8
 # How often one part may take its worker with it, and how often a worker of a node may die while it starts.
@@ -112,14 +114,19 @@ class RayWorkers:
             self._wait()
         return self.descriptions[0]
 
-    def results(self, items: Sequence[Any]) -> Iterator[Any]:
+    def results(self, items: Sequence[Any], batch: int = 1) -> Iterator[Any]:
         """Yield the result of each item, in their order; call it once.
+
+        Args:
+            items: in their order.
+            batch: how many items a worker takes at a time; a part has several batches, and whole ones.
 
         Raises:
             EdgeNextError: what a worker raised.
             MissingRuntimeError: one part took several workers with it, or no node is left.
         """
-        self._parts = [items[first:first + PART] for first in range(0, len(items), PART)]
+        size = max(PART, _BATCHES * batch) // batch * batch
+        self._parts = [items[first:first + size] for first in range(0, len(items), size)]
         self._ahead.extend(range(len(self._parts)))
         for wanted in range(len(self._parts)):
             while wanted not in self._done:

@@ -83,7 +83,7 @@ def run_photos_on_ray(engine: str, images: Tuple[str, ...], view_options: ViewOp
     with contextlib.ExitStack() as stack:
         results = stack.enter_context(PhotoResults(options, photos, first.depend_on))
         try:
-            for row in workers.results(photos[results.resumed:]):
+            for row in workers.results(photos[results.resumed:], first.head["batch"]):
                 results.add(row)
         except KeyboardInterrupt:
             if options.resume is None:

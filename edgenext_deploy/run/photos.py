@@ -1,6 +1,7 @@
 """edgenext-run on photos: answers as tables, as JSON and in pictures, one batch of the engine after the other."""
 import contextlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
 import click
@@ -122,14 +123,15 @@ class PhotoResults:
         self._comparable = options.resume is not None or options.ray is not None
         self._document = self._stack.enter_context(PhotoDocument(options.as_json, options.json_file, self._rows))
         quiet = options.as_json or options.ray is not None
-        self._show = self._stack.enter_context(show_progress()) if quiet else None
+        self._bar = contextlib.ExitStack()
+        self._show = self._bar.enter_context(show_progress()) if quiet else None
         self._count, self._all = self.resumed, len(photos)
 
     def add(self, row: "Row") -> None:
         """Take the row of the next photo."""
         if "error" in row:
             self.code = BadInputError.exit_code
-            click.echo("error: " + printable(row["error"]), err=True)
+            self._say("error: " + printable(row["error"]))
         kept = without_times(row) if self._comparable else row
         if self._rows is not None:
             self._rows.add(kept)
@@ -140,17 +142,26 @@ class PhotoResults:
 
     def interrupted(self) -> int:
         """Say how to go on after Ctrl-C; return the exit code."""
+        self._bar.close()
         click.echo("interrupted; the same command goes on from here", err=True)
         return interrupted_code()
 
     def finish(self, head: Dict[str, Any]) -> None:
         """Hand the document over; see `PhotoDocument.finish`."""
+        self._bar.close()  # as long as it is shown, rich takes what goes to standard output
         self._document.finish(head)
+
+    def _say(self, line: str) -> None:
+        if self._show is None:
+            click.echo(line, err=True)
+        else:
+            sys.stderr.write(line + "\n")  # rich puts it above the bar
 
     def __enter__(self) -> "PhotoResults":
         return self
 
     def __exit__(self, *exception: Any) -> None:
+        self._bar.close()
         self._stack.close()
 
 

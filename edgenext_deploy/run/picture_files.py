@@ -43,7 +43,8 @@ class PictureFiles:
                 path, " ".join(_FORMATS)), "for example --save out.jpg")
         if not self._single and os.path.exists(path) and not os.path.isdir(path):
             raise UsageError("cannot save to {}: it is a file".format(path), "choose another folder with --save")
-        folders = {os.path.realpath(os.path.dirname(photo) or ".") for photo in photos}
+        # Of each folder once: it takes a look at every folder on the way.
+        folders = set(map(os.path.realpath, {os.path.dirname(photo) or "." for photo in photos}))
         if (not self._single and os.path.realpath(path) in folders) or (
                 self._single and os.path.realpath(path) in {os.path.realpath(photo) for photo in photos}):
             raise UsageError("saving to {} would overwrite a photo".format(path), "choose another place with --save")

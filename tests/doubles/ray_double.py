@@ -44,12 +44,17 @@ class Cluster:
         ray.nodes = lambda: [{"NodeID": name, "NodeManagerHostname": "host-" + name, "Alive": True,
                               "Resources": resources} for name, resources in self.nodes.items()]
         ray.remote = lambda **options: lambda kind: _Maker(self, kind, options)
-        ray.wait = lambda references, num_returns, timeout: (references[:1], references[1:])
+        ray.wait = _wait
         ray.get = lambda reference: reference.get()
         for name, module in (("ray", ray), ("ray.util", types.ModuleType("ray.util")),
                              ("ray.util.scheduling_strategies", strategies)):
             monkeypatch.setitem(sys.modules, name, module)
         return self
+
+
+def _wait(references, num_returns, timeout):
+    assert references, "nothing to wait for"
+    return references[:1], references[1:]
 
 
 class _Maker:

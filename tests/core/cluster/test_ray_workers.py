@@ -49,6 +49,14 @@ def test_results_come_in_order_from_all_nodes(monkeypatch):
     assert list(workers()[0].results([])) == []
 
 
+def test_a_part_has_whole_batches(monkeypatch):
+    cluster = Cluster(a=CPU).install(monkeypatch)
+    for batch, parts in ((1, 13), (2, 7), (3, 5), (50, 1)):
+        del cluster.calls[:]
+        assert list(workers()[0].results(ITEMS, batch)) == SQUARES
+        assert cluster.calls.count(("a", "results")) == parts
+
+
 def test_what_died_is_done_again_and_counted(monkeypatch):
     deaths = iter([False, True, False, False, True])
     cluster = Cluster(a=CPU, b=CPU).install(monkeypatch)

@@ -1,6 +1,8 @@
 """edgenext-run --resume and --ray: a row a line, the same bytes after an interruption and from a cluster."""
+import contextlib
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -86,6 +88,21 @@ def test_ctrl_c_says_how_to_go_on(folder, tmp_path):
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and out == b"" and b"the same command goes on from here" in err
     assert 20 < rows.read_bytes().count(b"\n") < 412
+
+
+def test_the_bar_on_a_terminal_takes_nothing_of_the_json(folder):
+    reading, terminal = pty.openpty()
+    done = subprocess.run([sys.executable, "-m", "edgenext_deploy.run.cli", "--json", TINY, str(folder)], cwd=ROOT,
+                          stdout=subprocess.PIPE, stderr=terminal, env=dict(os.environ, TERM="xterm"))
+    os.close(terminal)
+    assert done.returncode == 3 and len(json.loads(done.stdout.decode())["images"]) == 11
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is gone
+        while True:
+            shown += os.read(reading, 65536)
+    os.close(reading)
+    # The bar's library wraps lines.
+    assert b"of 11 photos" in shown and b"04b.png is not an image" in b" ".join(shown.split())
 
 
 def test_a_cluster_gives_the_same_rows(run, folder, tmp_path, monkeypatch):
