@@ -15,6 +15,9 @@ from edgenext_deploy.runtime.kserve_grpc import SCHEME, GrpcSession
 
 def main() -> int:
     """Print the class with the largest output for each photo."""
+    if len(sys.argv) < 3:
+        print("usage: triton_client.py ADDRESS MANIFEST PHOTO...", file=sys.stderr)
+        return 2
     address, manifest_path, *photos = sys.argv[1:]
     try:
         manifest = manifests.read(manifest_path)

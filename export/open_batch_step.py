@@ -11,16 +11,14 @@ from edgenext_deploy.artifacts.manifest import Manifest
 from edgenext_deploy.errors import EdgeNextError, IncompatibleError
 from edgenext_deploy.export import tasks
 from edgenext_deploy.export.checks.parity import Run, compare, runtime_function
-from edgenext_deploy.export.checks.rtx import RtxReport, build_with_rtx
+from edgenext_deploy.export.checks.rtx import RtxReport, build_with_rtx, sm_for
 from edgenext_deploy.export.open_batch import CANNOT, LEAVE_OUT, open_batch
 from edgenext_deploy.export.parity_step import PARITY_TOLERANCE, TYPED_TOLERANCE
 from edgenext_deploy.export.verdict.judge import analyse, judge_every_release
 from edgenext_deploy.preprocess.input_form import image_shape
 from edgenext_deploy.preprocess.photo import normalise
 from edgenext_deploy.scratch import scratch_folder
-
-# For the parser of TensorRT-RTX, in a child process.
-_TIMEOUT_S = 30.0
+from edgenext_deploy.targets import Target, get_target
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +30,7 @@ class OpenGraph:
         batches: numbers of images that were compared with as many runs of the graph for one image.
         max_relative_error: of these, of the largest value of an output.
         refused: releases of TensorRT that run the graph for one image and not this one, by the table.
-        rtx: what the parser of TensorRT-RTX said.
+        rtx: what TensorRT-RTX said, which builds for 1 to the largest number of images where the target has a GPU.
     """
 
     content: bytes
@@ -47,13 +45,15 @@ class OpenGraph:
         told = f"{counts} images in ONNX Runtime give what each alone gives, to {self.max_relative_error:.2g}"
         table = (f"TensorRT {', '.join(self.refused)} would not take it" if self.refused
                  else "TensorRT's table has nothing more against it")
-        if self.rtx.parsed:
-            parser = f"TensorRT-RTX {self.rtx.version} parses it"
-        elif self.rtx.answered:
-            parser = f"TensorRT-RTX {self.rtx.version} does not parse it: {self.rtx.reason}"
-        else:
-            parser = f"TensorRT-RTX said nothing: {self.rtx.reason}"
-        return f"{told}; {table}; {parser}"
+        return f"{told}; {table}; TensorRT-RTX {self._said_by_rtx()}"
+
+    def _said_by_rtx(self) -> str:
+        if self.rtx.ok:
+            built = f" and builds it for 1 to {self.batches[-1]}" if self.rtx.builds else ""
+            return f"{self.rtx.version} parses it{built}"
+        if self.rtx.answered and not self.rtx.timed_out:
+            return f"{self.rtx.version} does not {'build' if self.rtx.parsed else 'parse'} it: {self.rtx.reason}"
+        return f"said nothing: {self.rtx.reason}"
 
 
 def checked_open_batch(content: bytes, manifest: Manifest, most: int) -> OpenGraph:
@@ -79,7 +79,7 @@ def checked_open_batch(content: bytes, manifest: Manifest, most: int) -> OpenGra
     judged = judge_every_release(analyse(opened))
     refused = tuple(release for release in supported if release in judged and not judged[release].supported)
     written = opened.SerializeToString(deterministic=True)
-    return OpenGraph(written, batches, error, refused, _parsed(written))
+    return OpenGraph(written, batches, error, refused, _asked(written, get_target(manifest.target), most))
 
 
 def _compared(fixed: onnx.ModelProto, manifest: Manifest, batches: tuple[int, ...]) -> float:
@@ -113,8 +113,8 @@ def _images(manifest: Manifest, batches: tuple[int, ...]) -> Iterator[np.ndarray
         yield normalise(golden_batch(manifest.golden.seed, (batch, *shape[1:])), manifest.preprocessing)
 
 
-def _parsed(content: bytes) -> RtxReport:
+def _asked(content: bytes, target: Target, most: int) -> RtxReport:
     with scratch_folder() as folder:
         path = Path(folder, "open.onnx")
         path.write_bytes(content)
-        return build_with_rtx(str(path), (), _TIMEOUT_S)
+        return build_with_rtx(str(path), (sm_for(target),) if target.compute_capability else (), largest=most)

@@ -147,14 +147,15 @@ def require_build(content: bytes, name: str, target: Target, fp32_norms: bool, b
 
 
 def build_with_rtx(onnx_path: str, sms: Sequence[str] = ("80", "86"), timeout_s: float = 120,
-                   keep_plan: str | None = None, package: str = RTX) -> RtxReport:
+                   keep_plan: str | None = None, package: str = RTX, largest: int = 1) -> RtxReport:
     """Parse `onnx_path` and build it for every compute capability in `sms`.
 
     Args:
-        onnx_path: a single-file ONNX model, FP32 or FP16-typed, with static shapes.
+        onnx_path: a single-file ONNX model, FP32 or FP16-typed.
         sms: compute capabilities without the dot; TensorRT-RTX 1.7 knows 75, 80, 86, 89, 120 and 121.
         timeout_s: seconds for all of it together.
         package: ``tensorrt_rtx``, or ``tensorrt`` to have the full TensorRT of this machine parse, with `sms` empty.
+        largest: inputs' open sizes are built for 1 up to this.
         keep_plan: a folder that gets ``<model>.sm<SM>.plan`` for every build; by default plans are dropped.
 
     Returns:
@@ -171,7 +172,7 @@ def build_with_rtx(onnx_path: str, sms: Sequence[str] = ("80", "86"), timeout_s:
     with scratch_folder() as folder:
         result = Path(folder, "report.json")
         command = python_command(str(_CHILD), [
-            str(Path(onnx_path).resolve()), str(result), folder if keep_plan else "", package, *sms])
+            str(Path(onnx_path).resolve()), str(result), folder if keep_plan else "", package, str(largest), *sms])
         timed_out = False
         try:
             child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s,

@@ -4,7 +4,7 @@ The full TensorRT of a machine with a GPU is asked in the same way, to parse alo
 library and ``tensorrt_rtx`` or ``tensorrt``, so it works from any folder, and a crash inside the native libraries ends
 this process and nothing else. The report file is rewritten after every step, so that a crash loses no earlier result.
 
-Usage: python rtx_child.py MODEL.onnx REPORT.json PLAN_FOLDER_OR_EMPTY PACKAGE SM [SM ...]
+Usage: python rtx_child.py MODEL.onnx REPORT.json PLAN_FOLDER_OR_EMPTY PACKAGE LARGEST SM [SM ...]
 """
 import importlib
 import os
@@ -43,7 +43,9 @@ def _make_logger(trt: Any) -> Any:
     return Collector()
 
 
-def _build(trt: Any, builder: Any, network: Any, logger: Any, sm: str, plan_folder: str) -> dict[str, Any]:
+def _build(
+    trt: Any, builder: Any, network: Any, logger: Any, sm: str, plan_folder: str, largest: int
+) -> dict[str, Any]:
     import time
 
     logger.messages, logger.engine_layers = [], 0
@@ -58,11 +60,12 @@ def _build(trt: Any, builder: Any, network: Any, logger: Any, sm: str, plan_fold
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # without it the builder lists no layers
     unknown = [tensor for tensor in map(network.get_input, range(network.num_inputs)) if -1 in tuple(tensor.shape)]
     if unknown:
-        # Sizes that are not known are built as 1.
+        # Sizes that are not known are built for 1 up to the largest, and tuned for that.
         profile = builder.create_optimization_profile()
         for tensor in unknown:
-            shape = tuple(max(size, 1) for size in tensor.shape)
-            profile.set_shape(tensor.name, shape, shape, shape)
+            least, most = (tuple(value if size == -1 else max(size, 1) for size in tensor.shape)
+                           for value in (1, largest))
+            profile.set_shape(tensor.name, least, most, most)
         config.add_optimization_profile(profile)
     config.num_compute_capabilities = 1
     config.set_compute_capability(capability, 0)
@@ -116,7 +119,7 @@ def _limit_memory() -> None:
 
 def main(arguments: list[str]) -> None:
     """Parse, build for every SM asked for, and report."""
-    model_path, report_path, plan_folder, package = arguments[:4]
+    model_path, report_path, plan_folder, package, largest = arguments[:5]
     if package == "tensorrt_rtx":  # CUDA, which the full TensorRT starts, maps more than it uses
         _limit_memory()
     report: dict[str, Any] = {
@@ -152,7 +155,7 @@ def main(arguments: list[str]) -> None:
          errors=[_error(error) for error in errors])
     if not parsed:
         note(stage="partition", parts=_parts(trt, builder, logger, content, model_path))
-    sms = arguments[4:] if parsed else []
+    sms = arguments[5:] if parsed else []
     deciding = _deciding_shapes(network) if sms else []
     if deciding:
         sms = []
@@ -160,7 +163,7 @@ def main(arguments: list[str]) -> None:
         note(messages=[*report["messages"], unasked])
     for sm in sms:
         note(stage=f"build for SM{sm}")
-        report["builds"].append(_build(trt, builder, network, logger, sm, plan_folder))
+        report["builds"].append(_build(trt, builder, network, logger, sm, plan_folder, int(largest)))
     note(stage="done")
 
 

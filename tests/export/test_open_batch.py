@@ -16,7 +16,7 @@ from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.errors import IncompatibleError
 from edgenext_deploy.export import open_batch as rules
 from edgenext_deploy.export import open_batch_step
-from edgenext_deploy.export.checks.rtx import RtxReport
+from edgenext_deploy.export.checks.rtx import RtxBuild, RtxReport, build_with_rtx
 from edgenext_deploy.export.open_batch import open_batch
 from edgenext_deploy.export.open_batch_step import checked_open_batch
 from edgenext_deploy.formulations import candidates_for
@@ -151,14 +151,30 @@ def test_the_batch_need_not_be_the_first_size():
 
 @pytest.mark.parametrize("answer, words", [
     ({"parsed": True, "ok": True}, "TensorRT-RTX 1.7 parses it"),
+    ({"parsed": True, "ok": True, "builds": (RtxBuild("86", True, 1.0, 9, ()),)},
+     "TensorRT-RTX 1.7 parses it and builds it for 1 to 3"),
+    ({"parsed": True, "reason": "no engine for SM86"}, "TensorRT-RTX 1.7 does not build it: no engine for SM86"),
     ({"errors": ("node 'a'",), "reason": "node 'a'"}, "TensorRT-RTX 1.7 does not parse it: node 'a'"),
     ({"available": False, "reason": "it is not installed"}, "TensorRT-RTX said nothing: it is not installed")])
 def test_the_words_say_what_each_judge_said(answer, words, monkeypatch):
     report = RtxReport(**{"available": True, "ok": False, "version": "1.7", **answer})
-    monkeypatch.setattr(open_batch_step, "build_with_rtx", lambda *arguments: report)
+    monkeypatch.setattr(open_batch_step, "build_with_rtx", lambda *arguments, **options: report)
     opened = checked(TINY)
     assert opened.words().endswith("; TensorRT's table has nothing more against it; " + words)
     assert "TensorRT 8.0, 8.2 would not take it" in dataclasses.replace(opened, refused=("8.0", "8.2")).words()
+
+
+@pytest.mark.real
+def test_nvidias_builder_takes_the_whole_range(monkeypatch, tmp_path):
+    monkeypatch.setattr(open_batch_step, "build_with_rtx", build_with_rtx)
+    opened = checked(TINY, most=5)
+    assert opened.rtx.ok and opened.words().endswith("parses it and builds it for 1 to 5")
+    # A range is asked for: beyond it, the same builder has a fixed size.
+    model = model_of([helper.make_node("Reshape", ["image", "two"], ["out"], "out")], [("two", [2, 24])],
+                     ("batch", 3, 4, 4), ("batch", 24))
+    path = tmp_path / "two.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert not build_with_rtx(str(path), ("86",), largest=5).ok
 
 
 def test_what_has_no_batch_of_one_is_refused():

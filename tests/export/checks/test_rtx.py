@@ -197,7 +197,7 @@ def test_the_parsers_bare_false_is_put_into_words(child):
 def test_the_child_needs_nothing_of_this_package(tmp_path):
     # Isolated and without site-packages, tensorrt_rtx is not to be found; the child still reports that.
     result = tmp_path / "report.json"
-    arguments = [save(tmp_path, small_network()), str(result), "", "tensorrt_rtx", "80"]
+    arguments = [save(tmp_path, small_network()), str(result), "", "tensorrt_rtx", "1", "80"]
     subprocess.run([sys.executable, "-I", "-S", str(rtx._CHILD), *arguments], check=True, cwd=str(tmp_path),
                    timeout=30)
     report = json.loads(result.read_text(encoding="utf-8"))
