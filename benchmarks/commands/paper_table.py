@@ -3,7 +3,7 @@ import functools
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import click
 from click.core import ParameterSource
@@ -84,6 +84,8 @@ def table_command(name: str, reports: Tuple[str, ...], run: bool, report_file: O
     if run:
         measured, error = _measured(suite, named, RunOptions(also, folder, duration_s, rounds, warmup_s, threads))
         found.append((report_file or "this run", measured))
+    else:
+        _require_measured(named, {row.engine.file for _, report in found for row in report.records})
     table = fill(suite, found, {os.path.basename(path): key for key, path in named.items()})
     hand_over(lambda: dump_filled(table), as_json, json_file, lambda: print_filled(table, sys.stdout),
               [("--report", report_file, lambda: latency_report.dump(found[-1][1])),
@@ -108,6 +110,16 @@ def _named_files(suite: "Suite", words: Sequence[str]) -> Dict[str, str]:
                              "leave one of them out, or rename the file")
         found[key] = os.path.expanduser(path)
     return found
+
+
+def _require_measured(named: Dict[str, str], measured: Set[str]) -> None:
+    """Raise UsageError for a file that was given for a row, and of which no report has a measurement."""
+    missing = sorted(path for path in named.values() if os.path.basename(path) not in measured)
+    if missing:
+        raise UsageError("--row: no report has a measurement of {}; measured: {}".format(
+            ", ".join(map(shown, missing)), ", ".join(map(shown, sorted(measured))) or "nothing"),
+            "add --run, or give the report of edgenext-bench {} --json-file REPORT.json".format(
+                shlex.quote(missing[0])))
 
 
 def _refuse_options_of_run(context: click.Context) -> None:

@@ -144,6 +144,7 @@ def test_a_file_of_the_users_fills_the_row_it_is_named_for(tmp_path, capsys):
 
 @pytest.mark.parametrize("words, found", [
     (["MobileNetV2"], "a row's name and an engine file expected"),
+    (["DeiT-T=x/a.onnx"], "no report has a measurement of x/a.onnx; measured: nothing"),
     (["Nobody=a.onnx"], "choose one of: MobileNetV2, Shuf"),
     (["DeiT-T=a.onnx", "ViT-C=x/a.onnx"], "a row has one file"), (["DeiT-T=a.onnx", "DeiT-T=b.onnx"], "one file")])
 def test_a_wrong_row_is_refused(capsys, words, found):
