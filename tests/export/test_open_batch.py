@@ -58,7 +58,7 @@ def test_forms_of_the_graph(name):
     require_image_by_image(os.path.join(DATA, name + ".onnx"))
 
 
-@pytest.mark.parametrize("variant", ["xxs_ssdlite", "xxs_deeplabv3"])
+@pytest.mark.parametrize("variant", sweep(["xxs_ssdlite", "xxs_deeplabv3"], always=["xxs_deeplabv3"]))
 def test_a_detector_and_a_segmenter(variant, nano_head):
     require_image_by_image(nano_head(variant).onnx_path)
 

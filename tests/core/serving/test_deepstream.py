@@ -15,10 +15,10 @@ from edgenext_deploy.serving.deepstream import deepstream_files
 
 pytestmark = pytest.mark.skipif(glib.library() is None, reason="needs GLib (Debian's package libglib2.0-0)")
 
-# What nvinfer reads: gst_nvinfer_parse_props and gst_nvinfer_parse_other_attribute in gstnvinfer_property_parser.cpp of
-# DeepStream 6.0, with the type that GLib reads and what is refused or means nothing. The names are those of
-# gstnvinfer_property_parser.h there and in the API references of 6.4, 7.0, 8.0 and 9.1, and of the tables in the page
-# Gst-nvinfer of 6.0. NVDSINFER_MAX_BATCH_SIZE and _MAX_CHANNELS are nvdsinfer_context.h's.
+# What nvinfer reads: gst_nvinfer_parse_props and gst_nvinfer_parse_other_attribute in gstnvinfer_property_parser.cpp as
+# DeepStream 6.0 has it (NVIDIA's copyright of 2018 to 2021, from public repositories), with the type that GLib reads and
+# what is refused or means nothing. Later releases were not compared. NVDSINFER_MAX_BATCH_SIZE, NvDsInferNetworkMode and
+# NvDsInferNetworkType are nvdsinfer_context.h's.
 PROPERTY = {
     "gpu-id": ("integer", lambda value: value >= 0),
     "gie-unique-id": ("integer", lambda value: value > 0),
