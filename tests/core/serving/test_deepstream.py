@@ -16,9 +16,9 @@ from edgenext_deploy.serving.deepstream import deepstream_files
 pytestmark = pytest.mark.skipif(glib.library() is None, reason="needs GLib (Debian's package libglib2.0-0)")
 
 # What nvinfer reads: gst_nvinfer_parse_props and gst_nvinfer_parse_other_attribute in gstnvinfer_property_parser.cpp as
-# DeepStream 6.0 has it (NVIDIA's copyright of 2018 to 2021, from public repositories), with the type that GLib reads and
-# what is refused or means nothing. Later releases were not compared. NVDSINFER_MAX_BATCH_SIZE, NvDsInferNetworkMode and
-# NvDsInferNetworkType are nvdsinfer_context.h's.
+# DeepStream 6.0 has it (NVIDIA's copyright of 2018 to 2021, from public repositories), with the type that GLib reads
+# and what is refused or means nothing. Later releases were not compared. NVDSINFER_MAX_BATCH_SIZE, NvDsInferNetworkMode
+# and NvDsInferNetworkType are nvdsinfer_context.h's.
 PROPERTY = {
     "gpu-id": ("integer", lambda value: value >= 0),
     "gie-unique-id": ("integer", lambda value: value > 0),
