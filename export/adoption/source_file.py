@@ -20,6 +20,8 @@ _IR_WITH_PLAIN_CONSTANTS = 4
 # What makes the graph take another way, or other shapes, from one image to the next.
 _CONTROL = {"If": "a branch", "Loop": "a loop", "Scan": "a loop"}
 _SHAPE_OF_DATA = frozenset({"NonZero", "NonMaxSuppression", "Unique", "Compress"})
+_RANDOM = frozenset({
+    "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"})
 _FIXED = "an engine has the same layers and shapes for every image"
 
 
@@ -181,8 +183,16 @@ def fix_input(model: onnx.ModelProto, image: ImageInput) -> None:
 
 
 def require_one_way(model: onnx.ModelProto) -> None:
-    """Raise IncompatibleError if a simplified graph has what depends on the image, or is no tensor."""
+    """Raise IncompatibleError if a simplified graph has what depends on the image, or on chance, or is no tensor."""
+    yes = {tensor.name for tensor in model.graph.initializer
+           if tensor.data_type == TensorProto.BOOL and onnx.numpy_helper.to_array(tensor).any()}
     for node in model.graph.node:
+        trains = node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] in yes
+        if node.op_type in _RANDOM or trains:
+            raise IncompatibleError(
+                f"{_named(node)} {'is in training and ' if trains else ''}gives other values each time: there is "
+                "nothing to compare an engine with",
+                "export the network in evaluation mode, such as after module.eval()")
         if node.op_type in _CONTROL:
             raise IncompatibleError(
                 f"{_named(node)} is {_CONTROL[node.op_type]}: {_FIXED}",

@@ -122,6 +122,16 @@ def bytes_in(folder):
     return classifier(folder, before=[cast], source="c", kind=TensorProto.UINT8)
 
 
+def in_training(folder):
+    return classifier(folder, before=[helper.make_node("Dropout", ["x", "share", "yes"], ["d"])], source="d",
+                      constants={"share": np.float32(0.5), "yes": np.array(True)})
+
+
+def by_chance(folder):
+    return classifier(folder, before=[helper.make_node("RandomNormalLike", ["x"], ["noise"]),
+                                      helper.make_node("Add", ["x", "noise"], ["n"])], source="n")
+
+
 def foreign(folder):
     model = onnx.load(classifier(folder, before=[helper.make_node("Gelu", ["x"], ["g"], domain="com.microsoft")],
                                  source="g"))
@@ -132,6 +142,7 @@ def foreign(folder):
 
 @pytest.mark.parametrize(("make", "words"), [
     (branch, "branch"), (of_data, "as many values as it finds"), (sequence, "sequences"),
+    (in_training, "is in training"), (by_chance, "other values each time"),
     (two_inputs, "takes 2 inputs"), (bytes_in, "float32"), (foreign, "domain com.microsoft")])
 def test_what_no_engine_can_have(make, words, tmp_path):
     with pytest.raises(IncompatibleError, match=words) as caught:
