@@ -12,6 +12,9 @@ Result = TypeVar("Result")
 # How long an end waits for work that cannot be interrupted, such as the decoding of a large photo. The threads are
 # daemons, so a process ends without them.
 _JOIN_S = 0.5
+# A Queue is written in Python: Ctrl-C within `put` may leave it locked, and whoever ends the threads would wait for
+# good. Python 3.6 has no other.
+_new_queue: Callable[[], Any] = getattr(queue, "SimpleQueue", queue.Queue)
 # A signal that comes just before a wait without a limit does not end it.
 _POLL_S = 0.1
 
@@ -29,7 +32,7 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, threads: 
         threads: number of threads at most; they start as items come.
         ahead: number of items that may be under way or finished and not yet taken.
     """
-    tasks: "queue.Queue[Any]" = queue.Queue()
+    tasks = _new_queue()
     stopped = threading.Event()
     workers: List[threading.Thread] = []
     under_way: "Deque[concurrent.futures.Future[Result]]" = collections.deque()
@@ -60,7 +63,7 @@ def _result(future: "concurrent.futures.Future[Result]") -> Result:
     return future.result()
 
 
-def _work(work: Callable[[Any], Any], tasks: "queue.Queue[Any]", stopped: threading.Event) -> None:
+def _work(work: Callable[[Any], Any], tasks: Any, stopped: threading.Event) -> None:
     while True:
         task = tasks.get()
         if task is None or stopped.is_set():
