@@ -118,4 +118,5 @@ def _say_what_happened(workers: RayWorkers, options: PhotoOptions, count: int) -
         click.echo("note: {} parts of the photos were done again, as a worker or node of the cluster died".format(
             workers.repeated), err=True)
     if not options.as_json:
-        click.echo("{:,} photos, {} workers".format(count, len(workers.descriptions)))
+        found_workers = len(workers.descriptions)
+        click.echo("{:,} photos, {} worker{}".format(count, found_workers, "s" * (found_workers != 1)))
