@@ -11,11 +11,13 @@ import time
 
 import pytest
 from command_lines import run_here
+from doubles import gpu
 from doubles.ray_double import Cluster
 from paths import ROOT, TINY
 from PIL import Image
 
 from edgenext_deploy.cluster import on_ray
+from edgenext_deploy.machine import environment
 from edgenext_deploy.run import cli
 
 pytest.importorskip("onnxruntime")
@@ -123,6 +125,29 @@ def test_a_cluster_gives_the_same_rows(run, folder, tmp_path, monkeypatch):
     assert there.read_bytes() == alone.read_bytes()
     code, out, _ = run("--ray", "auto", "--json", folder, tmp_path / "nowhere.png")
     assert code == 3 and json.loads(out)["images"][:-1] == document["images"]
+
+
+def test_each_node_takes_its_plan_or_none(capsys, folder, tmp_path, monkeypatch):
+    """On doubles of Ray and of TensorRT: the node with the double's GPU works, another kind of GPU is told to build."""
+    plans = tmp_path / "plans"
+    plans.mkdir()
+    gpu.install(monkeypatch, "10.3")
+    gpu.write_plan(plans, "10.3")
+    gpu.write_plan(plans, "10.3", name="other", capability="7.2")
+    plain = environment.present_environment()._replace(gpu="Double GPU", compute_capability="8.7")
+    here = ["a"]
+    monkeypatch.setattr(environment, "present_environment", lambda: plain._replace(
+        compute_capability="8.7" if here[0] == "a" else "9.0"))
+    cluster = Cluster(a={"GPU": 1.0}, b={"GPU": 1.0}, head={"CPU": 4.0}).install(monkeypatch)
+    cluster.dies = lambda node, method: here.__setitem__(0, node)
+    code, out, err = run_here(capsys, cli.command, "--engine", plans, "--ray", "auto", "--json", folder)
+    document = json.loads(out)
+    assert code == 3 and len(document["images"]) == 11 and document["session"]["runtime"] == "tensorrt"
+    assert "(host-b): no plan in {}".format(plans) in err and "other-sm90.plan" in err
+    assert {node for node, method in cluster.calls if method == "results"} == {"a"}
+    del cluster.nodes["a"]
+    code, _, err = run_here(capsys, cli.command, "--engine", plans, "--ray", "auto", "--json", folder)
+    assert code == 4 and "build one on this machine: edgenext-build other.onnx" in err
 
 
 def test_what_a_cluster_does_not_do_is_refused(run, folder, tmp_path, monkeypatch):
