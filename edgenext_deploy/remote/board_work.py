@@ -152,6 +152,10 @@ def bench_there(session: Session, wanted: Wanted, words: Sequence[str], build_wo
     """
     session.require_ready()
     engine = prepare_engine(session, wanted)
+    found = session.facts()
+    if found.environment.tensorrt and not found.has_tensorrt:
+        session.say("note: TensorRT {} is there, but {} is missing; ONNX Runtime runs the graph".format(
+            shown(found.environment.tensorrt), "pycuda" if found.environment.compute_capability else "its GPU"))
     with_plan = session.facts().has_tensorrt and engine.endswith(".onnx") and "--runtime" not in words
     built: Optional[BoardPlan] = None
     if with_plan:

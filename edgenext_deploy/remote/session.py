@@ -17,14 +17,20 @@ from edgenext_deploy.remote.fleet import FleetBoard
 from edgenext_deploy.remote.link.connection import Connection, Event, field
 from edgenext_deploy.remote.link.jobs import Job, Watcher, require_success, run_job
 from edgenext_deploy.remote.pushing import Bundle
-from edgenext_deploy.remote.setting_up.environment import environment_for, keys_for, launcher, setup_job
+from edgenext_deploy.remote.setting_up.environment import (
+    environment_for,
+    keys_for,
+    launcher,
+    pycuda_job,
+    setup_job,
+)
 from edgenext_deploy.remote.target_choice import require_device, require_model
 
 _FACTS_S, _DOCTOR_S, _QUESTION_S = 60.0, 300.0, 20.0
 _WANTS_PYCUDA = ("from importlib.util import find_spec; import sys; "
                  "sys.exit(find_spec('tensorrt') is None or find_spec('pycuda') is not None)")
 _KEPT_LINES = 20
-# What an environment takes, with the wheels that are unpacked for it: 108 MB with Python 3.6, twice that with 3.12.
+# What an environment takes, and pip while it unpacks wheels: with Python 3.6, 108 MB remain.
 _ROOM_BYTES = 300 << 20
 
 
@@ -169,9 +175,18 @@ class Session:
         Raises:
             EdgeNextError: wheels could not be fetched, or the board could not install them.
         """
-        if self.key in self.hello["ready"]:
+        if self.key not in self.hello["ready"]:
+            self._make_environment(offline)
+        else:
             self.skip("environment")
-            return
+            if not offline and self._lacks_pycuda(self.command("python")):
+                self.run(pycuda_job(self.hello, keys_for(self.hello)))
+        if self._lacks_pycuda(self.command("python")):
+            self.say("note: pycuda is missing, so no plan can be built or run{}".format(
+                "; it is compiled with internet only" if offline else
+                ": it could not be compiled; the log says why; setup tries again"))
+
+    def _make_environment(self, offline: bool) -> None:
         free = field(self.hello, "free", int)
         if not self.hello["packages"] and free < _ROOM_BYTES:
             raise UsageError("{}: {} MB are free in {}, {} MB needed".format(
@@ -180,10 +195,7 @@ class Session:
         with self.timed("wheels, fetched here"):
             environment = environment_for(self.hello, offline)
         self._copy("wheels", [(path, here, digest) for path, here, digest in environment.files])
-        connection = self.connect()
-        wants_pycuda = connection.ask("ask", argv=[self.hello["executable"], "-c", _WANTS_PYCUDA],
-                                      timeout_s=_QUESTION_S).get("code") == 0
-        job = setup_job(self.hello, environment, wants_pycuda and bool(self.hello["cuda"]) and not offline)
+        job = setup_job(self.hello, environment, not offline and self._lacks_pycuda(self.hello["executable"]))
         try:
             self.run(job)
         except EdgeNextError as error:
@@ -192,6 +204,11 @@ class Session:
             raise
         self.hello["ready"].append(environment.keys.code)
         self.hello["packages"].append(environment.keys.packages)
+
+    def _lacks_pycuda(self, python: str) -> bool:
+        """Return whether a Python there has TensorRT and could compile pycuda, which it does not have."""
+        return bool(self.hello["cuda"]) and self.connect().ask(
+            "ask", argv=[python, "-c", _WANTS_PYCUDA], timeout_s=_QUESTION_S).get("code") == 0
 
     def facts(self) -> BoardFacts:
         """Return what decides what can be run there; the environment is ready."""

@@ -121,28 +121,45 @@ def _package_steps(hello: Dict[str, Any], environment: Environment, with_pycuda:
     there = "packages/" + key
     python = os.path.join(folder, there, "bin", "python")
     index = ["--no-index"] if offline else []
-    variables = {"PIP_CACHE_DIR": os.path.join(folder, "cache", "pip"), "PYTHONNOUSERSITE": "1"}
     steps: List[Dict[str, Any]] = [
         {"title": "environment", "remove": [there], "run": [
             hello["executable"], "-m", "venv", "--system-site-packages", "--without-pip",
             os.path.join(folder, there)]},
-        {"title": "packages", "env": variables, "write": {
+        {"title": "packages", "env": _pip_variables(hello), "write": {
             there + "/requirements.txt": requirements(pins_for(hello["python"]) or ())}, "run": [
             python, wheels[0] + "/pip", *_install(os.path.join(folder, there)), *index,
             *[word for wheel in wheels for word in ("--find-links", os.path.dirname(wheel))]]}]
     if with_pycuda:
-        cuda = dict(variables, PATH="/usr/local/cuda/bin:/usr/local/bin:/usr/bin:/bin",
-                    CPATH="/usr/local/cuda/include", LIBRARY_PATH="/usr/local/cuda/lib64")
-        if hello["machine"] == "aarch64":
-            cuda["OPENBLAS_CORETYPE"] = "ARMV8"
-        for title, pins in pycuda_for(hello["python"]):
-            place = "{}/{}".format(there, title.split(",")[0].replace(" ", "-"))
-            steps.append({"title": title, "optional": True, "env": cuda, "write": {
-                place + "/requirements.txt": requirements(pins)}, "run": [
-                python, "-m", "pip", *_install(os.path.join(folder, place)), "--no-build-isolation"]})
+        steps += _pycuda_steps(hello, environment.keys)
     steps.append({"title": "packages ready", "write": {_ready("packages", key): json.dumps({"made": time.time()})}})
     # Somebody else's job may have made them since this one was thought of.
     return [dict(step, unless=_ready("packages", key), undo=[there]) for step in steps]
+
+
+def pycuda_job(hello: Dict[str, Any], keys: Keys) -> Job:
+    """Return the job that tries once more to compile pycuda, in an environment that is ready."""
+    return Job("pycuda-" + keys.packages, "compile pycuda", _pycuda_steps(hello, keys), again=True)
+
+
+def _pycuda_steps(hello: Dict[str, Any], keys: Keys) -> List[Dict[str, Any]]:
+    """Return the steps that compile pycuda; without it all but plans runs, so that each of them may fail."""
+    folder, there = hello["folder"], "packages/" + keys.packages
+    cuda = dict(_pip_variables(hello), PATH="/usr/local/cuda/bin:/usr/local/bin:/usr/bin:/bin",
+                CPATH="/usr/local/cuda/include", LIBRARY_PATH="/usr/local/cuda/lib64")
+    if hello["machine"] == "aarch64":
+        cuda["OPENBLAS_CORETYPE"] = "ARMV8"
+    steps = []
+    for title, pins in pycuda_for(hello["python"]):
+        place = "{}/{}".format(there, title.split(",")[0].replace(" ", "-"))
+        steps.append({"title": title, "optional": True, "env": cuda, "write": {
+            place + "/requirements.txt": requirements(pins)}, "run": [
+            os.path.join(folder, there, "bin", "python"), "-m", "pip", *_install(os.path.join(folder, place)),
+            "--no-build-isolation"]})
+    return steps
+
+
+def _pip_variables(hello: Dict[str, Any]) -> Dict[str, str]:
+    return {"PIP_CACHE_DIR": os.path.join(hello["folder"], "cache", "pip"), "PYTHONNOUSERSITE": "1"}
 
 
 def _code_steps(hello: Dict[str, Any], environment: Environment) -> List[Dict[str, Any]]:

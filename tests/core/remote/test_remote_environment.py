@@ -50,6 +50,24 @@ def test_pip_takes_only_what_is_known(wheel, monkeypatch):
             assert all(" --hash=sha256:" in line for line in text.splitlines()) and text
 
 
+def test_pycuda_may_fail_and_is_tried_again(board, wheel, monkeypatch):
+    hello = dict(HELLO, ready=[keys_for(HELLO).code], packages=[keys_for(HELLO).packages], cuda=True)
+    asked, ran = [], []
+    connection = type("", (), {"hello": hello, "close": lambda self: None, "ask": lambda self, do, argv, timeout_s: (
+        asked.append(argv), {"code": 0})[1]})()
+    monkeypatch.setattr(board.session, "connect", lambda: connection)
+    monkeypatch.setattr(board.session, "run", ran.append)
+    board.session.setup()
+    (job,) = ran
+    assert [step["optional"] for step in job.steps] == [True, True] and job.again
+    assert job.steps[-1]["title"] == "pycuda, compiled there" and "pycuda is missing" in board.told[-1]
+    # Not by a measurement: it takes minutes.
+    hello["model"] = ""
+    monkeypatch.setattr(board.session, "facts", lambda: type("", (), {"environment": None})())
+    board.session.require_ready()
+    assert len(ran) == 1
+
+
 @pytest.mark.parametrize("pins", [pytest.param(pins, id="{}.{}".format(*python)) for python, pins in PINS.items()])
 def test_every_release_has_its_digests(pins):
     for pin in pins:
