@@ -15,7 +15,6 @@ from edgenext_deploy.runtime.options import AUTO
 
 @click.command("routes", cls=Command, epilog=examples(
     "edgenext-bench routes",
-    "edgenext-bench routes --variant xxs --rounds 20 --json-file routes.json",
     "edgenext-bench routes --formulation tokens-attribute-instance --opset 13 --opset 17 --opset 20 --limit",
     "edgenext-bench routes --variant s --formulation nchw-attribute-onepass-scores --runtime openvino"))
 @click.option("--variant", "variants", multiple=True, default=("xxs", "s"), show_default=True,
