@@ -1,14 +1,14 @@
 """edgenext-run on the nodes of a Ray cluster; see `edgenext_deploy.cluster.on_ray`."""
 import contextlib
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import click
 
 from edgenext_deploy.artifacts.row_file import Row
 from edgenext_deploy.cluster.engines import SharedEngine, share_engine
 from edgenext_deploy.cluster.on_ray import RayWorkers
-from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.run.photo_rows import ViewOptions, answered, document_head, row_of, rows_depend_on
+from edgenext_deploy.errors import UsageError
+from edgenext_deploy.run.photo_rows import Photos, ViewOptions, answered, document_head, row_of, rows_depend_on
 from edgenext_deploy.run.photos import PhotoOptions, PhotoResults, expand
 
 
@@ -33,23 +33,23 @@ class PhotoWorker:
     Args:
         engine: as the command has it.
         options: how it is opened.
-        missing: what is wrong with some of the paths already.
+        photos: of the run, without their paths.
         fast_decode: whether large photos are decoded smaller.
         readers: number of threads that read photos; None for one for each processor.
     """
 
-    def __init__(self, engine: SharedEngine, options: ViewOptions, missing: Mapping[str, BadInputError],
+    def __init__(self, engine: SharedEngine, options: ViewOptions, photos: Photos,
                  fast_decode: bool, readers: Optional[int]) -> None:
         self._view = options.open(engine.path)
         engine.require(self._view.network.file)
-        self._missing, self._fast_decode, self._readers = missing, fast_decode, readers
+        self._photos, self._fast_decode, self._readers = photos, fast_decode, readers
         self.description = Description(document_head(engine.path, self._view, fast_decode),
                                        rows_depend_on(self._view, options, engine.path, fast_decode))
 
-    def results(self, photos: Sequence[str]) -> Iterator[Row]:
+    def results(self, paths: Sequence[str]) -> Iterator[Row]:
         """Yield the rows of some photos."""
-        for _, photo, answer in answered(self._view, photos, self._missing, fast_decode=self._fast_decode,
-                                         threads=self._readers):
+        for _, photo, answer in answered(self._view, self._photos._replace(paths=paths),
+                                         fast_decode=self._fast_decode, threads=self._readers):
             yield row_of(self._view, photo, answer)
 
 
@@ -74,22 +74,23 @@ def run_photos_on_ray(engine: str, images: Tuple[str, ...], view_options: ViewOp
     if not options.as_json and options.json_file is None and options.resume is None:
         raise UsageError("--ray prints no tables", "add --json, --json-file FILE or --resume FILE")
     assert options.ray is not None
-    photos, missing = expand(images)
+    photos = expand(images, options)
     shared = share_engine(engine, view_options.runtime)
     workers = RayWorkers(
-        options.ray, PhotoWorker, (shared, view_options, missing, options.fast_decode, options.readers),
+        options.ray, PhotoWorker, (shared, view_options, photos._replace(paths=()), options.fast_decode,
+                                    options.readers),
         on_gpus=shared.on_gpus, note=lambda text: click.echo("note: " + text, err=True))
     first: Description = workers.first_description()
     with contextlib.ExitStack() as stack:
-        results = stack.enter_context(PhotoResults(options, photos, first.depend_on))
+        results = stack.enter_context(PhotoResults(options, photos.paths, first.depend_on))
         try:
-            for row in workers.results(photos[results.resumed:], first.head["batch"]):
+            for row in workers.results(photos.paths[results.resumed:], first.head["batch"]):
                 results.add(row)
         except KeyboardInterrupt:
             if options.resume is None:
                 raise
             return results.interrupted()
-        _say_what_happened(workers, options, len(photos))
+        _say_what_happened(workers, options, len(photos.paths))
         results.finish(_head(workers))
     return results.code
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Dict, Generator, Mapping, NamedTuple, Opt
 
 from edgenext_deploy.artifacts.row_file import OTHER_FILE, Row, RowFile
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import sha256_of_bytes
+from edgenext_deploy.files import sha256_of_bytes, shown
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.version import __version__
 
@@ -54,26 +54,62 @@ def row_of(view: "View", photo: "ReadPhoto", answer: Any) -> Row:
     return row
 
 
-def answered(view: "View", photos: Sequence[str], known: Mapping[str, BadInputError], *, keep_images: bool = False,
-             fast_decode: bool = False,
+class Photos(NamedTuple):
+    """The photos of a run.
+
+    Attributes:
+        paths: of all, in their order.
+        missing: what is wrong with some of the paths already.
+        folders: those that were read for it, where the run can be taken up again; they had photos then.
+    """
+
+    paths: Sequence[str]
+    missing: Mapping[str, BadInputError]
+    folders: Tuple[str, ...]
+
+    def require_folder(self, path: str) -> None:
+        """Raise BadInputError if a photo cannot be read because its folder cannot any more: its drive is gone.
+
+        The thousands of photos behind it would all be kept as broken, and not be tried again.
+        """
+        folder = os.path.dirname(path)
+        if folder not in self.folders:
+            return
+        try:
+            with os.scandir(folder) as entries:
+                reason = None if next(entries, None) is not None else "it is empty"
+        except OSError as error:
+            reason = str(error.strerror or error)
+        if reason is not None:
+            raise BadInputError("the folder of {} cannot be read any more: {}".format(shown(path), reason),
+                                "look at its drive; the same command goes on from here")
+
+
+def answered(view: "View", photos: Photos, *, first: int = 0, keep_images: bool = False, fast_decode: bool = False,
              threads: Optional[int] = None) -> "Generator[Tuple[AnsweredBatch, ReadPhoto, Any], None, None]":
     """Yield each photo in its order, with its batch and the network's answer; None for a photo with an error.
 
     Args:
         view: the open network.
-        photos: paths.
-        known: see `answer_photos`.
+        photos: all photos.
+        first: number of the first one to answer.
         keep_images: see `answer_photos`.
         fast_decode: see `answer_photos`.
         threads: see `answer_photos`.
+
+    Raises:
+        BadInputError: the folder of a photo cannot be read any more.
     """
     from edgenext_deploy.networks.photo_answers import answer_photos
 
-    with contextlib.closing(answer_photos([view.network], photos, known=known, keep_images=keep_images,
-                                          fast_decode=fast_decode, threads=threads)) as batches:
+    with contextlib.closing(answer_photos(
+            [view.network], photos.paths[first:], known=photos.missing, keep_images=keep_images,
+            fast_decode=fast_decode, threads=threads)) as batches:
         for batch in batches:
             answers = iter(batch.answers[0])
             for photo in batch.photos:
+                if photo.error is not None:
+                    photos.require_folder(photo.path)
                 yield batch, photo, None if photo.error is not None else next(answers)
 
 

@@ -2,7 +2,7 @@
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import click
 
@@ -12,6 +12,7 @@ from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.preprocess.photo_files import photos_in
 from edgenext_deploy.run.photo_document import PhotoDocument
 from edgenext_deploy.run.photo_rows import (
+    Photos,
     ViewOptions,
     answered,
     document_head,
@@ -64,16 +65,16 @@ def run_photos(engine: str, images: Tuple[str, ...], view: "View", options: Phot
     Returns:
         The exit code: 0, or that of a photo that cannot be read, or of Ctrl-C.
     """
-    photos, missing = expand(images)
-    pictures = _pictures(options.save, photos)
+    photos = expand(images, options)
+    pictures = _pictures(options.save, photos.paths)
     if not options.as_json:
         _print_header(engine, view)
     with contextlib.ExitStack() as stack:
-        results = stack.enter_context(PhotoResults(options, photos, rows_depend_on(
+        results = stack.enter_context(PhotoResults(options, photos.paths, rows_depend_on(
             view, opened_with, engine, options.fast_decode) if options.resume is not None else {}))
         try:
             for batch, photo, answer in stack.enter_context(contextlib.closing(answered(
-                    view, photos[results.resumed:], missing, keep_images=pictures is not None,
+                    view, photos, first=results.resumed, keep_images=pictures is not None,
                     fast_decode=options.fast_decode, threads=options.readers))):
                 row = row_of(view, photo, answer)
                 if photo.error is None:
@@ -107,7 +108,7 @@ class PhotoResults:
         depend_on: see `photo_rows.open_rows`; empty where no rows are kept.
     """
 
-    def __init__(self, options: PhotoOptions, photos: List[str], depend_on: Dict[str, Any]) -> None:
+    def __init__(self, options: PhotoOptions, photos: Sequence[str], depend_on: Dict[str, Any]) -> None:
         self.resumed = self.code = 0
         self._stack = contextlib.ExitStack()
         self._rows: "Optional[RowFile]" = None
@@ -165,20 +166,23 @@ class PhotoResults:
         self._stack.close()
 
 
-def expand(images: Tuple[str, ...]) -> Tuple[List[str], Dict[str, BadInputError]]:
+def expand(images: Tuple[str, ...], options: PhotoOptions) -> Photos:
     """Return the photos that the arguments stand for, and for folders without any what is wrong with them."""
-    photos: List[str] = []
+    paths: List[str] = []
     missing: Dict[str, BadInputError] = {}
+    folders: List[str] = []
     for argument in images:
         try:
-            photos += photos_in(argument) if os.path.isdir(argument) else [argument]
+            found = photos_in(argument) if os.path.isdir(argument) else [argument]
+            folders += [os.path.dirname(found[0])] if os.path.isdir(argument) else []
         except BadInputError as error:
-            photos.append(argument)
+            found = [argument]
             missing[argument] = error
-    return photos, missing
+        paths += found
+    return Photos(paths, missing, () if options.resume is None else tuple(folders))
 
 
-def _pictures(save: Optional[str], photos: List[str]) -> "Optional[PictureFiles]":
+def _pictures(save: Optional[str], photos: Sequence[str]) -> "Optional[PictureFiles]":
     from edgenext_deploy.run.picture_files import PictureFiles
 
     return None if save is None else PictureFiles(save, photos)

@@ -1,7 +1,7 @@
 """Drawn photos are written to one file or into a folder."""
 import io
 import os
-from typing import TYPE_CHECKING, List, Set
+from typing import TYPE_CHECKING, Sequence, Set
 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.files import write_files_atomically
@@ -30,7 +30,7 @@ class PictureFiles:
         UsageError: one file for several photos, a photo would be overwritten, or not the name of a picture.
     """
 
-    def __init__(self, path: str, photos: List[str]) -> None:
+    def __init__(self, path: str, photos: Sequence[str]) -> None:
         suffix = os.path.splitext(path)[1].lower()
         self._single = suffix in _FORMATS and not os.path.isdir(path)
         self._path = path

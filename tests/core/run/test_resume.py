@@ -16,6 +16,7 @@ from doubles.ray_double import Cluster
 from paths import ROOT, TINY
 from PIL import Image
 
+from edgenext_deploy.artifacts.row_file import RowFile
 from edgenext_deploy.cluster import on_ray
 from edgenext_deploy.machine import environment
 from edgenext_deploy.run import cli
@@ -75,6 +76,38 @@ def test_rows_of_another_run_are_refused_and_left_as_they_are(run, folder, tmp_p
     assert code == 2 and "--resume is for photos" in err
     code, _, err = run("--resume", folder / "00.png", folder)
     assert code == 2 and "write over a photo" in err
+
+
+@pytest.mark.parametrize("gone", ["unmounted", "stale"])
+def test_a_drive_that_goes_ends_the_run_and_no_photo_counts_as_broken(run, folder, tmp_path, monkeypatch, gone):
+    rows, alone = tmp_path / "rows.jsonl", tmp_path / "alone.jsonl"
+    run("--resume", alone, folder)
+    away = tmp_path.parent / (tmp_path.name + "-away")
+    add, seen = RowFile.add, []
+
+    def add_and_unmount(file, row):
+        add(file, row)
+        seen.append(row)
+        if len(seen) == 7:  # the header and six photos
+            folder.rename(away)
+            if gone == "unmounted":
+                folder.mkdir()
+
+    photos = folder / "photos"
+    photos.mkdir()
+    for path in folder.glob("*.png"):
+        path.rename(photos / path.name)
+    folder = photos
+    monkeypatch.setattr(RowFile, "add", add_and_unmount)
+    code, _, err = run("--resume", rows, "--readers", "1", folder)
+    assert code == 3 and "the folder of" in err and ("it is empty" if gone == "unmounted" else "No such file") in err
+    assert "the same command goes on from here" in err and b"error" not in rows.read_bytes().splitlines()[-1]
+    monkeypatch.undo()
+    if gone == "unmounted":
+        folder.rmdir()
+    away.rename(folder)
+    code, _, err = run("--resume", rows, folder)
+    assert code == 3 and rows.read_bytes().count(b"error") == 1 and rows.read_bytes().count(b"\n") == 12
 
 
 def test_ctrl_c_says_how_to_go_on(folder, tmp_path):
