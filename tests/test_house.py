@@ -52,9 +52,10 @@ def test_a_face_is_complete_and_hides_no_module(face):
 def test_every_python_child_is_started_in_one_place():
     """Started in another way it would import from the current folder, or outlive its parent."""
     naming = [module for module, path in FILES.items() if "sys.executable" in path.read_text(encoding="utf-8")]
-    # The doctor reports the path, and hands it to `python_command`; a board's far side only reports it.
+    # The doctor reports the path, and hands it to `python_command`; a board's far side only reports it, and is started
+    # once more in its own place where Python has no letters.
     assert sorted(naming) == ["edgenext_deploy.child_process", "edgenext_deploy.doctor.machine",
-                              "edgenext_deploy.remote.link.far_side.requests"]
+                              "edgenext_deploy.remote.link.far_side.requests", "edgenext_deploy.remote.link.sources"]
 
 
 def test_every_module_says_what_it_is():

@@ -24,7 +24,7 @@ FILES = ("edgenext_deploy/py.typed", "edgenext_deploy/models/definitions/edgenex
          "edgenext_deploy/benchmarks/commands/cli.py", "edgenext_deploy/data/trt_operators.json",
          "edgenext_deploy/data/photos/cat.jpg", "edgenext_deploy/data/icons.safetensors",
          "edgenext_deploy/data/icons/ice cream/0.jpg", "edgenext_deploy/preprocess/kernels.cu",
-         "edgenext_deploy/benchmarks/report/html/page.css",
+         "edgenext_deploy/benchmarks/report/html/page.css", "edgenext_deploy/remote/setting_up/digests.txt",
          "edgenext_deploy/runtime/ort.py")
 STAGES = ("models", "export", "engines", "benchmarks")
 
