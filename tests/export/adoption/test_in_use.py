@@ -1,9 +1,13 @@
 """Adopted networks in the commands that people use: accuracy, photos, a video, latency."""
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import onnxruntime
+import paths
 import pytest
 from adoption_files import FOLDER, NETWORKS, TASKS, adopted_network
 from command_lines import run_here
@@ -55,3 +59,7 @@ def test_photos_a_stream_and_its_latency(file, tmp_path, capfd):
     assert len([frame for frame in frames if "latency_ms" in str(frame)]) >= len(PHOTOS), out
     code, out, err = run_here(capfd, bench_command, result.onnx_path, "--duration", "0.05", "--warmup", "0.05")
     assert code == 0 and "theirs" in out, err
+    done = subprocess.run([sys.executable, os.path.join(paths.ROOT, "examples", "camera_app.py"), result.onnx_path,
+                           "synthetic://320x240@30?frames=3"], capture_output=True, text=True, timeout=60,
+                          env=dict(os.environ, PYTHONPATH=paths.ROOT))
+    assert done.returncode == 0 and "ms after the frame" in done.stdout, done.stderr
