@@ -1,4 +1,5 @@
 """The form in which every later step finds somebody else's graph: fixed shapes, names, constants in one place."""
+import re
 from collections.abc import Callable, Iterator
 
 import onnx
@@ -17,6 +18,8 @@ from edgenext_deploy.foreign_text import one_line
 # Below it, Softmax, Squeeze and others meant or looked like something else; no target writes a lower one.
 LOWEST_OPSET = 13
 _LONGEST_NAME = 200
+# Where in its source onnx refuses, in front of the reason.
+_PLACE = re.compile(r"\S+\.(?:h|cc|cpp):\d+: \w+: (?:Assertion `[^`]*` failed: )?")
 # They give the shape that they take, and onnx does not infer it.
 _OF_ONE_SHAPE = ("GroupNormalization", "MeanVarianceNormalization")
 
@@ -32,7 +35,7 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
         if model.functions:
             model = inliner.inline_local_functions(model)
     except Exception as error:  # onnx raises many types here, each about the file
-        raise BadInputError(f"onnx cannot inline the file's functions: {shown(one_line(error), 240)}",
+        raise BadInputError(f"onnx cannot inline the file's functions: {_reason(error)}",
                             "export the network without functions") from error
     _require_known_operators(model)
     return model
@@ -54,7 +57,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
         if 0 < opset < LOWEST_OPSET:
             model = version_converter.convert_version(model, LOWEST_OPSET)
     except Exception as error:  # onnx raises many types here, each about the file
-        raise BadInputError(f"onnx cannot write the graph at opset {LOWEST_OPSET}: {shown(one_line(error), 240)}",
+        raise BadInputError(f"onnx cannot write the graph at opset {LOWEST_OPSET}: {_reason(error)}",
                             f"export the network at opset {LOWEST_OPSET}") from error
     _name_nodes(model)
     _constants_to_initializers(model)
@@ -85,7 +88,7 @@ def at_target(
     try:
         shapes = value_shapes(simplified)
     except Exception as error:  # onnx raises many types here, each about the file
-        raise BadInputError(f"the graph's shapes do not go together: {shown(one_line(error), 240)}",
+        raise BadInputError(f"the graph's shapes do not go together: {_reason(error)}",
                             "check it with onnx.checker.check_model(model, full_check=True)") from error
     _plain_resizes(simplified, shapes)
     written, islands, rules = to_opset(simplified, opset, shapes)
@@ -94,9 +97,13 @@ def at_target(
     try:
         onnx.checker.check_model(written, full_check=True)
     except Exception as error:  # as above; here it is an element type that the opset lacks for an operator
-        raise IncompatibleError(f"the graph cannot be written at opset {opset}: {shown(one_line(error), 240)}",
+        raise IncompatibleError(f"the graph cannot be written at opset {opset}: {_reason(error)}",
                                 "choose another --target, or export the network in FP32") from error
     return Simplified(written, result.warning), islands, rules
+
+
+def _reason(error: Exception) -> str:
+    return shown(_PLACE.sub("", one_line(error)), 240)
 
 
 def _require_known_operators(model: onnx.ModelProto) -> None:

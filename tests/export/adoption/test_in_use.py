@@ -34,18 +34,15 @@ def classes_of(file, preprocessing):
 
 @pytest.mark.parametrize("file", sweep(CLASSIFIERS, always=["shufflenet_v2_20"]))
 def test_accuracy_is_that_of_the_file(file, tmp_path, capfd):
-    result = adopted_network(file, tmp_path, fp16=True, name="theirs")
+    result = adopted_network(file, tmp_path, name="theirs")
     data = tmp_path / "data"
-    for photo, number in classes_of(file, result.manifest.preprocessing).items():
+    classes = classes_of(file, result.manifest.preprocessing)
+    wrong = (classes["cat.jpg"] + 1) % 10
+    for photo, number in [*classes.items(), ("cat.jpg", wrong)]:
         (data / str(number)).mkdir(parents=True, exist_ok=True)
         shutil.copy(path_of("photos", photo), data / str(number) / photo)
     code, out, err = run_here(capfd, eval_command, result.onnx_path, data, "--json")
     assert code == 0, err
-    assert json.loads(out)["engines"][0]["metrics"]["top1"] == 1
-    wrong = data / str((number + 1) % 10)
-    wrong.mkdir(exist_ok=True)
-    shutil.copy(path_of("photos", photo), wrong / photo)
-    code, out, err = run_here(capfd, eval_command, result.onnx_path, data, "--json")
     assert json.loads(out)["engines"][0]["metrics"]["top1"] == 0.75
 
 

@@ -271,6 +271,13 @@ def test_a_file_too_old_for_onnx_runtime_is_compared_with_its_conversion(tmp_pat
     assert any("opset 11" in note for note in result.notes)
 
 
+def test_what_onnx_cannot_convert_is_told_without_its_source(tmp_path):
+    nodes = [helper.make_node("Greater", ["x", "x"], ["g"]), helper.make_node("Cast", ["g"], ["f"], to=1)]
+    path = classifier(tmp_path, before=nodes, source="f", opset=6)
+    with pytest.raises(BadInputError, match="at opset 13: No Adapter From Version"):
+        adopted(path, tmp_path, name="out")
+
+
 def test_a_softmax_along_another_axis_is_no_activation(tmp_path):
     """Along an axis of size 1 it gives ones, whatever the network says."""
     nodes = [helper.make_node("GlobalAveragePool", ["x"], ["pooled"]),
