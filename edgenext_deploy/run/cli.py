@@ -48,7 +48,6 @@ With --json and --json-file a stream gives one JSON object per line."""
 @click.command(cls=_Command, epilog=examples(
     "edgenext-run xxs.onnx photo.jpg",
     "edgenext-run s_ssdlite.plan photos/ --save seen/",
-    "edgenext-run xxs.onnx photos/ --resume rows.jsonl --json-file seen.json",
     "edgenext-run xxs.plan csi://0 --serve 8080"))
 @click.option("--engine", type=ENGINE, help="The same as the argument ENGINE.")
 @click.argument("words", nargs=-1, type=INPUT, metavar="ENGINE IMAGE...|STREAM")
