@@ -6,6 +6,7 @@ from edgenext_deploy.benchmarks.accuracy.data import Item
 from edgenext_deploy.benchmarks.accuracy.task import Row, Task
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.networks.photo_answers import answer_photos
+from edgenext_deploy.preprocess.photo_files import require_folder_of
 
 if TYPE_CHECKING:
     from edgenext_deploy.networks.base import Network
@@ -19,12 +20,17 @@ def rows_of(task: Task, networks: "Sequence[Network[Any]]", items: Sequence[Item
         task: what an evaluation does for an image.
         networks: the engines, open.
         items: the images.
+
+    Raises:
+        BadInputError: the folder of an image cannot be read any more: a figure over those before it would be another.
     """
     ahead = iter(items)
     with contextlib.closing(answer_photos(networks, [item.path for item in items])) as batches:
         for batch in batches:
             answers = zip(*batch.answers)
             for photo, item in zip(batch.photos, ahead):
+                if photo.error is not None:
+                    require_folder_of(photo.path)
                 yield {"error": photo.error.message} if photo.error is not None else _row(
                     task, networks, item, photo, next(answers))
 

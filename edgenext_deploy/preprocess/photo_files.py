@@ -3,6 +3,7 @@ import os
 from typing import List
 
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.files import shown
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -27,3 +28,18 @@ def photos_in(folder: str) -> List[str]:
         raise BadInputError("no photo in the folder {}: no name ends in one of {}".format(
             folder, " ".join(_SUFFIXES)))
     return [os.path.join(folder, name) for name in photos]
+
+
+def require_folder_of(path: str) -> None:
+    """Raise BadInputError if the folder of a photo that cannot be read had photos, and cannot be read any more.
+
+    Its drive is gone then, and the thousands of photos behind it would all be taken for broken ones.
+    """
+    try:
+        with os.scandir(os.path.dirname(path) or ".") as entries:
+            reason = None if next(entries, None) is not None else "it is empty"
+    except OSError as error:
+        reason = str(error.strerror or error)
+    if reason is not None:
+        raise BadInputError("the folder of {} cannot be read any more: {}".format(shown(path), reason),
+                            "look at its drive; with --resume, the same command goes on from here")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Dict, Generator, Mapping, NamedTuple, Opt
 
 from edgenext_deploy.artifacts.row_file import OTHER_FILE, Row, RowFile
 from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.files import sha256_of_bytes, shown
+from edgenext_deploy.files import sha256_of_bytes
+from edgenext_deploy.preprocess.photo_files import require_folder_of
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.version import __version__
 
@@ -68,21 +69,9 @@ class Photos(NamedTuple):
     folders: Tuple[str, ...]
 
     def require_folder(self, path: str) -> None:
-        """Raise BadInputError if a photo cannot be read because its folder cannot any more: its drive is gone.
-
-        The thousands of photos behind it would all be kept as broken, and not be tried again.
-        """
-        folder = os.path.dirname(path)
-        if folder not in self.folders:
-            return
-        try:
-            with os.scandir(folder) as entries:
-                reason = None if next(entries, None) is not None else "it is empty"
-        except OSError as error:
-            reason = str(error.strerror or error)
-        if reason is not None:
-            raise BadInputError("the folder of {} cannot be read any more: {}".format(shown(path), reason),
-                                "look at its drive; the same command goes on from here")
+        """Raise BadInputError if a photo cannot be read because its folder cannot any more."""
+        if os.path.dirname(path) in self.folders:
+            require_folder_of(path)
 
 
 def answered(view: "View", photos: Photos, *, first: int = 0, keep_images: bool = False, fast_decode: bool = False,

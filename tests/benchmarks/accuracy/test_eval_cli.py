@@ -14,6 +14,7 @@ from PIL import Image
 from tiny_tasks import DETECTOR_LABELS, detector_frame, write_detector, write_segmenter
 
 from edgenext_deploy.benchmarks.accuracy import cli, detection
+from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.run.palette import voc_palette
 
 pytest.importorskip("onnxruntime")
@@ -408,3 +409,25 @@ def test_the_class_order_decides(run, photos, tmp_path):
         assert code == 0 and order + " order" in out and "c1 is" in out
     code, _, err = run("--engine", write_segmenter(tmp_path), "--data", photos, "--class-order", "text")
     assert code == 2 and "--class-order is for classifiers" in err
+
+
+def test_a_drive_that_goes_ends_the_evaluation_which_goes_on_later(tmp_path):
+    """Its images are not left out as broken ones: the figure would be another."""
+    from edgenext_deploy.benchmarks.accuracy.evaluate import evaluate
+
+    for number in range(30):
+        folder = tmp_path / "data" / ["red", "blue"][number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 50), [(255, 0, 0), (0, 0, 255)][number % 2]).save(
+            str(folder / "{:02d}.png".format(number)))
+    data, away, rows = tmp_path / "data", tmp_path / "away", str(tmp_path / "rows.jsonl")
+
+    def unmount(done, total, name):
+        if done == 2:
+            data.rename(away)
+
+    with pytest.raises(BadInputError, match=r"the folder of .* cannot be read any more"):
+        evaluate(TINY, data=str(data), resume=rows, progress=unmount)
+    away.rename(data)
+    found = evaluate(TINY, data=str(data), resume=rows)
+    assert found.used == 30 and 3 <= found.resumed < 30 and not found.unreadable
