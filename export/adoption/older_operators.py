@@ -184,8 +184,22 @@ def _pad(node: _Node) -> None:
         for place, axis in enumerate(axes):
             full[axis % rank], full[axis % rank + rank] = pads[place], pads[place + len(axes)]
         pads = full
+    mode = node.get("mode", b"constant").decode()
+    if mode == "wrap" and node.opset < 19:
+        raise node.refusal(f"opset {node.opset} has no padding that wraps around")
     inputs = [node.inputs[0], node.to.constant(f"{node.name}.pads", pads), *node.inputs[2:3]]
-    node.add("Pad", inputs, "", mode=node.get("mode", b"constant").decode())
+    node.add("Pad", inputs, "", mode=mode)
+
+
+def _grid_sample(node: _Node) -> None:
+    """Before opset 20 it was for pictures alone, and its modes had their names; before 16 there was none."""
+    if node.opset < 16:
+        raise node.refusal(f"opset {node.opset} has no such operator")
+    if len(node.shapes[node.inputs[0]]) != 4:
+        raise node.refusal(f"opset {node.opset} samples pictures alone")
+    mode = node.get("mode", b"linear").decode()
+    node.add("GridSample", node.inputs, "", mode={"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode),
+             padding_mode=node.get("padding_mode", b"zeros").decode(), align_corners=node.get("align_corners", 0))
 
 
 def _reshape(node: _Node) -> None:
@@ -212,6 +226,7 @@ _SPELLED_OUT: dict[str, tuple[int, str, Callable[[_Node], None]]] = {
     "Reshape": (14, "", _reshape),
     "Split": (18, "older_form", _split),
     "Pad": (18, "older_form", _pad),
+    "GridSample": (20, "older_form", _grid_sample),
 }
 
 

@@ -93,14 +93,26 @@ def test_what_is_spelled_out_is_counted_and_pinned(tmp_path):
 
 @pytest.mark.parametrize(("opset", "nodes", "words"), [
     (16, [node("GridSample", ("x", "g"))], "no such operator"),
+    (20, [node("GridSample", ("x", "g"))], "no such operator"),
     (19, [node("AveragePool", kernel_shape=[2, 2], dilations=[2, 2])], "no attribute dilations"),
+    (19, [node("Pad", ("x", "p"), mode="wrap")], "wraps around"),
 ])
 def test_what_opset_13_cannot_say_is_refused_by_name(opset, nodes, words, tmp_path):
-    path = classifier(tmp_path, before=nodes, source="z", constants={"g": np.zeros((1, 8, 8, 2), np.float32)},
-                      opset=opset)
+    path = classifier(tmp_path, before=nodes, source="z", opset=opset, constants={
+        "g": np.zeros((1, 8, 8, 2), np.float32), "p": ints(0, 0, 1, 1, 0, 0, 1, 1)})
     with pytest.raises(IncompatibleError, match=words):
         adopted(path, tmp_path)
     assert adopted(path, tmp_path, target="onnxruntime").manifest.graph.opset == opset
+
+
+@pytest.mark.parametrize(("mode", "older"), [("linear", b"bilinear"), ("cubic", b"bicubic")])
+def test_samples_on_a_grid_have_other_names_before_opset_20(mode, older, tmp_path):
+    grid = RNG.uniform(-1, 1, (1, 5, 6, 2)).astype(np.float32)
+    path = classifier(tmp_path, before=[node("GridSample", ("x", "g"), mode=mode, padding_mode="border")], source="z",
+                      constants={"g": grid}, opset=20)
+    result = adopted(path, tmp_path, target="orin")
+    (sample,) = [one for one in onnx.load(result.onnx_path).graph.node if one.op_type == "GridSample"]
+    assert older in [entry.s for entry in sample.attribute] and result.manifest.parity.max_relative_error < 1e-5
 
 
 def test_an_element_type_that_the_opset_lacks_is_refused(tmp_path):
