@@ -48,7 +48,6 @@ def _convolution(layer: Any) -> int:
 
 
 def _matrix_product(left: Tuple[int, ...], right: Tuple[int, ...], given: Tuple[int, ...]) -> int:
-    # [B, M, K] x [B, K, N] = [B, M, N], either factor perhaps transposed: left * right / given = B * K^2.
-    batch = product(given[:-2])
-    inner = math.sqrt(product(left) * product(right) // (product(given) * batch))
+    # [M, K] x [K, N] = [M, N], either factor perhaps transposed: left * right / given = K^2. Batches are in front.
+    inner = math.sqrt(product(left[-2:]) * product(right[-2:]) // product(given[-2:]))
     return product(given) * round(inner)
