@@ -19,13 +19,12 @@ from edgenext_deploy.runtime.options import RuntimeOptions, available_threads, c
 from edgenext_deploy.runtime.ort_errors import load_error, run_error
 from edgenext_deploy.runtime.ort_memory import limit_memory
 from edgenext_deploy.runtime.session import (
-    Session,
     SessionTimings,
     require_one_input,
     require_same_process,
     session_closed,
 )
-from edgenext_deploy.runtime.worker import Results, Worker
+from edgenext_deploy.runtime.worker import Results, Worker, WorkerSession
 from edgenext_deploy.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ _SPINNING = "session.intra_op.allow_spinning"
 _EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
-class OnnxRuntimeSession(Session):
+class OnnxRuntimeSession(WorkerSession):
     """An ONNX file opened in ONNX Runtime, 1.10 or later.
 
     Operators run one after another, each on `threads` threads, by default with every graph optimisation on.
@@ -84,29 +83,6 @@ class OnnxRuntimeSession(Session):
         self._worker = Worker()
         self._provider = str(self._session.get_providers()[0])
         self.inputs, self.outputs = self._find_specs(self._session)
-
-    def infer_all(self, image: np.ndarray) -> Tuple[np.ndarray, ...]:
-        """Run once and return every output; see `Session.infer_all`."""
-        self._require_open()
-        self.check_input(image)
-        outputs, self.timings = self._run(image)
-        return outputs
-
-    def submit(self, image: np.ndarray) -> None:
-        """Start one inference on the worker thread; `image` is copied, its buffer may be reused at once."""
-        self._require_open()
-        self.check_input(image)
-        self._worker.submit(self._run, image, self._require_open)
-
-    def collect(self) -> Tuple[np.ndarray, ...]:
-        """Wait for the oldest submitted inference and return its outputs.
-
-        Raises:
-            UsageError: nothing was submitted, or the session is closed.
-        """
-        self._require_open()
-        outputs, self.timings = self._worker.collect()
-        return outputs
 
     def describe(self) -> Dict[str, Any]:
         """Return runtime, version, provider and threads; `optimization` where it is not all, `spinning` where not."""

@@ -12,8 +12,8 @@ from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.files import shown
 from edgenext_deploy.runtime.options import RuntimeOptions, check_options
-from edgenext_deploy.runtime.session import Session, SessionTimings, session_closed
-from edgenext_deploy.runtime.worker import Results, Worker
+from edgenext_deploy.runtime.session import SessionTimings, session_closed
+from edgenext_deploy.runtime.worker import Results, Worker, WorkerSession
 
 _PLACE = r"([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})/([A-Za-z0-9_.\-]+)\Z"
 # The protocol's names of types.
@@ -62,7 +62,7 @@ def address_fix(scheme: str, service: str) -> str:
     return "write {}HOST:PORT/MODEL, with the port of the server's {} service".format(scheme, service)
 
 
-class ServedSession(Session):
+class ServedSession(WorkerSession):
     """A model of a server; one connection, one request at a time.
 
     Where the server decides the batch, a request has one image. A subclass says how to ask: it connects in
@@ -107,28 +107,6 @@ class ServedSession(Session):
     def _hang_up(self) -> None:
         """Close the connection."""
 
-    def infer_all(self, image: np.ndarray) -> Tuple[np.ndarray, ...]:
-        """Run once on the server and return every output; see `Session.infer_all`."""
-        self.check_input(image)
-        outputs, self.timings = self._infer(image)
-        return outputs
-
-    def submit(self, image: np.ndarray) -> None:
-        """Send one request from the worker thread; `image` is copied, its buffer may be reused at once."""
-        self.check_input(image)
-        self._require_open()
-        self._worker.submit(self._infer, image, self._require_open)
-
-    def collect(self) -> Tuple[np.ndarray, ...]:
-        """Wait for the answer to the oldest request that was submitted.
-
-        Raises:
-            UsageError: nothing was submitted, or the session is closed.
-        """
-        self._require_open()
-        outputs, self.timings = self._worker.collect()
-        return outputs
-
     def describe(self) -> Dict[str, Any]:
         """Return runtime, the server's name and version, and where it is; what it runs on, it does not say."""
         return {"runtime": "triton", "version": self._version, "provider": self._place.server, "threads": None,
@@ -144,7 +122,7 @@ class ServedSession(Session):
         if self._closed:
             raise session_closed(self._address)
 
-    def _infer(self, image: np.ndarray) -> Results:
+    def _run(self, image: np.ndarray) -> Results:
         self._require_open()
         start = time.perf_counter()
         outputs = self._ask_for(image)

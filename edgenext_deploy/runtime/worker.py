@@ -1,9 +1,10 @@
-"""A thread that runs a session's inferences one after the other, for sessions whose runtime has no queue of its own.
+"""A thread that runs inferences one after the other, and the sessions that need one: their runtime has no queue itself.
 
 Ctrl-C may come between any two steps of the thread that submits. The queues and executors of Python 3.6 are written in
 Python: interrupted within one of their steps, they may never wake the thread that waits, and then nothing ends. What is
 used here to wake and to wait is one step each.
 """
+import abc
 import atexit
 import collections
 import contextlib
@@ -14,7 +15,7 @@ from typing import Any, Callable, Deque, Optional, Tuple
 
 import numpy as np
 
-from edgenext_deploy.runtime.session import SessionTimings, nothing_submitted
+from edgenext_deploy.runtime.session import Session, SessionTimings, nothing_submitted
 
 Results = Tuple[Tuple[np.ndarray, ...], SessionTimings]
 Run = Callable[[np.ndarray], Results]
@@ -118,6 +119,46 @@ class Worker:
     def __del__(self) -> None:
         if self._thread is not None:
             self._end()
+
+
+class WorkerSession(Session):
+    """A session that runs what is submitted on a worker thread.
+
+    A subclass makes `_worker` where it opens, and closes it in `close`.
+    """
+
+    _worker: Worker
+
+    @abc.abstractmethod
+    def _require_open(self) -> Any:
+        """Raise UsageError if the session is closed or of another process."""
+
+    @abc.abstractmethod
+    def _run(self, image: np.ndarray) -> Results:
+        """Run once, in any thread; raise as `_require_open` does if the session was closed meanwhile."""
+
+    def infer_all(self, image: np.ndarray) -> Tuple[np.ndarray, ...]:
+        """Run once and return every output; see `Session.infer_all`."""
+        self._require_open()
+        self.check_input(image)
+        outputs, self.timings = self._run(image)
+        return outputs
+
+    def submit(self, image: np.ndarray) -> None:
+        """Start one inference on the worker thread; `image` is copied, its buffer may be reused at once."""
+        self._require_open()
+        self.check_input(image)
+        self._worker.submit(self._run, image, self._require_open)
+
+    def collect(self) -> Tuple[np.ndarray, ...]:
+        """Wait for the oldest submitted inference and return its outputs.
+
+        Raises:
+            UsageError: nothing was submitted, or the session is closed.
+        """
+        self._require_open()
+        outputs, self.timings = self._worker.collect()
+        return outputs
 
 
 _started: "weakref.WeakSet[Worker]" = weakref.WeakSet()
