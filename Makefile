@@ -193,8 +193,8 @@ test-real: $(STAMP)
 	$(PYTEST) -n 2 --durations=10 -rs -m "real and not sweep" tests/real/nvidia tests/real/test_real_*.py
 
 # Debian's OpenCV has GStreamer, as JetPack's; pip's reads with FFmpeg. Part of test-ci.
-test-gstreamer:
-	@if $(HASGST); then $(MAKE) --no-print-directory $(STAMPGST) && \
+test-gstreamer: prepare-gstreamer
+	@if $(HASGST); then \
 		PYTHONPATH=. $(VENVGST)/bin/python -m pytest -o cache_dir=$(CACHE)/pytest-gst -n 2 --durations=10 -rs \
 			-m "not serial and not gpu $(if $(EDGENEXT_ALL_TESTS),,and not sweep)" tests/core/camera tests/core/run/test_live_files.py \
 			tests/real/test_real_streams.py tests/real/test_real_jetson_elements.py; \
