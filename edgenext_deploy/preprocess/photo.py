@@ -15,7 +15,8 @@ This is the exact way, for photos. `edgenext_deploy.preprocess.prepare` is the f
 """
 import contextlib
 import os
-from typing import TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple, Union
+import struct
+from typing import IO, TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
     Source = Union[str, "os.PathLike[str]", Image.Image, np.ndarray]
     Size = Tuple[int, int]
+
+# What Pillow goes by too.
+_JPEG = b"\xff\xd8\xff"
 
 
 def preprocess(source: "Source", preprocessing: Preprocessing, color: str = "bgr",
@@ -187,19 +191,32 @@ def open_photo(path: str, formats: Sequence[str]) -> "Iterator[Image.Image]":
         BadInputError: no regular file, or its header asks for too much; see `photo_limits`.
         Exception: nearly anything, for bytes that are no picture.
     """
-    from PIL import Image
-
     # By its name, Pillow would map an uncompressed TIFF file into memory, and turn that wrongly.
     with open_regular(path, "image", PHOTO_FIX) as stream:
         problem = photo_limits.problem_of_head(stream)
         if problem is None:
-            with Image.open(stream, formats=list(formats)) as image:
+            with _opened(stream, formats) as image:
                 problem = photo_limits.problem_of(image, stream)
                 if problem is None:
                     with photo_limits.quiet_libtiff(image):
                         yield image
         if problem is not None:
             raise BadInputError("image {} {}".format(path, problem), "scale it down, or save it anew as PNG or JPEG")
+
+
+def _opened(stream: IO[bytes], formats: Sequence[str]) -> "Image.Image":
+    """Return what `Image.open` gives, which imports the readers of five formats first: a JPEG needs one of them."""
+    from PIL import Image
+
+    is_jpeg = stream.read(len(_JPEG)) == _JPEG
+    stream.seek(0)
+    if is_jpeg and "JPEG" in formats:
+        from PIL.JpegImagePlugin import jpeg_factory
+
+        with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):  # `Image.open` has words for these
+            return jpeg_factory(stream)
+        stream.seek(0)
+    return Image.open(stream, formats=list(formats))
 
 
 def _to_rgb(image: "Image.Image", name: str) -> "Image.Image":

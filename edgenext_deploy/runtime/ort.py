@@ -16,7 +16,6 @@ from edgenext_deploy.errors import (
 )
 from edgenext_deploy.files import shown
 from edgenext_deploy.runtime.options import RuntimeOptions, available_threads, check_options, runtime_from_keywords
-from edgenext_deploy.runtime.ort_errors import load_error, run_error
 from edgenext_deploy.runtime.ort_memory import limit_memory
 from edgenext_deploy.runtime.session import (
     SessionTimings,
@@ -168,6 +167,8 @@ class OnnxRuntimeSession(WorkerSession):
         try:
             outputs = session.run(None, self._feed(image))
         except Exception as error:  # onnxruntime's exceptions have no common base below Exception
+            from edgenext_deploy.runtime.ort_errors import run_error
+
             raise run_error(self._path, self._version, error) from error
         return tuple(outputs), SessionTimings(wall_ms=(time.perf_counter() - start) * 1e3)
 
@@ -211,6 +212,8 @@ def _open(onnxruntime: Any, file: EngineFile, threads: int, options: RuntimeOpti
     try:
         session = onnxruntime.InferenceSession(file.take_data(), settings, providers=[chosen])
     except Exception as error:  # onnxruntime's exceptions have no common base below Exception
+        from edgenext_deploy.runtime.ort_errors import load_error
+
         raise load_error(file.path, onnxruntime.__version__, error) from error
     used = str(session.get_providers()[0])
     if used != provider:

@@ -7,14 +7,23 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from sweeps import examples
 
 from edgenext_deploy.artifacts import golden
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.data import path_of
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.preprocess.photo import load_photo, normalise, preprocess, scale_and_crop, to_image
+from edgenext_deploy.preprocess.photo import (
+    load_photo,
+    normalise,
+    open_photo,
+    preprocess,
+    scale_and_crop,
+    to_image,
+)
+from edgenext_deploy.preprocess.photo_fix import PHOTO_FORMATS
+from edgenext_deploy.preprocess.pillow_warnings import no_warnings
 from edgenext_deploy.preprocess.placement import scaled_size
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -322,6 +331,42 @@ def test_bad_photo_is_one_clear_line(tmp_path, content, message):
         load_photo(str(path))
     assert caught.value.exit_code == 3
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def opened_as(opening):
+    try:
+        with opening() as image:
+            return image.format, image.mode, image.size, getattr(image, "n_frames", 1)
+    except Exception as error:
+        return type(error)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "MPO"])
+def test_a_jpeg_is_opened_as_pillow_opens_it(tmp_path, kind):
+    """Whole and with a damaged header: `open_photo` goes past `Image.open`."""
+    path = str(tmp_path / "photo.jpg")
+    pictures = [Image.fromarray(noise(8, 16, seed=seed)) for seed in (0, 1)]
+    if kind == "MPO" and "MPO" not in Image.SAVE_ALL:
+        pytest.skip("this Pillow writes no MPO")
+    pictures[0].save(path, kind, **({"save_all": True, "append_images": pictures[1:]} if kind == "MPO" else {}))
+    with open(path, "rb") as stream:
+        whole = stream.read()
+    random = np.random.RandomState(1)
+    found = set()
+    for number in range(examples(200)):
+        content = bytearray(whole)
+        if number:
+            content[random.randint(3, 200)] = random.randint(256)
+        if number % 5 == 4:
+            del content[random.randint(3, 200):]
+        with open(path, "wb") as stream:
+            stream.write(content)
+        with no_warnings():
+            ours, pillows = opened_as(lambda: open_photo(path, PHOTO_FORMATS)), opened_as(lambda: Image.open(path))
+        assert ours == pillows or ours is BadInputError, number
+        found.add(ours)
+    assert (kind, "RGB", (16, 8), len(pictures) if kind == "MPO" else 1) in found
+    assert UnidentifiedImageError in found
 
 
 def test_missing_photo_and_folder_are_bad_input(tmp_path):
