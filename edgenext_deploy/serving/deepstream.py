@@ -2,11 +2,11 @@
 
 Keys and values are those that ``gstnvinfer_property_parser.cpp`` and ``deepstream_config_file_parser.c`` of DeepStream
 6.0 read, which are the tables in the pages Gst-nvinfer and deepstream-app of its documentation
-(https://docs.nvidia.com/metropolis/deepstream/6.0/dev-guide/text/DS_plugin_gst-nvinfer.html). What nvinfer would
-compute otherwise than the manifest says is refused, not approximated. It makes ``net-scale-factor * (pixel - offset)``
-in float32: one factor for all channels, and offsets in the order of the network's channels
-(``nvdsinfer_conversion.cu``). It builds plans without FP32 pins, so it gets the plan of edgenext-build, and no ONNX
-file to fall back on.
+(https://docs.nvidia.com/metropolis/deepstream/6.0/dev-guide/text/DS_plugin_gst-nvinfer.html); those of 9.1
+(https://github.com/NVIDIA/DeepStream) read them alike. What nvinfer would compute otherwise than the manifest says is
+refused, not approximated. It makes ``net-scale-factor * (pixel - offset)`` in float32: one factor for all channels, and
+offsets in the order of the network's channels (``nvdsinfer_conversion.cu``). It builds plans without FP32 pins, so it
+gets the plan of edgenext-build, and no ONNX file to fall back on.
 """
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 

@@ -17,8 +17,9 @@ pytestmark = pytest.mark.skipif(glib.library() is None, reason="needs GLib (Debi
 
 # What nvinfer reads: gst_nvinfer_parse_props and gst_nvinfer_parse_other_attribute in gstnvinfer_property_parser.cpp as
 # DeepStream 6.0 has it (NVIDIA's copyright of 2018 to 2021, from public repositories), with the type that GLib reads
-# and what is refused or means nothing. Later releases were not compared. NVDSINFER_MAX_BATCH_SIZE, NvDsInferNetworkMode
-# and NvDsInferNetworkType are nvdsinfer_context.h's.
+# and what is refused or means nothing. 9.1 (github.com/NVIDIA/DeepStream, src/gst-plugins/gst-nvinfer, commit 3503348)
+# reads these alike, and takes 3 as a network-mode too. NVDSINFER_MAX_BATCH_SIZE, NvDsInferNetworkMode and
+# NvDsInferNetworkType are nvdsinfer_context.h's.
 PROPERTY = {
     "gpu-id": ("integer", lambda value: value >= 0),
     "gie-unique-id": ("integer", lambda value: value > 0),
@@ -36,8 +37,8 @@ PROPERTY = {
     "labelfile-path": ("string", lambda value: not value.startswith(b"/")),
     "classifier-threshold": ("double", lambda value: 0 <= value < 1),
     "output-tensor-meta": ("boolean", lambda value: value in (0, 1))}
-# deepstream_config_file_parser.c and deepstream_app_config_parser.c of DeepStream 6.0: [source0] of type 3 takes
-# addresses, [sink0] of type 1 shows nothing.
+# deepstream_config_file_parser.c and deepstream_app_config_parser.c of DeepStream 6.0 and 9.1: [source0] of type 3
+# takes addresses, [sink0] of type 1 shows nothing.
 APPLICATION = {
     "application": {"enable-perf-measurement": 1, "perf-measurement-interval-sec": 5},
     "source0": {"enable": 1, "type": 3, "num-sources": 1, "gpu-id": 0, "uri": b"file:///path/to/video.mp4"},
