@@ -191,17 +191,16 @@ def open_photo(path: str, formats: Sequence[str]) -> "Iterator[Image.Image]":
         BadInputError: no regular file, or its header asks for too much; see `photo_limits`.
         Exception: nearly anything, for bytes that are no picture.
     """
-    # By its name, Pillow would map an uncompressed TIFF file into memory, and turn that wrongly.
-    with open_regular(path, "image", PHOTO_FIX) as stream:
-        problem = photo_limits.problem_of_head(stream)
-        if problem is None:
-            with _opened(stream, formats) as image:
-                problem = photo_limits.problem_of(image, stream)
-                if problem is None:
-                    with photo_limits.quiet_libtiff(image):
-                        yield image
-        if problem is not None:
-            raise BadInputError("image {} {}".format(path, problem), "scale it down, or save it anew as PNG or JPEG")
+    try:
+        # By its name, Pillow would map an uncompressed TIFF file into memory, and turn that wrongly.
+        with open_regular(path, "image", PHOTO_FIX) as stream, _opened(
+                photo_limits.for_pillow(stream), formats) as image:
+            photo_limits.require_within(image, stream)
+            with photo_limits.quiet_libtiff(image):
+                yield image
+    except photo_limits.PhotoLimitError as error:
+        raise BadInputError("image {} {}".format(path, error),
+                            "scale it down, or save it anew as PNG or JPEG") from error
 
 
 def _opened(stream: IO[bytes], formats: Sequence[str]) -> "Image.Image":

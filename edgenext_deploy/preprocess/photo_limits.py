@@ -6,7 +6,7 @@ A few hundred bytes can claim gigabytes of pixels, or a million passes over them
 import contextlib
 import os
 import re
-from typing import IO, TYPE_CHECKING, Iterator, Optional
+from typing import IO, TYPE_CHECKING, Any, Iterator, Optional, cast
 
 from edgenext_deploy.machine.versions import version_numbers
 from edgenext_deploy.preprocess.placement import MAX_PIXELS
@@ -22,9 +22,12 @@ _MAX_DECODED_BYTES = 256 << 20
 _SLOW_PIXELS = 2 << 20
 _MAX_SCANNED_PIXELS = 300 << 20
 _MOST_INSIDE = 10
-_PNM_HEADER_BYTES = 1024
-_PNM_SPACE = rb"(?:\s+|#[^\r\n]*[\r\n])+"
-_PNM_HEADER = rb"P([1-6])" + _PNM_SPACE + rb"\d{1,6}" + _PNM_SPACE + rb"\d{1,6}"
+# Pillow reads headers, and what lies between the data, by Python code. A PNG of 64 megapixels needs 50,000.
+_MOST_READS = 150_000
+# A scan's marker with a length that fits its one to four components. The marker's two bytes alone come up by chance
+# where a file goes on behind its picture: with a phone's "motion photo", a video does.
+_SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
+_SCAN_BYTES = 5
 _CHUNK_BYTES = 1 << 20
 # Formats whose decoders have known holes in the Pillow before this one: its libwebp, libtiff and GIF reader. Pillow for
 # Python 3.6 ends at 8.4.
@@ -32,21 +35,56 @@ _SOUND_PILLOW = (10, 3)
 _UNSOUND_FORMATS = ("WEBP", "TIFF", "GIF")
 
 
-def problem_of(image: "Image.Image", stream: IO[bytes]) -> Optional[str]:
-    """Return why an opened photo, of which nothing is decoded yet, is refused, as the end of a sentence; None if not.
+class PhotoLimitError(Exception):
+    """A photo asks for too much; the message is the end of a sentence about it."""
+
+
+class _FewReads:
+    """A stream that is read only so often."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._left = stream, _MOST_READS
+
+    def read(self, size: int = -1) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise PhotoLimitError("is in too many parts: {} reads are made of a file".format(_MOST_READS))
+        return self._stream.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def for_pillow(stream: IO[bytes]) -> IO[bytes]:
+    """Return a photo's file as Pillow gets it.
+
+    Raises:
+        PhotoLimitError: it is too large; reading it raises that too.
+    """
+    size = os.fstat(stream.fileno()).st_size
+    if size > _MAX_FILE_BYTES:
+        raise PhotoLimitError("has {} bytes, at most {} are read".format(size, _MAX_FILE_BYTES))
+    return cast("IO[bytes]", _FewReads(stream))
+
+
+def require_within(image: "Image.Image", stream: IO[bytes]) -> None:
+    """Raise PhotoLimitError for an opened photo, of which nothing is decoded yet, that asks for too much.
 
     Args:
         image: as `Image.open` gave it.
-        stream: it was opened from; its position is as before afterwards.
+        stream: its file; the position is as before afterwards.
     """
+    problem = _problem(image, stream)
+    if problem is not None:
+        raise PhotoLimitError(problem)
+
+
+def _problem(image: "Image.Image", stream: IO[bytes]) -> Optional[str]:
     from PIL import __version__
 
     width, height, kind = image.width, image.height, str(image.format)
     if kind in _UNSOUND_FORMATS and version_numbers(__version__) < _SOUND_PILLOW:
         return "is {}, whose decoder in Pillow {} has known holes; convert it to PNG or JPEG".format(kind, __version__)
-    size = os.fstat(stream.fileno()).st_size
-    if size > _MAX_FILE_BYTES:
-        return "has {} bytes, at most {} are read".format(size, _MAX_FILE_BYTES)
     if max(width, height) > _LONGEST_SIDE:
         return "has {}x{} pixels, {} on a side are read".format(width, height, _LONGEST_SIDE)
     if width * height > MAX_PIXELS:
@@ -66,15 +104,6 @@ def problem_of(image: "Image.Image", stream: IO[bytes]) -> Optional[str]:
     return None
 
 
-def problem_of_head(stream: IO[bytes]) -> Optional[str]:
-    """Return why a file is refused before Pillow parses its header; see `problem_of`."""
-    head = stream.read(_PNM_HEADER_BYTES)
-    stream.seek(0)
-    if re.match(rb"P[1-6]\s", head) and not re.match(_PNM_HEADER, head):
-        return "has no size in the first {} bytes of a PPM file".format(_PNM_HEADER_BYTES)
-    return None
-
-
 def _bytes_per_pixel(image: "Image.Image", progressive: bool) -> int:
     bands = len(image.getbands())
     # Pillow keeps three bands in four bytes, and converts other modes into a second picture.
@@ -89,12 +118,13 @@ def _bytes_per_pixel(image: "Image.Image", progressive: bool) -> int:
 
 
 def _scans(stream: IO[bytes]) -> int:
-    """Return the number of scans of a JPEG file: in compressed data, this pair of bytes does not occur."""
+    """Return the number of scans of a JPEG file: in compressed data, a marker's bytes do not occur."""
     at, scans, last = stream.tell(), 0, b""
     stream.seek(0)
     for chunk in iter(lambda: stream.read(_CHUNK_BYTES), b""):
-        scans += (last + chunk).count(b"\xff\xda")
-        last = chunk[-1:]
+        found = last + chunk
+        scans += sum(1 for _ in _SCAN.finditer(found))
+        last = found[1 - _SCAN_BYTES:]
     stream.seek(at)
     return scans
 

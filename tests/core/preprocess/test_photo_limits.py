@@ -40,11 +40,15 @@ def tiff(width, height):
 
 def scanned(size, scans):
     """Return a progressive JPEG file whose last scan is there many times."""
-    out = io.BytesIO()
-    Image.new("RGB", (size, size), (1, 2, 3)).save(out, "JPEG", progressive=True, quality=10)
-    data = out.getvalue()
+    data = saved("JPEG", (size, size), progressive=True, quality=10)
     last = data[data.rindex(b"\xff\xda"):-2]
     return data[:-2] + last * scans + b"\xff\xd9"
+
+
+def saved(kind, size=(8, 8), **options):
+    out = io.BytesIO()
+    Image.new("RGB", size, (1, 2, 3)).save(out, kind, **options)
+    return out.getvalue()
 
 
 BOMBS = {
@@ -54,8 +58,13 @@ BOMBS = {
     "deep": (png(8192, 8192, 16, 6), "33 million are read of PNG"),
     "gif": (gif(65535, 65535), "65535x65535|4294836225 pixels"),
     "tiff": (tiff(8000, 8000), "29 million are read of TIFF"),
-    "comment": (b"P6\n#" + b"x" * 5000000 + b"\n1 1\n255\nabc", "first 1024 bytes"),
-    "digits": (b"P6\n" + b"9" * 1000000 + b" 1\n255\n", "first 1024 bytes"),
+    "comment": (b"P6\n" + b"#\n" * 400000 + b"1 1\n255\nabc", "too many parts"),
+    "another comment": (b"PyRGBA\n" + b"#\n" * 400000 + b"1 1\n255\nabcd", "too many parts"),
+    "digits": (b"P6\n" + b"9" * 1000000 + b" 1\n255\n", "cannot be decoded"),
+    "markers": (saved("JPEG").replace(b"\xff\xd8", b"\xff\xd8" + b"\xff\xd0" * 400000, 1), "too many parts"),
+    "chunks": (saved("PNG").replace(b"\0\0\0\x0dIHDR", chunk(b"teSt", b"") * 150000, 1), "too many parts"),
+    "empty data": (saved("PNG")[:33] + chunk(b"IDAT", b"") * 150000 + saved("PNG")[33:], "too many parts"),
+    "blocks": (saved("GIF").replace(b",", b"!\xfe" + b"\1a" * 400000 + b"\0,", 1), "too many parts"),
     "text": (b"P3\n4000 4000\n255\n" + b"1 " * 1000, "as text|not an image"),  # Pillow 8.4 knows no P3
     "scans": (scanned(1500, 200), r"1500x1500 pixels in 21\d scans"),
 }
@@ -74,7 +83,9 @@ def test_refused_from_the_header(tmp_path, name):
 
 
 def test_few_scans_and_comments_are_no_fault(tmp_path):
-    for name, content in (("a.jpg", scanned(64, 50)), ("a.ppm", b"P6 # a comment\n1 1\n255\nabc")):
+    video = os.urandom(1 << 16) + b"\xff\xda" * 400  # behind a "motion photo"
+    for name, content in (("a.jpg", scanned(64, 50)), ("a.ppm", b"P6 # a comment\n1 1\n255\nabc"),
+                          ("motion.jpg", saved("JPEG", (4000, 3000)) + video)):
         (tmp_path / name).write_bytes(content)
         assert load_photo(str(tmp_path / name)).mode == "RGB"
 
