@@ -16,6 +16,7 @@ _MOST_LINKS = 40
 # What tempfile puts behind the prefix.
 _RANDOM = re.compile(r"[a-z0-9_]{8}\Z")
 _MOST_VOUCHING_BYTES = 64 << 20
+_LONGEST_PREFIX = 128
 # What a file gets: all of it, or its parts one after the other.
 Content = Union[bytes, Iterable[bytes]]
 
@@ -105,7 +106,7 @@ def open_regular(path: str, what: str, fix: Fix) -> Iterator[IO[bytes]]:
 
 def open_at_once(path: str, flags: int) -> int:
     """Open a file, as the ``opener`` of `open`; a pipe that took its place meanwhile does not hang the process."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def some_beside(path: str, wanted: Callable[[str], bool], most: int) -> List[str]:
@@ -178,7 +179,7 @@ def _as_usage_error(path: str) -> Iterator[None]:
     except OSError as error:
         raise UsageError(
             "cannot write {}: {}".format(path, error.strerror or error),
-            "nothing was changed there; choose another folder with --output, or free some space",
+            "nothing was changed there; free some space, or write to another folder",
         ) from error
 
 
@@ -198,7 +199,7 @@ def write_files_atomically(files: Mapping[str, Content]) -> None:
     for path in files:
         if os.path.isdir(path):
             raise UsageError("cannot write {}: there is a folder of that name".format(path),
-                             "choose another folder with --output, or rename it")
+                             "rename it, or write to another folder")
     streams = [path for path in files if os.path.exists(path) and not os.path.isfile(path)]
     temporary: Dict[str, str] = {}
     with contextlib.ExitStack() as held:
@@ -258,10 +259,22 @@ def _write_temporary(path: str, data: Content, temporary: Dict[str, str], held: 
         # Open and locked until it has its name, so that nobody takes it for one that was left.
         stream = held.enter_context(os.fdopen(handle, "wb"))
         try_lock(handle)
-    stream.writelines(_parts(data))
-    stream.flush()
-    os.fsync(stream.fileno())
+    with closed_on_error(stream):
+        stream.writelines(_parts(data))
+        stream.flush()
+        os.fsync(stream.fileno())
     os.chmod(name, plain_mode())
+
+
+@contextlib.contextmanager
+def closed_on_error(stream: IO[bytes]) -> Iterator[None]:
+    """Close a file that cannot be written: closing it later would write what is left, and raise another error."""
+    try:
+        yield
+    except OSError:
+        with contextlib.suppress(OSError):
+            stream.close()
+        raise
 
 
 def _parts(data: Content) -> Iterable[bytes]:
@@ -298,7 +311,9 @@ def _is_left(name: str) -> bool:
 
 
 def _temporary_prefix(path: str) -> str:
-    return "." + os.path.basename(path) + "."
+    name = os.path.basename(path)
+    # With what comes before and behind it, a long one would be too long.
+    return "." + (name if len(os.fsencode(name)) <= _LONGEST_PREFIX else sha256_of_bytes(os.fsencode(name))) + "."
 
 
 def _folder_of(path: str) -> str:

@@ -10,12 +10,13 @@ from typing import IO, Any, Dict, Iterator, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.files import open_at_once, shown
+from edgenext_deploy.files import closed_on_error, open_at_once, shown
 
 _SCHEMA = 1
 # A row of a detector with all its objects has some 20 kB, a segmenter's or an embedding's no more.
 _LONGEST_LINE = 16 << 20
-OTHER_FILE = "give another file with --resume, or remove this one"
+_ANOTHER = "give another file with --resume"
+OTHER_FILE = _ANOTHER + ", or remove this one"
 Row = Dict[str, Any]
 
 
@@ -43,7 +44,7 @@ class RowFile:
         try:
             self._stream: Optional[IO[bytes]] = open(path, "a+b", opener=open_at_once)  # noqa: SIM115  # see `close`
         except OSError as error:
-            raise UsageError("cannot write {}: {}".format(path, error.strerror or error), OTHER_FILE) from error
+            raise UsageError("cannot write {}: {}".format(path, error.strerror or error), _ANOTHER) from error
         try:
             self._require_file(most_bytes)
             self._lock()
@@ -86,8 +87,9 @@ class RowFile:
             UsageError: the disk is full.
         """
         try:
-            self._open().write(self._encoded(row))
-            self._open().flush()
+            with closed_on_error(self._open()):
+                self._open().write(self._encoded(row))
+                self._open().flush()
         except OSError as error:
             raise UsageError("cannot write {}: {}".format(self._path, error.strerror or error),
                              "free some space and run the same command again: it goes on from here") from error
@@ -111,7 +113,7 @@ class RowFile:
     def _require_file(self, most_bytes: Optional[int]) -> None:
         status = os.fstat(self._open().fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise UsageError("{} is not a file that results can be kept in".format(self._path), OTHER_FILE)
+            raise UsageError("{} is not a file that results can be kept in".format(self._path), _ANOTHER)
         if most_bytes is not None and status.st_size > most_bytes:
             raise BadInputError("{} has {} bytes, at most {} are read of a results file".format(
                 self._path, status.st_size, most_bytes), OTHER_FILE)
@@ -121,9 +123,11 @@ class RowFile:
 
         try:
             fcntl.flock(self._open(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise UsageError("another process is writing {}".format(self._path),
                              "wait for it, or give another file") from error
+        except OSError:  # no locks in this file system
+            pass
 
     def _require_header(self, found: Row) -> None:
         for name, expected in self._header.items():

@@ -62,6 +62,13 @@ def test_a_file_in_a_folder_that_may_not_be_entered_is_not_said_to_be_missing(mo
         files.require_file("locked/a.jpg", "photo", "copy it")
 
 
+def test_a_name_may_be_as_long_as_the_file_system_takes_it(tmp_path):
+    names = ["x" * 255, "é" * 127]
+    for content in (b"old", b"new"):
+        write_files_atomically({str(tmp_path / name): content for name in names})
+    assert contents(tmp_path) == dict.fromkeys(names, b"new")
+
+
 def test_mode_follows_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
@@ -90,18 +97,19 @@ def test_full_disk_at_the_second_file_leaves_everything_as_it_was(pair, tmp_path
     assert contents(tmp_path) == OLD
 
 
-def test_real_write_beyond_a_limit_leaves_everything_as_it_was(pair, tmp_path):
+@pytest.mark.parametrize("size", [5000, 100000])  # less and more than Python writes at once
+def test_real_write_beyond_a_limit_leaves_everything_as_it_was(pair, tmp_path, size):
     script = (
         "import resource, sys\n"
         "from edgenext_deploy.errors import UsageError\n"
         "from edgenext_deploy.files import write_files_atomically\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n"
-        "    write_files_atomically({sys.argv[1]: b'small', sys.argv[2]: b'x' * 100000})\n"
+        "    write_files_atomically({sys.argv[1]: b'small', sys.argv[2]: b'x' * int(sys.argv[3])})\n"
         "except UsageError as error:\n"
         "    print(error)\n")
-    done = subprocess.run([sys.executable, "-c", script, pair[0], pair[1]], cwd=ROOT, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, universal_newlines=True)
+    done = subprocess.run([sys.executable, "-c", script, pair[0], pair[1], str(size)], cwd=ROOT,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     assert done.returncode == 0, done.stderr
     assert "cannot write {}".format(pair[1]) in done.stdout
     assert contents(tmp_path) == OLD
@@ -130,7 +138,7 @@ def test_folder_in_the_way_of_one_file_leaves_the_other_as_it_was(pair, tmp_path
     "{tmp}/a.onnx", "{tmp}/a.onnx/deeper", "/proc/nowhere", "{tmp}/" + "n" * 300])
 def test_folder_that_cannot_be_written_is_a_usage_error(pair, tmp_path, folder):
     path = os.path.join(folder.format(tmp=tmp_path), "file")
-    with pytest.raises(UsageError, match=r"cannot write .*--output"):
+    with pytest.raises(UsageError, match=r"cannot write .*another folder"):
         write_files_atomically({pair[1]: b"new second", path: b"data"})
     assert contents(tmp_path) == OLD
 
