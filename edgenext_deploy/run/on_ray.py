@@ -86,12 +86,12 @@ def run_photos_on_ray(engine: str, images: Tuple[str, ...], view_options: ViewOp
         try:
             for row in workers.results(photos.paths[results.resumed:], first.head["batch"]):
                 results.add(row)
+            _say_what_happened(workers, options, len(photos.paths))
+            results.finish(_head(workers))
         except KeyboardInterrupt:
             if options.resume is None:
                 raise
             return results.interrupted()
-        _say_what_happened(workers, options, len(photos.paths))
-        results.finish(_head(workers))
     return results.code
 
 

@@ -85,11 +85,11 @@ def run_photos(engine: str, images: Tuple[str, ...], view: "View", options: Phot
                 results.add(row)
                 if photo.error is None and not options.as_json:
                     _print_table(row, view, answer)
+            results.finish(document_head(engine, view, options.fast_decode))
         except KeyboardInterrupt:
             if options.resume is None:
                 raise
             return results.interrupted()
-        results.finish(document_head(engine, view, options.fast_decode))
     return results.code
 
 
@@ -114,7 +114,8 @@ class PhotoResults:
         self._rows: "Optional[RowFile]" = None
         errors = 0
         if options.resume is not None:
-            self._rows, self.resumed, errors = open_rows(options.resume, depend_on, photos)
+            # Of a photo that is not answered again, no picture would be saved.
+            self._rows, self.resumed, errors = open_rows(options.resume, dict(depend_on, save=options.save), photos)
             self._stack.callback(self._rows.close)
         if self.resumed:
             click.echo("{} of {} photos were answered before".format(self.resumed, len(photos)), err=True)

@@ -1,7 +1,7 @@
 """Drawn photos are written to one file or into a folder."""
 import io
 import os
-from typing import TYPE_CHECKING, Sequence, Set
+from typing import TYPE_CHECKING, Dict, Sequence
 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.files import write_files_atomically
@@ -9,7 +9,8 @@ from edgenext_deploy.files import write_files_atomically
 if TYPE_CHECKING:
     from PIL import Image
 
-_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP"}
+# Those that can carry EXIF.
+_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 _OTHER_FORMAT = ".png"
 _QUALITY = 92
 # EXIF's tag for the software that wrote a picture: what does not carry our name is somebody's photo.
@@ -20,7 +21,8 @@ class PictureFiles:
     """Writes pictures to one file, if there is one photo and a name like a picture's, else into a folder.
 
     In a folder a picture has its photo's name. A picture of an earlier run is replaced; any other picture is left
-    alone. A second photo of the same name gets a number.
+    alone. A second photo of the same name gets a number; which one it gets is known from the start, so that a run that
+    is taken up again gives it the same.
 
     Args:
         path: the file or folder; a folder is made when the first picture comes.
@@ -34,7 +36,6 @@ class PictureFiles:
         suffix = os.path.splitext(path)[1].lower()
         self._single = suffix in _FORMATS and not os.path.isdir(path)
         self._path = path
-        self._taken: Set[str] = set()
         if self._single and len(photos) > 1:
             raise UsageError("{} photos cannot go into the one file {}".format(len(photos), path),
                              "give a folder with --save")
@@ -50,6 +51,11 @@ class PictureFiles:
             raise UsageError("saving to {} would overwrite a photo".format(path), "choose another place with --save")
         if self._single:
             _require_ours(path)
+        self._names: Dict[str, str] = {}
+        taken: Dict[str, int] = {}
+        for photo in photos:
+            if photo not in self._names:
+                self._names[photo] = _free_name(photo, taken)
 
     def write(self, photo: str, picture: "Image.Image") -> str:
         """Write the picture of a photo; return the path of the file.
@@ -59,7 +65,7 @@ class PictureFiles:
         """
         from PIL import Image
 
-        path = self._path if self._single else os.path.join(self._path, self._name(photo))
+        path = self._path if self._single else os.path.join(self._path, self._names[photo])
         _require_ours(path)
         data, exif = io.BytesIO(), Image.Exif()
         exif[_SOFTWARE_TAG] = _SOFTWARE
@@ -70,16 +76,18 @@ class PictureFiles:
             raise UsageError(error.message, "choose another place with --save, or free some space") from error
         return path
 
-    def _name(self, photo: str) -> str:
-        stem, suffix = os.path.splitext(os.path.basename(photo))
-        if suffix.lower() not in _FORMATS:
-            suffix = _OTHER_FORMAT
-        number, name = 1, stem + suffix
-        while name in self._taken:
-            number += 1
-            name = "{}-{}{}".format(stem, number, suffix)
-        self._taken.add(name)
-        return name
+
+def _free_name(photo: str, taken: Dict[str, int]) -> str:
+    """Return the name of a photo's picture; `taken` has the names that were given, with their last number."""
+    stem, suffix = os.path.splitext(os.path.basename(photo))
+    if suffix.lower() not in _FORMATS:
+        suffix = _OTHER_FORMAT
+    first = name = stem + suffix
+    while name in taken:
+        taken[first] += 1
+        name = "{}-{}{}".format(stem, taken[first], suffix)
+    taken[name] = 1
+    return name
 
 
 def _require_ours(path: str) -> None:

@@ -20,6 +20,7 @@ from edgenext_deploy.artifacts.row_file import RowFile
 from edgenext_deploy.cluster import on_ray
 from edgenext_deploy.machine import environment
 from edgenext_deploy.run import cli
+from edgenext_deploy.run.photo_document import PhotoDocument
 
 pytest.importorskip("onnxruntime")
 COLORS = [(255, 0, 0), (0, 0, 255), (0, 255, 0)]
@@ -59,6 +60,29 @@ def test_a_run_goes_on_where_it_stopped(run, folder, tmp_path):
         assert json.loads(seen.read_text()) == whole
         assert ("{} of 11 photos were answered before".format(kept - 1) in err) == (kept > 1)
         assert ("1 of those cannot be used" in err) == (kept > 6)
+
+
+def test_pictures_of_a_run_that_goes_on_are_those_of_a_whole_one(run, folder, tmp_path):
+    for name in ("a", "b"):
+        shutil.copytree(str(folder), str(folder / name), ignore=shutil.ignore_patterns("a", "b"))
+    shutil.copy(str(folder / "01.png"), str(folder / "b" / "00-2.png"))
+    rows, drawn, photos = tmp_path / "rows.jsonl", tmp_path / "drawn", (folder / "a", folder / "b")
+    arguments = "--resume", rows, "--save", drawn, "--json-file", tmp_path / "seen.json"
+
+    def made():
+        return rows.read_bytes(), (tmp_path / "seen.json").read_bytes(), {
+            path.name: path.read_bytes() for path in drawn.glob("*")}
+
+    run(*arguments, *photos)
+    whole = made()
+    assert len(whole[2]) == 21 and "00-3.png" in whole[2]
+    for kept in (4, 15, 17):
+        rows.write_bytes(b"".join(whole[0].splitlines(True)[:kept]))
+        assert run(*arguments, *photos)[0] == 3
+        assert made() == whole
+    for other in ((), ("--save", tmp_path / "elsewhere")):
+        code, _, err = run("--resume", rows, *other, *photos)
+        assert code == 2 and "is of another run: save is" in err
 
 
 def test_rows_of_another_run_are_refused_and_left_as_they_are(run, folder, tmp_path):
@@ -123,6 +147,17 @@ def test_ctrl_c_says_how_to_go_on(folder, tmp_path):
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and out == b"" and b"the same command goes on from here" in err
     assert 20 < rows.read_bytes().count(b"\n") < 412
+
+
+@pytest.mark.parametrize("where", [(), ("--ray", "auto")])
+def test_ctrl_c_while_the_document_is_written_says_so_too(run, folder, tmp_path, monkeypatch, where):
+    def finish(document, head):
+        raise KeyboardInterrupt
+
+    Cluster(a={"CPU": 1.0}).install(monkeypatch)
+    monkeypatch.setattr(PhotoDocument, "finish", finish)
+    code, _, err = run("--resume", tmp_path / "rows.jsonl", *where, folder)
+    assert code == 130 and "the same command goes on from here" in err
 
 
 def test_the_bar_on_a_terminal_takes_nothing_of_the_json(folder):

@@ -123,6 +123,16 @@ def test_a_picture_of_an_earlier_run_is_replaced_and_no_other_one(run, tmp_path,
         assert run(TINY, COFFEE, "--save", path)[0] == 0
 
 
+def test_a_picture_that_could_not_be_replaced_later_is_not_saved(run, tmp_path):
+    photo = tmp_path / "a.bmp"
+    Image.new("RGB", (40, 30), (1, 2, 3)).save(str(photo))
+    code, _, err = run(TINY, photo, "--save", tmp_path / "out.bmp")
+    assert code == 2 and "a name ending in one of .jpg" in err
+    for _ in range(2):
+        assert run(TINY, photo, "--save", tmp_path / "folder")[0] == 0
+    assert os.listdir(str(tmp_path / "folder")) == ["a.png"]
+
+
 def test_a_picture_of_an_untrained_network_says_so(run, tmp_path):
     pixels = []
     for random in (False, True):
