@@ -6,13 +6,14 @@ Nothing is encrypted and nobody is asked who he is: for a server on this machine
 """
 import http.client
 import json
-import threading
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
+from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 from edgenext_deploy.files import shown
+from edgenext_deploy.foreign_text import one_line
 from edgenext_deploy.runtime.served import LIMIT_S, TYPE_NAMES, Address, ServedSession, address_fix, parse_address
 
 SCHEME, _SERVICE = "triton://", "HTTP"
@@ -39,7 +40,6 @@ class KServeSession(ServedSession):
     def _connect(self, engine: str) -> Address:
         place = parse_address(engine, SCHEME, _SERVICE)
         self._path = "/v2/models/{}".format(place.model)
-        self._lock = threading.Lock()
         self._connection = http.client.HTTPConnection(place.host.strip("[]"), place.port, timeout=LIMIT_S)
         return place
 
@@ -75,6 +75,8 @@ class KServeSession(ServedSession):
             for tensor in document["outputs"]:
                 size = (tensor.get("parameters") or {}).get("binary_data_size")
                 spec = next(spec for spec in self.outputs if spec.name == tensor["name"])
+                if (tensor["datatype"], tensor["shape"]) != (TYPE_NAMES[spec.dtype], list(spec.shape)):
+                    raise ValueError("{} {} {}".format(spec.name, tensor["datatype"], tensor["shape"]))
                 if size is None:
                     values = np.array(tensor["data"], spec.dtype)
                 else:
@@ -82,15 +84,16 @@ class KServeSession(ServedSession):
                     at += size
                 found[spec.name] = values.reshape(spec.shape).astype(spec.dtype)
             return tuple(found[spec.name] for spec in self.outputs)
-        except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, StopIteration,
+                RecursionError) as error:
             raise BadInputError("{} answers with what is not its outputs: {}".format(
                 self._address, shown(repr(error))), "look at the server's log") from error
 
     def _json(self, path: str) -> Dict[str, Any]:
         _, content = self._ask("GET", path, None, {})
         try:
-            found = json.loads(content.decode("utf-8"))
-        except ValueError:
+            found = json_records.parse(content.decode("utf-8"))
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise BadInputError("{} is no server of KServe's protocol: {} is not JSON".format(self._place.server, path),
@@ -98,20 +101,31 @@ class KServeSession(ServedSession):
         return found
 
     def _ask(self, method: str, path: str, body: Optional[bytes], headers: Dict[str, str]) -> Tuple[Any, bytes]:
-        with self._lock:
+        kept = self._connection.sock is not None
+        try:
             try:
-                self._connection.request(method, path, body, headers)
-                answer = self._connection.getresponse()
-                content = _content(answer)
-            except (OSError, http.client.HTTPException) as error:
+                answer, content = self._ask_once(method, path, body, headers)
+            except ConnectionError:
+                if not kept:
+                    raise
+                # A server hangs up when nothing was asked for a while: some after five seconds.
                 self._connection.close()
-                raise MissingRuntimeError("{} does not answer: {}".format(
-                    self._place.server, error or type(error).__name__), "start the server; " + _FIX) from error
+                answer, content = self._ask_once(method, path, body, headers)
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a chunk of a size below zero
+            self._connection.close()
+            raise MissingRuntimeError("{} does not answer: {}".format(
+                self._place.server, shown(one_line(error))), "start the server; " + _FIX) from error
         if answer.status != 200:
             raise MissingRuntimeError("{} answers {} to {}: {}".format(
                 self._place.server, answer.status, path, shown(content.decode("utf-8", "replace"), 300)),
                 "ask the server for its models, and look at its log")
         return answer.headers, content
+
+    def _ask_once(self, method: str, path: str, body: Optional[bytes],
+                  headers: Dict[str, str]) -> Tuple[http.client.HTTPResponse, bytes]:
+        self._connection.request(method, path, body, headers)
+        answer = self._connection.getresponse()
+        return answer, _content(answer)
 
 
 def _content(answer: http.client.HTTPResponse) -> bytes:
@@ -120,6 +134,8 @@ def _content(answer: http.client.HTTPResponse) -> bytes:
     while True:
         piece = answer.read(_PIECE_BYTES)
         if not piece:
+            if answer.length:
+                raise http.client.IncompleteRead(b"", answer.length)
             return b"".join(pieces)
         pieces.append(piece)
         if len(pieces) > _MOST_BYTES // _PIECE_BYTES:

@@ -58,12 +58,12 @@ class GrpcSession(ServedSession):
         found = []
         for spec in self.outputs:
             values = answer.as_numpy(spec.name)
-            if values is None or values.dtype != spec.dtype or values.size != np.prod(spec.shape):
+            if values is None or (values.dtype, values.shape) != (spec.dtype, spec.shape):
                 raise BadInputError("{} answers with what is not its output {}: {}".format(
                     self._address, spec.name, None if values is None else "{} {}".format(
                         values.dtype, list(values.shape))), "look at the server's log")
             # What tritonclient gives is read-only memory of the answer.
-            found.append(values.reshape(spec.shape).copy())
+            found.append(values.copy())
         return tuple(found)
 
     def _hang_up(self) -> None:

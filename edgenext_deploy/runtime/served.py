@@ -2,17 +2,21 @@
 import abc
 import hashlib
 import json
+import os
 import re
+import threading
 import time
 from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
 from edgenext_deploy.artifacts.manifest import TensorSpec
+from edgenext_deploy.artifacts.manifest_limits import MOST_ELEMENTS
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.files import shown
+from edgenext_deploy.node_work import product
 from edgenext_deploy.runtime.options import RuntimeOptions, check_options
-from edgenext_deploy.runtime.session import SessionTimings, session_closed
+from edgenext_deploy.runtime.session import SessionTimings, require_same_process, session_closed
 from edgenext_deploy.runtime.worker import Results, Worker, WorkerSession
 
 _PLACE = r"([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})/([A-Za-z0-9_.\-]+)\Z"
@@ -23,7 +27,7 @@ _TYPES = {"FP32": "float32", "FP16": "float16", "FP64": "float64", "UINT8": "uin
 TYPE_NAMES = {dtype: name for name, dtype in _TYPES.items()}
 # The size of a batch that the server decides.
 _OPEN = -1
-# How long a request may take.
+# How long a server may say nothing.
 LIMIT_S = 30.0
 
 
@@ -78,10 +82,18 @@ class ServedSession(WorkerSession):
 
     def __init__(self, engine: str, *, options: RuntimeOptions = RuntimeOptions()) -> None:  # noqa: B008 - immutable
         check_options(options)
-        self._address, self._closed = engine, False
+        self._address, self._closed, self._pid = engine, False, os.getpid()
+        self._lock = threading.Lock()
         self._place = self._connect(engine)
         self._worker = Worker()
-        server, model = self._metadata(self._place.model)
+        try:
+            self._describe(*self._metadata(self._place.model))
+        except BaseException:
+            self._hang_up()
+            raise
+
+    def _describe(self, server: Mapping[str, Any], model: Mapping[str, Any]) -> None:
+        """Take over what the server says of itself and of the model."""
         extensions = server.get("extensions")
         self._extensions = extensions if isinstance(extensions, list) else []
         self._version = "{} {}".format(shown(str(server.get("name"))), shown(str(server.get("version"))))
@@ -89,7 +101,7 @@ class ServedSession(WorkerSession):
         self.inputs, self.outputs = self._specs("inputs", model), self._specs("outputs", model)
         if len(self.inputs) != 1 or not self.outputs:
             raise IncompatibleError("{}: one input and at least one output expected, {} and {} found".format(
-                engine, len(self.inputs), len(self.outputs)), "name another model")
+                self._address, len(self.inputs), len(self.outputs)), "name another model")
 
     @abc.abstractmethod
     def _connect(self, engine: str) -> Address:
@@ -114,18 +126,23 @@ class ServedSession(WorkerSession):
 
     def close(self) -> None:
         """Wait for running requests, drop their answers, and hang up."""
+        if os.getpid() != self._pid:  # a fork has no thread to wait for, and the connection is not its own
+            return
         self._closed = True
         self._worker.close()
-        self._hang_up()
+        with self._lock:
+            self._hang_up()
 
     def _require_open(self) -> None:
+        require_same_process(self._address, self._pid)
         if self._closed:
             raise session_closed(self._address)
 
     def _run(self, image: np.ndarray) -> Results:
-        self._require_open()
         start = time.perf_counter()
-        outputs = self._ask_for(image)
+        with self._lock:
+            self._require_open()
+            outputs = self._ask_for(image)
         return outputs, SessionTimings(wall_ms=(time.perf_counter() - start) * 1e3)
 
     def _specs(self, side: str, model: Mapping[str, Any]) -> Tuple[TensorSpec, ...]:
@@ -133,12 +150,19 @@ class ServedSession(WorkerSession):
         specs = []
         for tensor in tensors:
             described = tensor if isinstance(tensor, dict) else {}
-            kind, shape = described.get("datatype"), described.get("shape") or [0]
-            if len(shape) > 1 and shape[0] == _OPEN:
+            name, kind = described.get("name"), described.get("datatype")
+            shape: Any = described.get("shape")
+            if isinstance(shape, list) and len(shape) > 1 and shape[0] == _OPEN:
                 shape = [1, *shape[1:]]
-            if kind not in _TYPES or not all(isinstance(size, int) and size > 0 for size in shape):
+            if not (isinstance(name, str) and isinstance(kind, str) and kind in _TYPES and _is_fixed(shape)):
                 raise IncompatibleError("{}: {} with fixed sizes behind the batch and a type of numpy expected, "
                                         "found {}".format(self._address, side, shown(json.dumps(tensor))),
                                         "serve a model of which only the batch is open")
-            specs.append(TensorSpec(str(tensor["name"]), tuple(shape), _TYPES[kind]))
+            specs.append(TensorSpec(name, tuple(shape), _TYPES[kind]))
         return tuple(specs)
+
+
+def _is_fixed(shape: Any) -> bool:
+    """Return whether JSON data is the shape of a tensor that fits into memory."""
+    return (isinstance(shape, list) and bool(shape) and all(type(size) is int and size > 0 for size in shape)
+            and product(shape) <= MOST_ELEMENTS)

@@ -11,7 +11,7 @@ LENGTH = "Inference-Header-Content-Length"
 
 
 @contextlib.contextmanager
-def serving(session, binary=True, change=lambda path, document: document, broken=None):
+def serving(session, binary=True, change=lambda path, document: document, broken=None, idle_s=None):
     """Serve the model ``net`` and yield its address.
 
     Args:
@@ -19,9 +19,11 @@ def serving(session, binary=True, change=lambda path, document: document, broken
         binary: whether the server has the extension for tensors as bytes.
         change: gets the path and the document of an answer, and returns what is sent.
         broken: bytes that every request is answered with.
+        idle_s: after which the server hangs up.
     """
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        timeout = idle_s
 
         def log_message(self, *arguments):
             pass

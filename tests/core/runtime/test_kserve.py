@@ -3,6 +3,8 @@ import json
 import os
 import socket
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -110,12 +112,101 @@ def test_another_model_and_another_kind_of_server(engine):
         KServeSession(address)
 
 
+@pytest.mark.parametrize("answer", [b"[" * 200000, b'{"a": NaN}', b'{"inputs": [], "inputs": []}'])
+def test_what_is_no_json(engine, answer):
+    with serving(engine, broken=answer) as address, pytest.raises(BadInputError, match="is not JSON"):
+        KServeSession(address)
+
+
+@pytest.mark.parametrize("answer, message", [
+    (b"Content-Length: 99\r\n\r\n{}", "97 more"), (b"Transfer-Encoding: chunked\r\n\r\n-5\r\n{}", "does not answer")])
+def test_an_answer_that_is_cut_short(answer, message):
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(1)
+
+        def serve():
+            with server.accept()[0] as client:
+                client.recv(1 << 16)
+                client.sendall(b"HTTP/1.1 200 OK\r\n" + answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(MissingRuntimeError, match=message):
+            KServeSession("triton://127.0.0.1:{}/net".format(server.getsockname()[1]))
+        thread.join()
+
+
+def test_a_server_that_hangs_up_after_a_pause_is_asked_again(engine):
+    image = np.zeros(engine.inputs[0].shape, np.float32)
+    with serving(engine, idle_s=0.05) as address, KServeSession(address) as session:
+        for _ in range(2):
+            time.sleep(0.15)
+            assert np.array_equal(session.infer(image), engine.infer(image))
+    with pytest.raises(UsageError, match="is closed"):
+        session.infer(image)
+
+
+def test_a_fork_neither_waits_for_the_thread_nor_speaks_on_the_connection(engine):
+    image = np.zeros(engine.inputs[0].shape, np.float32)
+    with serving(engine) as address, KServeSession(address) as session:
+        session.submit(image)
+        child = os.fork()
+        if child == 0:
+            refused = 0
+            for call in (session.infer, session.submit):
+                try:
+                    call(image)
+                except UsageError:
+                    refused += 1
+            session.close()
+            os._exit(0 if refused == 2 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert np.array_equal(session.collect()[0], engine.infer(image))
+
+
+def test_close_waits_for_a_request_of_another_thread_and_the_next_one_is_refused(engine):
+    started, image = threading.Event(), np.zeros(engine.inputs[0].shape, np.float32)
+
+    def slowly(path, document):
+        if path.endswith("infer"):
+            started.set()
+            while not session._closed:
+                time.sleep(0.01)
+        return document
+
+    found = []
+
+    def ask():
+        try:
+            found.append(session.infer(image))
+        except UsageError as error:
+            found.append(str(error))
+
+    with serving(engine, change=slowly) as address:
+        session = KServeSession(address)
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        assert started.wait(20)
+        session.close()
+        assert session._connection.sock is None
+        for thread in threads:
+            thread.join()
+    answer, refusal = sorted(found, key=lambda one: isinstance(one, str))
+    assert np.array_equal(answer, engine.infer(image)) and "is closed" in refusal
+
+
 @pytest.mark.parametrize("change, error, message", [
     ({"inputs": [{"name": "a", "datatype": "FP32", "shape": [1, -1]}]}, IncompatibleError, "fixed sizes"),
     ({"inputs": [{"name": "a", "datatype": "FP32", "shape": [-1]}]}, IncompatibleError, "fixed sizes"),
     ({"inputs": [{"name": "a", "datatype": "BYTES", "shape": [1]}]}, IncompatibleError, "type of numpy"),
     ({"inputs": []}, IncompatibleError, "0 and 1 found"), ({"outputs": "x"}, IncompatibleError, "1 and 0 found"),
-    ({"inputs": [7]}, IncompatibleError, "fixed sizes")])
+    ({"inputs": [7]}, IncompatibleError, "fixed sizes"),
+    ({"inputs": [{"datatype": "FP32", "shape": [1]}]}, IncompatibleError, "fixed sizes"),
+    ({"inputs": [{"name": "a", "datatype": ["FP32"], "shape": [1]}]}, IncompatibleError, "fixed sizes"),
+    *[({"inputs": [{"name": "a", "datatype": "FP32", "shape": shape}]}, IncompatibleError, "fixed sizes")
+      for shape in (5, [True], [1 << 20, 1 << 20], [1 << 63])]])
 def test_models_that_cannot_be_run(engine, change, error, message):
     def changed(path, document):
         return {**document, **change} if path.endswith("net") else document
@@ -125,11 +216,13 @@ def test_models_that_cannot_be_run(engine, change, error, message):
 
 
 @pytest.mark.parametrize("outputs", [
-    [], "x", [{"name": "other", "data": [1]}], [{"name": "logits", "data": [1.0]}],
-    [{"name": "logits", "parameters": {"binary_data_size": 7}}]])
+    [], "x", [{"name": "other"}], [{"data": [1.0]}], [{"parameters": {"binary_data_size": 7}}],
+    [{"data": [1] * 10, "datatype": "INT32"}], [{"data": [1] * 10, "shape": [10, 1]}], [{"data": [10 ** 400] * 10}]])
 def test_answers_that_are_none(engine, outputs):
     def changed(path, document):
-        return {"outputs": outputs} if path.endswith("infer") else document
+        described = {"name": "logits", "datatype": "FP32", "shape": [1, 10]}
+        return {"outputs": [dict(described, **output) if isinstance(output, dict) else output for output in outputs]
+                } if path.endswith("infer") else document
 
     with serving(engine, change=changed) as address, KServeSession(address) as session, pytest.raises(
             BadInputError, match="answers with what is not its outputs"):
