@@ -2,7 +2,8 @@
 import hashlib
 import json
 import os
-from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+import stat
+from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.files import read_file
@@ -23,6 +24,10 @@ class Item(NamedTuple):
     path: str
     truth: Any
 
+    def files(self) -> List[str]:
+        """Return the paths of the photo and of its mask, if it has one."""
+        return [self.path, self.truth] if isinstance(self.truth, str) else [self.path]
+
 
 class Data(NamedTuple):
     """The images of one evaluation.
@@ -35,6 +40,7 @@ class Data(NamedTuple):
             file; the pixels are not in it.
         annotations: path of the COCO file; empty for the other tasks.
         categories: detection: the annotation file's category id of each of the engine's classes.
+        folders: those in which there were images or masks at the start.
     """
 
     items: Tuple[Item, ...]
@@ -43,6 +49,7 @@ class Data(NamedTuple):
     sha256: str
     annotations: str = ""
     categories: Tuple[int, ...] = ()
+    folders: FrozenSet[str] = frozenset()
 
 
 def finish(items: Sequence[Item], description: str, limit: Optional[int], annotations: str = "",
@@ -56,7 +63,9 @@ def finish(items: Sequence[Item], description: str, limit: Optional[int], annota
         raise BadInputError("no image to evaluate: " + description, "see docs/evaluation.md for the layout of --data")
     count = len(items) if limit is None else min(limit, len(items))
     chosen = tuple(items[index * len(items) // count] for index in range(count))
-    return Data(chosen, len(items), description, _digest(chosen, annotations), annotations, categories)
+    sizes = {path: _size(path) for item in chosen for path in item.files()}
+    folders = frozenset(os.path.dirname(path) for path, size in sizes.items() if size >= 0)
+    return Data(chosen, len(items), description, _digest(chosen, sizes, annotations), annotations, categories, folders)
 
 
 def listdir(folder: str) -> List[str]:
@@ -102,17 +111,21 @@ def require_none(labels: Optional[str], task: str) -> None:
         raise UsageError("--labels does not go with {}".format(task), "leave it out")
 
 
-def _digest(items: Sequence[Item], annotations: str) -> str:
+def _digest(items: Sequence[Item], sizes: Dict[str, int], annotations: str) -> str:
     digest = hashlib.sha256()
     for item in items:
         truth = item.truth
         if isinstance(truth, str):
-            truth = [os.path.basename(truth), _size(truth)]
-        digest.update(json.dumps([item.key, _size(item.path), truth]).encode("ascii"))
+            truth = [os.path.basename(truth), sizes[truth]]
+        digest.update(json.dumps([item.key, sizes[item.path], truth]).encode("ascii"))
     if annotations:
         digest.update(read_file(annotations, "COCO file", "give another one with --labels", 1 << 29))
     return digest.hexdigest()
 
 
 def _size(path: str) -> int:
-    return os.path.getsize(path) if os.path.isfile(path) else -1
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return -1
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1

@@ -63,7 +63,9 @@ class DetectionTask(Task):
              "bbox": [left, top, right - left, bottom - top]}
             for item, row in zip(items, rows) for index, score, left, top, right, bottom in row["objects"]]
         with contextlib.redirect_stdout(io.StringIO()):
-            truth = COCO(data.annotations)
+            truth = COCO()
+            truth.dataset = read_coco(data.annotations)  # it would read the file in the locale's encoding
+            truth.createIndex()
             # loadRes takes no empty list.
             evaluation = COCOeval(truth, truth.loadRes(found) if found else COCO(), "bbox")
             evaluation.params.imgIds = [item.truth for item in items]

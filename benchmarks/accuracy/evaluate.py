@@ -101,11 +101,11 @@ def evaluate(*engines: "Union[str, os.PathLike[str]]", data: str, labels: Option
             lambda row: _is_row(row, task, len(networks), len(names))))
         repeated = 0
         if ray is None:
-            _complete(results, lambda items: rows_of(task, networks, items), images.items, progress)
+            _complete(results, lambda items: rows_of(task, networks, items, images.folders), images.items, progress)
         else:
             from edgenext_deploy.benchmarks.accuracy.on_ray import workers_for
 
-            workers = workers_for(ray, paths, runtime, task, note)
+            workers = workers_for(ray, paths, runtime, task, images.folders, note)
             batch = max(network.batch for network in networks)
             _complete(results, lambda items: workers.results(items, batch), images.items, progress)
             repeated = workers.repeated

@@ -1,6 +1,6 @@
 """The row of each image, from the networks' answers to it."""
 import contextlib
-from typing import TYPE_CHECKING, Any, Generator, Sequence
+from typing import TYPE_CHECKING, Any, Container, Generator, Sequence
 
 from edgenext_deploy.benchmarks.accuracy.data import Item
 from edgenext_deploy.benchmarks.accuracy.task import Row, Task
@@ -13,26 +13,31 @@ if TYPE_CHECKING:
     from edgenext_deploy.preprocess.photo_batches import ReadPhoto
 
 
-def rows_of(task: Task, networks: "Sequence[Network[Any]]", items: Sequence[Item]) -> Generator[Row, None, None]:
+def rows_of(task: Task, networks: "Sequence[Network[Any]]", items: Sequence[Item],
+            folders: Container[str]) -> Generator[Row, None, None]:
     """Yield the row of each image, in their order.
 
     Args:
         task: what an evaluation does for an image.
         networks: the engines, open.
         items: the images.
+        folders: see `Data`.
 
     Raises:
-        BadInputError: the folder of an image cannot be read any more: a figure over those before it would be another.
+        BadInputError: the folder of an image or mask cannot be read any more: a figure over those before it would be
+            another.
     """
     ahead = iter(items)
     with contextlib.closing(answer_photos(networks, [item.path for item in items])) as batches:
         for batch in batches:
             answers = zip(*batch.answers)
             for photo, item in zip(batch.photos, ahead):
-                if photo.error is not None:
-                    require_folder_of(photo.path)
-                yield {"error": photo.error.message} if photo.error is not None else _row(
+                row = {"error": photo.error.message} if photo.error is not None else _row(
                     task, networks, item, photo, next(answers))
+                if "error" in row:
+                    for path in item.files():
+                        require_folder_of(path, folders)
+                yield row
 
 
 def _row(task: Task, networks: "Sequence[Network[Any]]", item: Item, photo: "ReadPhoto",

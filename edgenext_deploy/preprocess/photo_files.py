@@ -1,6 +1,6 @@
 """Folders of photos."""
 import os
-from typing import List
+from typing import Container, List
 
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import shown
@@ -30,13 +30,20 @@ def photos_in(folder: str) -> List[str]:
     return [os.path.join(folder, name) for name in photos]
 
 
-def require_folder_of(path: str) -> None:
-    """Raise BadInputError if the folder of a photo that cannot be read had photos, and cannot be read any more.
+def require_folder_of(path: str, folders: Container[str]) -> None:
+    """Raise BadInputError if the folder of a photo that cannot be read cannot be read any more.
 
     Its drive is gone then, and the thousands of photos behind it would all be taken for broken ones.
+
+    Args:
+        path: of the photo, or of what belongs to it.
+        folders: those that had files at the start.
     """
+    folder = os.path.dirname(path)
+    if folder not in folders:
+        return
     try:
-        with os.scandir(os.path.dirname(path) or ".") as entries:
+        with os.scandir(folder or ".") as entries:
             reason = None if next(entries, None) is not None else "it is empty"
     except OSError as error:
         reason = str(error.strerror or error)

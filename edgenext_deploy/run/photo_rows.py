@@ -68,11 +68,6 @@ class Photos(NamedTuple):
     missing: Mapping[str, BadInputError]
     folders: Tuple[str, ...]
 
-    def require_folder(self, path: str) -> None:
-        """Raise BadInputError if a photo cannot be read because its folder cannot any more."""
-        if os.path.dirname(path) in self.folders:
-            require_folder_of(path)
-
 
 def answered(view: "View", photos: Photos, *, first: int = 0, keep_images: bool = False, fast_decode: bool = False,
              threads: Optional[int] = None) -> "Generator[Tuple[AnsweredBatch, ReadPhoto, Any], None, None]":
@@ -98,7 +93,7 @@ def answered(view: "View", photos: Photos, *, first: int = 0, keep_images: bool 
             answers = iter(batch.answers[0])
             for photo in batch.photos:
                 if photo.error is not None:
-                    photos.require_folder(photo.path)
+                    require_folder_of(photo.path, photos.folders)
                 yield batch, photo, None if photo.error is not None else next(answers)
 
 

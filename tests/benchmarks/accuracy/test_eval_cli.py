@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 from command_lines import run_here
-from paths import DATA
+from paths import DATA, ROOT
 from PIL import Image
 from tiny_tasks import DETECTOR_LABELS, detector_frame, write_detector, write_segmenter
 
@@ -217,6 +219,20 @@ def test_mean_average_precision(run, coco, tmp_path):
     assert code == 0 and "33.33%" in out and "mAP@.50" in out
 
 
+def test_annotations_are_utf_8_in_any_locale(coco, tmp_path):
+    pytest.importorskip("pycocotools")
+    document = json.loads((coco / "instances.json").read_text())
+    document["info"] = {"contributor": "Zoë"}
+    (coco / "instances.json").write_bytes(json.dumps(document, ensure_ascii=False).encode("utf-8"))
+    # As Python 3.6 reads text in the C locale, that of a Jetson's services.
+    plain = dict(os.environ, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.accuracy.cli", "--json",
+                           write_detector(tmp_path), str(coco)], cwd=ROOT, env=plain, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.decode())["engines"][0]["metrics"]["map"] == pytest.approx(1 / 3, abs=1e-6)
+
+
 def test_a_detector_that_finds_nothing_has_no_precision(run, coco, tmp_path):
     pytest.importorskip("pycocotools")
     blind = write_detector(tmp_path, change=lambda data: data["detection"].update(score_threshold=1.0))
@@ -409,6 +425,44 @@ def test_the_class_order_decides(run, photos, tmp_path):
         assert code == 0 and order + " order" in out and "c1 is" in out
     code, _, err = run("--engine", write_segmenter(tmp_path), "--data", photos, "--class-order", "text")
     assert code == 2 and "--class-order is for classifiers" in err
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_that_never_had_images_is_no_drive_that_went(run, tmp_path, there):
+    (tmp_path / "list.txt").write_text("a.png red\nb.png blue\n")
+    if there:
+        (tmp_path / "typo").mkdir()
+    code, _, err = run("--engine", TINY, "--data", tmp_path / "typo", "--labels", tmp_path / "list.txt")
+    assert code == 3 and "none of 2 images can be used" in err and "check --data" in err and "drive" not in err
+
+
+def test_an_image_in_a_folder_that_is_not_there_is_left_out(run, coco, tmp_path):
+    pytest.importorskip("pycocotools")
+    path = coco / "instances.json"
+    document = json.loads(path.read_text())
+    document["images"].append({"id": 99, "file_name": "elsewhere/a.png"})
+    path.write_text(json.dumps(document))
+    code, _, err = run("--engine", write_detector(tmp_path), "--data", coco)
+    assert code == 0 and "left out elsewhere/a.png: image not found" in err
+
+
+def test_masks_that_go_with_their_drive_are_not_left_out(run, voc, tmp_path, monkeypatch):
+    from edgenext_deploy.benchmarks.accuracy import segmentation
+
+    read, rows = segmentation.read_mask, tmp_path / "rows.jsonl"
+
+    def unmount(path, classes):
+        (voc / "SegmentationClass").rename(tmp_path / "away")
+        return read(path, classes)
+
+    monkeypatch.setattr(segmentation, "read_mask", unmount)
+    arguments = "--engine", write_segmenter(tmp_path), "--data", voc, "--resume", rows
+    code, _, err = run(*arguments)
+    assert code == 3 and "the folder of" in err and "SegmentationClass" in err
+    (tmp_path / "away").rename(voc / "SegmentationClass")
+    monkeypatch.undo()
+    code, _, err = run(*arguments)
+    assert code == 0 and "left out" not in err
 
 
 def test_a_drive_that_goes_ends_the_evaluation_which_goes_on_later(tmp_path):
