@@ -1,5 +1,6 @@
 """The OpenVINO session: runs an exported graph on the processor of a workstation or a server."""
 import collections
+import contextlib
 import os
 import time
 from typing import Any, Deque, Dict, List, Optional, Sequence, Tuple, Union
@@ -54,29 +55,29 @@ class OpenVINOSession(Session):
         self.inputs, self.outputs = _specs(file.path, "input", compiled.inputs), _specs(
             file.path, "output", compiled.outputs)
         require_one_input(file.path, self.inputs, self.outputs)
-        self._request: Any = compiled.create_infer_request()
         self._compiled: Any = compiled
-        self._pending: Deque[Any] = collections.deque()
-        self._idle: List[Any] = []
+        # Each request with its input, which it reads where it is.
+        self._pending: Deque[Tuple[Any, np.ndarray]] = collections.deque()
+        # A request is of one caller at a time: it has one set of tensors.
+        self._idle: List[Any] = [compiled.create_infer_request()]
 
     def infer_all(self, image: np.ndarray) -> Tuple[np.ndarray, ...]:
         """Run once and return every output; see `Session.infer_all`."""
-        self._require_open()
-        self.check_input(image)
+        request = self._request_for(image)
         started = time.perf_counter()
         # The input is read where it is. The outputs are copied: they belong to the caller.
-        found = self._request.infer([np.ascontiguousarray(image)], share_inputs=True, share_outputs=False)
+        found = request.infer([np.ascontiguousarray(image, self.inputs[0].dtype)], share_inputs=True,
+                              share_outputs=False)
         answers = tuple(found[index] for index in range(len(self.outputs)))
         self.timings = SessionTimings(wall_ms=(time.perf_counter() - started) * 1e3)
+        self._idle.append(request)
         return answers
 
     def submit(self, image: np.ndarray) -> None:
         """Start one inference; `image` is copied, its buffer may be reused at once."""
-        self._require_open()
-        self.check_input(image)
-        request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
-        request.start_async([np.ascontiguousarray(image)], share_inputs=False)
-        self._pending.append(request)
+        request, own = self._request_for(image), np.array(image, self.inputs[0].dtype, order="C")
+        request.start_async([own], share_inputs=True)
+        self._pending.append((request, own))
 
     def collect(self) -> Tuple[np.ndarray, ...]:
         """Wait for the oldest submitted inference and return its outputs.
@@ -86,7 +87,7 @@ class OpenVINOSession(Session):
         """
         self._require_open()
         try:
-            request = self._pending.popleft()
+            request, _ = self._pending.popleft()
         except IndexError:
             raise nothing_submitted() from None
         request.wait()
@@ -103,15 +104,27 @@ class OpenVINOSession(Session):
         """Wait for running inferences, drop their results, and release the graph."""
         if os.getpid() != self._pid:  # a fork has none of the threads to wait for
             return
+        self._compiled = None
         while self._pending:
-            self._pending.popleft().wait()
-        self._request = self._compiled = None
+            with contextlib.suppress(IndexError):  # another thread collects it
+                self._pending.popleft()[0].wait()
         self._idle.clear()
 
-    def _require_open(self) -> None:
+    def _request_for(self, image: np.ndarray) -> Any:
+        """Return a request that nobody else has; raise UsageError for a closed session or another shape or dtype."""
+        compiled = self._require_open()
+        self.check_input(image)
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return compiled.create_infer_request()
+
+    def _require_open(self) -> Any:
         require_same_process(self._path, self._pid)
-        if self._request is None:
+        compiled = self._compiled  # another thread may close it meanwhile
+        if compiled is None:
             raise session_closed(self._path)
+        return compiled
 
 
 def _import_openvino() -> Any:

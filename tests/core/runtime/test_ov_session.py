@@ -1,5 +1,6 @@
 """The OpenVINO session, on the committed network: OpenVINO itself, where it is installed."""
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -72,6 +73,32 @@ def test_submitted_inferences_are_collected_in_order_even_if_the_buffer_is_reuse
     assert session.timings.wall_ms > 0
     with pytest.raises(UsageError, match="nothing submitted"):
         session.collect()
+
+
+def test_each_thread_gets_its_own_answers(session):
+    given = images(4)
+    expected, wrong = [session.infer(image) for image in given], []
+
+    def ask(index):
+        for _ in range(50):
+            if np.abs(session.infer(given[index]) - expected[index]).max() > 1e-5:
+                wrong.append(index)
+
+    threads = [threading.Thread(target=ask, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_the_callers_array_is_read_and_never_written(session):
+    first, second = images(2)
+    kept = first.copy()
+    session.infer(first)
+    session.submit(second)
+    session.collect()
+    assert np.array_equal(first, kept)
 
 
 def test_a_closed_session_and_a_fork_say_so(session):
