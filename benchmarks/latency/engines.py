@@ -8,7 +8,7 @@ import numpy as np
 from edgenext_deploy.artifacts import golden, manifest
 from edgenext_deploy.artifacts.engine_file import EngineFile, open_engine_file
 from edgenext_deploy.benchmarks import latency_report
-from edgenext_deploy.benchmarks.latency.any_graph import AnyGraphSession, Shapes, values_for
+from edgenext_deploy.benchmarks.latency.any_graph import AnyGraphSession, Shapes, fixed_shapes, values_for
 from edgenext_deploy.benchmarks.latency.devices import TORCH
 from edgenext_deploy.errors import MissingRuntimeError, UsageError
 from edgenext_deploy.files import shown
@@ -69,6 +69,7 @@ def open_engine(path: str, name: str, runtime: RuntimeOptions = RuntimeOptions()
         return
     if is_address(path):
         with choose_runtime(path, runtime.runtime).session_class()(path, options=runtime) as session:
+            _require_agreement(path, session, shapes)
             yield _served_engine(name, path, session)
         return
     require_engine(path)
@@ -76,6 +77,8 @@ def open_engine(path: str, name: str, runtime: RuntimeOptions = RuntimeOptions()
     found = opened.find_manifest()
     file = latency_report.EngineFile(os.path.basename(path), opened.sha256, opened.bytes, opened.manifest_sha256)
     with _open_session(opened, found, runtime, shapes) as session:
+        if found is None:
+            _require_agreement(path, session, shapes)
         model = _model(found, session)
         tolerance = found.golden.tolerance.get(model.precision) if found is not None and model is not None else None
         yield Engine(name, file, session, model, _image(path, session, found),
@@ -124,6 +127,11 @@ def _open_session(file: EngineFile, found: Optional[manifest.Manifest], runtime:
     from edgenext_deploy.runtime.open import open_session
 
     return open_session(file, options=runtime)
+
+
+def _require_agreement(path: str, session: Session, shapes: Optional[Shapes]) -> None:
+    """Raise UsageError for a shape that contradicts an engine whose sizes are fixed."""
+    fixed_shapes(path, [(spec.name, spec.shape) for spec in session.inputs], shapes or {})
 
 
 def _open_module(variant: str, threads: Optional[int], torch_device: str) -> Any:

@@ -6,7 +6,7 @@ import click
 
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.runtime.options import AUTO, OPTIMIZATIONS, PREPARED_ON, RuntimeOptions
-from edgenext_deploy.runtime.table import RUNTIMES, choose_runtime, is_engine_name
+from edgenext_deploy.runtime.table import RUNTIMES, choose_runtime, is_address, is_engine_name
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
@@ -61,9 +61,10 @@ def say_what_is_unused(runtime: RuntimeOptions, engines: Sequence[str]) -> None:
 
     Args:
         runtime: the options as given.
-        engines: paths; what is no engine file, such as ``torch:xxs``, takes no part.
+        engines: paths and addresses; what is neither, such as ``torch:xxs``, takes no part.
     """
-    names = {choose_runtime(path, runtime.runtime).name for path in engines if is_engine_name(path)}
+    names = {choose_runtime(path, runtime.runtime).name for path in engines
+             if is_engine_name(path) or is_address(path)}
     unused = [set(RUNTIMES[name].unused) for name in names]
     if "onnxruntime" in names and runtime.provider is None:
         unused = [fields | {"device"} if names == {"onnxruntime"} else fields for fields in unused]

@@ -104,10 +104,13 @@ def is_address(engine: str) -> bool:
 
 
 def require_engine(path: str) -> None:
-    """Raise BadInputError unless `path` is a readable file with the name of an engine.
+    """Raise BadInputError unless `path` is a readable file with the name of an engine; UsageError for an address.
 
     Call it before the manifest is looked for: a photo's missing manifest is not what is wrong.
     """
+    if is_address(path):
+        raise UsageError("{} is the address of a served model, and a file is expected here".format(path),
+                         "measure it with edgenext-bench, or ask it from Python, see docs/serving.md")
     require_file(path, "engine", lambda: engine_fix(path))
     if not is_engine_name(path):
         raise BadInputError(
@@ -119,8 +122,8 @@ def choose_runtime(path: str, name: str = AUTO) -> Runtime:
     """Return the runtime for a file.
 
     Args:
-        path: a file that `require_engine` accepts.
-        name: of the runtime; ``auto`` for the first that takes the file's ending.
+        path: a file that `require_engine` accepts, or an address.
+        name: of the runtime; ``auto`` for the first that takes the file's ending, or the address.
 
     Raises:
         UsageError: no such runtime, or one that does not open such files.
@@ -128,11 +131,13 @@ def choose_runtime(path: str, name: str = AUTO) -> Runtime:
     if name != AUTO and name not in RUNTIMES:
         raise UsageError("unknown runtime {!r}".format(name), "choose one of: " + ", ".join([AUTO, *RUNTIMES]))
     candidates = RUNTIMES.values() if name == AUTO else [RUNTIMES[name]]
+    served = is_address(path)  # the name of a served model may have the ending of a file
     for runtime in candidates:
-        if path.startswith(runtime.scheme) if runtime.scheme else _ending(path) in runtime.endings:
+        if path.startswith(runtime.scheme) if runtime.scheme else not served and _ending(path) in runtime.endings:
             return runtime
-    raise UsageError("{} does not run {}: it opens {} files".format(
-        RUNTIMES[name].title, path, ", ".join(RUNTIMES[name].endings)), "leave the runtime to 'auto'")
+    opens = ", ".join(RUNTIMES[name].endings) + " files" if RUNTIMES[name].endings else RUNTIMES[name].scheme + "…"
+    raise UsageError("{} does not run {}: it opens {}".format(RUNTIMES[name].title, path, opens),
+                     "leave the runtime to 'auto'")
 
 
 def _ending(path: str) -> str:

@@ -101,6 +101,16 @@ def test_an_engine_without_a_manifest_gets_the_references_input():
     assert output_check.on_the_same_input(small, reference) is small
 
 
+@pytest.mark.parametrize("source", ["golden", "synthetic"])
+def test_pixels_and_prepared_numbers_are_not_compared_without_a_manifest(source):
+    """Numbers cut to bytes gave other answers, which were called wrong."""
+    known = engine(LOGITS, image=np.full((1, 3, 4, 4), 0.5, np.float32), image_source=source)
+    pixels = engine(-LOGITS, image=np.zeros((1, 3, 4, 4), np.uint8), image_source="synthetic")
+    for one, other in ((pixels, known), (known, pixels)):
+        check = output_check.check_outputs(output_check.on_the_same_input(one, other), other)
+        assert "against" in check.another_model and not check.wrong
+
+
 def test_a_reference_without_a_manifest_gets_the_engines_input():
     """Such as the graph of a plain torch.onnx.export: the same answers must not be called wrong."""
     known = engine(LOGITS, image=np.full((1, 3, 4, 4), 0.5, np.float32))

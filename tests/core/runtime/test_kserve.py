@@ -75,8 +75,20 @@ def test_served_and_local_latency_stand_in_one_table(engine, capsys, tmp_path):
 def test_the_table_knows_the_address():
     assert is_address("triton://host:8000/net") and not is_address(TINY)
     assert choose_runtime("triton://host:8000/net").name == "triton"
-    with pytest.raises(UsageError):
+    assert choose_runtime("triton://host:8000/net.onnx").name == "triton"
+    with pytest.raises(UsageError, match="it opens triton://"):
         choose_runtime(TINY, "triton")
+    with pytest.raises(UsageError, match="a file is expected"):
+        open_session("triton://host:8000/net")
+
+
+def test_what_does_nothing_for_a_served_model_is_said_and_a_shape_is_compared(engine, capsys):
+    quick = ("--duration", "0.01", "--warmup", "0.01")
+    with serving(engine) as address:
+        code, _, err = run_here(capsys, cli.bench_command, address, "--threads", "1", *quick)
+        assert code == 0 and "--threads does nothing for a server" in err
+        code, _, err = run_here(capsys, cli.bench_command, address, "--shape", "image=1x3x64x64", *quick)
+        assert code == 2 and "[1, 3, 32, 32]" in err
 
 
 @pytest.mark.parametrize("address", ["triton://", "triton://host/net", "triton://host:0/net", "triton://host:99999/net",
