@@ -47,7 +47,7 @@ def triton_files(manifest: Manifest, name: str, kind: str, graph: bytes,
     pixels = golden_batch(manifest.golden.seed, image_shape(taken))
     image = as_input(normalise(pixels, manifest.preprocessing), taken)
     config = "name: {}\n{}\nmax_batch_size: {}\n{}".format(
-        json.dumps(name), runs, max_batch or 0, _text(_config(manifest, max_batch)))
+        _quoted(name), runs, max_batch or 0, _text(_config(manifest, max_batch)))
     files = {"config.pbtxt": config.encode("utf-8"), "warmup/" + _WARM_UP: image.tobytes()}
     if kind == "triton":
         files[_VERSION + "/" + file] = graph
@@ -67,7 +67,7 @@ def _config(manifest: Manifest, max_batch: Optional[int]) -> _Message:
     labelled = bool(manifest.labels) and manifest.task == "classification"
     return [
         *[("input", _tensor(spec, outer)) for spec in manifest.inputs],
-        *[("output", _tensor(spec, outer) + ([("label_filename", json.dumps(_LABELS))] if labelled else []))
+        *[("output", _tensor(spec, outer) + ([("label_filename", _quoted(_LABELS))] if labelled else []))
           for spec in manifest.outputs],
         ("instance_group", [("count", 1), ("kind", "KIND_AUTO")]),
         *([] if max_batch is None else [("dynamic_batching", [
@@ -84,9 +84,9 @@ def _preferred(max_batch: int) -> List[int]:
 def _warm_up(taken: TensorSpec, batch: int, outer: bool) -> Tuple[str, _Message]:
     """Return a first request: the golden input, which Triton repeats to fill a batch."""
     return "model_warmup", [
-        ("name", json.dumps("{} x {}".format(_WARM_UP, batch))), ("batch_size", batch), ("inputs", [
-            ("key", json.dumps(taken.name)), ("value", [
-                *_tensor(taken, outer)[1:], ("input_data_file", json.dumps(_WARM_UP))])])]
+        ("name", _quoted("{} x {}".format(_WARM_UP, batch))), ("batch_size", batch), ("inputs", [
+            ("key", _quoted(taken.name)), ("value", [
+                *_tensor(taken, outer)[1:], ("input_data_file", _quoted(_WARM_UP))])])]
 
 
 def _tensor(spec: TensorSpec, outer: bool) -> _Message:
@@ -94,8 +94,13 @@ def _tensor(spec: TensorSpec, outer: bool) -> _Message:
     if spec.dtype not in _TYPES:
         raise IncompatibleError("Triton has no type for {} {}".format(spec.name, spec.dtype),
                                 "export with float32, float16 or uint8")
-    return [("name", json.dumps(spec.name)), ("data_type", _TYPES[spec.dtype]),
+    return [("name", _quoted(spec.name)), ("data_type", _TYPES[spec.dtype]),
             ("dims", "[{}]".format(", ".join(map(str, spec.shape[1:] if outer else spec.shape))))]
+
+
+def _quoted(text: str) -> str:
+    """Return a string of protobuf's text format, whose parser in Python takes no pair of escapes for one letter."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _text(message: _Message, depth: int = 0) -> str:

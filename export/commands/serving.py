@@ -1,5 +1,6 @@
 """``edgenext-export --deepstream`` and ``--serve``: files for programs of others, written after the export."""
 import os
+import shlex
 from typing import Any, Callable, Dict, List, Optional
 
 import click
@@ -77,7 +78,8 @@ def write_serving_files(onnx_path: str, deepstream: bool, serve: Optional[str], 
         if deepstream:
             made = deepstream_files(manifest, name)
             files.update((os.path.join(folder, file), content) for file, content in made.items())
-            lines.append("deepstream-app -c {}.deepstream.txt  # where {}.plan was built".format(name, name))
+            lines.append("deepstream-app -c {}  # where {}.plan was built".format(
+                shlex.quote(name + ".deepstream.txt"), name))
         if serve is not None:
             place = repository or os.path.join(folder, "models")
             graph = read_file(onnx_path, "graph", "export it again", _MOST_BYTES)
@@ -90,9 +92,9 @@ def write_serving_files(onnx_path: str, deepstream: bool, serve: Optional[str], 
             files.update((os.path.join(place, file), content) for file, content in triton_files(
                 manifest, name, serve, graph, max_batch).items())
             if serve == "triton-tensorrt":
-                os.makedirs(os.path.dirname(os.path.join(place, plan_path(name))), exist_ok=True)
-                lines.append("edgenext-build {} -o {}".format(onnx_path, os.path.join(place, plan_path(name))))
-            lines.append("tritonserver --model-repository {}".format(place))
+                lines.append("edgenext-build {} -o {}".format(
+                    shlex.quote(onnx_path), shlex.quote(os.path.join(place, plan_path(name)))))
+            lines.append("tritonserver --model-repository {}".format(shlex.quote(place)))
     except IncompatibleError as error:
         raise IncompatibleError("{} is exported; the other files are not written: {}".format(onnx_path, error.message),
                                 error.fix) from error

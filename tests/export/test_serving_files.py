@@ -1,5 +1,6 @@
 """What --deepstream and --serve write next to an export, and where they refuse."""
 import os
+import shlex
 import shutil
 
 import exports
@@ -9,7 +10,7 @@ from adoption_files import FOLDER
 from command_lines import run_here
 from paths import TINY
 
-from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.export import open_batch_step
 from edgenext_deploy.export.commands.cli import export_command
 from edgenext_deploy.export.commands.serving import write_serving_files
@@ -30,7 +31,18 @@ def test_a_repository_beside_the_export_or_elsewhere(exported, tmp_path):
     other = str(tmp_path / "other")
     lines = write_serving_files(exported, False, "triton-tensorrt", other)
     assert lines[0] == "edgenext-build {} -o {}".format(exported, os.path.join(other, "net", "1", "model.plan"))
-    assert os.listdir(os.path.join(other, "net", "1")) == []
+
+
+def test_commands_to_paste_take_any_folder(exported, tmp_path):
+    folder = str(tmp_path / "my models")
+    lines = write_serving_files(exported, False, "triton-tensorrt", folder)
+    assert [shlex.split(line)[-1] for line in lines] == [os.path.join(folder, "net", "1", "model.plan"), folder]
+
+
+def test_a_repository_that_is_a_file_is_an_error_of_usage(exported):
+    for kind in ("triton", "triton-tensorrt"):
+        with pytest.raises(UsageError, match="cannot write"):
+            write_serving_files(exported, False, kind, exported)
 
 
 def test_a_refusal_says_that_the_export_is_there_and_writes_nothing(exported, tmp_path):

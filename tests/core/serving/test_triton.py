@@ -49,6 +49,14 @@ def test_the_layout_is_tritons():
     assert files_of()["net/labels.txt"].decode().split() == list(manifests.read(manifests.manifest_path(TINY)).labels)
 
 
+@needs_triton
+@pytest.mark.parametrize("name", ["mod\u00e8le", "\U0001f408", 'a"b'])
+def test_tritons_protobuf_reads_any_name(name):
+    manifest = manifests.read(manifests.manifest_path(TINY))
+    content = triton_files(manifest, name, "triton-tensorrt", b"")[name + "/config.pbtxt"]
+    assert read_by_triton(content)["name"] == name
+
+
 def test_the_warm_up_is_the_golden_input():
     pytest.importorskip("onnxruntime")
     found = manifests.read(manifests.manifest_path(TINY))
