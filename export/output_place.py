@@ -34,6 +34,21 @@ def place_of(output: str, name: Optional[str], variant: str) -> Tuple[str, str]:
     return output, variant if name is None else _checked(name)
 
 
+def adopted_name(file: str, target: str) -> str:
+    """Return the stem of the files that an adoption writes where nothing is said."""
+    return "{}_{}".format(os.path.splitext(os.path.basename(file))[0], target)
+
+
+def require_other_file(json_file: Optional[str], folder: str, stem: str) -> None:
+    """Raise UsageError if ``--json-file`` would write over a file of this export; before it takes its time."""
+    if json_file is None:
+        return
+    same_folder = os.path.realpath(os.path.dirname(json_file) or ".") == os.path.realpath(folder)
+    if same_folder and os.path.basename(json_file).startswith(stem + "."):
+        raise UsageError("--json-file would write over a file of this export: {}".format(shown(json_file)),
+                         "give another file with --json-file")
+
+
 def _checked(stem: str) -> str:
     """Return a stem if it is one."""
     if os.path.basename(stem) != stem or "\\" in stem:

@@ -94,10 +94,15 @@ def write_result(data: Any, as_json: bool, json_file: Optional[str], show: Calla
         ensure_ascii: escape every letter beyond ASCII, as in file names of another encoding.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: the file cannot be written, or the command itself has written an engine's file there.
     """
     text = json.dumps(data, indent=2, ensure_ascii=ensure_ascii)
     if json_file is not None:
+        # `OutputFile` has looked before the command began.
+        kind = kind_of_input(json_file)
+        if kind is not None:
+            raise UsageError("--json-file would write over {}: {}".format(kind, json_file),
+                             "the command is done; give another file with --json-file")
         write_files_atomically({json_file: (text + "\n").encode("utf-8", "backslashreplace")})
     if as_json:
         click.echo(text)

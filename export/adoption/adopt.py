@@ -18,7 +18,7 @@ from edgenext_deploy.export.checks.advice import ADOPTED_FILE
 from edgenext_deploy.export.checks.rtx import Build, build_with_rtx
 from edgenext_deploy.export.graph.opset import opset_of
 from edgenext_deploy.export.image_size import parse_image_size
-from edgenext_deploy.export.output_place import place_of
+from edgenext_deploy.export.output_place import adopted_name, place_of
 from edgenext_deploy.export.pipeline import Export
 from edgenext_deploy.export.request import labels_source, names_of, precision_for, require_writable
 from edgenext_deploy.export.resolved import DriftOptions, GraphForm, ResolvedExport, WeightsSource
@@ -56,7 +56,7 @@ def resolve(request: AdoptRequest) -> tuple[ResolvedExport, AdoptedNetwork]:
     precision = precision_for(target, request.fp16, request.precision_mode, request.io)
     request.progress("reading the file")
     file, model = _read(request)
-    folder, stem = place_of(os.fspath(request.output), request.name, f"{Path(file).stem}_{target.name}")
+    folder, stem = place_of(os.fspath(request.output), request.name, adopted_name(file, target.name))
     _require_other_name(stem, folder, file)
     require_writable(Path(folder))
     digest = sha256_of_bytes(model.SerializeToString(deterministic=True))

@@ -9,6 +9,8 @@ from edgenext_deploy.commands.options import Command, examples, json_options, wr
 from edgenext_deploy.export.commands.option_groups import graph_options, photo_options, place_options, precision_options
 from edgenext_deploy.export.commands.serving import require_serving_options, serving_options, write_serving_files
 from edgenext_deploy.export.limits import BOX_FORMATS, BOX_UNITS, TASKS
+from edgenext_deploy.export.output_place import adopted_name, place_of, require_other_file
+from edgenext_deploy.targets import get_target
 
 
 @click.command("adopt", cls=Command, context_settings={"max_content_width": 110},
@@ -47,13 +49,14 @@ def adopt_command(
     edgenext-bench, edgenext-build and the others take it like a network of ours.
     """
     require_serving_options(serve, repository, max_batch)
+    require_other_file(json_file, *place_of(
+        options["output"], options["name"], adopted_name(model, get_target(options["target"]).name)))
     require_libraries("adopting a network", ("torch", "onnx", "onnxsim", "onnxruntime"))
     from rich.console import Console
 
     from edgenext_deploy.commands.screen import make_console
     from edgenext_deploy.export.adoption.api import adopt
     from edgenext_deploy.export.device_build import build_if_here
-    from edgenext_deploy.targets import get_target
 
     with Console(stderr=True).status("starting") as status:
         result = adopt(model, progress=status.update, **options)

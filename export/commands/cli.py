@@ -2,7 +2,6 @@
 
 Like every command module it also loads under Python 3.6, to say there what is missing; so no `X | None`.
 """
-import os
 import shlex
 from typing import Any, Dict, List, Optional
 
@@ -18,7 +17,7 @@ from edgenext_deploy.export.commands.option_groups import graph_options, photo_o
 from edgenext_deploy.export.commands.serving import require_serving_options, serving_options, write_serving_files
 from edgenext_deploy.export.commands.wanted_options import answer_wanted
 from edgenext_deploy.export.limits import CHOICES, WHOLE_NUMBERS
-from edgenext_deploy.export.output_place import place_of
+from edgenext_deploy.export.output_place import place_of, require_other_file
 from edgenext_deploy.export.verdict.cli import check_command
 
 
@@ -119,8 +118,7 @@ def export_command(
     if race and (deepstream or serve):
         raise UsageError("--deepstream and --serve are for one graph, and --race writes several", "leave --race out")
     require_serving_options(serve, repository, max_batch, options["batch"])
-    if json_file is not None:
-        _require_own_file(json_file, *place_of(options["output"], options["name"], variant))
+    require_other_file(json_file, *place_of(options["output"], options["name"], variant))
     require_libraries("exporting", ("torch", "onnx", "onnxsim", "onnxruntime", "safetensors"))
     if race:
         _export_race(variant, as_json, json_file, options)
@@ -152,14 +150,6 @@ def _export_race(variant: str, as_json: bool, json_file: Optional[str], options:
     with Console(stderr=True).status("starting") as status:
         written = export_race(variant, progress=status.update, **options)
     write_result(written.to_json(), as_json, json_file, lambda: click.echo("\n".join(race_lines(written))))
-
-
-def _require_own_file(json_file: str, folder: str, stem: str) -> None:
-    """Raise UsageError if ``--json-file`` would write over a file of this export."""
-    same_folder = os.path.realpath(os.path.dirname(json_file) or ".") == os.path.realpath(folder)
-    if same_folder and os.path.basename(json_file).startswith(stem + "."):
-        raise UsageError("--json-file would write over a file of this export: {}".format(json_file),
-                         "give another file with --json-file")
 
 
 export_command.add_command(check_command)

@@ -5,11 +5,13 @@ import os
 import onnx
 import pytest
 import torch
+from command_lines import run_here
 from exports import quick_export
 
 from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.errors import UsageError
+from edgenext_deploy.export.commands.cli import export_command
 from edgenext_deploy.export.output_place import place_of
 from edgenext_deploy.export.request import ExportRequest
 from edgenext_deploy.models.definitions.config import EdgeNeXtConfig
@@ -180,3 +182,12 @@ def test_the_command_names_the_file_and_refuses_in_one_line(export_here, tmp_pat
     done = export_here("--variant", "xxs", "--output", tmp_path, "--name", "mine", "--json-file",
                        tmp_path / "mine.json")
     assert done.returncode == 2 and "would write over a file of this export" in done.stderr
+
+
+@pytest.mark.parametrize("words, file", [
+    ([], "net_nano.json"), (["--target", "orin"], "net_orin.json"), (["--name", "mine"], "mine.json"),
+    (["--output", "there/mine.onnx"], "there/mine.drift.json")])
+def test_the_report_of_an_adoption_is_not_written_over_its_files(words, file, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run_here(capsys, export_command, "adopt", "from/net.onnx", "--json-file", file, *words)
+    assert code == 2 and "would write over a file of this export" in err

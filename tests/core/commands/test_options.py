@@ -102,3 +102,15 @@ def test_a_json_file_is_not_written_over_what_is_something_else(capsys, tmp_path
         assert json.loads(foreign.read_text()) == [1]
     code, out, _ = run_here(capsys, command, "--json-file", "-")
     assert code == 0 and json.loads(out) == [1] and not os.path.exists("-")
+
+
+def test_a_manifest_that_the_command_itself_has_written_is_not_written_over(capsys, tmp_path):
+    @click.command(cls=Command)
+    @json_options
+    def command(as_json, json_file):
+        for ending in (".onnx", ".json"):
+            (tmp_path / ("net" + ending)).write_text("mine")
+        write_result([1], as_json, json_file, lambda: click.echo("text"))
+
+    code, _, err = run_here(capsys, command, "--json-file", tmp_path / "net.json")
+    assert code == 2 and "the manifest of an engine" in err and (tmp_path / "net.json").read_text() == "mine"
