@@ -87,6 +87,8 @@ def run_race_export(request: ExportRequest, formulations: Sequence[str] | None, 
         if same:
             left_out[name] = f"the same graph as {same[0]}"
             continue
+        if not graphs:
+            _require_replaceable(path, written.manifest, resolved)
         graphs.append(graph)
         found[name] = written.manifest
         warnings.update(dict.fromkeys(f"{name}: {warning}" for warning in result.warnings))
@@ -94,7 +96,6 @@ def run_race_export(request: ExportRequest, formulations: Sequence[str] | None, 
         raise IncompatibleError("no formulation can be exported: " + "; ".join(
             f"{name}: {reason}" for name, reason in left_out.items()), "export one alone to see more: --formulation "
             + names[0])
-    _require_replaceable(path, next(iter(found.values())), resolved)
     content = bundle_bytes(resolved.variant.name, graphs, left_out)
     write_files_atomically({path: content})
     return RaceExport(path, len(content), found, left_out, tuple(warnings))
@@ -146,13 +147,16 @@ def _require_place(path: str, resolved: ResolvedExport) -> None:
 
 
 def _require_replaceable(path: str, new: Manifest, resolved: ResolvedExport) -> None:
-    """Raise UsageError if the bundle there is of another network, target or precision."""
+    """Raise UsageError if the bundle there is of another network, or for another use."""
     if not os.path.lexists(path) or resolved.force:
         return
     there = next(iter(open_bundle(path).manifests.values()))
-    for what, old, now in (("weights", there.weights.sha256, new.weights.sha256), ("target", there.target, new.target),
-                           ("input", there.inputs, new.inputs),
-                           ("precision", there.precision.requested, new.precision.requested)):
+    # As of a single graph, see `overwrite`.
+    for what, old, now in (
+            ("weights", there.weights.sha256, new.weights.sha256), ("target", there.target, new.target),
+            ("input", there.inputs, new.inputs), ("preprocessing", there.preprocessing, new.preprocessing),
+            ("output", (there.outputs, there.scores), (new.outputs, new.scores)),
+            ("precision", there.precision[:2], new.precision[:2])):
         if old != now:
             raise UsageError(f"{path} exists already, of {shown(there.variant)} with another {what}",
                              "replace it with --force, or choose another --name or --output")

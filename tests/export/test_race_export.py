@@ -8,6 +8,7 @@ from command_lines import run_here
 from exports import quick_export, replace_tools
 
 from edgenext_deploy.artifacts.engine_file import open_engine_file
+from edgenext_deploy.artifacts.manifest import Scores
 from edgenext_deploy.bundle.reading import open_bundle
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.export import export_race, race_export
@@ -79,6 +80,18 @@ def test_what_fp16_would_spoil_is_left_out(tmp_path):
     assert run_race_export(request(tmp_path, fp16=False), ("nchw",), strict).left_out == {}
 
 
+def test_another_use_is_told_after_the_first_graph_and_not_after_the_last(bundled):
+    exported = []
+
+    def counting(given):
+        exported.append(given.formulation)
+        return quick_export(given)
+
+    with pytest.raises(UsageError, match="another output"):
+        run_race_export(request(Path(bundled.path).parent, outputs="probabilities"), ("nchw", "tokens"), counting)
+    assert exported == ["nchw"]
+
+
 def test_a_graph_that_is_there_already_is_left_out(tmp_path):
     one = quick_export(request(tmp_path / "one"))
     found = run_race_export(request(tmp_path), ("nchw", "tokens"), lambda given: one)
@@ -91,7 +104,10 @@ def test_only_a_bundle_of_the_same_is_replaced(bundled, tmp_path):
     race_export._require_replaceable(bundled.path, same, resolved)
     race_export._require_place(bundled.path, resolved)
     for other in ({"weights": same.weights._replace(sha256="0" * 64)}, {"target": "orin"}, {"inputs": same.outputs},
-                  {"precision": same.precision._replace(requested="fp32")}):
+                  {"precision": same.precision._replace(requested="fp32")}, {"precision": same.precision._replace(
+                      mode="typed")}, {"preprocessing": same.preprocessing._replace(fit="stretch")},
+                  {"outputs": (same.outputs[0]._replace(name="probabilities"),)},
+                  {"scores": Scores("sigmoid")}):
         with pytest.raises(UsageError, match="exists already"):
             race_export._require_replaceable(bundled.path, same._replace(**other), resolved)
     (tmp_path / "xxs.race").write_text("mine")
