@@ -8,9 +8,9 @@ import click
 
 from edgenext_deploy.benchmarks.accuracy.class_names import CLASS_ORDERS
 from edgenext_deploy.benchmarks.commands.options import engine_arguments
-from edgenext_deploy.benchmarks.commands.outputs import check_outputs, hand_over, say
+from edgenext_deploy.benchmarks.commands.outputs import hand_over, say
 from edgenext_deploy.commands.entry import common_options, entry_point
-from edgenext_deploy.commands.options import Command, OutputFile, examples, json_options
+from edgenext_deploy.commands.options import Command, OutputFile, check_outputs, examples, json_options
 from edgenext_deploy.commands.process import interrupted_code
 from edgenext_deploy.commands.progress import show_progress
 from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused

@@ -4,9 +4,9 @@ from typing import Optional, Tuple
 
 import click
 
-from edgenext_deploy.benchmarks.commands.outputs import check_outputs, hand_over, html_option
+from edgenext_deploy.benchmarks.commands.outputs import hand_over, html_option
 from edgenext_deploy.commands.entry import common_options
-from edgenext_deploy.commands.options import Command, examples, json_options
+from edgenext_deploy.commands.options import Command, check_outputs, examples, json_options
 
 
 @click.command("compare", cls=Command, epilog=examples(

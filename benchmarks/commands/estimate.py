@@ -5,11 +5,11 @@ from typing import Optional, Tuple
 import click
 
 from edgenext_deploy.benchmarks.commands.options import engine_arguments, only_engine
-from edgenext_deploy.benchmarks.commands.outputs import check_outputs, hand_over, html_option
+from edgenext_deploy.benchmarks.commands.outputs import hand_over, html_option
 from edgenext_deploy.benchmarks.estimate.peaks import devices_with_peak
 from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.commands.name_options import device_option
-from edgenext_deploy.commands.options import Command, examples, json_options
+from edgenext_deploy.commands.options import Command, check_outputs, examples, json_options
 from edgenext_deploy.errors import UsageError
 
 

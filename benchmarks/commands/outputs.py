@@ -1,12 +1,12 @@
-"""The data files that commands write: refused before the work if they cannot be written, and written after it."""
+"""The data files that commands write after their work; `check_outputs` refuses before it what cannot be written."""
 import os
 from typing import Any, Callable, Optional, Sequence, Tuple
 
 import click
 
-from edgenext_deploy.commands.options import STDOUT, OutputFile
+from edgenext_deploy.commands.options import STDOUT, OutputFile, other_file
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.files import require_writable, write_files_atomically
+from edgenext_deploy.files import write_files_atomically
 
 html_option = click.option("--html", "html_file", type=OutputFile(), metavar="FILE", help="Write a page to FILE.")
 
@@ -21,32 +21,6 @@ class PlotFile(OutputFile):
             raise UsageError("cannot draw {}: a name ending in .svg expected".format(path),
                              "give such a name; rsvg-convert or Inkscape turn an SVG file into a PNG")
         return super().convert(value, parameter, context)
-
-
-def check_outputs(chosen: Sequence[Tuple[str, Optional[str]]], inputs: Sequence[str] = ()) -> None:
-    """Refuse, before any work, files that could not or should not be written after it.
-
-    Args:
-        chosen: pairs of an option and its file; without a file the option was not given.
-        inputs: files that the command reads.
-
-    Raises:
-        UsageError: two outputs go to one place, an output is also an input, or a file cannot be written.
-    """
-    read = {os.path.realpath(path): path for path in inputs}
-    taken = set()
-    for option, path in chosen:
-        if path is None:
-            continue
-        place = path if path == STDOUT else os.path.realpath(path)
-        if place in taken:
-            raise UsageError("two outputs go to {}".format("standard output" if path == STDOUT else path),
-                             "give each a file of its own")
-        taken.add(place)
-        if place in read:
-            raise UsageError("{} would write over a file that is read: {}".format(option, path), _fix(option))
-        if path != STDOUT:
-            require_writable(path, _fix(option))
 
 
 def hand_over(content: Callable[[], bytes], as_json: bool, json_file: Optional[str], show: Callable[[], None],
@@ -87,14 +61,10 @@ def write_file(path: str, content: bytes, option: str) -> None:
     try:
         write_files_atomically({path: content})
     except UsageError as error:
-        raise UsageError(error.message, _fix(option)) from error
+        raise UsageError(error.message, other_file(option)) from error
     say("wrote {}".format(path))
 
 
 def say(line: str) -> None:
     """Print a line to standard error."""
     click.echo(line, err=True)
-
-
-def _fix(option: str) -> str:
-    return "give another file with {}".format(option)

@@ -3,9 +3,9 @@ from typing import Tuple
 
 import click
 
-from edgenext_deploy.benchmarks.commands.outputs import check_outputs, write_file
+from edgenext_deploy.benchmarks.commands.outputs import write_file
 from edgenext_deploy.commands.entry import common_options
-from edgenext_deploy.commands.options import OutputFile, examples
+from edgenext_deploy.commands.options import OutputFile, check_outputs, examples
 
 
 @click.command("page", epilog=examples(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Se
 import click
 from click.core import ParameterSource
 
-from edgenext_deploy.benchmarks.commands.outputs import check_outputs, hand_over, html_option, say
+from edgenext_deploy.benchmarks.commands.outputs import hand_over, html_option, say
 from edgenext_deploy.benchmarks.paper.suites import SUITES, SuiteRow, find_row, get_suite
 from edgenext_deploy.commands.entry import common_options
 from edgenext_deploy.commands.measuring_options import duration_option, warmup_option
-from edgenext_deploy.commands.options import Command, OutputFile, examples, json_options
+from edgenext_deploy.commands.options import Command, OutputFile, check_outputs, examples, json_options
 from edgenext_deploy.commands.process import interrupted_code
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.files import shown

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, TextIO
 
 import click
 
-from edgenext_deploy.benchmarks.commands.outputs import check_outputs, hand_over
+from edgenext_deploy.benchmarks.commands.outputs import hand_over
 from edgenext_deploy.commands.engine_argument import ENGINE
 from edgenext_deploy.commands.entry import INPUT, common_options
-from edgenext_deploy.commands.options import Command, examples, json_options
+from edgenext_deploy.commands.options import Command, check_outputs, examples, json_options
 from edgenext_deploy.commands.progress import show_progress
 from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.runtime.options import RuntimeOptions, for_many_photos

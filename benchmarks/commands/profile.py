@@ -5,9 +5,9 @@ from typing import Dict, Optional, Tuple
 import click
 
 from edgenext_deploy.benchmarks.commands.options import engine_arguments, only_engine, shape_option
-from edgenext_deploy.benchmarks.commands.outputs import PlotFile, check_outputs, hand_over
+from edgenext_deploy.benchmarks.commands.outputs import PlotFile, hand_over
 from edgenext_deploy.commands.entry import common_options
-from edgenext_deploy.commands.options import Command, examples, json_options
+from edgenext_deploy.commands.options import Command, check_outputs, examples, json_options
 from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.runtime.options import RuntimeOptions
 

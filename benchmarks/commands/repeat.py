@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Optional, TextIO
 
 import click
 
-from edgenext_deploy.benchmarks.commands.outputs import check_outputs, hand_over
+from edgenext_deploy.benchmarks.commands.outputs import hand_over
 from edgenext_deploy.commands.entry import common_options
-from edgenext_deploy.commands.options import Command, examples, json_options
+from edgenext_deploy.commands.options import Command, check_outputs, examples, json_options
 from edgenext_deploy.errors import VerificationError
 
 if TYPE_CHECKING:

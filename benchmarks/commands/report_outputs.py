@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, List, NamedTuple, Opt
 
 import click
 
-from edgenext_deploy.benchmarks.commands.outputs import PlotFile, check_outputs, say, write_file
-from edgenext_deploy.commands.options import STDOUT, OutputFile, json_options
+from edgenext_deploy.benchmarks.commands.outputs import PlotFile, say, write_file
+from edgenext_deploy.commands.options import STDOUT, OutputFile, check_outputs, json_options
 from edgenext_deploy.commands.process import interrupted_code
 from edgenext_deploy.errors import EdgeNextError
 

@@ -3,12 +3,12 @@ import functools
 import json
 import os
 import shlex
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import click
 
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.files import write_files_atomically
+from edgenext_deploy.files import require_writable, write_files_atomically
 from edgenext_deploy.preprocess.photo_files import is_photo
 from edgenext_deploy.runtime.table import engine_endings, is_engine_name
 
@@ -31,7 +31,7 @@ class OutputFile(click.ParamType):  # type: ignore[type-arg]  # not generic in c
         if kind is not None:
             option = parameter.opts[0] if parameter is not None else "the option"
             raise UsageError("{} would write over {}: {}".format(option, kind, path),
-                             "give another file with " + option)
+                             other_file(option))
         return path
 
 
@@ -80,6 +80,37 @@ def json_options(function: Function) -> Function:
     call = click.option("--json-file", type=JsonFile(), metavar="FILE",
                         help="Write the result as JSON to FILE; - is --json.")(call)
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(call)
+
+
+def check_outputs(chosen: Sequence[Tuple[str, Optional[str]]], inputs: Sequence[str] = ()) -> None:
+    """Refuse, before any work, files that could not or should not be written after it.
+
+    Args:
+        chosen: pairs of an option and its file; without a file the option was not given.
+        inputs: files that the command reads.
+
+    Raises:
+        UsageError: two outputs go to one place, an output is also an input, or a file cannot be written.
+    """
+    read = {os.path.realpath(path): path for path in inputs}
+    taken = set()
+    for option, path in chosen:
+        if path is None:
+            continue
+        place = path if path == STDOUT else os.path.realpath(path)
+        if place in taken:
+            raise UsageError("two outputs go to {}".format("standard output" if path == STDOUT else path),
+                             "give each a file of its own")
+        taken.add(place)
+        if place in read:
+            raise UsageError("{} would write over a file that is read: {}".format(option, path), other_file(option))
+        if path != STDOUT:
+            require_writable(path, other_file(option))
+
+
+def other_file(option: str) -> str:
+    """Return what to do about a file that cannot or should not be written."""
+    return "give another file with {}".format(option)
 
 
 def write_result(data: Any, as_json: bool, json_file: Optional[str], show: Callable[[], None],

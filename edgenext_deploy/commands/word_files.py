@@ -1,4 +1,5 @@
 """``@FILE`` on a command line: words that a file holds, so that no process list and no shell's history shows them."""
+import codecs
 import os
 import sys
 from typing import List, Sequence
@@ -21,7 +22,7 @@ def with_words_of_files(words: Sequence[str]) -> List[str]:
     a file is not looked up again.
 
     Raises:
-        BadInputError: a file is missing, too large, or no text.
+        BadInputError: a file is missing, too large, or no text in UTF-8.
     """
     found: List[str] = []
     for word in words:
@@ -50,11 +51,15 @@ def _words_of(path: str) -> List[str]:
         raise BadInputError("the words of {} cannot be read: {}".format(name, error.strerror or error), _FIX) from error
     if len(data) > _MOST_BYTES:
         raise BadInputError("the words of {} are more than {} bytes".format(name, _MOST_BYTES), _FIX)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise BadInputError("{} is UTF-16, and UTF-8 is read".format(name), _FIX)
     if data.endswith(b"\0"):
         parts = data[:-1].split(b"\0")
     elif b"\0" in data:
         raise BadInputError("{} holds no words: there is a NUL in it".format(name), _FIX)
     else:
-        parts = [line for line in data.replace(b"\r\n", b"\n").split(b"\n") if line]
+        # An editor of Windows puts the mark in front of UTF-8.
+        text = data[len(codecs.BOM_UTF8):] if data.startswith(codecs.BOM_UTF8) else data
+        parts = [line for line in text.replace(b"\r\n", b"\n").split(b"\n") if line]
     # As Python reads a command line: names in another encoding keep their bytes.
     return [os.fsdecode(part) for part in parts]

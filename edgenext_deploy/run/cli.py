@@ -7,10 +7,9 @@ import click
 from edgenext_deploy.camera.open import forms
 from edgenext_deploy.commands.engine_argument import ENGINE, split_engine
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
-from edgenext_deploy.commands.options import Command, OutputFile, examples, json_options
+from edgenext_deploy.commands.options import Command, OutputFile, check_outputs, examples, json_options
 from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.files import require_writable
 from edgenext_deploy.remote.commands.on_option import on_option
 from edgenext_deploy.run.live import LiveOptions, chosen_stream, live_options, run_live
 from edgenext_deploy.run.photo_rows import ViewOptions
@@ -90,8 +89,7 @@ def command(engine: Optional[str], words: Tuple[str, ...], top: Optional[int], t
     say_what_is_unused(runtime, [engine])
     options = LiveOptions(**live)
     stream = chosen_stream(sources, options)
-    if json_file is not None:
-        require_writable(json_file, "give another file with --json-file")
+    check_outputs([("--json-file", json_file), ("--resume", resume)], [path for path in (labels, font) if path])
     given = _given_letters(font, options)
     if fast_decode and (stream is not None or options.save):
         raise UsageError("--fast-decode is for photos whose answers are not drawn: {}".format(

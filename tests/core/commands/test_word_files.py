@@ -13,7 +13,8 @@ from edgenext_deploy.errors import BadInputError
 
 @pytest.mark.parametrize("data, words", [
     (b"rtsp://me:pw@camera/\n", ["rtsp://me:pw@camera/"]), (b"--top\r\n3\n\n", ["--top", "3"]), (b"", []),
-    (b"a b\n@c", ["a b", "@c"]), (b"a\nb\0\0", ["a\nb", ""]), (b"\xff", [os.fsdecode(b"\xff")])], ids=range(6))
+    (b"a b\n@c", ["a b", "@c"]), (b"a\nb\0\0", ["a\nb", ""]), (b"\xff", [os.fsdecode(b"\xff")]),
+    (b"\xef\xbb\xbfa\r\nb\r\n", ["a", "b"])], ids=range(7))
 def test_words_of_a_file(tmp_path, data, words):
     path = tmp_path / "words"
     path.write_bytes(data)
@@ -27,7 +28,9 @@ def test_words_of_standard_input(monkeypatch):
     assert with_words_of_files([READ_WORDS]) == [os.fsdecode(word.encode("utf-8")) for word in words]
 
 
-@pytest.mark.parametrize("data, message", [(None, "No such file"), (b"a\0b", "NUL"), (b"x" * (1 << 20) + b"y", "more")])
+@pytest.mark.parametrize("data, message", [
+    (None, "No such file"), (b"a\0b", "NUL"), ("a\n".encode("utf-16"), "is UTF-16"),
+    (b"x" * (1 << 20) + b"y", "more")])
 def test_a_file_that_holds_no_words(tmp_path, data, message):
     if data is not None:
         (tmp_path / "words").write_bytes(data)

@@ -53,6 +53,16 @@ def test_json_goes_to_a_file_beside_the_text_but_never_over_what_is_read(run, re
         assert code == 2 and out == "" and "--json-file would write over" in err
 
 
+def test_two_outputs_in_one_file_and_an_output_over_the_labels_are_refused(run, red, tmp_path):
+    labels, rows = tmp_path / "labels.json", tmp_path / "rows.json"
+    labels.write_text(json.dumps(["name {}".format(index) for index in range(10)]))
+    for option in ("--json-file", "--resume"):
+        code, _, err = run(red, "--labels", labels, option, labels)
+        assert code == 2 and option + " would write over a file that is read" in err
+    code, _, err = run(red, "--resume", rows, "--json-file", rows)
+    assert code == 2 and "two outputs go to" in err and not rows.exists()
+
+
 def test_a_photo_that_may_not_be_read_does_not_stop_the_others(run, red, tmp_path, monkeypatch):
     locked = str(tmp_path / "locked.png")
     shutil.copyfile(str(red), locked)
