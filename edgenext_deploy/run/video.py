@@ -84,12 +84,18 @@ class VideoFile:
         writer.release()
         check = self._cv2.VideoCapture(self._temporary, self._cv2.CAP_ANY)
         complete = check.isOpened() and check.read()[0]
+        # A video that was cut off cannot be opened, but for .avi.
+        cut_off = complete and self._suffix == ".avi" and check.set(
+            self._cv2.CAP_PROP_POS_FRAMES, self.frames - 1) and not check.read()[0]
         check.release()
         if not complete:
             os.unlink(self._temporary)
             raise UsageError("{} could not be completed".format(self.path), "free some space on its disk")
         os.chmod(self._temporary, plain_mode())
         os.replace(self._temporary, self.path)
+        if cut_off:
+            raise UsageError("{} is cut off: its last frames could not be written".format(self.path),
+                             "free some space on its disk")
 
     def _open(self, width: int, height: int) -> None:
         handle, self._temporary = tempfile.mkstemp("." + os.path.basename(self.path)[:-len(self._suffix)]

@@ -134,3 +134,15 @@ def test_lines_of_libraries_are_hidden_or_have_no_passwords(debug):
     lines = done.stderr.decode().splitlines()
     assert done.returncode == 0 and "ours" in lines and "secret" not in str(lines) and "\x1b" not in str(lines)
     assert len(lines) == (2 if debug else 1)
+
+
+def test_a_video_that_the_disk_cut_off_is_kept_and_said(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    code = ("import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
+            "from edgenext_deploy.run.cli import main; main()")
+    done = subprocess.run([sys.executable, "-c", code, TINY, "synthetic://320x240@30?frames=40", "--every-frame",
+                           "--save", str(tmp_path / "out.avi")], cwd=ROOT, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+    assert done.returncode == 2 and b"out.avi is cut off" in done.stderr, done.stderr
+    video = cv2.VideoCapture(str(tmp_path / "out.avi"))
+    assert video.read()[0]
