@@ -6,7 +6,7 @@ import click
 
 from edgenext_deploy.benchmarks.commands.outputs import hand_over
 from edgenext_deploy.commands.entry import common_options
-from edgenext_deploy.commands.options import Command, check_outputs, examples, json_options
+from edgenext_deploy.commands.options import Command, FiniteRange, check_outputs, examples, json_options
 from edgenext_deploy.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _SHOWN = 5
     "edgenext-bench repeat first.json second.json --within 5"))
 @click.argument("first", metavar="FIRST.json")
 @click.argument("second", metavar="SECOND.json")
-@click.option("--within", "within_percent", type=click.FloatRange(min=0.0), default=10.0, show_default=True,
+@click.option("--within", "within_percent", type=FiniteRange(min=0.0), default=10.0, show_default=True,
               help="Percent by which the ratio of two engines may change.")
 @json_options
 @common_options

@@ -8,19 +8,20 @@ from typing import Any, Callable, List, Sequence
 import click
 from click.core import ParameterSource
 
+from edgenext_deploy.commands.options import FiniteRange
 from edgenext_deploy.commands.runtime_options import runtime_options
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
 
 warmup_option = click.option(
-    "--warmup", "warmup_s", type=click.FloatRange(min=0.0), default=3.0, show_default=True, metavar="SECONDS",
+    "--warmup", "warmup_s", type=FiniteRange(min=0.0), default=3.0, show_default=True, metavar="SECONDS",
     help="Longest warm-up of each engine; it ends when the latency is stable.")
 duration_option = click.option(
-    "--duration", "duration_s", type=click.FloatRange(min=0.01), default=3.0, show_default=True, metavar="SECONDS",
+    "--duration", "duration_s", type=FiniteRange(min=0.01), default=3.0, show_default=True, metavar="SECONDS",
     help="Time of measurement for each engine.")
 budget_option = click.option(
-    "--budget", "budget_min", type=click.FloatRange(min=0.0, min_open=True), metavar="MINUTES",
+    "--budget", "budget_min", type=FiniteRange(min=0.0, min_open=True), metavar="MINUTES",
     help="Time for a race; graphs that it is too short for are left out.  [default: as long as it takes]")
 _MEASURING = (
     click.option("--reference", metavar="FILE", help="Engine whose outputs are right and to which the ratios refer; "

@@ -1,6 +1,7 @@
 """What several commands share: ``--json``, ``--json-file``, files that a command writes, examples in the help."""
 import functools
 import json
+import math
 import os
 import shlex
 from typing import Any, Callable, List, Optional, Sequence, Tuple
@@ -45,6 +46,17 @@ class JsonFile(OutputFile):
             raise UsageError("--json-file would write over a file that is not JSON: {}".format(path),
                              "give another file with --json-file")
         return path
+
+
+class FiniteRange(click.FloatRange):
+    """A number between bounds: click takes NaN for one, and infinity where the upper bound is missing."""
+
+    def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> Any:
+        """Return the number; fail as click does."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail("{!r} is not a finite number".format(value), param, ctx)
+        return found
 
 
 def kind_of_input(path: str) -> Optional[str]:

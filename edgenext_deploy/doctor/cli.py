@@ -5,7 +5,7 @@ import click
 
 from edgenext_deploy.artifacts.json_records import to_json
 from edgenext_deploy.commands.entry import common_options, entry_point
-from edgenext_deploy.commands.options import Command, examples, json_options, write_result
+from edgenext_deploy.commands.options import Command, FiniteRange, examples, json_options, write_result
 from edgenext_deploy.doctor.diagnosis import diagnose
 from edgenext_deploy.doctor.machine import Machine
 from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Diagnosis, Export
@@ -18,7 +18,7 @@ _RUNTIMES = {"onnxruntime": "ONNX Runtime on the CPU (.onnx)", "tensorrt": "Tens
 
 @click.command(cls=Command, epilog=examples(
     "edgenext-doctor", "edgenext-doctor --json-file doctor.json", "edgenext-doctor --timeout 120"))
-@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 600), default=30.0, show_default=True,
+@click.option("--timeout", "timeout_s", type=FiniteRange(0.1, 600), default=30.0, show_default=True,
               metavar="SECONDS", help="Longest time for the import of one library.")
 @json_options
 @common_options

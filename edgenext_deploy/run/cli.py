@@ -7,7 +7,7 @@ import click
 from edgenext_deploy.camera.open import forms
 from edgenext_deploy.commands.engine_argument import ENGINE, split_engine
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
-from edgenext_deploy.commands.options import Command, OutputFile, check_outputs, examples, json_options
+from edgenext_deploy.commands.options import Command, FiniteRange, OutputFile, check_outputs, examples, json_options
 from edgenext_deploy.commands.runtime_options import runtime_options, say_what_is_unused
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.remote.commands.on_option import on_option
@@ -53,7 +53,7 @@ With --json and --json-file a stream gives one JSON object per line."""
 @click.option("--top", "--top-k", "--max-objects", "top", type=click.IntRange(1), metavar="N",
               help="At most N predictions, objects or classes per image.  [default: a classifier's 5; a detector's "
                    "limit in the manifest, often 200; all of a segmenter's]")
-@click.option("--threshold", type=click.FloatRange(0, 1), metavar="SCORE",
+@click.option("--threshold", type=FiniteRange(0, 1), metavar="SCORE",
               help="Detector: report objects with a higher score.  [default: 0.3]  Classes that do not exclude each "
                    "other: the probability from which one is present.  [default: the manifest's]")
 @click.option("--labels", type=INPUT, metavar="FILE",

@@ -1,4 +1,5 @@
 """The course of every race: make each entrant ready, halve the field heat by heat, keep the state after each step."""
+import math
 import time
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
@@ -15,7 +16,7 @@ from edgenext_deploy.engines.racing.records import (
     RaceState,
 )
 from edgenext_deploy.engines.racing.work_folder import WorkFolder
-from edgenext_deploy.errors import VerificationError
+from edgenext_deploy.errors import UsageError, VerificationError
 
 Say = Callable[[str], None]
 _MOST_LISTED = 4
@@ -63,10 +64,16 @@ class RaceLoop:
         discipline: what is raced, and how.
         budget_s: seconds for all of it; None for as long as it takes.
         say: told what is being done, and how much time is left.
+
+    Raises:
+        UsageError: a budget that is no time.
     """
 
     def __init__(self, folder: WorkFolder, state: RaceState, discipline: Discipline, budget_s: Optional[float],
                  say: Say) -> None:
+        if budget_s is not None and not 0 < budget_s < math.inf:
+            raise UsageError("the budget of a race must be a time above 0, found {} s".format(budget_s),
+                             "leave it out for as long as the race takes")
         self._folder, self._discipline, self._budget_s, self._say = folder, discipline, budget_s, say
         self._entrants: Dict[str, Entrant] = {entrant.name: entrant for entrant in state.entrants}
         self._state = state

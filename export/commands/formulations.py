@@ -5,7 +5,7 @@ import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options, require_libraries
 from edgenext_deploy.commands.name_options import target_option
-from edgenext_deploy.commands.options import Command, examples, json_options, write_result
+from edgenext_deploy.commands.options import Command, FiniteRange, examples, json_options, write_result
 from edgenext_deploy.export.limits import FORMULATION_TOLERANCE, FRACTIONS, WHOLE_NUMBERS
 
 
@@ -28,7 +28,7 @@ from edgenext_deploy.export.limits import FORMULATION_TOLERANCE, FRACTIONS, WHOL
               help="Images of one inference.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the random weights.")
 @click.option("--samples", type=INPUT, metavar="DIR", help="Folder with photos for the drift.  [default: bundled ones]")
-@click.option("--tolerance", type=click.FloatRange(*FRACTIONS["tolerance"]), default=FORMULATION_TOLERANCE,
+@click.option("--tolerance", type=FiniteRange(*FRACTIONS["tolerance"]), default=FORMULATION_TOLERANCE,
               show_default=True,
               help="Error of the largest value of an output from which a formulation is out in FP16.")
 @json_options

@@ -4,6 +4,7 @@ from typing import Any, Callable
 import click
 
 from edgenext_deploy.commands.entry import INPUT
+from edgenext_deploy.commands.options import FiniteRange
 from edgenext_deploy.export.limits import CHOICES, FRACTIONS, TOLERANCE, WHOLE_NUMBERS
 
 Function = Callable[..., Any]
@@ -25,7 +26,7 @@ graph_options = _group(
     click.option("--activation", type=click.Choice(CHOICES["activation"]),
                  help="What makes probabilities of a classifier's logits: softmax, or sigmoid for classes that do not "
                       "exclude each other.  [default: softmax; of one class, sigmoid]"),
-    click.option("--threshold", type=click.FloatRange(*FRACTIONS["threshold"]), metavar="P",
+    click.option("--threshold", type=FiniteRange(*FRACTIONS["threshold"]), metavar="P",
                  help="Of --activation sigmoid and of one class: probability from which a class is present. "
                       " [default: 0.5]"))
 
@@ -40,7 +41,7 @@ photo_options = _group(
                       "border.  [default: the published evaluation's]"),
     click.option("--pad-color", metavar="R,G,B",
                  help="The border of --fit letterbox, 0..255.  [default: 114,114,114]"),
-    click.option("--crop-pct", type=click.FloatRange(*FRACTIONS["crop_pct"]),
+    click.option("--crop-pct", type=FiniteRange(*FRACTIONS["crop_pct"]),
                  help="Share of the resized photo that is cropped.  [default: the published evaluation's]"),
     click.option("--resize-size", type=click.IntRange(*WHOLE_NUMBERS["resize_size"]),
                  help="In place of --crop-pct: shorter side of the resized photo before the crop, in pixels."),
@@ -58,7 +59,7 @@ precision_options = _group(
     click.option("--samples", type=INPUT, metavar="DIR",
                  help="Folder with photos for --drift and --auto-pin.  [default: bundled ones]"),
     click.option("--auto-pin", is_flag=True, help="Pin to FP32 the layers that --drift finds too inaccurate."),
-    click.option("--tolerance", type=click.FloatRange(*FRACTIONS["tolerance"]), default=TOLERANCE, show_default=True,
+    click.option("--tolerance", type=FiniteRange(*FRACTIONS["tolerance"]), default=TOLERANCE, show_default=True,
                  help="Relative error of the largest value of an output that --auto-pin allows."))
 
 

@@ -67,6 +67,14 @@ class Course:
 NINE = {"a": 1.3, "b": 1.0, "c": 1.9, "d": 1.04, "e": 1.5, "f": 1.6, "g": 1.7, "h": 2.0, "i": 1.03}
 
 
+@pytest.mark.parametrize("budget_s", [0, -1.0, float("nan"), float("inf")])
+def test_a_budget_that_is_no_time_is_refused_before_the_race(tmp_path, monkeypatch, budget_s):
+    course = Course(tmp_path, NINE, monkeypatch, budget_s=budget_s)
+    with pytest.raises(UsageError, match="budget of a race"):
+        course.run()
+    assert course.built == []
+
+
 def test_the_field_halves_and_losers_are_removed(tmp_path, monkeypatch):
     course = Course(tmp_path, NINE, monkeypatch)
     rows, left = course.run()

@@ -115,6 +115,7 @@ def test_a_module_with_weights_that_are_no_numbers_is_refused(tmp_path):
     ({"layout": "nhwc"}, "layout 'nhwc' found, nchw or tokens expected"), ({"batch": 0}, "batch 0 found, 1 to 256"),
     ({"tolerance": 2.0}, "tolerance 2.0 found"), ({"tolerance": 0.2}, "--auto-pin is missing"),
     ({"labels": ["a", ""]}, "none of them empty"), ({"image_size": (64, 65)}, "image size 64x65"),
+    ({"seed": 1 << 64}, "seed 18446744073709551616 found"),
     ({"image_size": "64 by 64"}, "N or HxW expected"), ({"target": "nanno"}, "did you mean 'nano'")])
 def test_what_the_command_would_refuse_the_function_refuses(options, words):
     with pytest.raises(UsageError, match=words):

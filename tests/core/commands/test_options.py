@@ -8,6 +8,7 @@ from command_lines import run_here
 
 from edgenext_deploy.commands.options import (
     Command,
+    FiniteRange,
     OutputFile,
     json_options,
     kind_of_input,
@@ -80,6 +81,13 @@ def test_the_option_is_named_and_nothing_is_written(tmp_path):
     with pytest.raises(UsageError, match="--json-file would write over an engine"):
         run("--json-file", str(engine))
     assert engine.read_bytes() == b"graph"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "-1"])
+def test_numbers_without_an_end_are_none(value):
+    assert FiniteRange(min=0).convert("0.5", None, None) == 0.5
+    with pytest.raises(click.BadParameter, match="not"):
+        FiniteRange(min=0).convert(value, None, None)
 
 
 def test_the_home_folder_is_understood():
