@@ -1,9 +1,11 @@
 """The tables of ``edgenext-models``. It loads under Python 3.6 too, where the command says what is missing."""
+import io
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
 Row = Dict[str, Any]  # see `summary.describe`
 
 _NO_VALUE = "–"
+_NARROWEST = 70  # what the names of all variants and weights files take
 
 
 class Column(NamedTuple):
@@ -23,9 +25,7 @@ class Table(NamedTuple):
 
 
 def print_tables(rows: Sequence[Row]) -> None:
-    """Print one table for each group that has rows, in the terminal's width."""
-    from rich import box, table
-
+    """Print one table for each group that has rows; where a terminal is too narrow, its last column stands below it."""
     from edgenext_deploy.commands.screen import make_console
 
     console = make_console(highlight=False)
@@ -33,15 +33,28 @@ def print_tables(rows: Sequence[Row]) -> None:
         members = [row for row in rows if row["group"] == group]
         if not members:
             continue
-        grid = table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-        for column in columns:
-            grid.add_column(column.heading, justify=column.justify, no_wrap=column is not _NOTE)  # type: ignore[arg-type]
-        for row in members:
-            grid.add_row(*(column.text(row) for column in columns))
         console.print("[bold]" + title + "[/]")
-        console.print(grid)
+        lines = _lines(columns, members)
+        if max(map(len, lines)) > console.width:
+            lines = [*_lines(columns[:-1], members), "",
+                     *_lines([columns[0], columns[-1]], members, max(console.width, _NARROWEST))]
+        console.print(*lines, sep="\n", soft_wrap=True, markup=False)
         console.print(footnote + "\n")
     console.print("MAdds are counted by fvcore's rule. Sources, notes and addresses: --json.")
+
+
+def _lines(columns: Sequence[Column], rows: Sequence[Row], width: int = 4096) -> List[str]:
+    """Return a table as lines of text; only sentences in its last column are broken, where it is wider than `width`."""
+    from rich import box, console, table
+
+    grid = table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for column in columns:
+        grid.add_column(column.heading, justify=column.justify, no_wrap=column is not _NOTE)  # type: ignore[arg-type]
+    for row in rows:
+        grid.add_row(*(column.text(row) for column in columns))
+    drawn = console.Console(file=io.StringIO(), width=width)
+    drawn.print(grid)
+    return [line.rstrip() for line in drawn.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 
 
 def _of_paper(row: Row, quantity: str, style: str) -> str:

@@ -19,9 +19,11 @@ def print_formulations(report: FormulationReport, console: "Console") -> None:
     _, _, height, width = report.shape
     console.print(f"[bold]{report.variant}[/] for [bold]{report.target}[/], {height}x{width}, "
                   f"{'FP16' if report.fp16 else 'FP32'}, weights: {escape(report.weights)}")
-    table = Table()
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="cyan")
     for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("formulation", "verdict") else "right")
+        # A name is what --formulation takes: in 80 columns, it is the verdict that is broken.
+        table.add_column(heading.replace(" ", "\n"), no_wrap=heading != "verdict", overflow="fold",
+                         justify="left" if heading in ("formulation", "verdict") else "right")
     for candidate in report.candidates:
         table.add_row(*map(escape, row_of(candidate)))
     console.print(table)

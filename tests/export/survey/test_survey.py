@@ -6,6 +6,7 @@ import pytest
 import torch
 from command_lines import run_here
 
+from edgenext_deploy.commands import screen
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.checks.rtx import RtxBuild, RtxReport
 from edgenext_deploy.export.commands.cli import export_command
@@ -78,6 +79,11 @@ def test_the_command_prints_a_table_and_json(report, monkeypatch, capsys):
     assert asked[0][0] == "xxs" and asked[0][1]["names"] == ("nchw-scaled",) and asked[0][1]["target"] == "orin"
     code, out, _ = run_here(capsys, export_command, *words)
     assert code == 0 and all(name in out for name in NAMES) and "may run" in out
+    monkeypatch.setattr(screen, "_WIDTH_OFF_A_TERMINAL", 80)
+    long = dataclasses.replace(report, candidates=(
+        dataclasses.replace(report.candidates[0], name="nchw-attribute-scaled-scores"),))
+    monkeypatch.setattr(api, "list_formulations", lambda variant, **options: long)
+    assert "nchw-attribute-scaled-scores " in run_here(capsys, export_command, *words)[1]
 
 
 def test_an_unknown_name_is_refused_before_any_work():
