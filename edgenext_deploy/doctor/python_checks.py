@@ -4,6 +4,7 @@ import shlex
 from edgenext_deploy.doctor.findings import CORETYPE, Findings, Probe
 from edgenext_deploy.doctor.machine import Machine
 from edgenext_deploy.doctor.record import NOTE, OK, PROBLEM, Check
+from edgenext_deploy.install import opencv_package
 from edgenext_deploy.machine.versions import version_numbers
 
 _ARMV8 = "export {}=ARMV8".format(CORETYPE)
@@ -109,7 +110,7 @@ def check_opencv(machine: Machine, findings: Findings) -> Check:
     """Cameras and videos; CSI cameras need one with GStreamer."""
     library = findings.opencv
     install = ("sudo apt-get install nvidia-opencv" if findings.jetson else
-               run_pip(machine, "opencv-python-headless"))
+               run_pip(machine, opencv_package(machine.python.version)))
     if library.absent:
         return Check("opencv", NOTE, "not installed: no cameras and no videos, photos work", install)
     if library.unknown:

@@ -4,6 +4,7 @@ import shlex
 from typing import Any
 
 from edgenext_deploy.errors import MissingRuntimeError
+from edgenext_deploy.install import opencv_package
 from edgenext_deploy.machine.facts import is_jetson
 from edgenext_deploy.machine.tree import Tree
 
@@ -33,7 +34,7 @@ def _fix_of(text: str) -> str:
     late = re.search(r"(/\S+): cannot allocate memory in static TLS block", text)
     if late:
         return "export LD_PRELOAD={}, and start again".format(shlex.quote(late.group(1)))
-    return JETPACK_FIX if on_jetson() else "pip install opencv-python-headless"
+    return JETPACK_FIX if on_jetson() else "pip install " + shlex.quote(opencv_package())
 
 
 def on_jetson() -> bool:

@@ -292,6 +292,14 @@ def test_a_csi_camera_without_its_daemon(tmp_path):
     assert check.status == "problem" and "nvargus-daemon" in check.fix
 
 
+@pytest.mark.parametrize("version, package", [
+    ((3, 6, 15), "'opencv-python-headless<4.7'"), ((3, 11, 7), "opencv-python-headless")])
+def test_python36_gets_the_last_opencv_that_has_a_wheel_for_it(tmp_path, version, package):
+    machine = laptop(tmp_path)
+    machine.python = machine.python._replace(version=version)
+    assert examine(machine)[0]["opencv"].fix.endswith("pip install " + package)
+
+
 def test_opencv_without_gstreamer_on_a_jetson(tmp_path):
     check = examine(nano(tmp_path, answers={"opencv": library("4.6.0", gstreamer=False)}))[0]["opencv"]
     assert check.status == "problem" and "nvidia-opencv" in check.fix
