@@ -55,15 +55,22 @@ def require_file(path: str, what: str, fix: Fix) -> None:
     try:
         status = os.stat(path)  # once: over a network each look takes its time
     except PermissionError as error:  # of a folder on the way
-        raise BadInputError("{} cannot be read (permission denied): {}".format(what, name), fix) from error
+        raise _denied(what, path) from error
     except (OSError, ValueError) as error:
         raise BadInputError("{} not found: {}".format(what, name), fix) from error
     if not stat.S_ISREG(status.st_mode):
         raise BadInputError("{} is not a file: {}".format(what, name), fix)
     if not os.access(path, os.R_OK):
-        raise BadInputError("{} cannot be read (permission denied): {}".format(what, name), fix)
+        raise _denied(what, path)
     if status.st_size == 0:
         raise BadInputError("{} is empty (0 bytes): {}".format(what, name), fix)
+
+
+def _denied(what: str, path: str) -> BadInputError:
+    import shlex  # on the way to the first answer nothing needs it
+
+    return BadInputError("{} cannot be read (permission denied): {}".format(what, shown(path, 600)),
+                         "see who may read it, and its folders: namei -l {}".format(shown(shlex.quote(path), 600)))
 
 
 def read_file(path: str, what: str, fix: Fix, most_bytes: int) -> bytes:
@@ -110,7 +117,7 @@ def open_at_once(path: str, flags: int) -> int:
 
 
 def some_beside(path: str, wanted: Callable[[str], bool], most: int) -> List[str]:
-    """Return files in the folder of a path that is not there, for a message: quoted for the shell, sorted by name.
+    """Return files in the folder of a path that is not there, for a message: quoted for the shell, similar names first.
 
     Args:
         path: of the file that was asked for.
@@ -122,8 +129,11 @@ def some_beside(path: str, wanted: Callable[[str], bool], most: int) -> List[str
         names = sorted(name for name in os.listdir(folder) if wanted(name))
     except OSError:
         return []
-    import shlex  # on the way to the first answer nothing needs it
+    import difflib  # on the way to the first answer nothing needs them
+    import shlex
 
+    similar = difflib.get_close_matches(os.path.basename(path), names, most)
+    names = similar + [name for name in names if name not in similar]
     return [shlex.quote(name if folder == "." else os.path.join(folder, name)) for name in names[:most]]
 
 

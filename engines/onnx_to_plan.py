@@ -181,14 +181,15 @@ def _test(result: BuildResult, record: PlanRecord, manifest_file: bytes,
 
 def _open_source(onnx: str) -> Source:
     """Return what an ONNX file or a bundle holds; say so if it is something else."""
-    require_file(onnx, "ONNX file", engine_fix(onnx))
+    endings = manifests.ONNX_SUFFIX, manifests.BUNDLE_SUFFIX
+    require_file(onnx, "ONNX file", lambda: engine_fix(onnx, endings))
     suffix = os.path.splitext(onnx)[1].lower()
     if suffix in manifests.PLAN_SUFFIXES:
         raise BadInputError("{} is a plan, and a plan is built from an ONNX file".format(onnx),
                             "look at it: edgenext-build inspect {}".format(shlex.quote(onnx)))
-    if suffix not in (manifests.ONNX_SUFFIX, manifests.BUNDLE_SUFFIX):
+    if suffix not in endings:
         raise BadInputError("{} is no ONNX file and no bundle: a name ending in {} or {} expected".format(
-            onnx, manifests.ONNX_SUFFIX, manifests.BUNDLE_SUFFIX), "pass the file that edgenext-export wrote")
+            onnx, *endings), "pass the file that edgenext-export wrote")
     return Source(onnx)
 
 

@@ -108,7 +108,7 @@ class DefaultGroup(click.Group):
     def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write both ways to call the group."""
         formatter.write_usage(context.command_path, " ".join(self._default.collect_usage_pieces(context)))
-        formatter.write_usage(context.command_path, "COMMAND [ARGS]...")
+        formatter.write_usage(context.command_path, "COMMAND [ARGS]...", prefix="       ")
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options of the default command, and the commands."""

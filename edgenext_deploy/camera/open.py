@@ -122,8 +122,9 @@ def parse_address(text: str) -> Address:
     if kind is not None:
         return _parse_as(kind, text)
     if text.lower().startswith(("http://", "https://")):
-        raise UsageError("streams over HTTP are not read: {!r}".format(without_user(text)),
-                         "pass the camera's rtsp:// address, which its manual or an ONVIF tool names")
+        raise UsageError("nothing is read over HTTP: {!r}".format(without_user(text)),
+                         "fetch a photo or video first (curl -fLO URL) and pass the file; of a camera pass the rtsp:// "
+                         "address, which its manual or an ONVIF tool names")
     for kind in SOURCES.values():
         # rtsp:/HOST is not a file called so; what it holds may be secret.
         if any("://" in start and text.startswith(start.rstrip("/")) for start in kind.starts):

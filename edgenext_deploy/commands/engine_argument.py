@@ -1,5 +1,6 @@
 """The engine on a command line: ``xxs.onnx``, or ``xxs`` where ``xxs.onnx`` or ``xxs.plan`` lies there."""
 import os
+import shlex
 from typing import Any, List, Optional, Tuple
 
 import click
@@ -7,7 +8,7 @@ import click
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.runtime.table import engine_endings, is_engine_name
 
-_FIX = "edgenext-run xxs.onnx photo.jpg; edgenext-export --variant icons makes an engine to try"
+_FIX = "edgenext-run xxs.onnx photo.jpg; edgenext-export icons makes an engine to try"
 
 
 class EngineFile(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.0
@@ -61,7 +62,8 @@ def split_engine(engine: Optional[str], words: Tuple[str, ...]) -> Tuple[str, Tu
                 "no" if not names else "more than one", " ".join(words) or "none"), _FIX)
         engine, words = find_engine(words[names[0]]), words[:names[0]] + words[names[0] + 1:]
     if not words:
-        raise UsageError("no photo and no stream given, only the engine {}".format(engine), _FIX)
+        raise UsageError("no photo and no stream given, only the engine {}".format(engine),
+                         "edgenext-run {} PHOTO.jpg, or a source such as synthetic://".format(shlex.quote(engine)))
     return engine, words
 
 

@@ -29,6 +29,8 @@ def out_of_resources(error: BaseException) -> Optional[EdgeNextError]:
     if isinstance(error, OSError) and error.errno in _DISK:
         return UsageError("cannot write the output: {}".format(error.strerror),
                           "free some space, raise the limit of `ulimit -f`, or write to another folder")
+    if isinstance(error, FileNotFoundError) and "usable temporary directory" in str(error):  # of tempfile
+        return UsageError("no folder for temporary files can be written", "name one that can: export TMPDIR=FOLDER")
     if isinstance(error, MemoryError):
         return _missing("memory", error)
     if isinstance(error, OSError) and error.errno in _SYSTEM:

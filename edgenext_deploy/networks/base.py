@@ -236,6 +236,9 @@ class Network(abc.ABC, Generic[Answer]):
         self.require_single()
         if pipeline not in (0, 1):
             raise UsageError("pipeline must be 0 or 1, found {!r}".format(pipeline))
+        if not hasattr(camera, "ended"):
+            raise UsageError("a stream is of a Camera, found {}".format(type(camera).__name__),
+                             "pass Camera(ADDRESS), such as Camera('/dev/video0'); one frame goes to the call itself")
         if pipeline and not self.frames.on_gpu():
             from edgenext_deploy.networks.pipelined_stream import pipelined_stream
 

@@ -34,7 +34,8 @@ def load_labels(name_or_path: str, classes: Optional[int] = None) -> Tuple[str, 
     try:
         text = read_file(path, "labels file", fix, _MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInputError("labels file {} is not UTF-8 text: {}".format(path, error), fix) from error
+        raise BadInputError("labels file {} is not UTF-8 text: {}".format(path, error),
+                            "save it as UTF-8, or convert it: iconv -f UTF-16 (or LATIN1) -t UTF-8") from error
     try:
         labels = parse_labels(text)
     except LabelsError as error:

@@ -15,6 +15,8 @@ _AVIF_BRANDS = (b"avif", b"avis")
 
 def missing_photo_fix(path: str) -> str:
     """Return what to do where a photo is not found: the photos beside it, or what a photo is."""
+    if "://" in path:
+        return "fetch it first (curl -fLO URL) and pass the file"
     there = some_beside(path, is_photo, _MOST_NAMED)
     if there:
         return "check the name; photos there: " + ", ".join(map(shown, there))

@@ -1,4 +1,5 @@
 """How an engine is run: one record, from a command line or an application down to the session."""
+import numbers
 import os
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
@@ -60,10 +61,11 @@ def check_options(options: Any) -> RuntimeOptions:
     if not isinstance(options, RuntimeOptions):
         raise UsageError("runtime options must be a RuntimeOptions, found {!r}".format(options),
                          "pass one, such as RuntimeOptions(threads=2)")
-    if options.threads is not None and options.threads < 1:
-        raise UsageError("threads must be at least 1, found {}".format(options.threads))
-    if options.device < 0:
-        raise UsageError("device must be the index of a GPU, 0 or more, found {}".format(options.device))
+    if options.threads is not None and (not isinstance(options.threads, numbers.Integral) or options.threads < 1):
+        raise UsageError("threads must be at least 1, found {!r}".format(options.threads))
+    if not isinstance(options.device, numbers.Integral) or options.device < 0:
+        raise UsageError("device must be the index of a GPU, 0 or more, found {!r}".format(options.device),
+                         "ONNX Runtime runs on a GPU with RuntimeOptions(provider='CUDAExecutionProvider')")
     if options.preprocess_on not in PREPARED_ON:
         raise UsageError("frames are prepared on one of {}, found {!r}".format(
             ", ".join(PREPARED_ON), options.preprocess_on))

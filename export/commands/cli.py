@@ -15,7 +15,7 @@ from edgenext_deploy.export.commands.adopt import adopt_command
 from edgenext_deploy.export.commands.formulations import formulations_command
 from edgenext_deploy.export.commands.option_groups import graph_options, photo_options, place_options, precision_options
 from edgenext_deploy.export.commands.serving import require_serving_options, serving_options, write_serving_files
-from edgenext_deploy.export.commands.wanted_options import answer_wanted
+from edgenext_deploy.export.commands.wanted_options import answer_file, answer_wanted
 from edgenext_deploy.export.limits import CHOICES, WHOLE_NUMBERS
 from edgenext_deploy.export.output_place import place_of, require_other_file
 from edgenext_deploy.export.verdict.cli import check_command
@@ -33,6 +33,11 @@ class _Group(click.Group):
         rest: List[str] = super().parse_args(
             context, (words if own < len(args) else self._with_variant(context, words)) + args[own:])
         return rest
+
+    def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write both ways to call the group."""
+        formatter.write_usage(context.command_path, "VARIANT [OPTIONS]")
+        formatter.write_usage(context.command_path, "COMMAND [ARGS]...", prefix="       ")
 
     def _with_variant(self, context: click.Context, args: List[str]) -> List[str]:
         """Return the arguments with ``--variant`` before a variant's name that stands alone."""
@@ -114,7 +119,8 @@ def export_command(
     if click.get_current_context().invoked_subcommand is not None:
         return
     if variant is None:
-        raise UsageError("--variant is missing", "try edgenext-export --variant xxs --fp16")
+        raise UsageError("no variant given", "edgenext-export xxs --fp16; edgenext-models lists them all")
+    answer_file(variant)
     if race and (deepstream or serve):
         raise UsageError("--deepstream and --serve are for one graph, and --race writes several", "leave --race out")
     require_serving_options(serve, repository, max_batch, options["batch"])

@@ -2,6 +2,8 @@
 
 Loads under Python 3.6, as the command does.
 """
+import os
+import shlex
 from typing import Dict, Sequence, Tuple
 
 from edgenext_deploy.errors import UsageError
@@ -26,6 +28,9 @@ ANSWERS: Dict[str, Tuple[str, str]] = {
     "--features": _FEATURES, "--embedding": _FEATURES,
     "--dynamic-batch": _DYNAMIC, "--dynamic": _DYNAMIC, "--dynamic-axes": _DYNAMIC,
     "--int8": _INT8,
+    "--half": ("is called --fp16 here", "use --fp16"),
+    "--fp32": ("is what an export does without --fp16", "leave it out"),
+    "--opset": ("is not there: the target decides the opset", "use --target; {} has them".format("docs/lowering.md")),
 }
 
 
@@ -36,3 +41,15 @@ def answer_wanted(words: Sequence[str]) -> None:
         if option in ANSWERS:
             reason, fix = ANSWERS[option]
             raise UsageError("{} {}".format(option, reason), fix)
+
+
+def answer_file(variant: str) -> None:
+    """Raise UsageError with the way out if what stands for a variant is a file's name."""
+    ending = os.path.splitext(variant)[1].lower()
+    if ending == ".onnx":
+        raise UsageError("{} is an ONNX file, and the name of a network is expected".format(variant),
+                         "edgenext-export adopt {}".format(shlex.quote(variant)))
+    if ending in (".pth", ".pt", ".ckpt", ".safetensors"):
+        raise UsageError("{} is a weights file, and the name of its network is expected".format(variant),
+                         "edgenext-export xxs --weights {}; edgenext-models lists the networks".format(
+                             shlex.quote(variant)))

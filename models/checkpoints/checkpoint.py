@@ -220,6 +220,8 @@ def _misfit(search: Search, variant: Variant, num_classes: int | None) -> BadInp
         what = f"holds {near.name}{place}, but " if fit.share >= _NEAR else ""
         return BadInputError(what + fit.refusal.message, fit.refusal.fix or fix)
     but = f"; but for that it is {near.name} with {fit.classes} classes{place}"
+    if fit.share < _NEAR:
+        fix += "; another network comes as an ONNX file: edgenext-export adopt"
     title = f"does not fit {variant.name}, which has {keys(reference_shapes(variant, wanted))}: "
     if near is not variant:
         title += f"nearest is {near.name}, which has {keys(fit.expected)}: "

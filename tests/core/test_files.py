@@ -58,7 +58,7 @@ def test_a_file_in_a_folder_that_may_not_be_entered_is_not_said_to_be_missing(mo
         raise PermissionError(13, "Permission denied", path)  # chmod does not stop root
 
     monkeypatch.setattr(files.os, "stat", stat)
-    with pytest.raises(BadInputError, match=r"photo cannot be read \(permission denied\): locked/a\.jpg"):
+    with pytest.raises(BadInputError, match=r"photo cannot be read \(permission denied\): locked/a\.jpg; .*namei -l"):
         files.require_file("locked/a.jpg", "photo", "copy it")
 
 
@@ -164,8 +164,9 @@ def test_file_without_permission_is_bad_input(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"x")
     monkeypatch.setattr(files.os, "access", lambda name, mode: False)  # chmod does not stop root
-    with pytest.raises(BadInputError, match="permission denied"):
-        require_file(str(path), "thing", "mend it")
+    with pytest.raises(BadInputError, match="permission denied") as caught:
+        require_file(str(path), "thing", "take another one")
+    assert caught.value.fix == "see who may read it, and its folders: namei -l {}".format(path)
 
 
 def test_a_device_is_written_to_and_not_replaced(tmp_path):

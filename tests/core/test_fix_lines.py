@@ -30,6 +30,10 @@ def test_without_any_engine_the_commands_that_make_one_are_named(tmp_path, monke
     for name in "gfedcba":
         (tmp_path / (name + ".ONNX")).write_bytes(b"x")
     assert engine_fix("gone.onnx") == "give one that is there: a.ONNX, b.ONNX, c.ONNX, d.ONNX, e.ONNX"
+    for name in ("x_small.onnx", "b.plan"):
+        (tmp_path / name).write_bytes(b"x")
+    similar_first = "give one that is there: x_small.onnx, a.ONNX, b.ONNX, "
+    assert engine_fix("x_smal.onnx", (".onnx",)) == similar_first + "c.ONNX, d.ONNX"
 
 
 def test_a_missing_photo_names_those_beside_it(tmp_path, monkeypatch):
@@ -42,6 +46,8 @@ def test_a_missing_photo_names_those_beside_it(tmp_path, monkeypatch):
         load_photo("cat.jpg")
     with pytest.raises(BadInputError, match=r"JPEG, PNG"):
         load_photo("nowhere/cat.jpg")
+    with pytest.raises(BadInputError, match=r"not found: https://host/cat.jpg; fetch it first \(curl"):
+        load_photo("https://host/cat.jpg")
 
 
 @pytest.mark.parametrize("brand, command", [

@@ -174,7 +174,11 @@ def test_padding_attribute_leaves_no_pad_node(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, code, words", [
-    ((), 2, "--variant is missing"),
+    ((), 2, "edgenext-export xxs --fp16"),
+    (("my net.onnx",), 2, "edgenext-export adopt 'my net.onnx'"),
+    (("--variant", "best.ckpt"), 2, "--weights best.ckpt"),
+    (("xxs", "--opset", "13"), 2, "the target decides the opset"),
+    (("xxs", "--fp32"), 2, "without --fp16"),
     (("--variant", "xss"), 2, "did you mean 'xs'"),
     (("--variant", "xxs", "--target", "nanno"), 2, "did you mean 'nano'"),
     (("--variant", "xxs", "--image-size", "250"), 2, "multiple of 32"),

@@ -97,6 +97,7 @@ def test_a_home_that_cannot_be_written(command, folder, here):
     (OSError(errno.EMFILE, "Too many open files"), MissingRuntimeError, "open files"),
     (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), MissingRuntimeError, "processes"),
     (MemoryError(), MissingRuntimeError, "memory"),
+    (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"), UsageError, "temporary files"),
     (RuntimeError("can't start new thread"), MissingRuntimeError, "threads"),
     (ImportError("libx.so: failed to map segment", name="onnx"), MissingRuntimeError, "failed to map"),
     (ImportError("Importing the numpy C-extensions failed."), MissingRuntimeError, "C-extensions"),

@@ -110,6 +110,14 @@ def test_what_is_not_read_is_refused_by_its_format(tmp_path, content, message):
     assert str(path) in caught.value.message and len(str(caught.value)) < 900
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_another_encoding_is_converted(tmp_path, encoding):
+    path = tmp_path / "labels.txt"
+    path.write_bytes("K\xe4se\r\nBrot\r\n".encode(encoding))
+    with pytest.raises(BadInputError, match=r"not UTF-8 text.*iconv -f UTF-16"):
+        load_labels(str(path))
+
+
 def test_labels_are_read_before_the_engine_is_opened(tmp_path, monkeypatch):
     def opened(*args, **kwargs):
         raise AssertionError("the engine was opened")

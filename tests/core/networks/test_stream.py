@@ -14,7 +14,7 @@ from paths import ROOT
 from edgenext_deploy.camera.reader import Backoff, Camera, Frame
 from edgenext_deploy.camera.source import FrameSource, SourceLostError
 from edgenext_deploy.camera.synthetic import number_in
-from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.networks.classifier import Classifier
 from edgenext_deploy.runtime.options import RuntimeOptions
 
@@ -228,6 +228,11 @@ def test_what_came_just_before_the_end_is_not_lost(classify):
     assert [result.frame.number for result in classify.stream(EndsWhileRead(last))] == [3]
     with pytest.raises(BadInputError, match="broken"):
         list(classify.stream(EndsWhileRead(BadInputError("broken"))))
+
+
+def test_what_is_no_camera_is_refused_with_the_call_that_makes_one(classify):
+    with pytest.raises(UsageError, match=r"of a Camera, found str; pass Camera\(ADDRESS\)"):
+        classify.stream("/dev/video0")
 
 
 def test_the_camera_says_what_its_frames_are():

@@ -209,10 +209,15 @@ def test_the_engine_may_stand_alone_first_or_last_and_without_its_ending(run, re
 
 @pytest.mark.parametrize("words, message", [
     (["a.jpg"], "no engine among the arguments: a.jpg"), ([], "no engine among the arguments: none"),
-    (["a.jpg", "b.onnx", "c.plan"], "more than one engine"), (["b.onnx"], "no photo and no stream given")])
+    (["a.jpg", "b.onnx", "c.plan"], "more than one engine")])
 def test_what_is_missing_is_said_with_a_command_that_works(run, words, message):
     code, out, err = run(*words, engine=None)
     assert code == 2 and out == "" and message in err and "fix: edgenext-run xxs.onnx photo.jpg" in err
+
+
+def test_an_engine_alone_is_named_in_the_command_that_works(run):
+    code, out, err = run("my net.onnx", engine=None)
+    assert code == 2 and out == "" and "no photo and no stream" in err and "edgenext-run 'my net.onnx' PHOTO.jpg" in err
 
 
 def test_a_name_that_fits_two_engines_is_not_guessed(run, red, tmp_path):

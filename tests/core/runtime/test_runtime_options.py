@@ -48,6 +48,7 @@ def test_the_record_shows_what_differs_from_the_defaults():
 
 @pytest.mark.parametrize("wrong, message", [
     (RuntimeOptions(threads=0), "threads must be at least 1"), (RuntimeOptions(device=-1), "index of a GPU"),
+    (RuntimeOptions(device="cuda"), "provider=.CUDAExecutionProvider"), (RuntimeOptions(threads="2"), "threads must"),
     (RuntimeOptions(preprocess_on="fpga"), "auto, cpu, gpu"), (RuntimeOptions(runtime="tvm"), "tvm"),
     (RuntimeOptions(runtime="tensorrt"), "does not run"), ("onnxruntime", "must be a RuntimeOptions")])
 def test_what_no_runtime_could_take_is_refused(wrong, message):
