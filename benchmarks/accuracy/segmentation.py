@@ -9,7 +9,7 @@ from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task, is_index
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import require_file, shown
 from edgenext_deploy.preprocess.orientation import upright
-from edgenext_deploy.preprocess.photo import open_photo
+from edgenext_deploy.preprocess.photo import is_of_the_system, open_photo
 from edgenext_deploy.preprocess.photo_files import photos_in
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def read_mask(path: str, classes: int) -> np.ndarray:
     except BadInputError as error:
         raise BadInputError("the mask {} cannot be read: {}".format(path, error.message)) from error
     except Exception as error:  # on damaged bytes, Pillow's decoders raise nearly anything
+        if is_of_the_system(error):
+            raise
         raise BadInputError("the mask {} cannot be read: {}".format(path, shown(str(error)))) from error
     if mode not in ("P", "L"):
         raise BadInputError("the mask {} has mode {}; a palette or grey levels of one byte expected".format(path, mode))

@@ -14,6 +14,7 @@ become RGB the way Pillow's ``convert("RGB")`` does it: transparency is dropped,
 This is the exact way, for photos. `edgenext_deploy.preprocess.prepare` is the fast one for a camera's frames.
 """
 import contextlib
+import errno
 import os
 import struct
 from typing import IO, TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple, Union
@@ -148,15 +149,16 @@ def load_photo(path: str) -> "Image.Image":
     return read_photo(path)[0]
 
 
-def read_photo(path: str, opened: "Optional[Callable[[Image.Image, int], None]]" = None) -> "Tuple[Image.Image, int]":
+def read_photo(path: str, opened: "Optional[Callable[[Image.Image], None]]" = None) -> "Tuple[Image.Image, int]":
     """Read and decode a photo as RGB, upright; also return the EXIF orientation that it had, 1 to 8.
 
     Args:
         path: of the file.
-        opened: called with the photo and its EXIF orientation before anything of it is decoded.
+        opened: called with the photo before anything of it is decoded.
 
     Raises:
         BadInputError: missing, empty, truncated, too large, or not a photo in one of `PHOTO_FORMATS`.
+        MemoryError, OSError: see `is_of_the_system`.
     """
     from PIL import UnidentifiedImageError
 
@@ -164,9 +166,9 @@ def read_photo(path: str, opened: "Optional[Callable[[Image.Image, int], None]]"
     with no_warnings():
         try:
             with open_photo(path, PHOTO_FORMATS) as image:
-                orientation = orientation_of(image)
                 if opened is not None:
-                    opened(image, orientation)
+                    opened(image)
+                orientation = orientation_of(image)  # a PNG is decoded for it: it may stand behind the pixels
                 return _to_rgb(image, path), orientation
         except BadInputError:
             raise
@@ -174,6 +176,8 @@ def read_photo(path: str, opened: "Optional[Callable[[Image.Image, int], None]]"
             raise BadInputError("{} is not an image that can be read".format(shown(path)),
                                 unreadable_photo_fix(path, "")) from error
         except Exception as error:  # on hostile bytes, Pillow's decoders raise nearly anything
+            if is_of_the_system(error):
+                raise
             reason = shown(str(error)) or type(error).__name__
             raise BadInputError("image {} cannot be decoded: {}".format(path, reason),
                                 unreadable_photo_fix(path, reason)) from error
@@ -201,6 +205,12 @@ def open_photo(path: str, formats: Sequence[str]) -> "Iterator[Image.Image]":
     except photo_limits.PhotoLimitError as error:
         raise BadInputError("image {} {}".format(path, error),
                             "scale it down, or save it anew as PNG or JPEG") from error
+
+
+def is_of_the_system(error: Exception) -> bool:
+    """Return whether a photo could not be read because the system gave no more memory or files: it is not broken."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE))
 
 
 def _opened(stream: IO[bytes], formats: Sequence[str]) -> "Image.Image":

@@ -9,7 +9,7 @@ import numpy as np
 from edgenext_deploy.artifacts.manifest import Preprocessing
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.in_order import in_order
-from edgenext_deploy.preprocess.fast_decode import decode_smaller, upright_size
+from edgenext_deploy.preprocess.fast_decode import decode_smaller
 from edgenext_deploy.preprocess.photo import read_photo
 from edgenext_deploy.preprocess.placement import MAX_PIXELS, place
 
@@ -71,13 +71,12 @@ class PhotoReader:
         """Return the photo of a path, given with its place among all."""
         number, path = numbered
         start = time.perf_counter()
-        held, size, divided_by = 0, (0, 0), 1
+        held, divided_by = 0, 1
 
-        def opened(image: "Image.Image", orientation: int) -> None:
-            nonlocal held, size, divided_by
-            size = upright_size(image, orientation)
+        def opened(image: "Image.Image") -> None:
+            nonlocal held, divided_by
             if self._fast:
-                divided_by = decode_smaller(image, orientation, self._preprocessings)
+                divided_by = decode_smaller(image, self._preprocessings)
             self._take(number, image.width * image.height)
             held = image.width * image.height
 
@@ -85,8 +84,7 @@ class PhotoReader:
             if path in self._known:
                 raise self._known[path]
             image, orientation = read_photo(path, opened)
-            if divided_by == 1:
-                size = image.size  # Pillow turns some formats itself
+            size = image.width * divided_by, image.height * divided_by
             for preprocessing in self._preprocessings:
                 place(*size, preprocessing)
             inputs = self._prepare(image, size)

@@ -40,16 +40,16 @@ class PhotoLimitError(Exception):
 
 
 class _FewReads:
-    """A stream that is read only so often."""
+    """A stream that is read only so often, and never for more than there is: Python takes the memory first."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._left = stream, _MOST_READS
+    def __init__(self, stream: IO[bytes], size: int) -> None:
+        self._stream, self._size, self._left = stream, size, _MOST_READS
 
     def read(self, size: int = -1) -> bytes:
         self._left -= 1
         if self._left < 0:
             raise PhotoLimitError("is in too many parts: {} reads are made of a file".format(_MOST_READS))
-        return self._stream.read(size)
+        return self._stream.read(min(size, self._size))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -64,7 +64,7 @@ def for_pillow(stream: IO[bytes]) -> IO[bytes]:
     size = os.fstat(stream.fileno()).st_size
     if size > _MAX_FILE_BYTES:
         raise PhotoLimitError("has {} bytes, at most {} are read".format(size, _MAX_FILE_BYTES))
-    return cast("IO[bytes]", _FewReads(stream))
+    return cast("IO[bytes]", _FewReads(stream, size))
 
 
 def require_within(image: "Image.Image", stream: IO[bytes]) -> None:

@@ -1,9 +1,12 @@
 """No warnings of Pillow while photos are read: it warns of odd metadata, and of a size limit that ours replaces."""
 import contextlib
+import logging
 import threading
 import warnings
 from typing import Any, Iterator, List
 
+# Python prints what no handler takes; an error that matters is raised as well.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 _lock = threading.Lock()
 # The filters are the process's. Threads that kept and restored them each for itself would leave others' behind.
 _inside: List[Any] = []

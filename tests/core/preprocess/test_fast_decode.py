@@ -9,7 +9,7 @@ from PIL import Image
 from sweeps import sweep
 
 from edgenext_deploy.artifacts import manifest as manifests
-from edgenext_deploy.preprocess.fast_decode import KEPT, decode_smaller, upright_size
+from edgenext_deploy.preprocess.fast_decode import KEPT, decode_smaller
 from edgenext_deploy.preprocess.photo import read_photo, scale_and_crop
 
 # 128 pixels on the shorter side after resizing.
@@ -39,13 +39,8 @@ def noisy(name, height, width, sigma):
 def decoded(path):
     """Return the photo decoded smaller, its size, and by what its sides were divided."""
     found = []
-
-    def opened(image, orientation):
-        found.append(upright_size(image, orientation))
-        found.append(decode_smaller(image, orientation, [PREPROCESSING]))
-
-    image, _ = read_photo(path, opened)
-    return (image, *found)
+    image, _ = read_photo(path, lambda image: found.append(decode_smaller(image, [PREPROCESSING])))
+    return image, (image.width * found[0], image.height * found[0]), found[0]
 
 
 def difference(path):
@@ -81,7 +76,7 @@ def test_enough_pixels_are_kept(size, divided_by, tmp_path):
     path = str(tmp_path / "plain.jpg")
     Image.new("RGB", size).save(path)
     with Image.open(path) as image:
-        assert decode_smaller(image, 1, [PREPROCESSING]) == divided_by
+        assert decode_smaller(image, [PREPROCESSING]) == divided_by
         assert (image.width, image.height) == (size[0] // divided_by, size[1] // divided_by)
 
 
@@ -89,7 +84,7 @@ def test_the_hungriest_network_decides(tmp_path):
     path = str(tmp_path / "plain.jpg")
     Image.new("RGB", (2 * SMALLEST, 2 * SMALLEST)).save(path)
     with Image.open(path) as image:
-        assert decode_smaller(image, 1, [PREPROCESSING, PREPROCESSING._replace(height=200, width=200)]) == 2
+        assert decode_smaller(image, [PREPROCESSING, PREPROCESSING._replace(height=200, width=200)]) == 2
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])

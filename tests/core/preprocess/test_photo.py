@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from sweeps import examples
 
 from edgenext_deploy.artifacts import golden
@@ -19,6 +19,7 @@ from edgenext_deploy.preprocess.photo import (
     normalise,
     open_photo,
     preprocess,
+    read_photo,
     scale_and_crop,
     to_image,
 )
@@ -422,3 +423,19 @@ def test_impossible_preprocessing_is_bad_input(change):
     with pytest.raises(BadInputError, match="preprocessing cannot be done: .*{}".format(
             {"height": "size", "width": "size", "fit": "pad_color|fit"}.get(sorted(change)[0], sorted(change)[0]))):
         preprocess(noise(8, 8), EDGENEXT._replace(**change))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+def test_a_photo_is_announced_before_it_is_decoded(tmp_path, monkeypatch, kind):
+    """Or threads decode more at once than they may; Pillow decodes a PNG when it is asked for its orientation."""
+    path, seen = str(tmp_path / "photo"), []
+    Image.fromarray(noise(8, 16, seed=0)).save(path, kind)
+    load = ImageFile.ImageFile.load
+
+    def decode(image):
+        seen.append("decoded")
+        return load(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", decode)
+    read_photo(path, lambda image: seen.append("announced"))
+    assert seen[0] == "announced" and "decoded" in seen

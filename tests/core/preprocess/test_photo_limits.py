@@ -4,11 +4,13 @@ import os
 import resource
 import shutil
 import struct
+import subprocess
+import sys
 import time
 import zlib
 
 import pytest
-from paths import DATA
+from paths import DATA, ROOT
 from PIL import Image
 
 from edgenext_deploy.errors import BadInputError
@@ -120,3 +122,28 @@ def test_pipe_that_took_the_place_of_a_photo(tmp_path, monkeypatch):
     with pytest.raises(BadInputError, match="is not a file"):
         load_photo(str(tmp_path / "photo"))
     shutil.rmtree(str(tmp_path))
+
+
+def test_no_memory_is_taken_for_what_a_file_does_not_have(tmp_path):
+    """A PNG whose data say that they have 4 GB: Pillow skips what is left of them by reading it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = saved("PNG", exif=exif.tobytes()).replace(chunk(b"IEND", b""), b"")
+    start = content.index(b"IDAT") - 4
+    path = tmp_path / "a.png"
+    path.write_bytes(content[:start] + b"\xff\xff\xff\xff" + content[start + 4:])
+    code = ("import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)); "
+            "from edgenext_deploy.preprocess.photo import load_photo; print(load_photo(sys.argv[1]).size)")
+    done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+    assert b"MemoryError" not in done.stderr, done.stderr
+
+
+def test_pillow_logs_nothing_on_the_screen(tmp_path):
+    content = bytearray(saved("TIFF"))
+    entry = content.index(struct.pack("<HHI", 277, 3, 1))  # samples per pixel
+    content[entry + 8:entry + 10] = struct.pack("<H", 9600)
+    (tmp_path / "a.tif").write_bytes(bytes(content))
+    code = "import sys; from edgenext_deploy.preprocess.photo import load_photo; load_photo(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.tif")], cwd=ROOT, stderr=subprocess.PIPE)
+    assert b"BadInputError" in done.stderr and not done.stderr.startswith(b"More samples")

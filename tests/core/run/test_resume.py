@@ -1,5 +1,6 @@
 """edgenext-run --resume and --ray: a row a line, the same bytes after an interruption and from a cluster."""
 import contextlib
+import errno
 import json
 import os
 import pty
@@ -19,6 +20,7 @@ from PIL import Image
 from edgenext_deploy.artifacts.row_file import RowFile
 from edgenext_deploy.cluster import on_ray
 from edgenext_deploy.machine import environment
+from edgenext_deploy.preprocess import photo
 from edgenext_deploy.run import cli
 from edgenext_deploy.run.photo_document import PhotoDocument
 
@@ -132,6 +134,22 @@ def test_a_drive_that_goes_ends_the_run_and_no_photo_counts_as_broken(run, folde
     away.rename(folder)
     code, _, err = run("--resume", rows, folder)
     assert code == 3 and rows.read_bytes().count(b"error") == 1 and rows.read_bytes().count(b"\n") == 12
+
+
+@pytest.mark.parametrize("error, said", [(MemoryError(), "memory"), (OSError(errno.EMFILE, "x"), "open files")],
+                         ids=["memory", "files"])
+def test_a_system_that_gives_no_more_is_no_broken_photo(run, folder, tmp_path, monkeypatch, error, said):
+    def upright(image, mode):
+        if image.width == 45:
+            raise error
+        return image.convert(mode)
+
+    monkeypatch.setattr(photo, "upright", upright)
+    rows = tmp_path / "rows.jsonl"
+    code, _, err = run("--resume", rows, folder)
+    assert code == 6 and "the system gives no more " + said in err
+    monkeypatch.undo()
+    assert run("--resume", rows, folder)[0] == 3 and rows.read_bytes().count(b"error") == 1
 
 
 def test_ctrl_c_says_how_to_go_on(folder, tmp_path):
