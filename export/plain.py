@@ -12,46 +12,53 @@ from typing import Any
 import click
 
 from edgenext_deploy.commands.entry import common_options, entry_point, require_libraries
-from edgenext_deploy.errors import IncompatibleError
+from edgenext_deploy.errors import IncompatibleError, UsageError
+from edgenext_deploy.export.image_size import require_size
+from edgenext_deploy.export.request import no_progress
+from edgenext_deploy.export.resolved import WeightsSource
+from edgenext_deploy.files import shown, write_files_atomically
+from edgenext_deploy.foreign_text import one_line
+from edgenext_deploy.models.variants.registry import get_variant
 from edgenext_deploy.scratch import scratch_folder
 
 # The lowest opset that torch's newer exporter writes itself.
 _NEWER_EXPORTER = 18
 
 
-def export_plain(variant: str, image_size: int = 256, opset: int | None = None) -> bytes:
-    """Return the serialized ONNX model of the plain route, with seeded random weights.
+def export_plain(variant: str, image_size: int | None = None, opset: int | None = None) -> bytes:
+    """Return the serialized ONNX model of the plain route, with the weights of an export that names none.
 
     Args:
-        variant: a name in the registry.
-        image_size: side of the square input in pixels.
+        variant: a name in the registry, of a classifier.
+        image_size: side of the square input in pixels; None for the variant's.
         opset: ai.onnx opset, None for the exporter's default. Below 18 the older of torch's exporters writes the file:
             the newer one would silently keep 18.
 
     Raises:
-        IncompatibleError: torch wrote another opset.
+        IncompatibleError: torch cannot write the opset, or wrote another one.
+        UsageError: no classifier, or an impossible size.
     """
-    import onnx
+    described = get_variant(variant)
+    if described.task != "classification":
+        raise UsageError(f"the plain route is for classifiers; {variant} is for {described.task}",
+                         "name another variant")
+    side = described.image_size if image_size is None else image_size
+    require_size(side, side)
     import onnxsim
     import torch
 
-    from edgenext_deploy.models.factory import create_model, randomise
+    from edgenext_deploy.export.weights import load_reference
 
-    image = torch.zeros(1, 3, image_size, image_size)
-    model = randomise(create_model(variant), seed=0).eval()
+    image = torch.zeros(1, 3, side, side)
+    model = load_reference(described, WeightsSource(None, None, False, 0), None, no_progress).module
     names: dict[str, Any] = {"input_names": ["image"], "output_names": ["logits"], "opset_version": opset}
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # they are about the exporter's own decompositions
-        if opset is not None and opset < _NEWER_EXPORTER:
-            with scratch_folder() as folder:
-                path = str(Path(folder, "plain.onnx"))
-                torch.onnx.export(model, (image,), path, dynamo=False, **names)
-                exported = onnx.load(path)
-        else:
-            program = torch.onnx.export(model, (image,), dynamo=True, verbose=False, **names)
-            if program is None:
-                raise RuntimeError("torch.onnx.export returned no program")
-            exported = program.model_proto
+    try:
+        exported = _exported(model, image, opset, names)
+    except (RuntimeError, ValueError) as error:  # what torch raises for an opset that it does not write
+        if opset is None:
+            raise
+        raise IncompatibleError(f"torch.onnx.export does not write opset {opset}: {shown(one_line(error))}",
+                                "compare with another --opset, such as 13 or 18") from error
     written = next(entry.version for entry in exported.opset_import if not entry.domain)
     if opset not in (None, written):
         raise IncompatibleError(f"torch.onnx.export wrote opset {written}, {opset} was asked for",
@@ -61,16 +68,33 @@ def export_plain(variant: str, image_size: int = 256, opset: int | None = None) 
     return content
 
 
+def _exported(model: Any, image: Any, opset: int | None, names: dict[str, Any]) -> Any:
+    import onnx
+    import torch
+
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # they are about the exporter's own decompositions
+        if opset is not None and opset < _NEWER_EXPORTER:
+            with scratch_folder() as folder:
+                path = str(Path(folder, "plain.onnx"))
+                torch.onnx.export(model, (image,), path, dynamo=False, **names)
+                return onnx.load(path)
+        program = torch.onnx.export(model, (image,), dynamo=True, verbose=False, **names)
+        if program is None:
+            raise RuntimeError("torch.onnx.export returned no program")
+        return program.model_proto
+
+
 @click.command()
 @click.option("--variant", required=True, help="Variant to export.")
-@click.option("--image-size", default=256, show_default=True, help="Side of the input in pixels.")
+@click.option("--image-size", type=int, help="Side of the input in pixels.  [default: the variant's]")
 @click.option("--opset", type=int, help="ai.onnx opset.  [default: the exporter's]")
 @click.option("--output", required=True, type=click.Path(dir_okay=False), help="ONNX file to write.")
 @common_options
-def plain_command(variant: str, image_size: int, opset: int | None, output: str) -> None:
+def plain_command(variant: str, image_size: int | None, opset: int | None, output: str) -> None:
     """Export a variant the plain way, for comparison."""
     require_libraries("the plain route", ("torch", "onnx", "onnxsim", "onnxscript"))
-    Path(output).write_bytes(export_plain(variant, image_size, opset))
+    write_files_atomically({output: export_plain(variant, image_size, opset)})
 
 
 main = entry_point(plain_command)

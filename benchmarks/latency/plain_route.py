@@ -40,7 +40,7 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
     """Export each variant both ways, measure its files together, and return their rows and ratios.
 
     Args:
-        variants: names in the registry.
+        variants: names of classifiers in the registry.
         limits: when to stop the measurement of a variant.
         threads: CPU threads of one inference; None for the runtime's choice.
         tell: called with what is being exported.
@@ -56,7 +56,7 @@ def compare_routes(variants: Sequence[str], limits: Limits, threads: Optional[in
         EdgeNextError: an export failed; the class is that of its exit code.
         EngineFailedError: any error after something was measured, which is in the error's `report`.
     """
-    options = RuntimeOptions(runtime=runtime, threads=threads)
+    options, variants = RuntimeOptions(runtime=runtime, threads=threads), list(dict.fromkeys(variants))
     reports: List[latency_report.LatencyReport] = []
     interrupted = False
     stopped: Optional[run.EngineFailedError] = None
@@ -128,13 +128,13 @@ def _export_all(variant: str, folder: str, tell: Tell, formulations: Sequence[st
                 ) -> List[_File]:
     """Return the exported files and the plain ones."""
     files = []
-    for formulation in formulations or (None,):
+    for formulation in dict.fromkeys(formulations or (None,)):
         tell("exporting {}: edgenext-export --target onnxruntime{}".format(
             variant, "" if formulation is None else " --formulation " + formulation))
         stem = variant if formulation is None else "{}_{}".format(variant, formulation)
         files.append(_File("{} {}".format(variant, formulation or "edgenext-export"), export_variant(
             variant, folder, "onnxruntime", name=stem, formulation=formulation)))
-    for opset in opsets or (None,):
+    for opset in dict.fromkeys(opsets or (None,)):
         tell("exporting {}: plain route{}".format(variant, "" if opset is None else ", opset {}".format(opset)))
         path = os.path.join(folder, "{}{}_plain.onnx".format(variant, "" if opset is None else opset))
         export_plain(variant, path, opset)

@@ -85,7 +85,7 @@ def test_each_variant_is_exported_both_ways_and_the_pair_compared(children, sess
 
 def test_several_forms_and_opsets_are_measured_in_one_run(children, sessions):
     report = plain_route.compare_routes(
-        ["xxs"], LIMITS, formulations=["nchw-attribute-channelslast", "tokens"], opsets=[13, 20])
+        ["xxs", "xxs"], LIMITS, formulations=["nchw-attribute-channelslast", "tokens", "tokens"], opsets=[13, 20, 13])
     assert [call[-2:] for call in children.calls] == [
         ["--formulation", "nchw-attribute-channelslast"], ["--formulation", "tokens"], ["--opset", "13"],
         ["--opset", "20"]]
