@@ -118,6 +118,17 @@ def test_decoded_pixels_are_bounded(photos, monkeypatch, keep):
     assert max(most) <= (3 * largest if keep else 4000 + largest)
 
 
+def test_large_photos_are_given_back_to_the_system(photos):
+    before = Image.core.get_block_size()
+    try:
+        Image.core.set_block_size(1 << 20)
+        with Classifier(TINY, runtime=ONE_THREAD) as classify:
+            list(answer_photos([classify], photos[:1]))
+        assert Image.core.get_block_size() > 32 << 20  # what glibc may keep
+    finally:
+        Image.core.set_block_size(before)
+
+
 def test_no_warning_of_pillow_and_the_filters_are_as_before(tmp_path):
     """Two threads that each kept and restored the filters would leave "ignore" behind."""
     before = list(warnings.filters)
