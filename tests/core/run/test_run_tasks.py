@@ -1,6 +1,7 @@
 """edgenext-run on detectors and segmenters: what it prints, and the pictures it saves."""
 import json
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from tiny_tasks import detector_frame, letterboxed, write_detector, write_segmen
 
 from edgenext_deploy.data import path_of
 from edgenext_deploy.networks.detector import DetectedObject
+from edgenext_deploy.networks.segmenter import Segmentation
 from edgenext_deploy.run import cli, drawing
-from edgenext_deploy.run.palette import voc_color
+from edgenext_deploy.run.palette import voc_color, voc_palette
 
 pytest.importorskip("onnxruntime")
 
@@ -105,6 +107,22 @@ def test_a_letterboxed_photo_is_drawn_where_it_is(run, tmp_path):
     assert drawn.shape == (40, 400, 3)
     for part, color in ((drawn[:, :200], voc_color(1)), (drawn[:, 200:], voc_color(2))):
         assert (part == part[0, 0]).all() and np.abs(part[0, 0] - color).sum() < 255
+
+
+def test_a_large_photo_is_drawn_in_little_memory():
+    chance = np.random.RandomState(0)
+    photo = chance.randint(0, 256, (1001, 1500, 3)).astype(np.uint8)
+    answer = Segmentation(chance.randint(0, 3, (20, 30)).astype(np.uint8), ("a", "b", "c"), 1500, 1001)
+    tracemalloc.start()
+    try:
+        drawn = np.asarray(drawing.draw_classes(Image.fromarray(photo), answer, top=0))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    share = np.where(answer.resized() > 0, np.float32(0.55), np.float32(0))[:, :, np.newaxis]
+    mixed = photo * (1 - share) + voc_palette()[answer.resized()] * share + np.float32(0.5)
+    assert np.array_equal(drawn, mixed.astype(np.uint8))
+    assert most < 6 * photo.nbytes
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
