@@ -109,10 +109,8 @@ class KServeSession(ServedSession):
                 if not kept:
                     raise
                 # A server hangs up when nothing was asked for a while: some after five seconds.
-                self._connection.close()
                 answer, content = self._ask_once(method, path, body, headers)
         except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a chunk of a size below zero
-            self._connection.close()
             raise MissingRuntimeError("{} does not answer: {}".format(
                 self._place.server, shown(one_line(error))), "start the server; " + _FIX) from error
         if answer.status != 200:
@@ -123,9 +121,13 @@ class KServeSession(ServedSession):
 
     def _ask_once(self, method: str, path: str, body: Optional[bytes],
                   headers: Dict[str, str]) -> Tuple[http.client.HTTPResponse, bytes]:
-        self._connection.request(method, path, body, headers)
-        answer = self._connection.getresponse()
-        return answer, _content(answer)
+        try:
+            self._connection.request(method, path, body, headers)
+            answer = self._connection.getresponse()
+            return answer, _content(answer)
+        except BaseException:  # after Ctrl-C, too, the next request must not meet what is left of this one
+            self._connection.close()
+            raise
 
 
 def _content(answer: http.client.HTTPResponse) -> bytes:

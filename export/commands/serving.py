@@ -5,13 +5,11 @@ from typing import Any, Callable, Dict, List, Optional
 
 import click
 
-from edgenext_deploy.artifacts import manifest as manifests
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.export.limits import WHOLE_NUMBERS
-from edgenext_deploy.files import read_file, write_files_atomically
+from edgenext_deploy.files import write_files_atomically
 
 Function = Callable[..., Any]
-_MOST_BYTES = 1 << 30
 _KINDS = ("triton", "triton-tensorrt")
 
 
@@ -65,13 +63,16 @@ def write_serving_files(onnx_path: str, deepstream: bool, serve: Optional[str], 
     Raises:
         IncompatibleError: DeepStream or Triton cannot do what the manifest says, or the graph's batch cannot be open;
             the export stays.
+        BadInputError: the graph or its manifest was changed after the export.
         UsageError: a file cannot be written.
     """
+    from edgenext_deploy.artifacts.engine_file import open_graph
     from edgenext_deploy.serving.deepstream import deepstream_files
     from edgenext_deploy.serving.triton import plan_path, triton_files
 
     folder, name = os.path.dirname(onnx_path), os.path.splitext(os.path.basename(onnx_path))[0]
-    manifest = manifests.read(manifests.manifest_path(onnx_path))
+    engine = open_graph(onnx_path)  # the pair that lies there: another export may have replaced it meanwhile
+    manifest = engine.manifest()
     files: Dict[str, bytes] = {}
     lines = []
     try:
@@ -82,7 +83,7 @@ def write_serving_files(onnx_path: str, deepstream: bool, serve: Optional[str], 
                 shlex.quote(name + ".deepstream.txt"), name))
         if serve is not None:
             place = repository or os.path.join(folder, "models")
-            graph = read_file(onnx_path, "graph", "export it again", _MOST_BYTES)
+            graph = engine.take_data()
             if max_batch is not None:
                 from edgenext_deploy.export.open_batch_step import checked_open_batch
 

@@ -10,7 +10,7 @@ from adoption_files import FOLDER
 from command_lines import run_here
 from paths import TINY
 
-from edgenext_deploy.errors import IncompatibleError, UsageError
+from edgenext_deploy.errors import BadInputError, IncompatibleError, UsageError
 from edgenext_deploy.export import open_batch_step
 from edgenext_deploy.export.commands.cli import export_command
 from edgenext_deploy.export.commands.serving import write_serving_files
@@ -31,6 +31,14 @@ def test_a_repository_beside_the_export_or_elsewhere(exported, tmp_path):
     other = str(tmp_path / "other")
     lines = write_serving_files(exported, False, "triton-tensorrt", other)
     assert lines[0] == "edgenext-build {} -o {}".format(exported, os.path.join(other, "net", "1", "model.plan"))
+
+
+def test_a_graph_that_was_changed_after_its_export_is_not_served(exported):
+    with open(exported, "ab") as graph:
+        graph.write(b"\x7a\x00")  # an empty metadata entry
+    for kind in ("triton", "triton-tensorrt"):
+        with pytest.raises(BadInputError, match="is not the file its manifest describes"):
+            write_serving_files(exported, False, kind, None)
 
 
 def test_commands_to_paste_take_any_folder(exported, tmp_path):

@@ -15,6 +15,7 @@ from served_model import serving
 from edgenext_deploy import open_session
 from edgenext_deploy.benchmarks.commands import cli
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
+from edgenext_deploy.runtime import kserve
 from edgenext_deploy.runtime.kserve import KServeSession
 from edgenext_deploy.runtime.kserve_grpc import GrpcSession
 from edgenext_deploy.runtime.table import choose_runtime, is_address
@@ -157,6 +158,20 @@ def test_a_server_that_hangs_up_after_a_pause_is_asked_again(engine):
             assert np.array_equal(session.infer(image), engine.infer(image))
     with pytest.raises(UsageError, match="is closed"):
         session.infer(image)
+
+
+def test_after_ctrl_c_the_next_request_gets_its_own_answer(engine, monkeypatch):
+    images = np.random.RandomState(0).normal(size=(2, *engine.inputs[0].shape)).astype(np.float32)
+    with serving(engine) as address, KServeSession(address) as session:
+        with monkeypatch.context() as patch:
+            patch.setattr(kserve, "_content", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                session.infer(images[0])
+        assert np.array_equal(session.infer(images[1]), engine.infer(images[1]))
+
+
+def interrupt(answer):
+    raise KeyboardInterrupt
 
 
 def test_a_fork_neither_waits_for_the_thread_nor_speaks_on_the_connection(engine):
