@@ -69,9 +69,8 @@ def _print(rates: "PhotoRates", stream: TextIO) -> None:
         [TITLES[way], "{:.1f}".format(rates.median(way)), _interval(values, "{:.1f}")]
         for way, values in rates.rates.items()]))
     for other, what in (("in_turns", "one stage after the other"), (rates.slowest(), "the slowest stage alone")):
-        ratios = rates.ratios(other)
         print_line(console, "pipelined: {:.2f} times {} (95 %: {})".format(
-            sorted(ratios)[len(ratios) // 2], what, _interval(ratios, "{:.2f}")))
+            rates.ratio(other), what, _interval(rates.ratios(other), "{:.2f}")))
 
 
 def _interval(values: Any, form: str) -> str:

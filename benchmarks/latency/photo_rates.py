@@ -43,6 +43,10 @@ class PhotoRates(NamedTuple):
         """Return how many times the rate of another way the pipelined one has, round by round."""
         return [one / before for one, before in zip(self.rates["pipelined"], self.rates[other])]
 
+    def ratio(self, other: str) -> float:
+        """Return the median of the `ratios`."""
+        return median(np.array(self.ratios(other)))
+
     def slowest(self) -> str:
         """Return the stage that is slower alone."""
         return min(("reading", "inference"), key=self.median)

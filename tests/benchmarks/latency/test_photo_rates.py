@@ -34,3 +34,8 @@ def test_the_slowest_stage_is_the_slower_one_of_the_two():
     rates = PhotoRates(1, 3, 2, {"in_turns": [1.0] * 3, "pipelined": [3.0, 4.0, 5.0], "reading": [9.0, 9.0, 2.0],
                                  "inference": [8.0, 8.0, 8.0]}, {})
     assert rates.slowest() == "inference" and rates.ratios("in_turns") == [3.0, 4.0, 5.0]
+
+
+def test_the_ratio_of_an_even_number_of_rounds_is_between_the_middle_two():
+    rates = PhotoRates(1, 4, 2, {"in_turns": [1.0] * 4, "pipelined": [1.0, 2.0, 4.0, 5.0]}, {})
+    assert rates.ratio("in_turns") == 3.0
