@@ -86,11 +86,13 @@ def test_a_batch_that_cannot_be_open_says_so_and_writes_nothing(exported, tmp_pa
 @pytest.mark.parametrize("words, message", [
     (["--max-batch", "4"], "--serve is missing"), (["--repository", "there"], "--serve is missing"),
     (["--serve", "triton-tensorrt", "--max-batch", "4"], "builds plans of one batch"),
-    (["--serve", "triton", "--max-batch", "4", "--batch", "2"], "--batch asks for 2")])
+    (["--serve", "triton", "--max-batch", "4", "--batch", "2"], "--batch asks for 2"),
+    (["--nms", "plugin", "--deepstream"], "has another one built"),
+    (["--nms", "plugin", "--serve", "triton"], "has another one built")])
 def test_options_that_do_not_go_together(words, message, capsys, tmp_path):
     code, _, err = run_here(capsys, export_command, "xxs", "-o", tmp_path, *words)
     assert code == 2 and message in err and os.listdir(str(tmp_path)) == []
-    if "--batch" not in words:
+    if not {"--batch", "--nms"} & set(words):
         code, _, err = run_here(capsys, export_command, "adopt", TINY, "-o", tmp_path, *words)
         assert code == 2 and message in err and os.listdir(str(tmp_path)) == []
 
