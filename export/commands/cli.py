@@ -124,8 +124,8 @@ def export_command(
     if race and (deepstream or serve):
         raise UsageError("--deepstream and --serve are for one graph, and --race writes several", "leave --race out")
     if options["nms"] == "plugin" and (deepstream or serve):
-        raise UsageError("--deepstream and --serve are for the graph that gives all boxes, and --nms plugin has another "
-                         "one built", "leave --nms out")
+        raise UsageError("--deepstream and --serve are for the graph that gives all boxes, and --nms plugin has "
+                         "another one built", "leave --nms out")
     require_serving_options(serve, repository, max_batch, options["batch"])
     require_other_file(json_file, *place_of(options["output"], options["name"], variant))
     require_libraries("exporting", ("torch", "onnx", "onnxsim", "onnxruntime", "safetensors"))
