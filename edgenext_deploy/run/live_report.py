@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, TextIO
 
 import click
 
+from edgenext_deploy.foreign_text import visible
 from edgenext_deploy.networks.stream_meter import StreamMeter
 from edgenext_deploy.run.tally import LabelShare, Tally
 
@@ -91,7 +92,7 @@ class Report:
         self._write_json(document)
         if not self._as_json:
             rate = "" if camera.fps is None else ", {:g} FPS".format(camera.fps)
-            click.echo(printable("{}: {}, {} {}; {}{}{}".format(
+            click.echo(visible("{}: {}, {} {}; {}{}{}".format(
                 engine, network.manifest.variant, session["runtime"], session["version"], source, rate,
                 "; Ctrl-C ends it" if never_ends else "")))
             if network.random_weights:
@@ -124,7 +125,7 @@ class Report:
     def message(self, text: str) -> None:
         """Print a line on stderr, above the live line."""
         self.end_line()
-        click.echo(printable(text), err=True)
+        click.echo(visible(text), err=True)
 
     def end_line(self) -> None:
         """Leave the live line as it stands."""
@@ -154,7 +155,7 @@ class Report:
             click.echo("latency from captured frame to answer: p50 {:.1f} ms, p95 {:.1f} ms, max {:.1f} ms".format(
                 summary.latency_p50_ms or 0.0, summary.latency_p95_ms or 0.0, summary.latency_max_ms or 0.0))
             for line in self._view.summary(summary.seen):
-                click.echo(printable(line))
+                click.echo(visible(line))
 
     def _write_broken(self, camera: "Camera") -> None:
         broken = camera.broken
@@ -172,7 +173,7 @@ class Report:
             meter.max_ms if meter.count else None, self._tally.shares())
 
     def _show(self, text: str) -> None:
-        text = printable(text)
+        text = visible(text)
         if self._terminal:
             width = shutil.get_terminal_size().columns - 1
             click.echo("\r{}\x1b[K".format(text[:width]), nl=False, err=True)
@@ -185,9 +186,3 @@ class Report:
             click.echo(json.dumps(document))  # flushes: a reader of the pipe has each line at once
         if self._json_lines is not None:
             click.echo(json.dumps(document), self._json_lines)
-
-
-def printable(text: str) -> str:
-    """Replace control characters, and what cannot be written as UTF-8; labels and names come from files."""
-    visible = "".join(character if character.isprintable() or character == " " else "?" for character in text)
-    return visible.encode("utf-8", "replace").decode("utf-8")

@@ -9,6 +9,7 @@ import click
 from edgenext_deploy.commands.process import interrupted_code
 from edgenext_deploy.commands.progress import show_progress
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.foreign_text import visible
 from edgenext_deploy.preprocess.photo_files import photos_in
 from edgenext_deploy.run.photo_document import PhotoDocument
 from edgenext_deploy.run.photo_rows import (
@@ -133,7 +134,7 @@ class PhotoResults:
         """Take the row of the next photo."""
         if "error" in row:
             self.code = BadInputError.exit_code
-            self._say("error: " + printable(row["error"]))
+            self._say("error: " + visible(row["error"]))
         kept = without_times(row) if self._comparable else row
         if self._rows is not None:
             self._rows.add(kept)
@@ -203,7 +204,7 @@ def _print_header(engine: str, view: "View") -> None:
     session = view.network.session.describe()
     where = session.get("device") or "threads: {}".format(session["threads"])
     click.echo("{}: {}, {} {}, {}, {}".format(
-        printable(engine), view.network.manifest.variant, session["runtime"], session["version"],
+        visible(engine), view.network.manifest.variant, session["runtime"], session["version"],
         session["provider"], where))
     if view.network.random_weights:
         parity = view.network.manifest.parity
@@ -217,7 +218,7 @@ def _print_table(result: Dict[str, Any], view: "View", answer: Any) -> None:
 
     from edgenext_deploy.commands.screen import make_console
 
-    click.echo("\n{}{}".format(printable(result["image"]), view.mark))
+    click.echo("\n{}{}".format(visible(result["image"]), view.mark))
     table = Table()
     for column in view.columns:
         table.add_column(column.strip(), justify="right" if column.startswith(" ") else "left")
@@ -235,9 +236,4 @@ def _print_table(result: Dict[str, Any], view: "View", answer: Any) -> None:
         ", turned upright (EXIF orientation {turned_upright_from})".format(**result)
         if "turned_upright_from" in result else "",
         ", decoded at {decoded_at} of its size".format(**result) if "decoded_at" in result else "",
-        ", saved as " + printable(result["saved"]) if "saved" in result else ""))
-
-
-def printable(text: str) -> str:
-    """Replace what cannot be written as UTF-8: the bytes of a file name in another encoding."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+        ", saved as " + visible(result["saved"]) if "saved" in result else ""))

@@ -140,8 +140,11 @@ def test_opencv_says_nothing_before_the_error_does(tmp_path):
     assert done.returncode == 3 and len(lines) == 2 and lines[0].startswith("error: ") and "fix: " in lines[1], lines
 
 
-def test_labels_cannot_write_to_the_terminal():
-    assert live_report.printable("a\x1b[2Jb\rc\nd\u202ee") == "a?[2Jb?c?d?e"
+def test_labels_cannot_write_to_the_terminal(run, tmp_path):
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps(["a\x1b[2Jb\rc\nd\u202ee"] * 10))
+    code, out, _ = run("synthetic://64x48", "--frames", "3", "--labels", labels)
+    assert code == 0 and "a\\x1b[2Jb\\rc\\nd\\u202ee in 100.0% of the frames" in out
 
 
 def test_folder_stays_photos_unless_asked(run, tmp_path):
@@ -162,7 +165,7 @@ def test_folder_stays_photos_unless_asked(run, tmp_path):
     (["synthetic://", "--duration", "0"], "--duration"), (["synthetic://", "--duration", "nan"], "--duration"),
     (["synthetic://", "--frames", "0"], "frames"), (["synthetic://", "--width", "9"], "width"),
     (["csi://0 ! filesink location=/tmp/x"], "csi://0"), (["rtsp://h/x ! fakesink"], "RTSP"),
-    (["http://h/x.mp4"], "over HTTP are not read"), (["https://u:secret@h/x"], "rtsp://"),
+    (["http://h/x.mp4"], "nothing is read over HTTP"), (["https://u:secret@h/x"], "rtsp://"),
     (["gopher://h/x"], "unknown kind"), (["0", "1"], "must be the only source"),
     (["synthetic://", "--display", "--pixel-format", "nv12"], "need bgr"),
     (["synthetic://", "--pixel-format", "yuv"], "pixel-format"),

@@ -175,16 +175,20 @@ def test_labels_file(run, red, tmp_path):
 
 
 def test_file_name_with_markup_or_bytes_that_are_no_text(run, tmp_path):
-    for name in ("[red]x[bold].png", "größe.png", os.fsdecode(b"\xff\xfe.png")):
+    for name in ("[red]x[bold].png", "größe.png", os.fsdecode(b"\xff\xfe.png"), "a\nerror: forged.png"):
         path = str(tmp_path / name)
         Image.new("RGB", (40, 50), (255, 0, 0)).save(path)
     for arguments in ((), ("--json",)):
         code, out, err = run(tmp_path, *arguments)
         assert code == 0 and err == ""
     code, out, _ = run(tmp_path)
-    assert "[red]x[bold].png" in out and out.count("cyan") == 0 and out.count("probability") == 3
+    assert "[red]x[bold].png" in out and out.count("cyan") == 0 and out.count("probability") == 4
+    assert "a\\nerror: forged.png" in out and not any(line.startswith("error: ") for line in out.splitlines())
     code, _, err = run(str(tmp_path / os.fsdecode(b"\xff.jpg")))
     assert code == 3 and "not found" in err
+    (tmp_path / "x\nforged.jpg").write_bytes(b"\xff\xd8\xff")
+    code, _, err = run(tmp_path / "x\nforged.jpg")
+    assert code == 3 and len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("arguments, code, message", [
