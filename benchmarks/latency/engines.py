@@ -117,7 +117,8 @@ def require_used(shapes: Shapes, engines: Sequence[Engine]) -> None:
     for name in shapes:
         if name not in found:
             raise UsageError("--shape {}: no engine without a manifest has such an input".format(shown(name)),
-                             "their inputs are: " + shown(", ".join(dict.fromkeys(found)) or "none"))
+                             "their inputs are: " + shown(", ".join(dict.fromkeys(found))) if found else
+                             "leave it out: a manifest has the sizes, and edgenext-export --image-size makes others")
 
 
 def _open_session(file: EngineFile, found: Optional[manifest.Manifest], runtime: RuntimeOptions,
