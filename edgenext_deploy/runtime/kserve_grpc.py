@@ -7,8 +7,10 @@ from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 from edgenext_deploy.files import shown
+from edgenext_deploy.foreign_text import one_line
 from edgenext_deploy.install import install_command
 from edgenext_deploy.runtime.served import LIMIT_S, TYPE_NAMES, Address, ServedSession, address_fix, parse_address
 
@@ -55,16 +57,22 @@ class GrpcSession(ServedSession):
         tensor.set_data_from_numpy(image)
         wanted = [self._grpc.InferRequestedOutput(spec.name) for spec in self.outputs]
         answer = self._call(self._client.infer, self._place.model, [tensor], outputs=wanted)
-        found = []
-        for spec in self.outputs:
+        return tuple(self._output_of(answer, spec) for spec in self.outputs)
+
+    def _output_of(self, answer: Any, spec: TensorSpec) -> np.ndarray:
+        try:
             values = answer.as_numpy(spec.name)
-            if values is None or (values.dtype, values.shape) != (spec.dtype, spec.shape):
-                raise BadInputError("{} answers with what is not its output {}: {}".format(
-                    self._address, spec.name, None if values is None else "{} {}".format(
-                        values.dtype, list(values.shape))), "look at the server's log")
-            # What tritonclient gives is read-only memory of the answer.
-            found.append(values.copy())
-        return tuple(found)
+        except Exception as error:  # bytes that are no such tensor: tritonclient lets numpy's and struct's errors out
+            raise self._no_output(spec, one_line(error)) from error
+        if values is None or (values.dtype, values.shape) != (spec.dtype, spec.shape):
+            raise self._no_output(spec, "nothing" if values is None else "{} {}".format(
+                values.dtype, list(values.shape)))
+        # What tritonclient gives is read-only memory of the answer.
+        return np.array(values)
+
+    def _no_output(self, spec: TensorSpec, found: str) -> BadInputError:
+        return BadInputError("{} answers with what is not its output {}: {}".format(
+            self._address, spec.name, shown(found)), "look at the server's log")
 
     def _hang_up(self) -> None:
         self._client.close()

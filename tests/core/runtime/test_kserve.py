@@ -2,6 +2,7 @@
 import json
 import os
 import socket
+import struct
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from paths import DATA, TINY
 from served_model import serving
 
 from edgenext_deploy import open_session
+from edgenext_deploy.artifacts.manifest import TensorSpec
 from edgenext_deploy.benchmarks.commands import cli
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.runtime import kserve
@@ -108,6 +110,22 @@ def test_grpc_is_another_scheme_and_names_what_it_needs(monkeypatch):
     with pytest.raises(UsageError, match="not the address") as caught:
         GrpcSession("triton://127.0.0.1:1/net")
     assert "gRPC service" in caught.value.fix
+
+
+@pytest.mark.parametrize("values, message", [
+    (None, "nothing"), (np.zeros((4, 1), np.float32), r"float32 \[4, 1\]"), (np.zeros((1, 4), np.int32), "int32"),
+    (ValueError("cannot reshape array"), "cannot reshape"), (struct.error("unpack_from"), "unpack_from")])
+def test_what_tritonclient_cannot_make_an_output_of(values, message):
+    class Answer:
+        def as_numpy(self, name):
+            if isinstance(values, Exception):
+                raise values
+            return values
+
+    session = GrpcSession.__new__(GrpcSession)
+    session._address = "triton+grpc://h:1/net"
+    with pytest.raises(BadInputError, match="not its output o: " + message):
+        session._output_of(Answer(), TensorSpec("o", (1, 4), "float32"))
 
 
 def test_nobody_there():
