@@ -25,7 +25,7 @@ class PlotFile(OutputFile):
 
 def hand_over(content: Callable[[], bytes], as_json: bool, json_file: Optional[str], show: Callable[[], None],
               files: Sequence[Tuple[str, Optional[str], Callable[[], bytes]]] = ()) -> None:
-    """Print a result, and write the files that were asked for.
+    """Print a result, and write the files that were asked for, even if nobody can read what is printed any more.
 
     Args:
         content: makes the JSON.
@@ -38,13 +38,15 @@ def hand_over(content: Callable[[], bytes], as_json: bool, json_file: Optional[s
     Raises:
         UsageError: a file cannot be written.
     """
-    if as_json:
-        click.echo(content(), nl=False)
-    else:
-        show()
-    for option, path, make in (("--json-file", json_file, content), *files):
-        if path is not None:
-            write_file(path, make(), option)
+    try:
+        if as_json:
+            click.echo(content(), nl=False)
+        else:
+            show()
+    finally:
+        for option, path, make in (("--json-file", json_file, content), *files):
+            if path is not None:
+                write_file(path, make(), option)
 
 
 def write_file(path: str, content: bytes, option: str) -> None:

@@ -352,6 +352,18 @@ def test_results_are_not_taken_up_when_a_mask_has_changed(run, voc, tmp_path):
     assert code == 2 and "is of another evaluation: data is" in err
 
 
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_a_reader_that_goes_does_not_cost_the_file(photos, tmp_path, option):
+    reading, writing = os.pipe()
+    os.close(reading)
+    path = tmp_path / "result.json"
+    done = subprocess.run([sys.executable, "-m", "edgenext_deploy.benchmarks.accuracy.cli", TINY, str(photos),
+                           "--json-file", str(path), *option], cwd=ROOT, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert done.returncode == 0 and b"wrote" in done.stderr
+    assert json.loads(path.read_text())["used"] == 6
+
+
 def test_the_bar_goes_from_image_to_image(run, photos, monkeypatch):
     shown = []
 
