@@ -40,7 +40,7 @@ def main() -> None:
     variant, random = get_variant(options.variant), np.random.default_rng(0)
     labels = sorted(folder.name for folder in options.photos.glob("*") if folder.is_dir())
     if len(labels) < 2:
-        parser.error("{} folders in {}, one for each of two classes or more expected".format(len(labels), options.photos))
+        parser.error("{} folders in {}, one for each class expected".format(len(labels), options.photos))
     files = [(path, index) for index, label in enumerate(labels) for path in photos_in(str(options.photos / label))]
     held_out, training = files[4::5], [file for number, file in enumerate(files) if number % 5 != 4]
     device = "cuda" if torch.cuda.is_available() else "cpu"
