@@ -3,6 +3,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Union
 
+from edgenext_deploy.errors import UsageError
 from edgenext_deploy.export.limits import FORMULATION_TOLERANCE
 from edgenext_deploy.export.request import ExportRequest, Progress, no_progress
 from edgenext_deploy.formulations import candidates_for, parse_formulation
@@ -53,6 +54,9 @@ def list_formulations(
         model_or_variant, target=target, fp16=bool(found.tensorrt) if fp16 is None else fp16, weights=weights,
         state=state, pretrained=pretrained, image_size=image_size, batch=batch, num_classes=num_classes, seed=seed)
     request.resolve()
+    if samples is not None and not request.fp16:
+        raise UsageError("--samples are the photos of FP16's drift, and the engine is to compute in FP32",
+                         "leave it out, or add --fp16")
     from edgenext_deploy.export.survey.survey import Survey
 
     return Survey(request, chosen, None if samples is None else os.fspath(samples), tolerance, progress).run()

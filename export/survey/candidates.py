@@ -1,5 +1,6 @@
 """What is known of one formulation of a network before a device has measured it."""
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ class Candidate:
             there is none.
         model: the FP32 graph, simplified.
         fp32_pins: the nodes that must compute in FP32, each with the reason.
-        parity: largest difference from the reference module in ONNX Runtime, FP32, relative to the largest value.
+        parity: largest difference from the reference module in ONNX Runtime, FP32, relative to the largest value;
+            infinite if that is more than an export allows.
         nodes: number of nodes in the graph.
         kernels: number of launches of a builder that fuses as `graph_work` does.
         traffic_bytes: what these kernels read and write, weights included: 2 bytes an element in FP16, 4 in FP32.
@@ -52,12 +54,11 @@ class Candidate:
         return len(self.fp32_pins)
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the graph as JSON data; an infinite drift becomes a string."""
+        """Return everything but the graph as JSON data; an infinite error becomes a string."""
         data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)
                 if field.name not in ("model", "fp32_pins")}
-        infinite = self.drift is not None and self.drift == float("inf")
-        return {**data, "fp32_nodes": self.fp32_nodes, "problems": list(self.problems),
-                "drift": "infinite" if infinite else self.drift}
+        infinite = {name: "infinite" for name in ("parity", "drift") if data[name] == math.inf}
+        return {**data, "fp32_nodes": self.fp32_nodes, "problems": list(self.problems), **infinite}
 
 
 @dataclasses.dataclass(frozen=True)

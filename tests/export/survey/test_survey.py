@@ -1,6 +1,7 @@
 """`edgenext-export formulations`: what it lists, and what is out."""
 import dataclasses
 import json
+import math
 
 import pytest
 import torch
@@ -84,6 +85,18 @@ def test_the_command_prints_a_table_and_json(report, monkeypatch, capsys):
         dataclasses.replace(report.candidates[0], name="nchw-attribute-scaled-scores"),))
     monkeypatch.setattr(api, "list_formulations", lambda variant, **options: long)
     assert "nchw-attribute-scaled-scores " in run_here(capsys, export_command, *words)[1]
+
+
+def test_a_form_that_computes_something_else_is_json_too(report):
+    wrong = dataclasses.replace(report.candidates[0], parity=math.inf)
+    text = json.dumps(dataclasses.replace(report, candidates=(wrong,)).to_json(), allow_nan=False)
+    (candidate,) = json.loads(text)["candidates"]
+    assert candidate["parity"] == "infinite" and candidate["drift"] == wrong.drift
+
+
+def test_photos_for_the_drift_are_refused_where_there_is_none():
+    with pytest.raises(UsageError, match="--samples"):
+        api.list_formulations("xxs", fp16=False, samples="photos")
 
 
 def test_an_unknown_name_is_refused_before_any_work():
