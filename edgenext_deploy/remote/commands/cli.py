@@ -1,10 +1,11 @@
 """``edgenext-remote [USER@]HOST [HOST...] COMMAND``: its commands, put together."""
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options, entry_point
 from edgenext_deploy.commands.options import examples
+from edgenext_deploy.errors import UsageError, suggestion
 from edgenext_deploy.remote.commands.choice import Choice
 from edgenext_deploy.remote.commands.engine import bench_command, build_command, push_command
 from edgenext_deploy.remote.commands.logs import logs_command
@@ -34,8 +35,20 @@ class _Group(click.Group):
             chosen = [part for host in hosts for part in ("--host", host)]
             rest: List[str] = super().parse_args(context, [*options, *chosen, *args[index:]])
             return rest
-        rest = super().parse_args(context, args)
+        asked = [word for word in args if word in ("--help", "--version")]
+        if not asked:
+            self._require_command(parser, args)
+        rest = super().parse_args(context, asked or args)
         return rest
+
+    def _require_command(self, parser: Any, args: List[str]) -> None:
+        """Raise UsageError if there are words and none is a command: click would take the first one, a host, for it."""
+        parser.ignore_unknown_options = True
+        words = [word for word in parser.parse_args(args=list(args))[1] if not word.startswith("-")]
+        if words:
+            meant = next(filter(None, (suggestion(word, self.commands) for word in words)), "")
+            raise UsageError("no command among the words: {}{}".format(" ".join(words), meant),
+                             "choose one of: {}".format(", ".join(sorted(self.commands))))
 
     def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the usage as it is typed."""

@@ -1,9 +1,11 @@
 """The fleet file, and which boards a command line means."""
 import pytest
+from command_lines import run_here
 
 from edgenext_deploy.errors import BadInputError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.machine.environment import Environment
 from edgenext_deploy.remote.board_facts import BoardFacts
+from edgenext_deploy.remote.commands.cli import remote_command
 from edgenext_deploy.remote.fleet import choose_boards, read_fleet
 from edgenext_deploy.remote.link.ssh import Route
 from edgenext_deploy.remote.setting_up.pins import PINS, platforms
@@ -108,3 +110,11 @@ def test_every_set_of_pins_has_pip_first_and_the_numpy_of_the_docs():
     assert "numpy==1.19.4" in PINS[3, 6] and "onnxruntime==1.10.0" in PINS[3, 6]
     assert "manylinux2014_aarch64" in platforms([3, 6, 9], "aarch64")
     assert not [name for name in platforms([3, 6, 9], "aarch64") if "_28_" in name]
+
+
+@pytest.mark.parametrize("words, code, message", [
+    (("nano", "bnch", "--variant", "xxs"), 2, "nano bnch xxs; did you mean 'bench'?"),
+    (("--folder", "/data", "nano"), 2, "no command among the words: nano\n"), (("nano", "--help"), 0, "")])
+def test_a_host_is_not_taken_for_a_command(capsys, words, code, message):
+    found, _, err = run_here(capsys, remote_command, *words)
+    assert found == code and message in err
