@@ -35,4 +35,4 @@ lazy_names(__name__, {
     "export_onnx": "edgenext_deploy.export.api",
     "export_race": "edgenext_deploy.export.api",
     "list_formulations": "edgenext_deploy.export.survey.api",
-})
+}, "export")

@@ -34,4 +34,4 @@ lazy_names(__name__, {
     "load_checkpoint": "edgenext_deploy.models.checkpoints.checkpoint",
     "register_family": "edgenext_deploy.models.variants.families",
     "register_variant": "edgenext_deploy.models.variants.registry",
-})
+}, "export")
