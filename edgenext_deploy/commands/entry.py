@@ -15,7 +15,12 @@ import click
 
 from edgenext_deploy.camera.address import without_password
 from edgenext_deploy.commands.console import WORDS
-from edgenext_deploy.commands.process import open_standard_streams, signal_behind, signals_as_exceptions
+from edgenext_deploy.commands.process import (
+    open_standard_streams,
+    print_to_nowhere,
+    signal_behind,
+    signals_as_exceptions,
+)
 from edgenext_deploy.commands.resources import out_of_resources, require_address_space, require_resources
 from edgenext_deploy.commands.word_files import with_words_of_files
 from edgenext_deploy.errors import EdgeNextError, MissingRuntimeError
@@ -89,7 +94,7 @@ def _run(command: click.Command, given: List[str], debug: bool) -> None:
         _fail(error, debug)
     except BrokenPipeError:
         # The reader (head, a closed pager) has gone; there is no one left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_to_nowhere()
         sys.exit(0)
     except SystemExit as stop:
         # rich ends the process itself when its reader has gone, and calls that a failure.

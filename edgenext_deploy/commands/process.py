@@ -29,6 +29,11 @@ def open_standard_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for the process's life
 
 
+def print_to_nowhere() -> None:
+    """Discard what is printed from here on, and what waits to be: the reader of standard output has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextlib.contextmanager
 def signals_as_exceptions() -> Iterator[None]:
     """Have SIGTERM raise KeyboardInterrupt meanwhile as SIGINT does, so that what is open is cleaned up.

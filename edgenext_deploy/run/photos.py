@@ -2,11 +2,11 @@
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import click
 
-from edgenext_deploy.commands.process import interrupted_code
+from edgenext_deploy.commands.process import interrupted_code, print_to_nowhere
 from edgenext_deploy.commands.progress import show_progress
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.foreign_text import visible
@@ -69,7 +69,8 @@ def run_photos(engine: str, images: Tuple[str, ...], view: "View", options: Phot
     photos = expand(images, options)
     pictures = _pictures(options.save, photos.paths)
     if not options.as_json:
-        _print_header(engine, view)
+        with _reader_may_go(options):
+            _print_header(engine, view)
     with contextlib.ExitStack() as stack:
         results = stack.enter_context(PhotoResults(options, photos.paths, rows_depend_on(
             view, opened_with, engine, options.fast_decode) if options.resume is not None else {}))
@@ -85,7 +86,8 @@ def run_photos(engine: str, images: Tuple[str, ...], view: "View", options: Phot
                         row["saved"] = pictures.write(photo.path, view.picture(photo.image, answer))
                 results.add(row)
                 if photo.error is None and not options.as_json:
-                    _print_table(row, view, answer)
+                    with _reader_may_go(options):
+                        _print_table(row, view, answer)
             results.finish(document_head(engine, view, options.fast_decode))
         except KeyboardInterrupt:
             if options.resume is None:
@@ -182,6 +184,17 @@ def expand(images: Tuple[str, ...], options: PhotoOptions) -> Photos:
             missing[argument] = error
         paths += found
     return Photos(paths, missing, () if options.resume is None else tuple(folders))
+
+
+@contextlib.contextmanager
+def _reader_may_go(options: PhotoOptions) -> Iterator[None]:
+    """Go on without a reader of the tables, such as head, where the run writes files too; else that ends it."""
+    try:
+        yield
+    except BrokenPipeError:
+        if options.json_file is None and options.resume is None and options.save is None:
+            raise
+        print_to_nowhere()
 
 
 def _pictures(save: Optional[str], photos: Sequence[str]) -> "Optional[PictureFiles]":

@@ -178,6 +178,20 @@ def test_ctrl_c_while_the_document_is_written_says_so_too(run, folder, tmp_path,
     assert code == 130 and "the same command goes on from here" in err
 
 
+def test_a_reader_that_goes_does_not_cost_the_files(folder, tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    rows, seen = tmp_path / "rows.jsonl", tmp_path / "seen.json"
+    command = [sys.executable, "-m", "edgenext_deploy.run.cli", TINY, str(folder)]
+    done = subprocess.run([*command, "--resume", str(rows), "--json-file", str(seen)], cwd=ROOT, stdout=writing,
+                          stderr=subprocess.PIPE)
+    assert done.returncode == 3 and b"04b.png is not an image" in done.stderr and done.stderr.count(b"\n") == 1
+    assert len(json.loads(seen.read_text())["images"]) == 11 and rows.read_bytes().count(b"\n") == 12
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert done.returncode == 0 and done.stderr == b""
+
+
 def test_the_bar_on_a_terminal_takes_nothing_of_the_json(folder):
     reading, terminal = pty.openpty()
     done = subprocess.run([sys.executable, "-m", "edgenext_deploy.run.cli", "--json", TINY, str(folder)], cwd=ROOT,
