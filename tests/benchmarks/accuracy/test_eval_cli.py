@@ -11,12 +11,15 @@ import time
 import numpy as np
 import pytest
 from command_lines import run_here
+from doubles.ray_double import Cluster
 from paths import DATA, ROOT
 from PIL import Image
 from tiny_tasks import DETECTOR_LABELS, detector_frame, write_detector, write_segmenter
 
 from edgenext_deploy.benchmarks.accuracy import cli, detection
+from edgenext_deploy.cluster import on_ray
 from edgenext_deploy.errors import BadInputError
+from edgenext_deploy.preprocess import photo_batches
 from edgenext_deploy.run.palette import voc_palette
 
 pytest.importorskip("onnxruntime")
@@ -362,6 +365,22 @@ def test_a_reader_that_goes_does_not_cost_the_file(photos, tmp_path, option):
     os.close(writing)
     assert done.returncode == 0 and b"wrote" in done.stderr
     assert json.loads(path.read_text())["used"] == 6
+
+
+def test_a_cluster_gives_the_same_figures_and_ends_where_the_drive_goes(run, photos, tmp_path, monkeypatch):
+    Cluster(a={"CPU": 1.0}, b={"CPU": 1.0}).install(monkeypatch)
+    monkeypatch.setattr(on_ray, "PART", 2)
+    (photos / "red" / "2.png").write_bytes(b"no photo")
+    alone, there = tmp_path / "alone.jsonl", tmp_path / "there.jsonl"
+    found = run("--engine", TINY, "--data", photos, "--resume", alone, "--json")
+    assert run("--engine", TINY, "--data", photos, "--resume", there, "--json", "--ray", "auto") == found
+    assert found[0] == 0 and alone.read_bytes() == there.read_bytes()
+
+    read = photo_batches.read_photo
+    monkeypatch.setattr(photo_batches, "read_photo", lambda path, opened: (
+        shutil.rmtree(str(photos / "red"), ignore_errors=True), read(path, opened))[1])
+    code, _, err = run("--engine", TINY, "--data", photos, "--ray", "auto")
+    assert code == 3 and "the folder of" in err and "cannot be read any more" in err
 
 
 def test_the_bar_goes_from_image_to_image(run, photos, monkeypatch):
