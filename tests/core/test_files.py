@@ -69,6 +69,14 @@ def test_a_name_may_be_as_long_as_the_file_system_takes_it(tmp_path):
     assert contents(tmp_path) == dict.fromkeys(names, b"new")
 
 
+def test_a_hint_for_a_name_does_not_read_a_large_folder(tmp_path):
+    for number in range(1500):
+        os.symlink("nowhere", str(tmp_path / "{:04d}.jpg".format(number)))
+    seen = []
+    found = files.some_beside(str(tmp_path / "none.jpg"), lambda name: not seen.append(name), 3)
+    assert len(found) == 3 and len(seen) == 1000
+
+
 def test_mode_follows_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
