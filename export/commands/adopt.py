@@ -63,6 +63,6 @@ def adopt_command(
     from edgenext_deploy.export.commands.report import as_data, print_report
 
     plan = build_if_here(result.engine_path, get_target(result.manifest.target))
-    further = write_serving_files(result.onnx_path, deepstream, serve, repository, max_batch)
+    further = write_serving_files(result.onnx_path, deepstream, serve, repository, max_batch, options["force"])
     write_result(as_data(result, plan, further), as_json, json_file,
                  lambda: print_report(result, make_console(), plan, further))

@@ -71,4 +71,5 @@ def place_options(default_name: str) -> Callable[[Function], Function]:
         click.option("--name", metavar="NAME",
                      help="Name of the files, without an ending.  [default: {}]".format(default_name)),
         click.option("--force", is_flag=True,
-                     help="Replace an export of other weights, or with another target, input or precision."))
+                     help="Replace an export of other weights, or with another target, input or precision, and what "
+                          "--serve and --deepstream find there."))

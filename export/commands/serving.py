@@ -7,9 +7,11 @@ import click
 
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.export.limits import WHOLE_NUMBERS
-from edgenext_deploy.files import write_files_atomically
+from edgenext_deploy.files import sha256_of_bytes, sha256_of_file, write_files_atomically
 
 Function = Callable[..., Any]
+# What users are told to change: an address of a video, how long requests wait for each other.
+_EDITED = ("config.pbtxt", ".nvinfer.txt", ".deepstream.txt")
 _KINDS = ("triton", "triton-tensorrt")
 
 
@@ -57,14 +59,16 @@ def require_serving_options(serve: Optional[str], repository: Optional[str], max
 
 
 def write_serving_files(onnx_path: str, deepstream: bool, serve: Optional[str], repository: Optional[str],
-                        max_batch: Optional[int] = None) -> List[str]:
+                        max_batch: Optional[int] = None, force: bool = False) -> List[str]:
     """Write what was asked for beside an export; return lines that say what comes next.
+
+    A configuration that is there and says something else is replaced with `force` alone.
 
     Raises:
         IncompatibleError: DeepStream or Triton cannot do what the manifest says, or the graph's batch cannot be open;
             the export stays.
         BadInputError: the graph or its manifest was changed after the export.
-        UsageError: a file cannot be written.
+        UsageError: a file cannot be written, or is a configuration that says something else.
     """
     from edgenext_deploy.artifacts.engine_file import open_graph
     from edgenext_deploy.serving.deepstream import deepstream_files
@@ -99,5 +103,10 @@ def write_serving_files(onnx_path: str, deepstream: bool, serve: Optional[str], 
     except IncompatibleError as error:
         raise IncompatibleError("{} is exported; the other files are not written: {}".format(onnx_path, error.message),
                                 error.fix) from error
+    for path, content in files.items():
+        if not force and path.endswith(_EDITED) and os.path.isfile(path) and (
+                sha256_of_file(path) != sha256_of_bytes(content)):
+            raise UsageError("{} is exported; the other files are not written: {} is there and says something else"
+                             .format(onnx_path, path), "keep a copy of your changes, and replace it with --force")
     write_files_atomically(files)
     return lines

@@ -41,6 +41,19 @@ def test_a_graph_that_was_changed_after_its_export_is_not_served(exported):
             write_serving_files(exported, False, kind, None)
 
 
+def test_what_the_user_changed_is_replaced_with_force_alone(exported, tmp_path):
+    write_serving_files(exported, False, "triton", None)
+    write_serving_files(exported, False, "triton", None)
+    config = tmp_path / "models" / "net" / "config.pbtxt"
+    written = config.read_text()
+    config.write_text(written.replace("count: 1", "count: 4"))
+    with pytest.raises(UsageError, match=r"config\.pbtxt is there and says something else"):
+        write_serving_files(exported, False, "triton", None)
+    assert "count: 4" in config.read_text()
+    write_serving_files(exported, False, "triton", None, force=True)
+    assert config.read_text() == written
+
+
 def test_commands_to_paste_take_any_folder(exported, tmp_path):
     folder = str(tmp_path / "my models")
     lines = write_serving_files(exported, False, "triton-tensorrt", folder)
