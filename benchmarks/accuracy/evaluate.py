@@ -13,6 +13,7 @@ from edgenext_deploy.benchmarks.accuracy.task import Metric, Row, Task, is_index
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.networks.base import TASKS, Network
 from edgenext_deploy.networks.open import open_network, task_of
+from edgenext_deploy.preprocess.photo import photo_decoder
 from edgenext_deploy.preprocess.words import in_words
 from edgenext_deploy.runtime.options import RuntimeOptions, for_many_photos
 from edgenext_deploy.version import __version__
@@ -150,7 +151,7 @@ def _header(task: str, engines: Sequence[Dict[str, Any]], data: Data) -> Dict[st
     sessions = [engine["session"] for engine in engines]
     return {
         "toolkit": __version__, "task": task, "images": len(data.items), "data": data.sha256,
-        "exif_orientation": "applied",
+        "exif_orientation": "applied", "decoder": photo_decoder(),
         "engines": [engine["sha256"] for engine in engines],
         "manifests": [engine["manifest_sha256"] for engine in engines],
         "runtimes": ["{} {} {}".format(session.get("runtime"), session.get("version"),

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, TextIO
 from edgenext_deploy.benchmarks.accuracy.evaluate import EngineResult, Evaluation
 from edgenext_deploy.benchmarks.report.printing import Table, console_for, print_line, print_table
 from edgenext_deploy.files import shown
+from edgenext_deploy.preprocess.photo import photo_decoder
 from edgenext_deploy.version import __version__
 
 SCHEMA = 1
@@ -28,7 +29,7 @@ def to_document(evaluation: Evaluation) -> Dict[str, Any]:
         "schema": SCHEMA, "toolkit_version": __version__, "task": evaluation.task,
         "data": {"description": evaluation.data.description, "sha256": evaluation.data.sha256,
                  "available": evaluation.data.total, "images": len(evaluation.data.items)},
-        "used": evaluation.used, "turned_upright": evaluation.turned,
+        "decoder": photo_decoder(), "used": evaluation.used, "turned_upright": evaluation.turned,
         "unreadable": evaluation.unreadable, "engines": engines}
 
 

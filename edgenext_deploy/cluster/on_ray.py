@@ -11,6 +11,7 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequenc
 
 from edgenext_deploy.errors import EdgeNextError, IncompatibleError, MissingRuntimeError, UsageError
 from edgenext_deploy.install import install_command
+from edgenext_deploy.preprocess.photo import photo_decoder
 from edgenext_deploy.version import __version__
 
 PART = 64
@@ -26,25 +27,29 @@ _LOOK_S, _SILENT_S = 10.0, 30.0
 _OF_ONE_NODE = (IncompatibleError, MissingRuntimeError)
 
 
+def _releases() -> str:
+    return "edgenext-deploy {} and {}".format(__version__, photo_decoder())
+
+
 class _Actor:
     """What runs on a node.
 
     Args:
         folder: that paths start from.
-        version: of the toolkit that the command runs.
+        releases: of what rows depend on, where the command was started; see `_releases`.
         worker: called with `made_of`; what it returns has ``description``, and ``results(items)`` for a list of items.
         made_of: arguments.
     """
 
-    def __init__(self, folder: str, version: str, worker: Callable[..., Any], made_of: Sequence[Any]) -> None:
-        self._folder, self._version, self._made_of = folder, version, (worker, made_of)
+    def __init__(self, folder: str, releases: str, worker: Callable[..., Any], made_of: Sequence[Any]) -> None:
+        self._folder, self._releases, self._made_of = folder, releases, (worker, made_of)
         self._worker: Any = None
 
     def open(self) -> Any:
         """Open what the work needs; return the worker's description of it."""
-        if self._version != __version__:
-            raise UsageError("a node of the cluster has edgenext-deploy {}, this machine {}".format(
-                __version__, self._version), "install one release on all nodes")
+        if self._releases != _releases():
+            raise UsageError("a node of the cluster has {}, this machine {}".format(_releases(), self._releases),
+                             "install the same releases on all nodes")
         try:
             os.chdir(self._folder)  # paths are in messages, which are the same everywhere
         except OSError as error:
@@ -87,7 +92,7 @@ class RayWorkers:
     def __init__(self, address: str, worker: Callable[..., Any], made_of: Sequence[Any], *, on_gpus: bool = False,
                  note: Callable[[str], None] = lambda text: None) -> None:
         self._ray = _connect(address)
-        self._made_of = (os.getcwd(), __version__, worker, tuple(made_of))
+        self._made_of = (os.getcwd(), _releases(), worker, tuple(made_of))
         self._on_gpus, self._note = on_gpus, note
         self._places: List[_Place] = []
         # Reference of what was asked for, to who was asked and for which part; None for the opening.

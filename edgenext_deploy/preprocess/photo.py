@@ -144,6 +144,15 @@ def to_image(source: "Source", color: str = "bgr") -> "Image.Image":
         type(source).__name__))
 
 
+def photo_decoder() -> str:
+    """Return what decodes photos: pixels of a JPEG depend on the library in Pillow, and so do answers a little."""
+    from PIL import __version__, features
+
+    turbo = features.version("libjpeg_turbo")
+    return "Pillow {}, {}".format(__version__, "libjpeg-turbo {}".format(turbo) if turbo else "libjpeg {}".format(
+        features.version("jpg")))
+
+
 def load_photo(path: str) -> "Image.Image":
     """Read and decode a photo as RGB, upright; see `read_photo`."""
     return read_photo(path)[0]

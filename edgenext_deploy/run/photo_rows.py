@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, Generator, Mapping, NamedTuple, Opt
 from edgenext_deploy.artifacts.row_file import OTHER_FILE, Row, RowFile
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import sha256_of_bytes
+from edgenext_deploy.preprocess.photo import photo_decoder
 from edgenext_deploy.preprocess.photo_files import require_folder_of
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.version import __version__
@@ -146,7 +147,7 @@ def rows_depend_on(view: "View", options: ViewOptions, engine: str, fast_decode:
         "toolkit": __version__, "task": view.network.manifest.task, "engines": sorted(digests),
         "manifests": sorted({str(digest) for digest in digests.values()}), "runtime": runtime,
         "labels": sha256_of_bytes("\n".join(labels).encode("utf-8", "surrogateescape")), "top": options.top,
-        "threshold": options.threshold, "fast_decode": fast_decode}
+        "threshold": options.threshold, "fast_decode": fast_decode, "decoder": photo_decoder()}
 
 
 def open_rows(path: str, depend_on: Dict[str, Any], photos: Sequence[str]) -> "Tuple[RowFile, int, int]":

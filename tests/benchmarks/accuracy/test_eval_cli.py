@@ -150,6 +150,10 @@ def test_limit_and_resume(run, photos, tmp_path, monkeypatch):
     assert code == 0 and again == whole and "6 of 6 images" in err
     code, _, err = run("--engine", TINY, "--data", photos, "--resume", rows, "--limit", "3")
     assert code == 2 and "of another evaluation" in err and rows.read_bytes() == content
+    monkeypatch.setattr("PIL.__version__", "8.3.2")  # another one's pixels
+    code, _, err = run(*arguments)
+    assert code == 2 and "of another evaluation: decoder is" in err
+    assert json.loads(whole)["decoder"] == json.loads(content.splitlines()[0].decode("utf-8"))["decoder"]
 
 
 def test_limit_evaluates_so_many(run, photos):

@@ -135,12 +135,13 @@ def test_each_gpu_has_a_worker_of_its_own(monkeypatch):
 
 def test_nodes_with_another_release_and_without_the_folder_are_refused(monkeypatch, tmp_path):
     Cluster(a=CPU).install(monkeypatch)
-    monkeypatch.setattr(on_ray, "__version__", "9.9")
-    made, _ = workers()
-    monkeypatch.undo()
-    Cluster(a=CPU).install(monkeypatch)
-    with pytest.raises(UsageError, match=r"edgenext-deploy .*this machine 9\.9"):
-        made.first_description()
+    for name, expected in (("edgenext_deploy.cluster.on_ray.__version__", r"edgenext-deploy 9\.9 and Pillow"),
+                           ("PIL.__version__", r"edgenext-deploy .* and Pillow 9\.9")):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, "9.9")
+            made, _ = workers()
+        with pytest.raises(UsageError, match="a node of the cluster has .*this machine " + expected):
+            made.first_description()
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)

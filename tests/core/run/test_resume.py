@@ -87,13 +87,17 @@ def test_pictures_of_a_run_that_goes_on_are_those_of_a_whole_one(run, folder, tm
         assert code == 2 and "is of another run: save is" in err
 
 
-def test_rows_of_another_run_are_refused_and_left_as_they_are(run, folder, tmp_path):
+def test_rows_of_another_run_are_refused_and_left_as_they_are(run, folder, tmp_path, monkeypatch):
     rows = tmp_path / "rows.jsonl"
     run("--resume", rows, folder)
     content = rows.read_bytes()
     for other in (["--top", "1", folder], ["--fast-decode", folder], [folder / "00.png"]):
         code, _, err = run("--resume", rows, *other)
         assert code == 2 and "is of another run" in err, err
+    with monkeypatch.context() as patch:
+        patch.setattr("PIL.__version__", "8.3.2")  # another one's pixels
+        code, _, err = run("--resume", rows, folder)
+        assert code == 2 and "is of another run: decoder is " in err and 'here it is "Pillow 8.3.2, lib' in err
     swapped = content.splitlines(True)
     rows.write_bytes(b"".join([swapped[0], swapped[2], swapped[1]]))
     code, _, err = run("--resume", rows, folder)
