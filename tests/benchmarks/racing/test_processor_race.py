@@ -136,7 +136,7 @@ def test_killed_at_random_moments_it_goes_on(tmp_path, seed):
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE)
         try:
-            errors = process.communicate(timeout=chance.uniform(0.5, 3.0))[1]
+            errors = process.communicate(timeout=chance.uniform(0.5, 1.5))[1]
             code = process.returncode
         except subprocess.TimeoutExpired:
             process.kill()
