@@ -7,6 +7,7 @@ import gc
 import os
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -25,8 +26,14 @@ def usage():
     """Return resident memory in MB, open files and threads of this process."""
     with open("/proc/self/statm") as stream:
         pages = int(stream.read().split()[1])
-    files, threads = (len(os.listdir("/proc/self/" + name)) for name in ("fd", "task"))
+    files, threads = len(os.listdir("/proc/self/fd")), min(map(count_threads, range(10)))
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6, files, threads
+
+
+def count_threads(look):
+    """Return the number of threads; the system ends one a moment after `join`, so one looks again."""
+    time.sleep(0.01 if look else 0.0)
+    return len(os.listdir("/proc/self/task"))
 
 
 def answer_of(classify, frame):
@@ -100,7 +107,8 @@ def test_memory_files_and_threads_stay_flat(tmp_path):
     samples, wrong = soak(int(os.environ.get("EDGENEXT_SOAK_FRAMES", "50000")), str(tmp_path))
     assert dict(wrong) == {}
     memory, files, threads = zip(*samples)
-    assert max(files) == min(files) and max(threads) == min(threads)
+    # What earlier tests of this process left may end meanwhile.
+    assert files == tuple(sorted(files, reverse=True)) and threads == tuple(sorted(threads, reverse=True))
     # The second half against the first: an allocator keeps some MB, a leak goes on.
     assert max(memory[SAMPLES // 2:]) - max(memory[:SAMPLES // 2]) < 8.0, memory
 
@@ -108,7 +116,6 @@ def test_memory_files_and_threads_stay_flat(tmp_path):
 if __name__ == "__main__":
     import sys
     import tempfile
-    import time
 
     started = time.time()
     with tempfile.TemporaryDirectory() as made:
