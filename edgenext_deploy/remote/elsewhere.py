@@ -117,7 +117,8 @@ def _carried(session: Session, option: str, value: str, outputs: List[Tuple[str,
         name = os.path.basename(os.path.abspath(value))
         outputs.append((name, value))
         return "out/" + name + ("/" if value.endswith("/") else "")
-    if option in _NAMES or not value or not os.path.exists(value):
+    # A device is the board's, though this machine may have a /dev/video0 too.
+    if option in _NAMES or not (os.path.isfile(value) or os.path.isdir(value)):
         return value
     return session.push(bundle_of(value))
 

@@ -1,5 +1,6 @@
 """Command lines that run on a board: files are carried, outputs come back, secrets stay off the command line."""
 import json
+import os
 import sys
 
 import click
@@ -36,6 +37,12 @@ def test_files_go_there_and_outputs_come_back(session, tmp_path, monkeypatch):
     assert carried.outputs == (("a.json", str(tmp_path / "a.json")), ("out", "out/"))
     with pytest.raises(UsageError, match="same name"):
         carry_words(session, ["--json-file", "a/x", "--html", "b/x"])
+
+
+def test_a_camera_is_the_boards_where_this_machine_has_one_too(session, tmp_path):
+    device = tmp_path / "video0"
+    device.symlink_to(os.devnull)
+    assert carry_words(session, [TINY, str(device)]).words == ("/there/tiny_classifier.onnx", str(device))
 
 
 def test_the_token_of_the_variable_goes_along(session, monkeypatch):
