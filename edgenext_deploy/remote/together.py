@@ -3,6 +3,8 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import click
+
 from edgenext_deploy.artifacts.json_records import to_json
 from edgenext_deploy.camera.address import without_password
 from edgenext_deploy.commands.resources import out_of_resources
@@ -78,7 +80,10 @@ def run_together(boards: Sequence[FleetBoard], work: Work, screen: Screen, wait:
             left = screen.leave("the jobs of {} boards".format(len(sessions)))
             screen.end("left running there; the same command goes on with them" if left else "ending them")
             for session in () if left else sessions:
-                session.stop_job()
+                try:
+                    session.stop_job()
+                except EdgeNextError as error:  # the others are to end all the same
+                    click.echo("{}: its job may go on: {}".format(session.board.name, one_line(error)), err=True)
         raise
     finally:
         for session in sessions:

@@ -218,6 +218,7 @@ def test_ctrl_c_leaves_a_job_or_ends_it(board):
     with pytest.raises(KeyboardInterrupt):
         ending.run(job)
     wait_for(board.home / "ended")
+    assert ending.connect().ask("stop", name="one that has not begun") == {"done": True}
     ending.close()
 
 

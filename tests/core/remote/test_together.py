@@ -54,6 +54,26 @@ def test_ctrl_c_asks_once_for_all(left, monkeypatch, capsys):
     assert ("left running" in capsys.readouterr().err) == left
 
 
+def test_a_board_that_cannot_be_told_to_end_keeps_no_other_from_it(monkeypatch, capsys):
+    stopped, go = [], threading.Event()
+
+    def stop_job(session):
+        if session.board.name == "one":
+            raise MissingRuntimeError("one: no answer")
+        stopped.append(session.board.name)
+
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(together, "time", type("", (), {"sleep": interrupt, "monotonic": lambda: 0.0}))
+    monkeypatch.setattr(together.Session, "stop_job", stop_job)
+    monkeypatch.setattr(Screen, "leave", lambda self, title: False)
+    with Screen(["one", "two"]) as screen, pytest.raises(KeyboardInterrupt):
+        run_together(BOARDS[:2], lambda session: go.wait(10) and {}, screen)
+    go.set()
+    assert stopped == ["two"] and "one: its job may go on: one: no answer" in capsys.readouterr().err
+
+
 def test_a_table_leaves_out_what_no_row_has():
     rows = [{"a": 1, "b": None}, {"a": "x\n[red]", "b": ""}]
     assert table_lines(rows, {"a": "A", "b": "B"}) == ["A", "1", "x\\n[red]"]

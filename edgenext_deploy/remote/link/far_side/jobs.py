@@ -3,6 +3,7 @@
 `steps.run_job` runs one in a process of its own, which holds the folder's lock. The lock ends with that process and its
 commands, however they end.
 """
+import contextlib
 import fcntl
 import os
 import shutil
@@ -147,8 +148,9 @@ def follow(wire: Wire, folder: Folder, name: str, output: int, log: int) -> Json
 
 
 def stop(folder: Folder, name: str) -> None:
-    """Have a job end early."""
-    open(folder.at("jobs", name, "stop"), "w").close()
+    """Have a job end early; one that has not begun, or whose folder is gone, needs no word."""
+    with contextlib.suppress(FileNotFoundError):
+        open(folder.at("jobs", name, "stop"), "w").close()
 
 
 def jobs(folder: Folder) -> List[Json]:
