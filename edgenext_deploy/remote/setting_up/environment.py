@@ -183,7 +183,8 @@ def _code_steps(hello: Dict[str, Any], environment: Environment) -> List[Dict[st
          "link": dict({"{}/launch/{}".format(there, name): "launch" for name in ("python", *sorted(MODULES))},
                       bin=there + "/launch")},
         {"title": "ready", "write": {_ready("venvs", keys.code): json.dumps({"made": time.time()})},
-         "tidy": {"environments": _KEPT, "wheels": [path.split("/")[1] for path, _, _ in environment.files]}}]
+         "tidy": {"environments": _KEPT, "made": keys.code,
+                  "wheels": [path.split("/")[1] for path, _, _ in environment.files]}}]
 
 
 def _install(place: str) -> List[str]:

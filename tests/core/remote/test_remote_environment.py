@@ -123,10 +123,23 @@ def test_the_newest_environments_are_kept_with_their_packages(board):
         (root / "wheels" / name).mkdir(parents=True)
         age(root / "wheels" / name, 0 if name == "new" else 1e6)
     assert board.session.hello["ready"] == ["p1-a", "p2-b", "p1-c", "p1-d"]
-    board.session.run(Job("tidy", "tidy", [{"title": "tidy", "tidy": {"environments": 2, "wheels": ["named"]}}]))
+    board.session.run(Job("tidy", "tidy", [{"title": "tidy", "tidy": {
+        "environments": 2, "made": "p1-d", "wheels": ["named"]}}]))
     assert sorted(os.listdir(str(root / "venvs"))) == ["p1-c", "p1-d"]
     assert os.listdir(str(root / "packages")) == ["p1"]
     assert sorted(os.listdir(str(root / "wheels"))) == ["named", "new"]
+
+
+def test_a_clock_that_is_behind_costs_no_environment_that_was_just_made(board):
+    """A Nano has no battery for its clock."""
+    for kind, name, seconds in (("packages", "p1", 0), ("venvs", "p1-a", 20), ("venvs", "p1-b", 10),
+                                ("venvs", "p1-made", 1e8)):
+        (board.root / kind / name).mkdir(parents=True)
+        (board.root / kind / name / "ready.json").write_text("{}")
+        age(board.root / kind / name / "ready.json", seconds)
+    board.session.run(Job("tidy", "tidy", [{"title": "tidy", "tidy": {
+        "environments": 2, "made": "p1-made", "wheels": []}}]))
+    assert sorted(os.listdir(str(board.root / "venvs"))) == ["p1-b", "p1-made"]
 
 
 def test_an_environment_without_its_packages_is_not_ready(board):

@@ -106,9 +106,10 @@ def _run_step(folder: Folder, step: Json, path: str, output: IO[bytes], log: IO[
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
-def _tidy(folder: Folder, environments: int, wheels: List[str]) -> None:
+def _tidy(folder: Folder, environments: int, made: str, wheels: List[str]) -> None:
     """Keep the newest environments, the packages below them, and wheels that are new or named."""
-    venvs = folder.ready("venvs")[-environments:]
+    # The one just made is the newest, though a board whose clock stands still while it is off may date it years back.
+    venvs = sorted(folder.ready("venvs"), key=lambda name: name == made)[-environments:]
     kept = {"venvs": venvs, "packages": [name.rpartition("-")[0] for name in venvs], "wheels": wheels}
     for kind, names in kept.items():
         for name in os.listdir(folder.make(kind)):
