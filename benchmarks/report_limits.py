@@ -1,6 +1,7 @@
 """Reports come from other machines: their numbers are looked at before tables and charts divide by them."""
-from typing import Any, Iterator, Tuple
+from typing import Any, Iterator, Optional, Tuple
 
+from edgenext_deploy.benchmarks.statistics import Interval
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import shown
 
@@ -41,6 +42,7 @@ def _problems(report: Any) -> Iterator[Tuple[str, str]]:
         for name, value in row.latency._asdict().items():
             if name.endswith("_ms") and name != "std_ms" and not value >= _SHORTEST_MS:
                 yield at + "latency." + name, "is {}, a time expected".format(value)
+        yield from _not_an_interval(row.latency.p50_interval, at + "latency.p50_interval")
         if not row.throughput_per_s > 0:
             yield at + "throughput_per_s", "is {}, more than 0 expected".format(row.throughput_per_s)
         if row.round_p50_ms and not min(row.round_p50_ms) >= _SHORTEST_MS:
@@ -53,6 +55,13 @@ def _problems(report: Any) -> Iterator[Tuple[str, str]]:
     for index, comparison in enumerate(report.comparisons):
         if not comparison.ratio > 1 / _LARGEST:
             yield "comparisons[{}].ratio".format(index), "is {}, more than 0 expected".format(comparison.ratio)
+        yield from _not_an_interval(comparison.interval, "comparisons[{}].interval".format(index))
+
+
+def _not_an_interval(interval: Optional[Interval], field: str) -> Iterator[Tuple[str, str]]:
+    """Complain of an interval of times or of their ratios whose ends are none, or change places."""
+    if interval is not None and not _SHORTEST_MS <= interval.low <= interval.high:
+        yield field, "is {} to {}, two numbers above 0 expected, the lower one first".format(*interval)
 
 
 def _beyond(value: Any, field: str) -> Iterator[Tuple[str, str]]:

@@ -93,7 +93,8 @@ def make_profiler(trt: Any) -> Any:
             self.runs.append([])
 
         def report_layer_time(self, layer_name: str, ms: float) -> None:
-            self.runs[-1].append((layer_name, ms))
+            if self.runs:  # else of another thread's inference
+                self.runs[-1].append((layer_name, ms))
 
     return Profiler()
 

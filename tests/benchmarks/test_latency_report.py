@@ -78,3 +78,14 @@ def test_a_missing_field_is_named(tmp_path):
     del data["records"][0]["warmup"]
     with pytest.raises(BadInputError, match="'warmup' is missing"):
         latency_report.read(write(tmp_path, json.dumps(data).encode("utf-8")))
+
+
+@pytest.mark.parametrize("ends", [(0.0, 7.0), (-1.0, 7.0), (1e-300, 7.0), (7.0, 6.0)])
+def test_an_interval_that_nothing_can_be_divided_by_is_named(tmp_path, ends):
+    row = make_row()
+    latency = row.latency._replace(p50_interval=Interval(*ends))
+    comparison = latency_report.Comparison("a", "b", 1.25, Interval(*ends), 30)
+    for report, field in ((make_report(row._replace(latency=latency)), r"records\[0\]\.latency\.p50_interval is"),
+                          (make_report(comparisons=(comparison,)), r"comparisons\[0\]\.interval is")):
+        with pytest.raises(BadInputError, match=field):
+            latency_report.read(write(tmp_path, latency_report.dump(report)))

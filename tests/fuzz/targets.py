@@ -23,6 +23,8 @@ from edgenext_deploy.benchmarks.accuracy.classification import ClassificationTas
 from edgenext_deploy.benchmarks.accuracy.coco_file import read_coco
 from edgenext_deploy.benchmarks.accuracy.evaluate import _is_row
 from edgenext_deploy.benchmarks.accuracy.results import Results
+from edgenext_deploy.benchmarks.compare.compare_text import dump_compared
+from edgenext_deploy.benchmarks.compare.reports import compare
 from edgenext_deploy.benchmarks.report.csv_table import to_csv
 from edgenext_deploy.benchmarks.report.html.pages import report_page
 from edgenext_deploy.benchmarks.report.markdown import to_markdown
@@ -66,7 +68,7 @@ def read_manifest(content, path):
 
 def read_report(content, path):
     report = latency_report.read(path)
-    for made in (to_csv, to_markdown, report_page):
+    for made in (to_csv, to_markdown, report_page, lambda one: dump_compared(compare([("a", one), ("b", one)]))):
         made(report)
 
 

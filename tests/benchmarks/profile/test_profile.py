@@ -1,5 +1,6 @@
 import json
 import os
+import time
 
 import numpy as np
 import pytest
@@ -91,7 +92,8 @@ def test_onnx_runtime_is_profiled():
     profile = profile_engine(gpu.TINY, runs=4, runtime=RuntimeOptions(threads=1))
     assert profile.session["runtime"] == "onnxruntime" and profile.runs == 4
     assert any(layer.operator in ("Conv", "FusedConv") for layer in profile.layers)
-    assert profile.layers_ms > 0.0 and profile.wall_ms > 0.0
+    # Layers of less than a microsecond are 0 in the trace of ONNX Runtime 1.10.
+    assert profile.layers_ms >= 0.0 and profile.wall_ms > 0.0
 
 
 @pytest.fixture(params=gpu.RELEASES)
@@ -161,6 +163,31 @@ def test_graphs_are_not_replayed_while_layers_are_timed(monkeypatch, tmp_path):
         assert machine.launches[-2:] == ["plain", "plain"]
         session.infer(image)
         assert machine.launches[-1] != "plain"
+
+
+def test_one_slow_inference_does_not_move_the_time_that_is_called_a_median(monkeypatch, tmp_path):
+    from edgenext_deploy.runtime.buffers import BufferSet
+    from edgenext_deploy.runtime.trt import TensorRTSession
+
+    gpu.install(monkeypatch, "10.3")
+    with TensorRTSession(gpu.write_plan(tmp_path, "10.3", layers=LAYERS),
+                         options=RuntimeOptions(cuda_graph=False)) as session:
+        waits, wait = iter([0.2]), BufferSet.wait
+        monkeypatch.setattr(BufferSet, "wait", lambda buffers: (time.sleep(next(waits, 0.0)), wait(buffers)))
+        image = np.zeros(session.inputs[0].shape, np.float32)
+        assert session.profile_layers(image, runs=5, warmup=0).wall_ms < 40.0
+
+
+def test_an_inference_of_another_thread_may_come_before_the_first_profiled_one(monkeypatch):
+    from edgenext_deploy.runtime.profile import make_profiler
+    from edgenext_deploy.tensorrt_api.load import load_tensorrt
+
+    gpu.install(monkeypatch, "8.2")
+    profiler = make_profiler(load_tensorrt())
+    profiler.report_layer_time("conv", 1.0)
+    profiler.begin()
+    profiler.report_layer_time("conv", 2.0)
+    assert profiler.runs == [[("conv", 2.0)]]
 
 
 def measured(capsys, *arguments):
