@@ -126,10 +126,19 @@ class RaceLoop:
             self._say("{} {} of {}, {}{}".format(self._discipline.doing, number, len(waiting), entrant.name,
                                                  self._outlook(len(waiting) - number + 1)))
             began = time.monotonic()
-            self._put(self._discipline.prepare(entrant))
+            self._put(self._prepared(entrant))
             self._prepared_s.append(time.monotonic() - began)
             self._after_step()
         self._save()
+
+    def _prepared(self, entrant: Entrant) -> Entrant:
+        """Return an entrant made ready; where another one was run, one that cannot be is at fault itself."""
+        try:
+            return self._discipline.prepare(entrant)
+        except NotRacedError as found:
+            if not any(one.self_test is not None for one in self._entrants.values()):
+                raise
+            return found.entrant._replace(status=FAILED, reason=found.reason)
 
     def _run_heats(self) -> None:
         if not self._state.durations_s:

@@ -1,12 +1,13 @@
 """The course of a race, with planted builds and heats in this process: budgets, more builds, every interruption."""
 import pytest
 
-from edgenext_deploy.engines.racing import race_loop
+from edgenext_deploy.engines.racing import heats, race_loop
 from edgenext_deploy.engines.racing.halving import judge, plan_heats
 from edgenext_deploy.engines.racing.heats import HeatAnswer, HeatEngine
 from edgenext_deploy.engines.racing.race_loop import Discipline, NotRacedError, RaceLoop, new_state
 from edgenext_deploy.engines.racing.records import FAILED, RACING, Entrant, Measured, Timing
 from edgenext_deploy.engines.racing.work_folder import work_folder
+from edgenext_deploy.engines.selftest.golden_test import SelfTest
 from edgenext_deploy.errors import UsageError, VerificationError
 
 
@@ -178,6 +179,42 @@ def test_where_nothing_runs_the_first_is_kept(tmp_path, monkeypatch):
     assert course.built == ["a"] and left == ["a.plan"] and course.heats == []
     assert (rows["a"].status, rows["b"].status) == ("won", "skipped") and "there is no GPU" in rows["a"].reason
     assert course.run() == (rows, left)
+
+
+def test_one_that_cannot_be_run_where_others_were_is_out_of_the_race(tmp_path, monkeypatch):
+    """As where memory was short for a moment; the plans that were tested are not given up for it."""
+    course = Course(tmp_path, {"a": 1.0, "b": 0.5, "c": 0.9}, monkeypatch)
+    prepare = course.prepare
+
+    def one_untested(entrant):
+        if entrant.name == "b":
+            raise NotRacedError(prepare(entrant), "out of memory")
+        return prepare(entrant)._replace(self_test=SelfTest(True, 1e-4, 1e-2, "fp16", True, 1.0))
+
+    course.prepare = one_untested
+    rows, left = course.run()
+    assert {name: row.status for name, row in rows.items()} == {"a": "lost", "b": "failed", "c": "won"}
+    assert rows["b"].reason == "out of memory" and left == ["c.plan"]
+
+
+def test_a_yardstick_that_fails_in_a_later_group_costs_no_wrong_ratio(monkeypatch):
+    times_ms = dict({"n{}".format(index): 20.0 + index for index in range(12)}, n0=1.0)
+
+    def run_child(request):
+        names = [engine.name for engine in request.engines]
+        if request.yardstick:
+            return HeatAnswer("", {}, {}, {request.yardstick: "crashed (signal 9)"}) if request.yardstick == "n0" else \
+                answer(names, request.yardstick)
+        return answer(names, min(names, key=times_ms.get))
+
+    def answer(names, yardstick):
+        return HeatAnswer(yardstick, {name: measured(times_ms[name] / times_ms[yardstick]) for name in names}, {}, {})
+
+    monkeypatch.setattr(heats, "_run_child", run_child)
+    found = heats.run_heat([HeatEngine(name, name + ".plan") for name in times_ms], 1.0)
+    assert found.failed == {"n0": "crashed (signal 9)"} and found.yardstick == "n1"
+    assert {name: one.ratio for name, one in found.measured.items()} == pytest.approx(
+        {name: times_ms[name] / 21.0 for name in times_ms if name != "n0"})
 
 
 def field(**given):
