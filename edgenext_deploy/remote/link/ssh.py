@@ -71,7 +71,12 @@ def require_route(route: Route) -> None:
 
 def ssh_words() -> List[str]:
     """Return the words that start ssh: ``$EDGENEXT_SSH``, such as ``ssh -F FILE``, or ``ssh``."""
-    return shlex.split(os.environ.get(SSH_VARIABLE, "")) or ["ssh"]
+    given = os.environ.get(SSH_VARIABLE, "")
+    try:
+        return shlex.split(given) or ["ssh"]
+    except ValueError as error:
+        raise UsageError("{} is no command line: {} ({})".format(SSH_VARIABLE, shown(given), error),
+                         "such as \"ssh -F FILE\"; a word with spaces stands in quotes") from error
 
 
 def command_line(route: Route, batch: bool, forwards: Sequence[str] = ()) -> List[str]:

@@ -45,6 +45,12 @@ def test_words_that_ssh_would_take_for_something_else_are_refused(destination):
         require_route(Route(destination))
 
 
+def test_words_for_ssh_that_are_none(monkeypatch):
+    monkeypatch.setenv("EDGENEXT_SSH", "ssh -F 'a file")
+    with pytest.raises(UsageError, match="EDGENEXT_SSH is no command line: ssh -F 'a file"):
+        Connection(Route("board"))
+
+
 @pytest.mark.parametrize("destination", ["nano", "jetson@192.168.1.20", "u.x@nano.local", "u@fe80::1%eth0", "[::1]"])
 def test_destinations(destination):
     require_route(Route(destination))
