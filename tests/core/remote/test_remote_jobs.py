@@ -191,6 +191,18 @@ def test_who_uses_the_board_is_told(board):
     waiting.close()
 
 
+def test_a_job_that_cannot_begin_leaves_the_board_free(board):
+    """Its disk was full, for example."""
+    board.session._wait = False
+    board.session.connect()
+    board.root.mkdir(parents=True)
+    (board.root / "jobs").touch()
+    with pytest.raises(UsageError, match="cannot write"):
+        board.session.run(shell("j", "true"))
+    (board.root / "jobs").unlink()
+    assert board.session.run(shell("j", "true"))["code"] == 0
+
+
 def test_a_killed_job_is_seen_and_done_again(board):
     """The board was switched off, or its memory ran out."""
     with Connection(board.route) as connection:

@@ -60,8 +60,12 @@ class Folder:
         if not lock(handle):
             os.close(handle)
             return None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(who).encode("ascii"), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(who).encode("ascii"), 0)
+        except OSError:
+            os.close(handle)
+            raise
         return handle
 
     def holder(self) -> Json:

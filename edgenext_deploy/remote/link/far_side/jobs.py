@@ -62,11 +62,20 @@ def start(wire: Wire, folder: Folder, job: Json, wait: bool, again: bool) -> Jso
             told = holder
         if wire.waiting(4 * POLL_S):
             raise EOFError  # nothing is asked meanwhile: the connection has ended
-    path = folder.at("jobs", name)
+    with contextlib.ExitStack() as held:  # a lock that stayed here after a failure would keep this connection out too
+        held.callback(os.close, handle)
+        _begin(wire, folder, job, handle, held)
+    return state_of(folder, name)
+
+
+def _begin(wire: Wire, folder: Folder, job: Json, handle: int, held: contextlib.ExitStack) -> None:
+    """Make a job's folder, and its process, which inherits the lock."""
+    path = folder.at("jobs", job["id"])
     shutil.rmtree(path, ignore_errors=True)
     _forget_old_jobs(folder)
-    folder.make("jobs", name, "out")
+    folder.make("jobs", job["id"], "out")
     alive = os.open(os.path.join(path, "alive"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    held.callback(os.close, alive)
     lock(alive)
     for stream in ("output", "log"):
         open(os.path.join(path, stream), "wb").close()
@@ -86,12 +95,9 @@ def start(wire: Wire, folder: Folder, job: Json, wait: bool, again: bool) -> Jso
         finally:
             os._exit(0)
     os.wait()
-    os.close(handle)
-    os.close(alive)
     os.close(leash[0])
     if not job.get("attached"):
         os.close(leash[1])  # else it is closed when this process ends
-    return state_of(folder, name)
 
 
 def _is_done(folder: Folder, job: Json, state: Json) -> bool:
