@@ -95,13 +95,18 @@ def read(path: str) -> Profile:
     """Read a profile that ``edgenext-bench profile --json`` wrote.
 
     Raises:
-        BadInputError: missing, not JSON, no profile, or a field that is missing or of another type.
+        BadInputError: missing, not JSON, no profile, one without layers or sums, or a field that is missing or of
+            another type.
     """
     fix = "give a file that edgenext-bench profile --json FILE wrote"
     data = json_records.read_file(path, "profile", fix)
     if (data.get("kind"), data.get("schema")) != (KIND, SCHEMA):
         raise BadInputError("{}: not a profile of schema {}".format(path, SCHEMA), fix)
-    return json_records.from_json(Profile, data, path)
+    profile = json_records.from_json(Profile, data, path)
+    for name in ("layers", "by_kind", "by_stage", "by_block"):
+        if not getattr(profile, name):
+            raise BadInputError("{}: {} is empty".format(path, name), fix)
+    return profile
 
 
 def profile_engine(path: str, runs: int = 20,

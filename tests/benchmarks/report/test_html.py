@@ -233,6 +233,11 @@ def test_a_page_of_a_saved_run_with_its_profile(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         entry.run_command(bench_command, [*arguments, str(tmp_path / "run.json")])
     assert stopped.value.code == 3 and "not a profile" in capsys.readouterr().err
+    for name in ("layers", "by_kind", "by_stage", "by_block"):
+        (tmp_path / "profile.json").write_bytes(json_records.dump(profile._replace(**{name: ()})))
+        with pytest.raises(SystemExit) as stopped:
+            entry.run_command(bench_command, [*arguments, str(tmp_path / "profile.json")])
+        assert stopped.value.code == 3 and name + " is empty" in capsys.readouterr().err
 
 
 def test_the_main_command_writes_a_page(tmp_path, capsys):
