@@ -157,9 +157,13 @@ class _Construction:
                 release.title, level))
             level = None
         dropped = release.drop_cublas(config) if request.drop_cublas else ()
+        if request.drop_cublas and not dropped:
+            warnings.append("{} has no cuBLAS kernels; --no-cublas has no effect".format(release.title))
         cache = None
         if request.timing_cache is not None and release.has_timing_cache:
             cache = self._open_cache(request.timing_cache, warnings)
+        elif request.timing_cache is not None:
+            warnings.append("{} keeps no kernel times; --timing-cache has no effect".format(release.title))
         if release.has_progress_monitor:
             self._monitor = release.watch(config, progress)
         return _Settings(flags, placed, level, dropped, cache, tuple(warnings))

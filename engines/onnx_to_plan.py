@@ -143,6 +143,8 @@ def build_plan(
         if raced.untested:
             warnings.append("no race: {} is {}".format(raced.graph, raced.untested))
         return _built(path, written, raced.result, warnings, raced.self_test, raced.untested, raced.table)
+    if budget_min is not None:
+        warnings.append("one build of one graph is no race; --budget has no effect")
     graph = next(iter(source.manifests))
     with scratch_folder() as scratch:
         result = build_in_child(request._replace(onnx_path=source.place(graph, os.path.join(scratch, "graph.onnx"))))

@@ -87,6 +87,12 @@ def test_fp32(machine, capfd, tmp_path):
     assert (record.precision, record.precision_mode, record.fp32_pins, record.builder_flags) == ("fp32", "none", {}, ())
 
 
+def test_a_budget_without_a_race_is_said(machine, capfd, tmp_path):
+    machine()
+    code, _, err = run(capfd, normed(tmp_path), "--budget", "5")
+    assert code == 0 and "--budget has no effect" in err
+
+
 def test_no_fp16_no_plan(machine, capfd, tmp_path):
     machine(ignore_fp16=True)
     code, out, err = run(capfd, normed(tmp_path))

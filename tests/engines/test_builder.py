@@ -243,7 +243,16 @@ def test_cublas_can_be_left_out(monkeypatch, tmp_path):
     left = {source.name for source in module.TacticSource if module.double.configs[-1]._sources >> int(source) & 1}
     assert left == {"CUDNN"}
     install(monkeypatch, "11.1")
-    assert build(request(normed(tmp_path, "typed"), drop_cublas=True)).report.dropped_tactics == ()
+    report = build(request(normed(tmp_path, "typed"), drop_cublas=True)).report
+    assert report.dropped_tactics == () and any("--no-cublas has no effect" in text for text in report.warnings)
+
+
+def test_a_timing_cache_that_is_not_kept_is_said(monkeypatch, tmp_path):
+    install(monkeypatch, "8.2")
+    monkeypatch.setattr(Release, "has_timing_cache", False)  # as in TensorRT-RTX
+    report = build(request(normed(tmp_path), timing_cache=str(tmp_path / "cache"))).report
+    assert report.timing_cache_use == "none" and not (tmp_path / "cache").exists()
+    assert any("--timing-cache has no effect" in text for text in report.warnings)
 
 
 @pytest.mark.parametrize("name", ["8.2", "10.3"])
