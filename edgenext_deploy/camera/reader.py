@@ -17,6 +17,8 @@ _LOG = logging.getLogger(__name__)
 # A driver that hangs in its read keeps its thread; the thread is a daemon, so the process still ends.
 _JOIN_S = 5.0
 _LONGEST_LIMIT_S = 3600.0
+# How long a file that is played may stand still between two frames.
+_LONGEST_STILL_S = 10.0
 
 
 class Frame(NamedTuple):
@@ -269,7 +271,9 @@ class Camera:
             now, period = self._clock.now(), 1.0 / self._source.fps
             position_s = self._source.position_s
             if position_s is not None:
-                period, self._position_s = max(0.0, position_s - self._position_s), position_s
+                passed, self._position_s = position_s - self._position_s, position_s
+                # Not where recordings were joined, or a time is damaged: that may be hours.
+                period = passed if 0.0 <= passed <= _LONGEST_STILL_S else period
             due = now if self._due is None else self._due + period
             # After a pause, frames are not made up for by a burst.
             self._due = now if due < now - period else due

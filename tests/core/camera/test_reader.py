@@ -105,6 +105,21 @@ def test_pace_is_kept_without_bursts():
     assert [round(wait, 6) for wait in clock.waits] == [0.1, 0.1, 0.1, 0.1]
 
 
+def test_a_jump_in_a_files_times_is_not_sat_out():
+    """Recordings that were joined: the second one begins an hour later, the third before it."""
+    clock, source = FakeClock(), Script(range(6), live=False, fps=10.0)
+    times, give = [0.0, 0.2, 9.2, 3600.0, 3600.2, 5.0], source.read
+
+    def read():
+        source.position_s = times.pop(0) if times else None
+        return give()
+
+    source.read = read
+    with Camera(source, clock=clock) as camera:
+        ended(camera)
+    assert [round(wait, 6) for wait in clock.waits] == [0.2, 9.0, 0.1, 0.2, 0.1]
+
+
 def test_every_frame_waits_for_the_consumer():
     with Camera("synthetic://64x48@1000?frames=50", every_frame=True) as camera:
         frames = []
