@@ -95,8 +95,9 @@ class Session:
         return sum(connection.received_bytes for connection in self._connections)
 
     def connect(self) -> Connection:
-        """Return the connection, a new one if the last has ended."""
-        if not self._connections or self._connections[-1].ended:
+        """Return the connection, a new one if the last has ended, or was left in the middle of an answer."""
+        if not self._connections or not self._connections[-1].usable:
+            self.close()
             with self.timed("connect"):
                 connection = Connection(self.board.route, self._batch, self._forwards)
             self._connections.append(connection)

@@ -60,6 +60,7 @@ class Connection:
         self._said = b""
         self._read = bytearray()  # bytes would be copied whole for each part that comes
         self._errors_open = True
+        self._asked = False
         try:
             self._process = subprocess.Popen(command_line(route, batch, forwards), stdin=subprocess.PIPE,
                                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
@@ -106,7 +107,7 @@ class Connection:
         Raises:
             EdgeNextError: it was refused, or the connection has ended.
         """
-        self._write(_line(dict(fields, do=do)))
+        self._request(dict(fields, do=do))
         return self.listen(on_event)
 
     def listen(self, on_event: Optional[Callable[[Event], Any]] = None) -> Event:
@@ -134,7 +135,7 @@ class Connection:
             on_bytes: called with the number of bytes of each part.
         """
         size = os.path.getsize(source)
-        self._write(_line({"do": "put", "path": path, "size": size, "sha256": sha256}))
+        self._request({"do": "put", "path": path, "size": size, "sha256": sha256})
         event = self._answer()
         offset = event.get("offset")
         if not isinstance(offset, int) or not 0 <= offset <= size:
@@ -158,7 +159,7 @@ class Connection:
         Raises:
             BadInputError: it is missing, larger than that, or not what the far side said it is.
         """
-        self._write(_line({"do": "get", "path": path, "most": most_bytes, "tail": tail}))
+        self._request({"do": "get", "path": path, "most": most_bytes, "tail": tail})
         event = self._answer()
         size = event.get("size")
         if not isinstance(size, int) or not 0 <= size <= most_bytes:
@@ -168,7 +169,7 @@ class Connection:
         data = self._take(size)
         if hashlib.sha256(data).hexdigest() != event.get("sha256"):
             raise BadInputError("{}: {} arrived damaged".format(self.route.destination, shown(path)))
-        self._event()
+        self._answer()
         return data
 
     def _open(self, batch: bool) -> Event:
@@ -205,9 +206,19 @@ class Connection:
         skew = float(self.hello["time"]) - time.time()
         return skew if abs(skew) > _CLOCK_S else 0.0
 
+    @property
+    def usable(self) -> bool:
+        """Whether it can be asked: what was cut short, as by Ctrl-C, would be taken for the next request's answer."""
+        return not (self.ended or self._asked)
+
+    def _request(self, request: Event) -> None:
+        self._asked = True
+        self._write(_line(request))
+
     def _answer(self) -> Event:
         """Return the next event; raise the error that it says."""
         event = self._event()
+        self._asked = not ("done" in event or "error" in event)
         if "error" in event:
             raise refusal(self.route, str(event["error"]), str(event.get("text")))
         return event

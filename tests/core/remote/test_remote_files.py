@@ -54,6 +54,25 @@ def test_a_request_that_fails_is_told(board):
         assert connection.ask("jobs")["jobs"] == []
 
 
+@pytest.mark.parametrize("cut_short", [KeyboardInterrupt, BadInputError("it changed while it was copied")])
+def test_the_answer_to_a_request_that_was_cut_short_is_not_the_next_ones(board, cut_short, tmp_path, monkeypatch):
+    """Ctrl-C in a notebook, whose board stays open."""
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    first.write_text("first")
+    second.write_text("second")
+    there = board.session.push(bundle_of(str(first)))
+
+    def cut(self):
+        raise cut_short
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "_event", cut)
+        with pytest.raises((KeyboardInterrupt, BadInputError)):
+            board.session.fetch(os.path.relpath(there, str(board.root)), 100)
+    there = board.session.push(bundle_of(str(second)))
+    assert board.session.fetch(os.path.relpath(there, str(board.root)), 100) == b"second"
+
+
 def test_a_damaged_copy_is_replaced(board):
     bundle = bundle_of(TINY)
     path = board.session.push(bundle)
