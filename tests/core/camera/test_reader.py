@@ -1,6 +1,7 @@
 """The reader thread: the newest frame, counters, pace, reconnecting and errors."""
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from camera_checks import add_up, check_newest
 from edgenext_deploy.camera.open import is_stream, parse_address
 from edgenext_deploy.camera.reader import Backoff, Camera, Clock
 from edgenext_deploy.camera.source import FrameSource, SourceLostError
-from edgenext_deploy.camera.synthetic import number_in
+from edgenext_deploy.camera.synthetic import SyntheticSource, number_in
 from edgenext_deploy.errors import BadInputError, UsageError
 
 LOST = SourceLostError("unplugged")
@@ -149,6 +150,20 @@ def test_reading_with_a_timeout_and_after_close():
     camera.close()
     camera.close()
     assert camera.read() is None and source.closed >= 1
+
+
+def test_a_test_pattern_takes_the_memory_of_its_frames_only():
+    tracemalloc.start()
+    try:
+        source = SyntheticSource(2000, 2000)
+        image = source.read()
+        assert tracemalloc.get_traced_memory()[1] < 2.5 * image.nbytes
+    finally:
+        tracemalloc.stop()
+    source = SyntheticSource(32, 32)
+    colors = [tuple(source.read()[-1, -1].tolist()) for _ in range(600)]
+    assert len(set(colors)) == 9 and colors[:60] == [colors[0]] * 60 and colors[60:120] == [colors[60]] * 60
+    assert colors[540:] == colors[:60]
 
 
 def test_close_wakes_a_reader_and_leaves_no_thread():
