@@ -25,6 +25,9 @@ def find_installed(module: str) -> Optional[Installed]:
         return None
     folder = os.path.dirname(os.path.dirname(spec.origin))
     pattern = re.compile(re.escape(module) + r"(?:_cu\d+)?-(\d[^-]*?)(?:-py[\d.]+)?\.(?:dist|egg)-info$")
-    names = os.listdir(folder) if os.path.isdir(folder) else []
+    try:
+        names = os.listdir(folder)
+    except OSError:  # an archive, or a folder whose modules may be imported and not listed
+        names = []
     versions = {match.group(1) for match in map(pattern.match, names) if match}
     return Installed(spec.origin, versions.pop() if len(versions) == 1 else None)

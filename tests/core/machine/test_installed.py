@@ -1,4 +1,5 @@
 """The version of an installed library, without importing it."""
+import os
 import sys
 
 import pytest
@@ -30,6 +31,20 @@ def site(tmp_path, monkeypatch):
 def test_the_metadata_says_the_version(site, metadata, version):
     found = site(*metadata)
     assert found.origin.endswith("__init__.py") and found.version == version
+
+
+def test_a_folder_that_may_not_be_listed(site, tmp_path, monkeypatch):
+    """Python does without: it finds a module by its name."""
+    listdir = os.listdir
+
+    def refuse(path):
+        if path == str(tmp_path):
+            raise PermissionError(13, "Permission denied")
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    found = site("toylib-1.2.dist-info")
+    assert found.origin.endswith("__init__.py") and found.version is None
 
 
 def test_what_is_not_there(site, tmp_path):
