@@ -98,8 +98,12 @@ def _fetch(python: Sequence[int], machine: str, pins: Sequence[str], folders: Di
     with tempfile.TemporaryDirectory(dir=os.path.join(cache_folder(), "wheels")) as folder:
         wanted = os.path.join(folder, "requirements.txt")
         write_files_atomically({wanted: requirements(pins).encode("ascii")})
-        done = subprocess.run(python_command("pip", [*words, "-d", folder, "-r", wanted]), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_DOWNLOAD_S)
+        try:
+            done = subprocess.run(python_command("pip", [*words, "-d", folder, "-r", wanted]), stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_DOWNLOAD_S)
+        except subprocess.TimeoutExpired as error:
+            raise MissingRuntimeError("pip did not fetch the board's wheels within {:g} s".format(_DOWNLOAD_S),
+                                      "check this machine's network, and run the same command again") from error
         if done.returncode != 0:
             raise MissingRuntimeError(
                 "pip could not fetch the board's wheels: {}".format(

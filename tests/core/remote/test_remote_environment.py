@@ -107,6 +107,14 @@ def test_another_file_of_the_same_name_is_not_sent(tmp_path, monkeypatch):
     assert wheels._known_wheel("click==8.0.4", str(folder)) is None
 
 
+def test_a_network_that_is_too_slow_is_no_bug(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGENEXT_CACHE", str(tmp_path))
+    monkeypatch.setattr(wheels, "_DOWNLOAD_S", 0.01)
+    monkeypatch.setattr(wheels, "python_command", lambda module, words: ["sleep", "10"])
+    with pytest.raises(MissingRuntimeError, match=r"within 0\.01 s"):
+        wheels.fetched_wheels([3, 6, 9], "aarch64", ["click==8.0.4"])
+
+
 def age(path, seconds):
     os.utime(str(path), (time.time() - seconds,) * 2)
 
