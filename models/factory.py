@@ -33,8 +33,8 @@ def create_model(
         state: the set of tensors to take from a checkpoint with several, see `checkpoint.load_checkpoint`.
 
     Raises:
-        UsageError: no such variant, nothing is published for it, both sources of weights are given, or
-            `state` without a checkpoint.
+        UsageError: no such variant, nothing is published for it, both sources of weights are given, `state` without a
+            checkpoint, or `num_classes` is no number of classes.
         BadInputError: the weights do not fit the variant or the number of classes, or the file is no checkpoint.
         MissingRuntimeError: no network for the download.
     """

@@ -19,7 +19,7 @@ from edgenext_deploy.models.checkpoints.tensor_sets import BARE
 from edgenext_deploy.models.checkpoints.training_record import NO_RECORD, TrainingRecord, record_of
 from edgenext_deploy.models.checkpoints.weights_file import read_weights_file
 from edgenext_deploy.models.variants.families import family_of
-from edgenext_deploy.models.variants.reference import reference_module
+from edgenext_deploy.models.variants.reference import reference_module, require_class_count
 from edgenext_deploy.models.variants.registry import VARIANTS, Variant, get_variant
 
 _LONGEST_MESSAGE = 1000
@@ -79,7 +79,7 @@ def load_checkpoint(
         The parameters under the reference module's keys, with where they came from.
 
     Raises:
-        UsageError: no such variant.
+        UsageError: no such variant, or `num_classes` is no number of classes.
         BadInputError: no such file, not a checkpoint, damaged, asking to run code, of another model, or with several
             sets of parameters.
         MissingRuntimeError: a safetensors file and no safetensors library.
@@ -101,6 +101,7 @@ def _load(
     name: str, variant: str | Variant, num_classes: int | None, state: str | None, preferred: Sequence[str]
 ) -> LoadedWeights:
     known = get_variant(variant) if isinstance(variant, str) else variant
+    require_class_count(num_classes)
     with _reading(name):
         content = read_weights_file(name)
         search = Search(content, state)

@@ -2,6 +2,7 @@
 import torch
 from torch import nn
 
+from edgenext_deploy.errors import UsageError
 from edgenext_deploy.models.definitions.config import SSDLiteConfig
 from edgenext_deploy.models.definitions.deeplab import DeepLabV3
 from edgenext_deploy.models.definitions.ssdlite import SSDLite
@@ -18,11 +19,21 @@ def reference_module(variant: Variant, num_classes: int | None = None, seed: int
         variant: registered or not.
         num_classes: by default the variant's.
         seed: of the initial parameters.
+
+    Raises:
+        UsageError: `num_classes` is no number of classes.
     """
+    require_class_count(num_classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _build(variant, variant.num_classes if num_classes is None else num_classes)
     return model.eval()
+
+
+def require_class_count(num_classes: int | None) -> None:
+    """Raise UsageError unless a number of classes is None or a whole number above 0."""
+    if num_classes is not None and (type(num_classes) is not int or num_classes < 1):
+        raise UsageError(f"num_classes must be a whole number of at least 1, found {num_classes!r}")
 
 
 def _build(variant: Variant, num_classes: int) -> nn.Module:

@@ -62,3 +62,12 @@ def test_the_old_calls_of_loading_still_work(checkpoint):
     with pytest.warns(DeprecationWarning, match=r"write load_backbone\(.*, checkpoint="):
         load_backbone(detector, path)
     assert torch.equal(detector.backbone.stages[0][0].gamma, model.stages[0][0].gamma)
+
+
+@pytest.mark.parametrize("num_classes", [0, -1, True, 2.0, "10"])
+def test_what_is_no_number_of_classes_is_refused(tmp_path, num_classes):
+    path = tmp_path / "weights.pth"
+    torch.save(reference_module(XXS, 7).state_dict(), path)
+    for given in ({}, {"checkpoint": path}):
+        with pytest.raises(UsageError, match="num_classes must be a whole number of at least 1"):
+            create_model("xxs", num_classes=num_classes, **given)
