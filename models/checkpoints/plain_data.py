@@ -58,7 +58,7 @@ _VALUES = (
     r"|pathlib\.(?:_local\.)?(?:Pure)?(?:Posix|Windows)?Path"
     r"|datetime\.(?:date|time|datetime|timedelta|timezone)|decimal\.Decimal|fractions\.Fraction|uuid\.UUID"
     r"|builtins\.(?:bool|int|float|str|bytes|list|tuple|dict|frozenset|object|range|slice)"
-    r"|torch\.torch_version\.TorchVersion|typing\.\w+|omegaconf\.[\w.]+"
+    r"|torch\.torch_version\.TorchVersion|typing\.\w+|omegaconf\.[\w.]+|mmengine\.logging\.history_buffer\.HistoryBuffer"
     r"|(?:pytorch_lightning|lightning)\.[\w.]*callbacks\.[\w.]+")
 _STAND_INS: tuple[tuple[str, Callable[..., Any]], ...] = (
     (r"collections\.deque", plain_list), (_MAPPINGS, PlainMapping), (_VALUES, Nothing))

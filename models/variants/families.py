@@ -145,6 +145,17 @@ register_family(Family(
     backbone="edgenext_deploy.models.definitions.edgenext:EdgeNeXtBackbone",
     lowering="edgenext_deploy.export.lowering.edgenext",
     key_layouts=(
+        # The inverse of tools/model_converters/edgenext_to_mmpretrain.py of open-mmlab/mmpretrain, which only renames;
+        # the head lies beside the backbone. Before the official layout, whose marker these files have too.
+        KeyLayout("mmpretrain", r"^stages\.\d+\.\d+\.depthwise_conv\.", (
+            (r"\.depthwise_conv\.", ".dwconv."),
+            (r"\.pointwise_conv([12])\.", r".pwconv\1."),
+            (r"\.conv_modules\.", ".convs."),
+            (r"\.pos_embed\.proj\.", ".pos_embd.token_projection."),
+            (r"\.csa\.scale$", ".xca.temperature"),
+            (r"([._])csa(\.|$)", r"\1xca\2"),
+            (r"^norm3\.", "norm."),
+        )),
         KeyLayout("official", r"^downsample_layers\."),
         # The inverse of `checkpoint_filter_fn` in timm 1.0.31 `models/edgenext.py`, which only renames: no
         # tensor changes its shape between the two layouts.

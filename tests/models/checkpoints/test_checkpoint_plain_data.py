@@ -1,7 +1,9 @@
 """What lies beside the weights in a file: plain data is passed over, code is refused and never runs."""
 import argparse
 import collections
+import contextlib
 import datetime
+import itertools
 import os
 import pathlib
 import pickle
@@ -57,23 +59,40 @@ def test_weights_in_a_mapping_of_another_class(load, container):
     assert_same(load({"net": container}), GIVEN)
 
 
-def test_settings_of_omegaconf(tmp_path, monkeypatch):
-    """Its pickles name classes and hold their state; here the classes are our own, gone when the file is read."""
-    names = {"omegaconf": [], "omegaconf.base": ["ContainerMetadata"], "omegaconf.dictconfig": ["DictConfig"]}
+@contextlib.contextmanager
+def classes_of(monkeypatch, *names):
+    """Give classes of a library that is not there, by their full names; they are gone again after the block."""
     made = {}
-    for module, classes in names.items():
-        monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
-        for name in classes:
+    with monkeypatch.context() as patch:
+        for module, _, name in (full.rpartition(".") for full in names):
+            for parent in itertools.accumulate(module.split("."), "{}.{}".format):
+                if parent not in sys.modules:
+                    patch.setitem(sys.modules, parent, types.ModuleType(parent))
             made[name] = type(name, (), {"__module__": module})
             setattr(sys.modules[module], name, made[name])
-    settings, metadata = made["DictConfig"](), made["ContainerMetadata"]()
-    settings.__dict__.update(_content={"lr": 1}, _metadata=metadata, _parent=settings)
+        yield made
+    assert not any(full.split(".")[0] in sys.modules for full in names)
+
+
+def test_settings_of_omegaconf(tmp_path, monkeypatch):
+    """Its pickles name classes and hold their state."""
     path = tmp_path / "weights.ckpt"
-    torch.save({"hyper_parameters": settings, "state_dict": GIVEN}, path)
-    for module in names:
-        monkeypatch.delitem(sys.modules, module)
+    with classes_of(monkeypatch, "omegaconf.base.ContainerMetadata", "omegaconf.dictconfig.DictConfig") as made:
+        settings, metadata = made["DictConfig"](), made["ContainerMetadata"]()
+        settings.__dict__.update(_content={"lr": 1}, _metadata=metadata, _parent=settings)
+        torch.save({"hyper_parameters": settings, "state_dict": GIVEN}, path)
     assert_same(load_checkpoint(path, variant=NARROW), GIVEN)
-    assert not any(module in sys.modules for module in names)
+    assert "omegaconf" not in sys.modules
+
+
+def test_losses_of_mmengine(tmp_path, monkeypatch):
+    """Every checkpoint of a training in mmpretrain has them (open-mmlab/mmengine#1655)."""
+    path = tmp_path / "epoch_3.pth"
+    with classes_of(monkeypatch, "mmengine.logging.history_buffer.HistoryBuffer") as made:
+        losses = made["HistoryBuffer"]()
+        losses.__dict__.update(max_length=1000000, _log_history=np.array([0.5]), _count_history=np.array([1]))
+        torch.save({"message_hub": {"log_scalars": {"train/loss": losses}}, "state_dict": GIVEN}, path)
+    assert_same(load_checkpoint(path, variant=NARROW), GIVEN)
 
 
 @pytest.mark.parametrize("extra", [

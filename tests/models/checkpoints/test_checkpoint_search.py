@@ -250,6 +250,22 @@ def test_a_classifier_beside_a_backbone(load, prefix, head, layout):
     assert not any(note.startswith("beside it") and head.split(".")[-1] in note for note in loaded.notes)
 
 
+def test_the_layout_of_mmpretrain(load):
+    """As tools/model_converters/edgenext_to_mmpretrain.py names them, which replaces words wherever they stand."""
+    words = {"dwconv": "depthwise_conv", "pwconv": "pointwise_conv", "xca": "csa", "convs": "conv_modules",
+             "token_projection": "proj", "pos_embd": "pos_embed", "temperature": "scale"}
+
+    def renamed(key):
+        for ours, theirs in words.items():
+            key = key.replace(ours, theirs)
+        return key.replace("head.", "head.fc.") if key.startswith("head.") else "backbone." + (
+            key.replace("norm.", "norm3.") if key.startswith("norm.") else key)
+
+    loaded = load({"meta": {}, "state_dict": {renamed(key): value for key, value in GIVEN.items()}})
+    assert_same(loaded, GIVEN)
+    assert (loaded.layout, loaded.container) == ("mmpretrain", "state_dict.backbone")
+
+
 @pytest.mark.parametrize("beside", [
     {"projector.weight": (10, 20)}, {"head.weight": (10, 20), "neck.weight": (20,)}, {"head.weight_g": (10, 1)},
     {"fc1.weight": (20, 20), "fc2.weight": (10, 20)}, {"head.bias": (10,)},
