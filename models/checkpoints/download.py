@@ -11,7 +11,13 @@ from edgenext_deploy.errors import BadInputError, MissingRuntimeError, UsageErro
 from edgenext_deploy.files import cache_folder, require_file, sha256_of_file, write_files_atomically
 from edgenext_deploy.models.checkpoints.outer_shell import require_weights
 from edgenext_deploy.models.checkpoints.partial_file import cache_errors, partial_file
-from edgenext_deploy.models.checkpoints.transfer import MOST_BYTES, BrokenTransferError, require_https, transfer
+from edgenext_deploy.models.checkpoints.transfer import (
+    MOST_BYTES,
+    BrokenTransferError,
+    NoAnswerError,
+    require_https,
+    transfer,
+)
 from edgenext_deploy.models.variants.registry import Checkpoint, Variant
 
 _RECORD = ".sha256"
@@ -89,13 +95,14 @@ def _fetched(
             digest = _checked(source, file.path, announced)
             with cache_errors(path):
                 file.finish()
-        except BrokenTransferError as error:
+        except (BrokenTransferError, NoAnswerError) as error:
             _, kept = file.left_over(source.url)
             if not kept:
                 file.drop()
+            what = error.message if isinstance(error, NoAnswerError) else (
+                f"the connection broke while {source.url} was downloaded: {error}")
             raise MissingRuntimeError(
-                f"the connection broke while {source.url} was downloaded: {error}; "
-                + (f"the next run goes on behind byte {kept}" if kept else "nothing was kept")) from error
+                what + (f"; the next run goes on behind byte {kept}" if kept else "; nothing was kept")) from error
         except (MissingRuntimeError, UsageError):
             file.drop()
             raise

@@ -29,6 +29,10 @@ class BrokenTransferError(Exception):
     """The transfer did not end well; what came is right as far as it goes."""
 
 
+class NoAnswerError(MissingRuntimeError):
+    """The network or the server gives nothing at the moment; what an earlier transfer left is as good as before."""
+
+
 def transfer(
     url: str, file: PartialFile, *, allow_localhost: bool, advance: Callable[[int, int], None],
 ) -> str:
@@ -45,7 +49,8 @@ def transfer(
 
     Raises:
         UsageError: the address is not https.
-        MissingRuntimeError: no network, no such file, or an answer that is not a file.
+        MissingRuntimeError: no such file, or an answer that is not a file.
+        NoAnswerError: no network, or a server that fails.
         BrokenTransferError: the connection ended too early or took too long.
     """
     require_https(url, allow_localhost, UsageError)
@@ -150,7 +155,8 @@ def _errors(url: str, watch: "_Watch") -> Iterator[None]:
     try:
         yield
     except urllib.error.HTTPError as error:
-        raise MissingRuntimeError(f"{host} answered {error.code} {shown(str(error.reason), 80)} to {url}") from error
+        kind = NoAnswerError if error.code >= 500 else MissingRuntimeError
+        raise kind(f"{host} answered {error.code} {shown(str(error.reason), 80)} to {url}") from error
     except (http.client.HTTPException, ConnectionResetError, ValueError) as error:
         watch.check()
         raise BrokenTransferError(shown(str(error) or type(error).__name__, 80)) from error
@@ -165,7 +171,7 @@ def _errors(url: str, watch: "_Watch") -> Iterator[None]:
             what = f"no network: {host} did not answer within {_TIMEOUT_S:.0f} s"
         else:
             what = f"no network: {host} cannot be reached ({reason or type(reason).__name__})"
-        raise MissingRuntimeError(f"{what}; {url} was not downloaded") from error
+        raise NoAnswerError(f"{what}; {url} was not downloaded") from error
 
 
 def _answered(url: str, what: str) -> MissingRuntimeError:

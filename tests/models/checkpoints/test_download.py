@@ -47,7 +47,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not self.path.startswith("/moved"):
             self.wfile.write(CONTENT[:1000] if self.path == "/truncated.pth" else CONTENT)
 
-    def breaks_once(self):
+    def breaks_once(self, end=None, stalls_s=0.0):
         start = self.headers.get("Range")
         if start:
             assert self.headers["If-Range"] == '"tag"'
@@ -55,14 +55,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {first}-{len(CONTENT) - 1}/{len(CONTENT)}")
             rest = CONTENT[first:]
+            sent = CONTENT[first:end]
             self.server.paths.append(first)
         else:
             self.send_response(200)
-            rest = CONTENT
+            rest, sent = CONTENT, CONTENT[:300_000]
         self.send_header("ETag", '"tag"')
         self.send_header("Content-Length", str(len(rest)))
         self.end_headers()
-        self.wfile.write(rest if start else rest[:300_000])
+        self.wfile.write(sent)
+        time.sleep(stalls_s)
 
     def log_message(self, *_):
         pass
@@ -274,6 +276,25 @@ def test_broken_transfer_is_resumed(server, tmp_path):
     assert server.paths[-1] == 300_000
     assert Path(path).read_bytes() == CONTENT
     assert sorted(os.listdir(tmp_path)) == ["weights.pth", "weights.pth.sha256"]
+
+
+@pytest.mark.parametrize("trouble", ["no network", "503", "stalls"])
+def test_what_came_outlives_a_run_without_an_answer(server, tmp_path, monkeypatch, trouble):
+    with pytest.raises(MissingRuntimeError):
+        fetch_from(server, "breaks-once.pth", tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(MissingRuntimeError) as caught:
+        if trouble == "no network":
+            patch.setattr(socket, "create_connection", lambda *_, **__: (_ for _ in ()).throw(OSError("unreachable")))
+        elif trouble == "503":
+            patch.setattr(Handler, "do_GET", lambda handler: handler.send_error(503))
+        else:
+            patch.setattr("edgenext_deploy.models.checkpoints.transfer._TIMEOUT_S", 0.1)
+            patch.setattr(Handler, "do_GET", lambda handler: handler.breaks_once(400_000, stalls_s=0.5))
+        fetch_from(server, "breaks-once.pth", tmp_path)
+    kept = 400_000 if trouble == "stalls" else 300_000
+    assert f"the next run goes on behind byte {kept}" in caught.value.message
+    assert Path(fetch_from(server, "breaks-once.pth", tmp_path)).read_bytes() == CONTENT
+    assert server.paths[-1] == kept
 
 
 def test_rest_of_another_address_is_not_taken(server, tmp_path):
