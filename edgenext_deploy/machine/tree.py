@@ -1,7 +1,9 @@
 """The one reader of a machine's files: ``/proc``, ``/sys``, ``/etc``, or a recorded copy of them."""
+import contextlib
 import glob
 import os
 import re
+import signal
 import subprocess
 from typing import List, Optional, Sequence
 
@@ -68,11 +70,22 @@ class Tree:
         if self.root != "/":
             return None
         try:
-            done = subprocess.run(list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, timeout=timeout_s)
-        except (OSError, subprocess.TimeoutExpired):
+            process = subprocess.Popen(list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=subprocess.DEVNULL, start_new_session=True)
+        except OSError:
             return None
-        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+        with process.stdout:  # type: ignore[union-attr]
+            try:
+                output = process.communicate(timeout=timeout_s)[0]
+            except BaseException as error:
+                # With all that it has started: subprocess.run of Python 3.6 waits until the last of them ends.
+                with contextlib.suppress(OSError):  # it has just ended
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    return None
+                raise
+        return output.decode("utf-8", "replace") if process.returncode == 0 else None
 
     def path(self, path: str) -> str:
         """Return where an absolute path of the machine lies on this one."""

@@ -1,5 +1,6 @@
 """The one reader of a machine's files."""
 import os
+import time
 
 import pytest
 
@@ -47,3 +48,6 @@ def test_commands_run_on_the_machine_itself_only(tree):
     assert here.output_of(["false"]) is None
     assert here.output_of(["no-such-command-here"]) is None
     assert here.output_of(["sleep", "5"], timeout_s=0.05) is None
+    began = time.monotonic()
+    assert here.output_of(["sh", "-c", "sleep 5; true"], timeout_s=0.05) is None
+    assert time.monotonic() - began < 2.0  # not until the shell's own child ends
