@@ -65,8 +65,10 @@ def require_route(route: Route) -> None:
                          "give HOST or USER@HOST; a port, a key or a jump host goes into ~/.ssh/config")
     if not _PYTHON.match(route.python):
         raise UsageError("not the name of a Python: {}".format(shown(repr(route.python))), "such as --python python3.8")
-    if not route.folder or "\0" in route.folder or "\n" in route.folder:
-        raise UsageError("not a folder: {}".format(shown(repr(route.folder))))
+    # pip puts the path between double quotes of a shell, in the scripts that it installs.
+    if not route.folder or any(character in route.folder for character in '\0\n"$`\\'):
+        raise UsageError("not a folder: {}".format(shown(repr(route.folder))),
+                         "give one without double quotes, $, ` and backslashes")
 
 
 def ssh_words() -> List[str]:

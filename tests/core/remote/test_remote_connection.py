@@ -45,6 +45,13 @@ def test_words_that_ssh_would_take_for_something_else_are_refused(destination):
         require_route(Route(destination))
 
 
+@pytest.mark.parametrize("folder", ["", "a\nb", 'a"b', "$HOME/a", "a`b", "a\\b"])
+def test_a_folder_in_which_pips_scripts_would_not_run_is_refused(folder):
+    with pytest.raises(UsageError, match="not a folder"):
+        require_route(Route("nano", folder=folder))
+    require_route(Route("nano", folder="~/my board's ö"))
+
+
 def test_words_for_ssh_that_are_none(monkeypatch):
     monkeypatch.setenv("EDGENEXT_SSH", "ssh -F 'a file")
     with pytest.raises(UsageError, match="EDGENEXT_SSH is no command line: ssh -F 'a file"):
