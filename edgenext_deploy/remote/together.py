@@ -77,9 +77,11 @@ def run_together(boards: Sequence[FleetBoard], work: Work, screen: Screen, wait:
                 time.sleep(_POLL_S)
     except KeyboardInterrupt:
         if len(sessions) > 1:
-            left = screen.leave("the jobs of {} boards".format(len(sessions)))
+            # What is attached, as run is, ends with the connection: there is nothing to ask.
+            lasting = [session for session in sessions if session.job is None or not session.job.attached]
+            left = bool(lasting) and screen.leave("the jobs of {} boards".format(len(lasting)))
             screen.end("left running there; the same command goes on with them" if left else "ending them")
-            for session in () if left else sessions:
+            for session in () if left else lasting:
                 try:
                     session.stop_job()
                 except EdgeNextError as error:  # the others are to end all the same

@@ -6,6 +6,7 @@ import pytest
 from edgenext_deploy.errors import BadInputError, MissingRuntimeError
 from edgenext_deploy.remote import together
 from edgenext_deploy.remote.fleet import FleetBoard
+from edgenext_deploy.remote.link.jobs import Job
 from edgenext_deploy.remote.link.ssh import Route
 from edgenext_deploy.remote.screen import Screen, table_lines
 from edgenext_deploy.remote.together import as_data, run_together, worst_code
@@ -52,6 +53,26 @@ def test_ctrl_c_asks_once_for_all(left, monkeypatch, capsys):
     go.set()
     assert asked == ["the jobs of 2 boards"] and stopped == ([] if left else ["one", "two"])
     assert ("left running" in capsys.readouterr().err) == left
+
+
+def test_ctrl_c_asks_nothing_where_the_jobs_end_with_the_connection(monkeypatch, capsys):
+    asked, go, begun = [], threading.Event(), threading.Barrier(3)
+
+    def work(session):
+        session.job = Job("run", "run", [], attached=True)
+        begun.wait(10)
+        return go.wait(10) and {}
+
+    def interrupt(seconds):
+        begun.wait(10)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(together, "time", type("", (), {"sleep": interrupt, "monotonic": lambda: 0.0}))
+    monkeypatch.setattr(Screen, "leave", lambda self, title: asked.append(title) or True)
+    with Screen(["one", "two"]) as screen, pytest.raises(KeyboardInterrupt):
+        run_together(BOARDS[:2], work, screen)
+    go.set()
+    assert asked == [] and "left running" not in capsys.readouterr().err
 
 
 def test_a_board_that_cannot_be_told_to_end_keeps_no_other_from_it(monkeypatch, capsys):
