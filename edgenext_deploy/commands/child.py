@@ -1,9 +1,14 @@
 """Another command of this toolkit in a child process: how stages use each other against the direction of imports."""
+import signal
 import subprocess
 from typing import Optional, Sequence, Tuple
 
 from edgenext_deploy.child_process import python_command
-from edgenext_deploy.errors import BY_EXIT_CODE, VerificationError
+from edgenext_deploy.errors import BY_EXIT_CODE, IncompatibleError, VerificationError
+
+
+class KilledError(IncompatibleError):
+    """The system killed a child, most likely because memory ran out."""
 
 
 def run_module(module: str, arguments: Sequence[str], timeout_s: Optional[float] = None) -> str:
@@ -17,6 +22,7 @@ def run_module(module: str, arguments: Sequence[str], timeout_s: Optional[float]
     Raises:
         EdgeNextError: the child failed with one; its class, message and fix are the child's.
         VerificationError: the time was up.
+        KilledError: the system killed it.
         RuntimeError: the child ended in another way, such as a crash.
     """
     shown = " ".join([module, *arguments])
@@ -27,6 +33,9 @@ def run_module(module: str, arguments: Sequence[str], timeout_s: Optional[float]
         raise VerificationError("{} took more than {:g} s".format(shown, timeout_s or 0)) from error
     if child.returncode == 0:
         return child.stdout.decode("utf-8", "replace")
+    if child.returncode == -signal.SIGKILL:
+        raise KilledError("{} was killed by the system, most likely because it was out of memory (SIGKILL, exit "
+                          "137)".format(shown), "close other programs, or give the machine swap space")
     message, fix = error_said(child.stderr.decode("utf-8", "replace").splitlines())
     kind = BY_EXIT_CODE.get(child.returncode)
     if kind is None:

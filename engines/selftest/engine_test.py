@@ -5,8 +5,9 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.artifacts.engine_file import open_engine_file
-from edgenext_deploy.commands.child import run_module
+from edgenext_deploy.commands.child import KilledError, run_module
 from edgenext_deploy.engines.selftest.golden_test import SelfTest, self_test
+from edgenext_deploy.engines.workspace import SWAP_ADVICE
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, VerificationError
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.scratch import scratch_folder
@@ -79,6 +80,8 @@ def verify_in_child(path: str) -> Tuple[Optional[SelfTest], str]:
         answer = os.path.join(folder, "answer.json")
         try:
             run_module("edgenext_deploy.engines.cli", ["test", path, "--json-file", answer], _TIME_LIMIT_S)
+        except KilledError as error:
+            raise VerificationError("the plan cannot be run: {}".format(error.message), SWAP_ADVICE) from error
         except (MissingRuntimeError, IncompatibleError) as error:
             return None, error.message
         except RuntimeError as error:

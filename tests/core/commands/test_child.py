@@ -25,6 +25,7 @@ def test_errors_keep_class_message_and_fix(tmp_path):
 
 @pytest.mark.parametrize("code, kind, words", [
     ("import time; time.sleep(60)", VerificationError, "more than 0.5 s"),
+    ("import os; os.kill(os.getpid(), 9)", child.KilledError, "most likely because it was out of memory"),
     ("import os; os.abort()", RuntimeError, "ended with code -6"),
     ("import sys; sys.exit('trouble')", RuntimeError, "trouble"),
 ])

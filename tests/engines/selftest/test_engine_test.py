@@ -7,6 +7,7 @@ from command_lines import run_here
 from doubles import gpu
 from engine_cases import normed
 
+from edgenext_deploy.commands.child import KilledError
 from edgenext_deploy.engines.cli import command
 from edgenext_deploy.engines.selftest import engine_test
 from edgenext_deploy.engines.selftest.golden_test import SelfTest
@@ -74,6 +75,14 @@ def test_a_crash_is_a_failed_test(monkeypatch):
     answering(monkeypatch, RuntimeError("ended with code -11"))
     with pytest.raises(VerificationError, match="code -11"):
         engine_test.verify_in_child("x.plan")
+
+
+def test_a_test_that_the_system_killed_fails_for_want_of_memory(monkeypatch):
+    """It is no reason to keep a plan untested, nor one to build it again."""
+    answering(monkeypatch, KilledError("the test was killed by the system"))
+    with pytest.raises(VerificationError, match="killed by the system") as caught:
+        engine_test.verify_in_child("x.plan")
+    assert "swap" in caught.value.fix and "build again" not in caught.value.fix
 
 
 @pytest.fixture
