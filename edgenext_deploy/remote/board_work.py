@@ -11,7 +11,14 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from edgenext_deploy.artifacts.plan_sidecar import parse_record, sidecar_path
 from edgenext_deploy.commands.child import run_module
 from edgenext_deploy.errors import BadInputError, UsageError
-from edgenext_deploy.files import cache_folder, sha256_of_bytes, sha256_of_file, shown, write_files_atomically
+from edgenext_deploy.files import (
+    cache_folder,
+    require_writable,
+    sha256_of_bytes,
+    sha256_of_file,
+    shown,
+    write_files_atomically,
+)
 from edgenext_deploy.remote.elsewhere import carry_words
 from edgenext_deploy.remote.link.jobs import Job
 from edgenext_deploy.remote.pushing import Bundle, bundle_of
@@ -113,6 +120,7 @@ def build_there(session: Session, engine: str, words: Sequence[str], output: str
         EdgeNextError: what ``edgenext-build`` raised there.
         BadInputError: what came from there is not what it should be.
     """
+    _require_output(session, output)
     bundle = bundle_of(engine)
     onnx = session.push(bundle)
     found = session.facts().environment
@@ -150,6 +158,7 @@ def bench_there(session: Session, wanted: Wanted, words: Sequence[str], build_wo
         EdgeNextError: what a command raised there.
         BadInputError: the report is not one.
     """
+    _require_output(session, output)
     session.require_ready()
     engine = prepare_engine(session, wanted)
     found = session.facts()
@@ -207,6 +216,11 @@ def output_path(session: Session, output: str, name: str) -> str:
     """Return the path here of a file of a board; the board's name is in it."""
     host = re.sub(r"[^A-Za-z0-9.-]+", "_", session.board.name.rpartition("@")[2]).strip("._") or "board"
     return os.path.join(output, "{}-{}".format(host, name))
+
+
+def _require_output(session: Session, output: str) -> None:
+    """Raise UsageError, before minutes of work, if a folder here can plainly not be written."""
+    require_writable(output_path(session, output, "x.json"), "give another folder with --output")
 
 
 def _nothing(line: str) -> None:

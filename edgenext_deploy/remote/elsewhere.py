@@ -5,7 +5,7 @@ import secrets
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 from edgenext_deploy.errors import UsageError
-from edgenext_deploy.files import shown, write_files_atomically
+from edgenext_deploy.files import require_writable, shown, write_files_atomically
 from edgenext_deploy.live_view.address import TOKEN_VARIABLE
 from edgenext_deploy.preprocess.photo_files import is_photo
 from edgenext_deploy.remote.link.connection import field
@@ -114,6 +114,8 @@ def _carried(session: Session, option: str, value: str, outputs: List[Tuple[str,
     if option in _OUTPUTS:
         if value == "-":
             return value
+        if not os.path.isdir(value):
+            require_writable(value, "give another file with {}".format(option))
         name = os.path.basename(os.path.abspath(value))
         outputs.append((name, value))
         return "out/" + name + ("/" if value.endswith("/") else "")

@@ -3,7 +3,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import click
 
-from edgenext_deploy.commands.options import write_result
+from edgenext_deploy.commands.options import check_outputs, write_result
 from edgenext_deploy.errors import EdgeNextError
 from edgenext_deploy.remote.fleet import FleetBoard, choose_boards, find_fleet_file, read_fleet
 from edgenext_deploy.remote.screen import Screen, table_lines
@@ -63,6 +63,7 @@ def run_and_show(boards: Sequence[FleetBoard], work: Work, wait: bool, as_json: 
     Raises:
         EdgeNextError: the one board's, where there is one.
     """
+    check_outputs([("--json-file", json_file)])
     with Screen([board.name for board in boards], quiet=as_json) as screen:
         outcomes = run_together(boards, work, screen, wait, forwards)
     write_result(as_data(outcomes), as_json, json_file, lambda: _show(outcomes, show, columns or {}))

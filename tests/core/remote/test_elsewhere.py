@@ -10,6 +10,7 @@ from sweeps import sweep
 
 from edgenext_deploy.errors import BadInputError, UsageError
 from edgenext_deploy.remote import board_work, elsewhere
+from edgenext_deploy.remote.commands.choice import run_and_show
 from edgenext_deploy.remote.elsewhere import carry_words, run_there, serve_port, with_port
 from edgenext_deploy.remote.fleet import FleetBoard
 from edgenext_deploy.remote.link.jobs import Job
@@ -43,6 +44,19 @@ def test_a_camera_is_the_boards_where_this_machine_has_one_too(session, tmp_path
     device = tmp_path / "video0"
     device.symlink_to(os.devnull)
     assert carry_words(session, [TINY, str(device)]).words == ("/there/tiny_classifier.onnx", str(device))
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(board, session, tmp_path):
+    (tmp_path / "file").touch()
+    path = str(tmp_path / "file" / "x")
+    with pytest.raises(UsageError, match="file is not a folder"):
+        carry_words(session, [TINY, CAT, "--save", path])
+    for work in (lambda: board_work.build_there(session, TINY, (), path),
+                 lambda: board_work.bench_there(session, board_work.Wanted(TINY), (), (), path),
+                 lambda: run_and_show([session.board], lambda session: {}, True, False, path)):
+        with pytest.raises(UsageError, match="file is not a folder"):
+            work()
+    assert board.told == [] and not (board.home / "called").exists()
 
 
 def test_the_token_of_the_variable_goes_along(session, monkeypatch):
