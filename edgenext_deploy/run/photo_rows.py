@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Dict, Generator, Mapping, NamedTuple, Opt
 from edgenext_deploy.artifacts.row_file import OTHER_FILE, Row, RowFile
 from edgenext_deploy.errors import BadInputError
 from edgenext_deploy.files import sha256_of_bytes
-from edgenext_deploy.preprocess.photo import photo_decoder
 from edgenext_deploy.preprocess.photo_files import require_folder_of
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.version import __version__
@@ -135,6 +134,7 @@ def rows_depend_on(view: "View", options: ViewOptions, engine: str, fast_decode:
         fast_decode: whether large photos are decoded smaller.
     """
     from edgenext_deploy.cluster.engines import share_engine
+    from edgenext_deploy.preprocess.photo import photo_decoder  # numpy, which --help does not wait for
 
     file, session = view.network.file, view.network.session.describe()
     digests = share_engine(engine, options.runtime).manifests if os.path.isdir(engine) else {
