@@ -24,8 +24,7 @@ BOX_FORMATS = ("ltrb", "cxcywh")
 BOX_UNITS = ("part", "pixel")
 # Smallest and largest value, both allowed.
 WHOLE_NUMBERS = {"batch": (1, 256), "num_classes": (1, 100000), "resize_size": (32, 40960),
-                 # What torch takes.
-                 "seed": (-1 << 63, (1 << 64) - 1)}
+                 "seed": (0, (1 << 32) - 1)}
 FRACTIONS = {"crop_pct": (0.1, 1.0), "threshold": (0.0, 1.0), "tolerance": (1e-5, 0.5)}
 # Of the sides of the input, in pixels. Every network here halves its maps five times.
 STRIDE = 32

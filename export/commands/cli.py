@@ -97,7 +97,8 @@ class _Group(click.Group):
                    "fastest.")
 @click.option("--fold-normalization", is_flag=True,
               help="Fold mean and std into the first convolution: the engine takes pixels 0..255.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the random weights.")
+@click.option("--seed", type=click.IntRange(*WHOLE_NUMBERS["seed"]), default=0, show_default=True,
+              help="Seed of the random weights.")
 @click.option("--nms", type=click.Choice(CHOICES["nms"]), default="host", show_default=True,
               help="Where overlapping boxes of a detector are suppressed; plugin also writes NAME.nms.onnx, which only "
                    "TensorRT runs.")

@@ -26,7 +26,8 @@ from edgenext_deploy.export.limits import FORMULATION_TOLERANCE, FRACTIONS, WHOL
 @click.option("--image-size", metavar="N|HxW", help="Input size in pixels.  [default: the variant's]")
 @click.option("--batch", type=click.IntRange(*WHOLE_NUMBERS["batch"]), default=1, show_default=True,
               help="Images of one inference.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the random weights.")
+@click.option("--seed", type=click.IntRange(*WHOLE_NUMBERS["seed"]), default=0, show_default=True,
+              help="Seed of the random weights.")
 @click.option("--samples", type=INPUT, metavar="DIR", help="Folder with photos for the drift.  [default: bundled ones]")
 @click.option("--tolerance", type=FiniteRange(*FRACTIONS["tolerance"]), default=FORMULATION_TOLERANCE,
               show_default=True,
