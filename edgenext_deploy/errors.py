@@ -16,9 +16,9 @@ A message says what happened, what was found and what was expected, and the comm
  130    Ctrl-C; 143 is SIGTERM                             -
 ======  ==================================================  ======================
 """
-from typing import Callable, Dict, Iterable, Mapping, Optional, Type, Union
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Type, Union
 
-# What repairs an error, or a function that finds it out: only then is it looked for.
+# What repairs an error, or a function that finds it out when somebody wants to know.
 Fix = Union[None, str, Callable[[], str]]
 
 
@@ -34,8 +34,22 @@ class EdgeNextError(Exception):
 
     def __init__(self, message: str, fix: Fix = None) -> None:
         super().__init__(message)
-        self.message = message
-        self.fix: Optional[str] = fix() if callable(fix) else fix
+        self.message, self._fix = message, fix
+
+    @property
+    def fix(self) -> Optional[str]:
+        """The command or action that repairs it; None if none is known."""
+        if callable(self._fix):
+            self._fix = self._fix()
+        return self._fix
+
+    @fix.setter
+    def fix(self, fix: Fix) -> None:
+        self._fix = fix
+
+    def __reduce__(self) -> Any:
+        self._fix = self.fix  # most functions cannot be sent to another process
+        return super().__reduce__()
 
     def __str__(self) -> str:
         return self.message if self.fix is None else "{}; {}".format(self.message, self.fix)
