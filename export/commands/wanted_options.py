@@ -30,7 +30,7 @@ ANSWERS: Dict[str, Tuple[str, str]] = {
     "--int8": _INT8,
     "--half": ("is called --fp16 here", "use --fp16"),
     "--fp32": ("is what an export does without --fp16", "leave it out"),
-    "--opset": ("is not there: the target decides the opset", "use --target; {} has them".format("docs/lowering.md")),
+    "--opset": ("is not there: the target decides the opset", "choose a --target; an export prints its opset"),
 }
 
 
