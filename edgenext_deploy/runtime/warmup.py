@@ -32,8 +32,8 @@ def choose_zero_copy(context: cuda.CudaContext, runner: Runner, tensors: Sequenc
         context: of the device.
         runner: of the engine.
         tensors: of the engine.
-        wanted: True or False for all or none. None to measure, and copy what does not gain; without a measurement,
-            everything is copied where the GPU has a memory of its own.
+        wanted: True or False for all or none. None to measure, and copy what does not gain; everything is copied
+            where the GPU has a memory of its own, and where there is too little for what is compared.
 
     Raises:
         IncompatibleError: `wanted`, and the GPU does not map the processor's memory.
@@ -51,7 +51,7 @@ def choose_zero_copy(context: cuda.CudaContext, runner: Runner, tensors: Sequenc
             sets.append(BufferSet(context.driver, tensors, candidate))
         image = sample(next(tensor.spec for tensor in tensors if tensor.is_input))
         times = medians_ms([_timed(runner, buffers, image) for buffers in sets])
-    except context.driver.LogicError as error:
+    except (context.driver.LogicError, context.driver.MemoryError) as error:
         if cuda.is_sticky(str(error)):
             raise
         _log.info("no zero-copy: %s", str(error))  # a record that is kept must not keep memory

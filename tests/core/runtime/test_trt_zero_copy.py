@@ -163,6 +163,20 @@ def test_a_driver_that_says_it_maps_and_does_not(monkeypatch, tmp_path, caplog):
     assert machine.everything_released()
 
 
+def test_memory_that_does_for_the_session_but_not_for_the_comparison(monkeypatch, tmp_path, caplog):
+    machine = board(monkeypatch)
+    path = two_heads(machine, tmp_path)
+    with TensorRTSession(path, options=RuntimeOptions(zero_copy=False), buffer_sets=1):
+        enough_bytes = machine.allocated_bytes()
+    machine = board(monkeypatch, memory_bytes=enough_bytes)
+    caplog.set_level(logging.INFO)
+    (image,) = frames(1)
+    with TensorRTSession(path, buffer_sets=1) as session:
+        assert session.describe()["zero_copy"] == "none" and right(session, session.infer_all(image), image)
+    assert "no zero-copy: cuMemAlloc failed: out of memory" in caplog.text
+    assert machine.everything_released() and machine.violations == []
+
+
 # --- mutations --------------------------------------------------------------------------------------------------
 
 
