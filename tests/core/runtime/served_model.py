@@ -66,7 +66,7 @@ def serving(session, binary=True, change=lambda path, document: document, broken
             self.wfile.write(head + raw)
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield "triton://127.0.0.1:{}/net".format(server.server_port)
