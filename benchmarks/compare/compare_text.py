@@ -93,8 +93,13 @@ def dump_compared(compared: Compared) -> bytes:
 
 def ratio_text(ratio: Ratio) -> str:
     """Return a ratio with its interval."""
-    bounds = "" if ratio.interval is None else " ({:.2f}–{:.2f})".format(ratio.interval.low, ratio.interval.high)
-    return "{:.2f} ×{}".format(ratio.value, bounds)
+    bounds = "" if ratio.interval is None else " ({}–{})".format(*map(_times, ratio.interval))
+    return "{} ×{}".format(_times(ratio.value), bounds)
+
+
+def _times(value: float) -> str:
+    # With two digits after the point, a row that is a hundred times faster would take no time at all.
+    return "{:.2f}".format(value) if value >= 0.1 else "{:.2g}".format(value)
 
 
 def _sentence(name: str, reference: str, ratio: Ratio) -> str:

@@ -74,8 +74,13 @@ def read_reports(paths: Sequence[str]) -> List[Tuple[str, LatencyReport]]:
     """Return pairs of file name and report; folders are in the names only where the files' own are not enough.
 
     Raises:
+        UsageError: a file that is given twice.
         BadInputError: a file that is missing or no report.
     """
+    files = [os.path.realpath(path) for path in paths]
+    for path, file in zip(paths, files):
+        if files.count(file) > 1:
+            raise UsageError("{} is given twice".format(path), "give each report once")
     names = [os.path.basename(path) for path in paths]
     shown = names if len(set(names)) == len(names) else list(paths)
     return [(name, read(path)) for name, path in zip(shown, paths)]

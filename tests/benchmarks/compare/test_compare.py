@@ -7,16 +7,17 @@ from bench_doubles import make_hardware, make_nano_row, make_reading, make_repor
 
 from edgenext_deploy.benchmarks import latency_report
 from edgenext_deploy.benchmarks.commands.cli import bench_command
-from edgenext_deploy.benchmarks.compare.comparable import defects, differences, ratio_of_medians
+from edgenext_deploy.benchmarks.compare.comparable import Ratio, defects, differences, ratio_of_medians
 from edgenext_deploy.benchmarks.compare.compare_text import (
     across_sentences,
     dump_compared,
     group_table,
     print_compared,
     published_cells,
+    ratio_text,
     sentences,
 )
-from edgenext_deploy.benchmarks.compare.reports import compare
+from edgenext_deploy.benchmarks.compare.reports import compare, read_reports
 from edgenext_deploy.benchmarks.hardware.state import SensorError
 from edgenext_deploy.benchmarks.latency_report import Comparison, Mode, OutputCheck, WarmUp
 from edgenext_deploy.benchmarks.statistics import Interval
@@ -198,6 +199,22 @@ def test_rows_of_separate_reports_say_that_drift_is_not_in_the_interval():
     assert [entry.label for entry in group.rows] == ["x (a.json)", "x (b.json)"]
     [sentence] = sentences(group)
     assert sentence.startswith("x (a.json) is 1.50 × faster than x (b.json)") and "separate runs" in sentence
+
+
+def test_one_report_given_twice_is_refused(tmp_path):
+    """Its rows would have one label each, and be compared with themselves as if from separate runs."""
+    path = tmp_path / "a.json"
+    path.write_bytes(latency_report.dump(make_report(row("x", 6.0))))
+    (tmp_path / "link.json").symlink_to(path)
+    for paths in ([str(path)] * 2, [str(path), str(tmp_path / "link.json")]):
+        with pytest.raises(UsageError, match="is given twice"):
+            read_reports(paths)
+    assert len(read_reports([str(path)])) == 1
+
+
+def test_a_small_ratio_keeps_its_digits():
+    assert ratio_text(Ratio(0.0011701, Interval(0.00100244, 0.00122909), True)) == "0.0012 × (0.001–0.0012)"
+    assert ratio_text(Ratio(0.987, Interval(0.1, 1.25), True)) == "0.99 × (0.10–1.25)"
 
 
 def test_machines_are_not_ranked_among_each_other_but_one_network_is_held_across():
