@@ -62,7 +62,7 @@ def read_fleet(path: str) -> List[FleetBoard]:
                                       "pip install tomli") from error
     data = read_file(path, "fleet file", _FIX, _MOST_BYTES)
     try:
-        content = toml.loads(data.decode("utf-8"))
+        content = toml.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise BadInputError("{} is not TOML: {}".format(path, shown(str(error))), _FIX) from error
     rows = content.get("board")

@@ -84,8 +84,8 @@ class VideoFile:
         writer.release()
         check = self._cv2.VideoCapture(self._temporary, self._cv2.CAP_ANY)
         complete = check.isOpened() and check.read()[0]
-        # A video that was cut off cannot be opened, but for .avi.
-        cut_off = complete and self._suffix == ".avi" and check.set(
+        # A video that was cut off cannot be opened, but for .avi. OpenCV finds a lone frame only once.
+        cut_off = complete and self._suffix == ".avi" and self.frames > 1 and check.set(
             self._cv2.CAP_PROP_POS_FRAMES, self.frames - 1) and not check.read()[0]
         check.release()
         if not complete:

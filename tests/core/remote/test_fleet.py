@@ -39,7 +39,7 @@ def read(tmp_path):
 
 
 def test_a_fleet(read):
-    one, two = read(TEXT)
+    one, two = read("\ufeff" + TEXT)  # as Windows editors write it
     assert one.route == Route("jetson@192.168.1.20") and one.device == "nano" and one.tags == ("lab", "old", "attic")
     assert two.route == Route("two.local", "python3.8", "/data/deploy")
     fleet = [one, two]

@@ -262,6 +262,10 @@ def test_video_repeats_and_skips_to_keep_time(tmp_path):
     written.close()
     written.close()
     (tmp_path / "plain").write_text("")
+    lone = VideoFile(str(tmp_path / "lone.avi"), 10.0)
+    lone.write(np.zeros((48, 64, 3), np.uint8), 0.0)
+    lone.close()
+    assert cv2.VideoCapture(str(tmp_path / "lone.avi")).read()[0]
     modes = [os.stat(str(tmp_path / name)).st_mode for name in ("a.avi", "plain")]
     assert modes[0] == modes[1]  # whoever may read other files may watch it
     capture = cv2.VideoCapture(str(tmp_path / "a.avi"))
