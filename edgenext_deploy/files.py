@@ -130,7 +130,7 @@ def some_beside(path: str, wanted: Callable[[str], bool], most: int) -> List[str
     """
     folder = os.path.dirname(path) or "."
     try:
-        with os.scandir(folder) as entries:  # not all of 100,000, for each of thousands of photos that are not there
+        with os.scandir(folder) as entries:  # not all of 100,000: to compare one takes 50 us
             found = (entry.name for entry in entries if wanted(entry.name))
             names = sorted(itertools.islice(found, _MOST_COMPARED))
     except OSError:
