@@ -13,7 +13,8 @@ from edgenext_deploy.remote.link.ssh import LostConnectionError
 # How long a lost connection is tried again.
 _PATIENCE_S = 120.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
-_LONGEST_LINE = 2000
+# Letters of a line. A line of output may be a whole result, as those of --json are.
+_LONGEST = {"output": 4 << 20, "log": 2000}
 _KEPT_LINES = 20
 _FULL = "No space left on device"
 _FULL_BYTES = 4 << 20
@@ -66,9 +67,9 @@ class JobLeftError(EdgeNextError):
 class _Lines:
     """A stream of a job, as lines."""
 
-    def __init__(self, tell: Callable[[str], Any]) -> None:
+    def __init__(self, tell: Callable[[str], Any], longest: int) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._tell = tell
+        self._tell, self._longest = tell, longest
         self._left = ""
         self.offset = 0
 
@@ -76,15 +77,15 @@ class _Lines:
         """Take what comes next."""
         self.offset += len(data)
         *lines, self._left = (self._left + self._decoder.decode(data)).split("\n")
-        if len(self._left) > _LONGEST_LINE:
+        if len(self._left) > self._longest:
             lines, self._left = [*lines, self._left], ""
         for line in lines:
-            self._tell(_shown_line(line))
+            self._tell(_shown_line(line, self._longest))
 
     def end(self) -> None:
         """Hand over a last line without an end."""
         if self._left:
-            self._tell(_shown_line(self._left))
+            self._tell(_shown_line(self._left, self._longest))
             self._left = ""
 
 
@@ -113,7 +114,7 @@ def run_job(connect: Callable[[], Connection], job: Job, watcher: Watcher, who: 
             watcher.line(stream, line)
         return take
 
-    streams = {name: _Lines(tell(name)) for name in ("output", "log")}
+    streams = {name: _Lines(tell(name), longest) for name, longest in _LONGEST.items()}
     ended = 0
     found: Event = {}
 
@@ -218,6 +219,6 @@ def _present_step(state: Any) -> str:
     return shown(str(present[-1].get("title"))) if present else ""
 
 
-def _shown_line(line: str) -> str:
+def _shown_line(line: str, longest: int) -> str:
     text = visible(line.rstrip("\r").rpartition("\r")[2])
-    return text if len(text) <= _LONGEST_LINE else text[:_LONGEST_LINE] + "…"
+    return text if len(text) <= longest else text[:longest] + "…"

@@ -150,6 +150,15 @@ def test_what_a_command_reads_may_be_long(board):
     assert lines_of(board, "output") == ["300000"]
 
 
+def test_a_line_of_output_is_whole_and_one_of_the_log_is_not(board):
+    """The answers of a detector, as JSON on one line."""
+    text = "head -c 200000 /dev/zero | tr '\\0' x"
+    got = []
+    board.session.run(shell("j", "{0}; echo; {0} >&2; echo end".format(text)), got.append)
+    assert got == ["x" * 200000, "end"]
+    assert all(len(line) <= 2001 for line in lines_of(board, "log"))
+
+
 def test_a_job_is_followed_by_another(board):
     job = shell("j", "echo one; touch $HOME/one; " + GO + "; echo two; exit 3")
     other = Session(FleetBoard("board", board.route), board.watcher)
