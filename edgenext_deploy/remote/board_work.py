@@ -220,7 +220,8 @@ def output_path(session: Session, output: str, name: str) -> str:
 
 def _require_output(session: Session, output: str) -> None:
     """Raise UsageError, before minutes of work, if a folder here can plainly not be written."""
-    require_writable(output_path(session, output, "x.json"), "give another folder with --output")
+    require_writable(output_path(session, output, "x.json"),
+                     "give another folder with --output, or start it in another one")
 
 
 def _nothing(line: str) -> None:

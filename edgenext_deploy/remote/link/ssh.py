@@ -23,7 +23,7 @@ SSH_VARIABLE = "EDGENEXT_SSH"
 _DESTINATION = re.compile(
     r"(?:[A-Za-z0-9_][A-Za-z0-9_.+-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[?[0-9A-Fa-f:]+(?:%\w+)?\]?)\Z")
 _PYTHON = re.compile(r"[A-Za-z0-9_/~][A-Za-z0-9_./~-]*\Z")
-# What ssh writes, and what it means here. The first that is found counts.
+# What ssh itself writes, and what it means here. The first that is found counts.
 _MEANINGS = (
     ("Could not resolve hostname", "the host is not known", "check the name, or add it to ~/.ssh/config"),
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "the host's key is not the one in known_hosts",
@@ -36,8 +36,9 @@ _MEANINGS = (
     ("No route to host", "the host cannot be reached", "check that the board is on, and in this network"),
     ("Network is unreachable", "the host cannot be reached", "check the network"),
     ("cannot listen to port", "the port is used here by another program", "give another one with --serve"),
-    ("No space left on device", "the disk there is full", "free some space there"),
 )
+# Exit codes of ssh, and of a shell for a file that is no program or may not be started.
+_SSH_FAILED, _CANNOT_START = 255, 126
 
 
 class Route(NamedTuple):
@@ -105,8 +106,14 @@ def explain(route: Route, said: str, code: Optional[int]) -> EdgeNextError:
     """
     host, last = route.destination, shown(_last_line(said))
     for text, meaning, fix in _MEANINGS:
-        if text in said:
+        # What the shell or the Python there says may have the same words; the exit code is then another.
+        if text in said and code in (None, _SSH_FAILED):
             return LostConnectionError("{}: {} ({})".format(host, meaning, last), fix.format(host=host))
+    if "No space left on device" in said:
+        return LostConnectionError("{}: the disk there is full ({})".format(host, last), "free some space there")
+    if code == _CANNOT_START:
+        return MissingRuntimeError("{} cannot start {} ({})".format(host, route.python, last),
+                                   "name its Python with --python")
     if code == 127 or "not found" in said:
         return MissingRuntimeError("{} has no {} ({})".format(host, route.python, last),
                                    "name its Python with --python, or on the board: sudo apt-get install python3")

@@ -77,6 +77,12 @@ def test_failures_of_ssh_are_told_in_words(board, said, words, fix):
     assert words in stopped.value.message and fix in stopped.value.fix and stopped.value.exit_code == 6
 
 
+def test_a_python_that_may_not_be_started_is_no_key_that_was_refused(board):
+    (board.home / "python").touch()
+    with pytest.raises(MissingRuntimeError, match=r"cannot start .*/python .*ermission denied"):
+        Connection(board.route._replace(python=str(board.home / "python")))
+
+
 def test_a_board_without_that_python_is_told(board):
     with pytest.raises(MissingRuntimeError, match="has no python3"):
         Connection(board.route._replace(python="python3.99"))
