@@ -9,7 +9,9 @@ from paths import TINY
 
 from edgenext_deploy.errors import BadInputError, UsageError, VerificationError
 from edgenext_deploy.remote.link.connection import Connection
-from edgenext_deploy.remote.link.far_side import copies
+from edgenext_deploy.remote.link.far_side import copies, requests
+from edgenext_deploy.remote.link.far_side.folder import Folder
+from edgenext_deploy.remote.link.far_side.wire import RefusedError
 from edgenext_deploy.remote.pushing import bundle_of
 
 
@@ -128,6 +130,22 @@ def test_nothing_outside_of_the_folder_is_touched(board, path):
             connection.get(path, 100)
         with pytest.raises(UsageError, match="not below"):
             connection.ask("put", path=path, size=1, sha256="0" * 64)
+
+
+def test_a_folder_of_another_user_is_told_by_who_writes_there(tmp_path, monkeypatch):
+    """Made with sudo, for example. Looking fails too, but its traceback would tell nobody what to do."""
+    def refuse(path, *arguments, **options):
+        raise PermissionError(13, "Permission denied", path)
+
+    for name in ("incoming", "venvs", "packages"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(os, "listdir", refuse)
+    monkeypatch.setattr(os, "makedirs", refuse)
+    folder = Folder(str(tmp_path))
+    copies.forget_old_copies(folder)
+    assert requests.hello(folder)["ready"] == []
+    with pytest.raises(RefusedError, match="Permission denied"):
+        folder.make("jobs")
 
 
 def test_what_is_no_file_is_not_read(board):

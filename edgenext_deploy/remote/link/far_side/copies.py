@@ -8,7 +8,7 @@ import stat
 import time
 from typing import List, Optional, Tuple
 
-from edgenext_deploy.remote.link.far_side.folder import Folder, lock
+from edgenext_deploy.remote.link.far_side.folder import Folder, lock, names_in
 from edgenext_deploy.remote.link.far_side.wire import RefusedError, Wire
 
 ROOM_BYTES = 32 << 20  # left free on the disk
@@ -70,7 +70,7 @@ def put(wire: Wire, folder: Folder, path: str, size: int, sha256: str) -> None:
 
 def forget_old_copies(folder: Folder) -> None:
     there = folder.at("incoming")
-    for name in os.listdir(there) if os.path.isdir(there) else ():
+    for name in names_in(there):
         path = os.path.join(there, name)
         with contextlib.suppress(OSError):
             if os.lstat(path).st_mtime < time.time() - KEPT_COPIES_S:

@@ -48,7 +48,7 @@ class Folder:
         """Return which of the environments in ``packages`` or ``venvs`` are complete, the oldest first."""
         found = {}
         there = self.at(kind)
-        for name in os.listdir(there) if os.path.isdir(there) else ():
+        for name in names_in(there):
             with contextlib.suppress(OSError):
                 found[name] = os.lstat(os.path.join(there, name, "ready.json")).st_mtime
         return sorted(found, key=found.__getitem__)
@@ -71,6 +71,14 @@ class Folder:
     def holder(self) -> Json:
         """Return what the lock's holder says about itself."""
         return read_json(self.at("lock")) or {}
+
+
+def names_in(path: str) -> List[str]:
+    """Return what is in a folder; nothing where it is missing, or another user's: who writes there is told."""
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
 
 
 def lock(handle: int, kind: int = fcntl.LOCK_EX) -> bool:

@@ -10,7 +10,7 @@ import shutil
 import time
 from typing import List, Optional
 
-from edgenext_deploy.remote.link.far_side.folder import Folder, describe, lock, read_json, write_json
+from edgenext_deploy.remote.link.far_side.folder import Folder, describe, lock, names_in, read_json, write_json
 from edgenext_deploy.remote.link.far_side.steps import POLL_S, RESERVE, RESERVED_BYTES, run_job
 from edgenext_deploy.remote.link.far_side.wire import CHUNK, GONE_S, Json, RefusedError, Wire
 
@@ -163,7 +163,7 @@ def jobs(folder: Folder) -> List[Json]:
     """Return the jobs that are known, the oldest first."""
     found = []
     there = folder.at("jobs")
-    for name in os.listdir(there) if os.path.isdir(there) else ():
+    for name in names_in(there):
         job = read_json(os.path.join(there, name, "job.json"))
         if job is not None:
             found.append(dict(state_of(folder, name), id=name, title=job["title"], who=job["who"]))
