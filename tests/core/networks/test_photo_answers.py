@@ -118,12 +118,15 @@ def test_decoded_pixels_are_bounded(photos, monkeypatch, keep):
     assert max(most) <= (3 * largest if keep else 4000 + largest)
 
 
-def test_large_photos_are_given_back_to_the_system(photos):
-    before = Image.core.get_block_size()
+def test_large_photos_are_given_back_to_the_system(photos, tmp_path):
+    before, large = Image.core.get_block_size(), str(tmp_path / "large.png")
+    Image.new("1", (4097, 4096)).save(large)
     try:
         Image.core.set_block_size(1 << 20)
         with Classifier(TINY, runtime=ONE_THREAD) as classify:
             list(answer_photos([classify], photos[:1]))
+            assert Image.core.get_block_size() == 1 << 20
+            list(answer_photos([classify], [large]))
         assert Image.core.get_block_size() > 32 << 20  # what glibc may keep
     finally:
         Image.core.set_block_size(before)
