@@ -18,6 +18,7 @@ from edgenext_deploy.engines.precision.layer_work import Work, network_work
 from edgenext_deploy.engines.precision.pins import PinReport, pin_layers, pins_of
 from edgenext_deploy.engines.precision.proof import Proof
 from edgenext_deploy.errors import IncompatibleError, VerificationError
+from edgenext_deploy.machine.facts import SWAP_ADVICE
 from edgenext_deploy.tensorrt_api import builder_api, engine_layers
 from edgenext_deploy.tensorrt_api.builder_api import Progress, Release
 from edgenext_deploy.tensorrt_api.engine_layers import EngineLayer
@@ -236,7 +237,7 @@ def _build_error(release: Release, errors: Sequence[str], workspace_bytes: int) 
     message = "{} built no engine: {}".format(release.title, said)
     text = " ".join(errors).lower()
     if any(word in text for word in _MEMORY_WORDS):
-        return IncompatibleError(message, workspace.SWAP_ADVICE)
+        return IncompatibleError(message, SWAP_ADVICE)
     if any(word in text for word in _WORKSPACE_WORDS):
         return IncompatibleError(message, "allow more scratch memory than {} MiB with --workspace-mib {}".format(
             workspace_bytes // workspace.MIB, 2 * max(1, workspace_bytes // workspace.MIB)))

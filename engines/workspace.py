@@ -4,7 +4,7 @@ TensorRT 8.2's own default is 0 bytes: kernels that need scratch memory are then
 """
 from typing import Optional, Tuple
 
-from edgenext_deploy.machine.facts import Memory
+from edgenext_deploy.machine.facts import SWAP_ADVICE, Memory
 
 MIB = 1 << 20
 # A quarter of what is free leaves room for the builder, cuDNN and cuBLAS, which took 650 MB to load on a Nano
@@ -13,10 +13,6 @@ _SHARE = 4
 _LEAST_BYTES, _MOST_BYTES = 32 * MIB, 256 * MIB
 _OWN_MEMORY_BYTES = 1024 * MIB
 _COMFORTABLE_BYTES = 1536 * MIB
-
-SWAP_ADVICE = (
-    "give the board swap space: sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile "
-    "&& sudo swapon /swapfile; and free memory by leaving the desktop: sudo systemctl isolate multi-user.target")
 
 
 def choose_workspace(shared_memory: bool, memory: Optional[Memory]) -> Tuple[int, Optional[str]]:

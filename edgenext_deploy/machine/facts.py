@@ -5,6 +5,10 @@ from typing import NamedTuple, Optional
 from edgenext_deploy.machine.jetpack import parse_l4t
 from edgenext_deploy.machine.tree import Tree
 
+SWAP_ADVICE = (
+    "give the board swap space: sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile "
+    "&& sudo swapon /swapfile; and free memory by leaving the desktop: sudo systemctl isolate multi-user.target")
+
 
 class Memory(NamedTuple):
     """A machine's memory by /proc/meminfo, in bytes.

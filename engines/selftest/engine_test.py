@@ -7,8 +7,8 @@ from edgenext_deploy.artifacts import json_records
 from edgenext_deploy.artifacts.engine_file import open_engine_file
 from edgenext_deploy.commands.child import KilledError, run_module
 from edgenext_deploy.engines.selftest.golden_test import SelfTest, self_test
-from edgenext_deploy.engines.workspace import SWAP_ADVICE
 from edgenext_deploy.errors import IncompatibleError, MissingRuntimeError, VerificationError
+from edgenext_deploy.machine.facts import SWAP_ADVICE
 from edgenext_deploy.runtime.options import RuntimeOptions
 from edgenext_deploy.scratch import scratch_folder
 
