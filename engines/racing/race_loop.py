@@ -260,7 +260,8 @@ def begin_or_go_on(folder: WorkFolder, identity: str, entrants: Callable[[], Seq
         say: told if a race goes on.
     """
     state = folder.load(identity)
-    if state is not None:
+    # Where all failed, who asks again has done something about it, such as given the board swap space.
+    if state is not None and any(entrant.status != FAILED for entrant in state.entrants):
         say("going on with the race in {}".format(folder.path))
         return state
     folder.empty()

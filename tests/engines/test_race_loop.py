@@ -4,7 +4,7 @@ import pytest
 from edgenext_deploy.engines.racing import heats, race_loop
 from edgenext_deploy.engines.racing.halving import judge, plan_heats
 from edgenext_deploy.engines.racing.heats import HeatAnswer, HeatEngine
-from edgenext_deploy.engines.racing.race_loop import Discipline, NotRacedError, RaceLoop, new_state
+from edgenext_deploy.engines.racing.race_loop import Discipline, NotRacedError, RaceLoop, begin_or_go_on, new_state
 from edgenext_deploy.engines.racing.records import FAILED, RACING, Entrant, Measured, Timing
 from edgenext_deploy.engines.racing.work_folder import work_folder
 from edgenext_deploy.engines.selftest.golden_test import SelfTest
@@ -59,7 +59,7 @@ class Course:
             lambda winner, entrants: [Entrant(name, winner.candidate, 2) for name in self.more], "building")
         with work_folder(str(self.tmp_path / "out.plan")) as folder:
             first = [Entrant(name, name) for name in self.ratios if name not in self.more]
-            state = folder.load("this") or new_state("this", first)
+            state = begin_or_go_on(folder, "this", lambda: first, self.said.append)
             done = RaceLoop(folder, state, discipline, self.budget_s, self.said.append).run()
             left = sorted(path.name for path in (self.tmp_path / "out.plan.racing").glob("*.plan"))
             return {entrant.name: entrant for entrant in done.entrants}, left
@@ -165,6 +165,9 @@ def test_nothing_that_can_be_used(tmp_path, monkeypatch):
     course = Course(tmp_path, {"a": 1.0, "b": 1.0}, monkeypatch, bad=("a", "b"))
     with pytest.raises(VerificationError, match="a: wrong; b: wrong"):
         course.run()
+    course.bad = ("a",)  # something was done about it
+    rows, _ = course.run()
+    assert course.built == ["a", "b", "a", "b"] and rows["b"].status == "won"
 
 
 def test_where_nothing_runs_the_first_is_kept(tmp_path, monkeypatch):
