@@ -132,7 +132,8 @@ def _open_session(file: EngineFile, found: Optional[manifest.Manifest], runtime:
 
 def _require_agreement(path: str, session: Session, shapes: Optional[Shapes]) -> None:
     """Raise UsageError for a shape that contradicts an engine whose sizes are fixed."""
-    fixed_shapes(path, [(spec.name, spec.shape) for spec in session.inputs], shapes or {})
+    if shapes:
+        fixed_shapes(path, [(spec.name, spec.shape) for spec in session.inputs], shapes)
 
 
 def _open_module(variant: str, threads: Optional[int], torch_device: str) -> Any:
