@@ -30,6 +30,8 @@ spec.loader.exec_module(package)
 from edgenext_deploy.child_process import run_target
 run_target(int(sys.argv[2]), sys.argv[3], sys.argv[4:])"""
 _PR_SET_PDEATHSIG = 1
+# What is said of a child that ended with SIGKILL.
+KILLED = "was killed by the system, most likely because it was out of memory (SIGKILL, exit 137)"
 
 
 def python_command(target: str, arguments: Sequence[str] = (), executable: Optional[str] = None) -> List[str]:

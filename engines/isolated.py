@@ -11,7 +11,7 @@ import tempfile
 
 from edgenext_deploy import errors
 from edgenext_deploy.artifacts import json_records
-from edgenext_deploy.child_process import python_command
+from edgenext_deploy.child_process import KILLED, python_command
 from edgenext_deploy.engines.build_records import BuildReport, BuildRequest, BuildResult
 from edgenext_deploy.errors import IncompatibleError, UsageError
 from edgenext_deploy.machine.facts import SWAP_ADVICE
@@ -53,9 +53,7 @@ def _read_answer(folder: str, code: int) -> BuildResult:
 
 def _died(code: int) -> Exception:
     if code == -signal.SIGKILL:
-        return IncompatibleError(
-            "the build was killed by the system, most likely because it was out of memory (SIGKILL, exit 137)",
-            SWAP_ADVICE)
+        return IncompatibleError("the build " + KILLED, SWAP_ADVICE)
     if code == UsageError.exit_code:
         return UsageError("cannot write to the folder for temporary files: " + tempfile.gettempdir(), TMPDIR_FIX)
     if code < 0:

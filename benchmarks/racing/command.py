@@ -4,7 +4,8 @@ from typing import Optional, Tuple
 import click
 
 from edgenext_deploy.commands.entry import INPUT, common_options
-from edgenext_deploy.commands.options import Command, FiniteRange, examples, json_options, write_result
+from edgenext_deploy.commands.measuring_options import budget_option
+from edgenext_deploy.commands.options import Command, examples, json_options, write_result
 from edgenext_deploy.runtime.options import OPTIMIZATIONS
 
 
@@ -20,8 +21,7 @@ from edgenext_deploy.runtime.options import OPTIMIZATIONS
               help="Number of threads to try; repeat the option for several.  [default: all, and half of them]")
 @click.option("--optimization", "optimizations", multiple=True, type=click.Choice(OPTIMIZATIONS),
               help="Level of ONNX Runtime to try; repeat the option for several.  [default: all and extended]")
-@click.option("--budget", "budget_min", type=FiniteRange(min=0.0, min_open=True), metavar="MINUTES",
-              help="Time for the race.  [default: as long as it takes]")
+@budget_option
 @click.option("--force", is_flag=True, help="Replace a file that is none of the bundle's graphs.")
 @json_options
 @common_options

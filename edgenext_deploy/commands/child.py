@@ -3,7 +3,7 @@ import signal
 import subprocess
 from typing import Optional, Sequence, Tuple
 
-from edgenext_deploy.child_process import python_command
+from edgenext_deploy.child_process import KILLED, python_command
 from edgenext_deploy.errors import BY_EXIT_CODE, IncompatibleError, VerificationError
 
 
@@ -34,8 +34,7 @@ def run_module(module: str, arguments: Sequence[str], timeout_s: Optional[float]
     if child.returncode == 0:
         return child.stdout.decode("utf-8", "replace")
     if child.returncode == -signal.SIGKILL:
-        raise KilledError("{} was killed by the system, most likely because it was out of memory (SIGKILL, exit "
-                          "137)".format(shown), "close other programs, or give the machine swap space")
+        raise KilledError("{} {}".format(shown, KILLED), "close other programs, or give the machine swap space")
     message, fix = error_said(child.stderr.decode("utf-8", "replace").splitlines())
     kind = BY_EXIT_CODE.get(child.returncode)
     if kind is None:

@@ -44,7 +44,7 @@ class JsonFile(OutputFile):
         path = super().convert(value, parameter, context)
         if os.path.isfile(path) and os.path.getsize(path) and not _begins_as_json(path):
             raise UsageError("--json-file would write over a file that is not JSON: {}".format(path),
-                             "give another file with --json-file")
+                             other_file("--json-file"))
         return path
 
 

@@ -2,19 +2,7 @@
 import contextlib
 import threading
 import time
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Generator,
-    Iterable,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import TYPE_CHECKING, Callable, Generator, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -147,7 +135,7 @@ def _take_large_pieces() -> None:
     """Have Pillow take large images in pieces that are given back: eight threads kept 1.7 GB, of 250 MB in use."""
     from PIL import Image
 
-    core: Any = Image.core  # type: ignore[attr-defined]  # in the docs of Pillow, and in no stub
+    core = Image.core  # type: ignore[attr-defined]  # in the docs of Pillow, and in no stub
     core.set_block_size(max(core.get_block_size(), _PIECE_BYTES))
 
 

@@ -4,6 +4,7 @@ import re
 import secrets
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
+from edgenext_deploy.commands.options import other_file
 from edgenext_deploy.errors import UsageError
 from edgenext_deploy.files import require_writable, shown, write_files_atomically
 from edgenext_deploy.live_view.address import TOKEN_VARIABLE
@@ -115,7 +116,7 @@ def _carried(session: Session, option: str, value: str, outputs: List[Tuple[str,
         if value == "-":
             return value
         if not os.path.isdir(value):
-            require_writable(value, "give another file with {}".format(option))
+            require_writable(value, other_file(option))
         name = os.path.basename(os.path.abspath(value))
         outputs.append((name, value))
         return "out/" + name + ("/" if value.endswith("/") else "")
