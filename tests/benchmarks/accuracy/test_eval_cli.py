@@ -3,51 +3,15 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
-import numpy as np
 import pytest
-from command_lines import run_here
-from doubles.ray_double import Cluster
-from paths import DATA, ROOT
+from paths import ROOT, TINY
 from PIL import Image
-from tiny_tasks import DETECTOR_LABELS, detector_frame, write_detector, write_segmenter
-
-from edgenext_deploy.benchmarks.accuracy import cli, detection
-from edgenext_deploy.cluster import on_ray
-from edgenext_deploy.errors import BadInputError
-from edgenext_deploy.preprocess import photo_batches
-from edgenext_deploy.run.palette import voc_palette
+from tiny_tasks import write_detector, write_segmenter
 
 pytest.importorskip("onnxruntime")
-
-TINY = os.path.join(DATA, "tiny_classifier.onnx")
-# What the tiny classifier answers to each is known from tests/core/test_classifier.py.
-PHOTOS = {"red": [(255, 0, 0), (240, 20, 20)], "green": [(0, 255, 0), (0, 0, 255)],
-          "black": [(3, 0, 4), (250, 250, 250)]}
-
-
-@pytest.fixture
-def run(capsys):
-    """Run edgenext-eval in this process; returns (exit code, stdout, stderr)."""
-    def call(*arguments):
-        return run_here(capsys, cli.eval_command, *arguments)
-
-    return call
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """Six photos; four of them are in the folder of the colour that they have."""
-    folder = tmp_path / "photos"
-    for name, colors in PHOTOS.items():
-        (folder / name).mkdir(parents=True)
-        for number, color in enumerate(colors):
-            Image.new("RGB", (40, 50), color).save(str(folder / name / "{}.png".format(number)))
-    return folder
 
 
 @pytest.fixture
@@ -134,47 +98,10 @@ def test_corrupt_images_are_left_out_and_named(run, photos):
     assert code == 3 and out == "" and "none of 9 images can be used" in err
 
 
-def test_limit_and_resume(run, photos, tmp_path, monkeypatch):
-    rows = tmp_path / "rows.jsonl"
-    arguments = ("--engine", TINY, "--data", photos, "--json", "--resume", rows)
-    code, whole, err = run(*arguments)
-    assert code == 0 and err == ""
-    content = rows.read_bytes()
-    rows.write_bytes(content[:content.index(b"\n", 2 * len(content) // 3) - 5])  # within a line
-    code, again, err = run(*arguments)
-    assert code == 0 and again == whole and "of 6 images were evaluated before" in err
-    assert rows.read_bytes() == content
-    # Nothing is computed any more.
-    monkeypatch.setattr("edgenext_deploy.preprocess.photo_batches.read_photo", None)
-    code, again, err = run(*arguments)
-    assert code == 0 and again == whole and "6 of 6 images" in err
-    code, _, err = run("--engine", TINY, "--data", photos, "--resume", rows, "--limit", "3")
-    assert code == 2 and "of another evaluation" in err and rows.read_bytes() == content
-    monkeypatch.setattr("PIL.__version__", "8.3.2")  # another one's pixels
-    code, _, err = run(*arguments)
-    assert code == 2 and "of another evaluation: decoder is" in err
-    assert json.loads(whole)["decoder"] == json.loads(content.splitlines()[0].decode("utf-8"))["decoder"]
-
-
 def test_limit_evaluates_so_many(run, photos):
     code, out, _ = run("--engine", TINY, "--data", photos, "--limit", "3", "--json")
     document = json.loads(out)
     assert code == 0 and document["used"] == 3 and document["data"]["available"] == 6
-
-
-def test_control_c_says_how_to_go_on(run, photos, tmp_path, monkeypatch):
-    def interrupt(path, opened):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("edgenext_deploy.preprocess.photo_batches.read_photo", interrupt)
-    code, _, err = run("--engine", TINY, "--data", photos, "--resume", tmp_path / "rows.jsonl")
-    assert code == 130 and "the same command goes on from here" in err
-    code, _, err = run("--engine", TINY, "--data", photos)
-    assert code == 130 and err == "interrupted\n"
-    monkeypatch.setattr("edgenext_deploy.preprocess.photo_batches.read_photo",
-                        lambda path, opened: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(1.0)))
-    code, _, err = run("--engine", TINY, "--data", photos)
-    assert code == 143 and err == "interrupted\n"
 
 
 def test_engines_of_several_tasks_or_classes_are_refused(run, photos, tmp_path):
@@ -192,25 +119,6 @@ def test_a_detector_without_pycocotools_names_the_command(run, photos, tmp_path,
     monkeypatch.setitem(__import__("sys").modules, "pycocotools.cocoeval", None)
     code, out, err = run("--engine", write_detector(tmp_path), "--data", photos)
     assert code == 6 and out == "" and 'pip install pycocotools' in err
-
-
-@pytest.fixture
-def coco(tmp_path):
-    """Two photos of the detector's; it is right on the cup, wrong on the dog, and the tree is not seen."""
-    folder = tmp_path / "coco"
-    folder.mkdir()
-    frames = (detector_frame((0, 250, 0, 51, 102, 204)), detector_frame((1, 200, 0, 0, 128, 128)))
-    for number, frame in enumerate(frames):
-        Image.fromarray(np.ascontiguousarray(frame[:, :, ::-1])).save(str(folder / "{}.png".format(number)))
-    boxes = ((0, 0, [0, 1.2, 1.6, 3.6]), (1, 1, [2, 3, 2, 3]), (1, 2, [0, 0, 1, 1]))
-    document = {
-        "images": [{"id": 5 + number, "file_name": "{}.png".format(number), "width": 4, "height": 6}
-                   for number in range(2)],
-        "categories": [{"id": 10 + index, "name": name} for index, name in enumerate(DETECTOR_LABELS)],
-        "annotations": [{"id": number + 1, "image_id": 5 + image, "category_id": 10 + index, "bbox": box,
-                         "area": box[2] * box[3], "iscrowd": 0} for number, (image, index, box) in enumerate(boxes)]}
-    (folder / detection.DEFAULT_ANNOTATIONS).write_text(json.dumps(document))
-    return folder
 
 
 def test_mean_average_precision(run, coco, tmp_path):
@@ -280,27 +188,6 @@ def test_annotations_that_would_fail_after_the_last_image_are_refused_before_the
     assert "has the id '5', a whole number expected" in refusal(lambda document: document["images"][0].update(id="5"))
 
 
-@pytest.fixture
-def voc(tmp_path):
-    """Two photos, 12x8 and 24x16, of which the segmenter sees three quarters of the pixels right."""
-    folder = tmp_path / "voc"
-    for name in ("JPEGImages", "SegmentationClass"):
-        (folder / name).mkdir(parents=True)
-    for number, scale in enumerate((1, 2)):
-        seen = np.zeros((8 * scale, 12 * scale), np.uint8)
-        seen[:, 6 * scale:] = 2
-        truth = seen.copy()
-        truth[:, 9 * scale:] = 1
-        truth[0] = 255
-        pixels = np.eye(3, dtype=np.uint8)[seen] * 255
-        Image.fromarray(pixels).save(str(folder / "JPEGImages" / "{}.png".format(number)))
-        mask = Image.fromarray(truth).convert("P")
-        mask.putdata(truth.ravel().tolist())
-        mask.putpalette(voc_palette().ravel().tolist())
-        mask.save(str(folder / "SegmentationClass" / "{}.png".format(number)))
-    return folder
-
-
 def test_mean_intersection_over_union(run, voc, tmp_path):
     code, out, err = run("--engine", write_segmenter(tmp_path), "--data", voc, "--json")
     document = json.loads(out)
@@ -345,20 +232,6 @@ def test_masks_that_cannot_be_used_are_named(run, voc, tmp_path):
     assert "has class 9; 0 to 2 and 255 expected" in reasons["class"]
 
 
-def test_results_are_not_taken_up_when_a_mask_has_changed(run, voc, tmp_path):
-    command = ("--engine", write_segmenter(tmp_path), "--data", voc, "--resume", tmp_path / "rows.jsonl")
-    # The list names an image whose mask comes only later.
-    (tmp_path / "list.txt").write_text("0\n1\n")
-    mask = voc / "SegmentationClass" / "1.png"
-    whole = mask.read_bytes()
-    mask.unlink()
-    code, _, err = run(*command, "--labels", tmp_path / "list.txt")
-    assert code == 0 and "1 of 2 images were left out" in err
-    mask.write_bytes(whole)
-    code, _, err = run(*command, "--labels", tmp_path / "list.txt")
-    assert code == 2 and "is of another evaluation: data is" in err
-
-
 @pytest.mark.parametrize("option", [[], ["--json"]])
 def test_a_reader_that_goes_does_not_cost_the_file(photos, tmp_path, option):
     reading, writing = os.pipe()
@@ -369,22 +242,6 @@ def test_a_reader_that_goes_does_not_cost_the_file(photos, tmp_path, option):
     os.close(writing)
     assert done.returncode == 0 and b"wrote" in done.stderr
     assert json.loads(path.read_text())["used"] == 6
-
-
-def test_a_cluster_gives_the_same_figures_and_ends_where_the_drive_goes(run, photos, tmp_path, monkeypatch):
-    Cluster(a={"CPU": 1.0}, b={"CPU": 1.0}).install(monkeypatch)
-    monkeypatch.setattr(on_ray, "PART", 2)
-    (photos / "red" / "2.png").write_bytes(b"no photo")
-    alone, there = tmp_path / "alone.jsonl", tmp_path / "there.jsonl"
-    found = run("--engine", TINY, "--data", photos, "--resume", alone, "--json")
-    assert run("--engine", TINY, "--data", photos, "--resume", there, "--json", "--ray", "auto") == found
-    assert found[0] == 0 and alone.read_bytes() == there.read_bytes()
-
-    read = photo_batches.read_photo
-    monkeypatch.setattr(photo_batches, "read_photo", lambda path, opened: (
-        shutil.rmtree(str(photos / "red"), ignore_errors=True), read(path, opened))[1])
-    code, _, err = run("--engine", TINY, "--data", photos, "--ray", "auto")
-    assert code == 3 and "the folder of" in err and "cannot be read any more" in err
 
 
 def test_the_bar_goes_from_image_to_image(run, photos, monkeypatch):
@@ -462,61 +319,3 @@ def test_the_class_order_decides(run, photos, tmp_path):
     assert code == 2 and "--class-order is for classifiers" in err
 
 
-@pytest.mark.parametrize("there", [False, True])
-def test_a_folder_that_never_had_images_is_no_drive_that_went(run, tmp_path, there):
-    (tmp_path / "list.txt").write_text("a.png red\nb.png blue\n")
-    if there:
-        (tmp_path / "typo").mkdir()
-    code, _, err = run("--engine", TINY, "--data", tmp_path / "typo", "--labels", tmp_path / "list.txt")
-    assert code == 3 and "none of 2 images can be used" in err and "check --data" in err and "drive" not in err
-
-
-def test_an_image_in_a_folder_that_is_not_there_is_left_out(run, coco, tmp_path):
-    pytest.importorskip("pycocotools")
-    path = coco / "instances.json"
-    document = json.loads(path.read_text())
-    document["images"].append({"id": 99, "file_name": "elsewhere/a.png"})
-    path.write_text(json.dumps(document))
-    code, _, err = run("--engine", write_detector(tmp_path), "--data", coco)
-    assert code == 0 and "left out elsewhere/a.png: image not found" in err
-
-
-def test_masks_that_go_with_their_drive_are_not_left_out(run, voc, tmp_path, monkeypatch):
-    from edgenext_deploy.benchmarks.accuracy import segmentation
-
-    read, rows = segmentation.read_mask, tmp_path / "rows.jsonl"
-
-    def unmount(path, classes):
-        (voc / "SegmentationClass").rename(tmp_path / "away")
-        return read(path, classes)
-
-    monkeypatch.setattr(segmentation, "read_mask", unmount)
-    arguments = "--engine", write_segmenter(tmp_path), "--data", voc, "--resume", rows
-    code, _, err = run(*arguments)
-    assert code == 3 and "the folder of" in err and "SegmentationClass" in err
-    (tmp_path / "away").rename(voc / "SegmentationClass")
-    monkeypatch.undo()
-    code, _, err = run(*arguments)
-    assert code == 0 and "left out" not in err
-
-
-def test_a_drive_that_goes_ends_the_evaluation_which_goes_on_later(tmp_path):
-    """Its images are not left out as broken ones: the figure would be another."""
-    from edgenext_deploy.benchmarks.accuracy.evaluate import evaluate
-
-    for number in range(30):
-        folder = tmp_path / "data" / ["red", "blue"][number % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (40, 50), [(255, 0, 0), (0, 0, 255)][number % 2]).save(
-            str(folder / "{:02d}.png".format(number)))
-    data, away, rows = tmp_path / "data", tmp_path / "away", str(tmp_path / "rows.jsonl")
-
-    def unmount(done, total, name):
-        if done == 2:
-            data.rename(away)
-
-    with pytest.raises(BadInputError, match=r"the folder of .* cannot be read any more"):
-        evaluate(TINY, data=str(data), resume=rows, progress=unmount)
-    away.rename(data)
-    found = evaluate(TINY, data=str(data), resume=rows)
-    assert found.used == 30 and 3 <= found.resumed < 30 and not found.unreadable
